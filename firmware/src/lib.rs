@@ -1,0 +1,22 @@
+//! The no_std core of lapwing: what must work on the smallest board and must not fail on any.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`event`] | the fixed-size record of what happened |
+//! | [`trigger`] | the rule's state machine and the output line with its safe level |
+//! | [`log`] | append-only segments that survive power cuts, over any [`log::Media`] |
+//! | `linux` | a directory as media (feature `linux`) |
+//!
+//! Nothing here allocates, waits, or knows where frames come from. This crate knows nothing of the
+//! runtime.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "linux"))]
+extern crate std;
+
+pub mod event;
+#[cfg(feature = "linux")]
+pub mod linux;
+pub mod log;
+pub mod trigger;

@@ -1,0 +1,38 @@
+//! Every bound of this crate, by name.
+//!
+//! A bound that a user may configure has its smallest and largest value here; the configured value
+//! itself lies in between. Nothing else in the crate may hold a bound of its own.
+
+/// Largest payload of a record in bytes.
+pub const RECORD_BYTES_MAX: usize = 1008;
+/// Bytes in front of a record's payload.
+pub const RECORD_HEADER_BYTES: usize = 16;
+/// Largest record with its header in bytes.
+pub const FRAME_BYTES_MAX: usize = RECORD_HEADER_BYTES + RECORD_BYTES_MAX;
+/// Bytes in front of a segment's first record.
+pub const SEGMENT_HEADER_BYTES: usize = 32;
+/// Bytes of records that one commit makes durable; they wait in memory until then.
+pub const GROUP_BYTES_MAX: usize = 8 * 1024;
+/// Smallest segment that may be configured in bytes: a header and one full group fit.
+pub const SEGMENT_BYTES_MIN: u32 = 16 * 1024;
+/// Largest segment that may be configured in bytes.
+pub const SEGMENT_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// Segments of a log, whatever their size.
+pub const SEGMENTS_MAX: u32 = 4096;
+/// From this many segments on, a new run takes the records of a small last segment over into its own.
+pub const SEGMENTS_FOLD: u32 = SEGMENTS_MAX / 2;
+/// Segments that one commit may try to write its group to.
+pub const COMMIT_TRIES_MAX: u32 = 2;
+/// Bytes that a reader holds in memory.
+pub const READ_WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX;
+/// Damaged regions of a log that are reported one by one; further ones are only counted.
+pub const DAMAGES_KEPT_MAX: usize = 8;
+/// Edges that a simulated pin remembers; older ones are counted and forgotten.
+pub const EDGES_MAX: usize = 64;
+/// Longest time that a rule may be given in milliseconds (a day).
+pub const TIME_MS_MAX: u32 = 86_400_000;
+
+// A group fits into every segment, a record into every group and into the reader's window.
+const _: () = assert!(SEGMENT_HEADER_BYTES + GROUP_BYTES_MAX <= SEGMENT_BYTES_MIN as usize);
+const _: () = assert!(FRAME_BYTES_MAX <= GROUP_BYTES_MAX && FRAME_BYTES_MAX <= READ_WINDOW_BYTES);
+const _: () = assert!(RECORD_BYTES_MAX <= u16::MAX as usize);

@@ -1,0 +1,193 @@
+"""Scoring: mean average precision at IoU 0.5, all-point area, difficult boxes ignored.
+
+    python evaluate.py MODEL.onnx PACKED [--split test] [--json OUT]
+
+scores an exported model through onnxruntime. Protocol: the picture is scaled to the square input
+with its aspect kept (antialiased bilinear, rounded to whole levels), placed in the top left
+corner, grey 114 elsewhere; scores above 0.005; suppression within a class at IoU 0.55; at most 300
+detections a picture.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+from dataset import CLASSES, Dataset
+from network import cells, decode, flatten
+from pack import GREY
+
+SCORE_FLOOR, NMS_IOU, MOST, CANDIDATES = 0.005, 0.55, 300, 1500
+
+# picture batch [B, 3, S, S] (RGB 0..255) to scores [B, A, 20] and boxes [B, A, 4] in pixels
+Predict = Callable[[Tensor], tuple[Tensor, Tensor]]
+# boxes [K, 4] in the picture's own pixels, scores [K], classes [K]
+Detections = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass
+class Result:
+    """AP in percent; `threshold` is the score at which the mean F1 of the classes is best."""
+
+    map50: float
+    per_class: dict[str, float]
+    threshold: float
+    f1: float
+
+
+def letterbox(data: Dataset, row: int, size: int) -> tuple[Tensor, float]:
+    """One picture as [3, size, size], 0..255 in whole levels, and its scale."""
+    picture = data.picture(row)
+    height, width = picture.shape[1:]
+    scale = min(size / width, size / height)
+    shape = (round(height * scale), round(width * scale))
+    scaled = F.interpolate(picture[None], shape, mode="bilinear", antialias=True)[0]
+    canvas = torch.full((3, size, size), float(GREY), device=picture.device)
+    canvas[:, : shape[0], : shape[1]] = scaled.round().clamp(0, 255)
+    return canvas, scale
+
+
+@torch.no_grad()
+def detect(predict: Predict, data: Dataset, size: int, batch: int = 64) -> list[Detections]:
+    """Run a whole split."""
+    found = []
+    for start in range(0, data.count, batch):
+        rows = range(start, min(start + batch, data.count))
+        images, scales = zip(*(letterbox(data, row, size) for row in rows))
+        scores, boxes = predict(torch.stack(images))
+        for score, box, scale in zip(scores, boxes, scales):
+            cell, cls = (score > SCORE_FLOOR).nonzero(as_tuple=True)
+            value = score[cell, cls]
+            if len(value) > CANDIDATES:
+                value, order = value.topk(CANDIDATES)
+                cell, cls = cell[order], cls[order]
+            corner = box[cell] / scale
+            keep = batched_nms(corner, value, cls, NMS_IOU)[:MOST]
+            found.append(tuple(t[keep].cpu().numpy() for t in (corner, value, cls)))
+    return found
+
+
+def _area(recall: np.ndarray, precision: np.ndarray) -> float:
+    """Area under the precision envelope."""
+    recall = np.concatenate([[0.0], recall, [1.0]])
+    precision = np.concatenate([[0.0], precision, [0.0]])
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(((recall[1:] - recall[:-1]) * precision[1:]).sum())
+
+
+def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    low, high = np.maximum(others[:, :2], box[:2]), np.minimum(others[:, 2:], box[2:])
+    shared = np.maximum(high - low, 0).prod(1)
+    areas = (others[:, 2:] - others[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+    return shared / (areas - shared)
+
+
+def _match(found: list[Detections], data: Dataset, cls: int, iou: float):
+    """Greedy matching by falling score: scores, hits (1 true, 0 false), number of boxes."""
+    truth, wanted = {}, 0
+    for row in range(data.count):
+        n = data.truth["n"][row]
+        mine = data.truth["cls"][row, :n] == cls
+        if mine.any():
+            boxes, difficult = data.truth["box"][row, :n][mine], data.truth["dif"][row, :n][mine]
+            truth[row] = (boxes, difficult, np.zeros(len(difficult), bool))
+            wanted += int((~difficult).sum())
+    rows = [
+        (score, row, box)
+        for row, (boxes, scores, classes) in enumerate(found)
+        for box, score in zip(boxes[classes == cls], scores[classes == cls])
+    ]
+    rows.sort(key=lambda entry: -entry[0])
+    scores, hits = [], []
+    for score, row, box in rows:
+        hit = 0.0
+        if row in truth:
+            boxes, difficult, used = truth[row]
+            overlap = _overlaps(box, boxes)
+            best = overlap.argmax()
+            if overlap[best] >= iou:
+                if difficult[best]:
+                    continue
+                if not used[best]:
+                    used[best], hit = True, 1.0
+        scores.append(float(score))
+        hits.append(hit)
+    return np.array(scores), np.array(hits), wanted
+
+
+def score(found: list[Detections], data: Dataset, iou: float = 0.5) -> Result:
+    """Average precision a class and its mean; classes without boxes score 0."""
+    grid = np.arange(0.05, 0.8, 0.01)
+    areas, curves = [], []
+    for cls in range(len(CLASSES)):
+        scores, hits, wanted = _match(found, data, cls, iou)
+        true, false = hits.cumsum(), (1 - hits).cumsum()
+        areas.append(100 * _area(true / max(wanted, 1), true / np.maximum(true + false, 1)))
+        kept = np.searchsorted(-scores, -grid, side="right")
+        good = np.concatenate([[0.0], true])[kept]
+        curves.append(2 * good / np.maximum(kept + wanted, 1))
+    f1 = np.mean(curves, 0)
+    best = int(f1.argmax())
+    per_class = {name: round(area, 1) for name, area in zip(CLASSES, areas)}
+    return Result(float(np.mean(areas)), per_class, round(float(grid[best]), 2), float(f1[best]))
+
+
+def evaluate(predict: Predict, data: Dataset, size: int, batch: int = 64) -> Result:
+    """Detect and score."""
+    return score(detect(predict, data, size, batch), data)
+
+
+def torch_predictor(model: nn.Module) -> Predict:
+    """The network in evaluation mode; bf16 on a GPU, float32 elsewhere."""
+    model.eval()
+
+    def predict(image: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):
+            logits, raw = model((image / 255).contiguous(memory_format=torch.channels_last))
+        return logits.float().sigmoid(), decode(raw, *cells(image.shape[-1], image.device))
+
+    return predict
+
+
+def onnx_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
+    """An exported model through onnxruntime, and its input size."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    size = session.get_inputs()[0].shape[-1]
+
+    def predict(image: Tensor) -> tuple[Tensor, Tensor]:
+        runs = [session.run(None, {"image": x[None].cpu().numpy()}) for x in image]
+        maps = tuple(torch.from_numpy(np.concatenate(m)) for m in zip(*runs))
+        logits, raw = flatten(maps)
+        return logits.sigmoid(), decode(raw, *cells(size, "cpu"))
+
+    return predict, size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("packed", type=Path)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    predict, size = onnx_predictor(args.model)
+    result = evaluate(predict, Dataset.load(args.packed, args.split, "cpu"), size)
+    print(f"{args.model} {args.split} at {size}: AP50 {result.map50:.2f}", result.per_class)
+    print(f"best mean F1 {result.f1:.3f} at score {result.threshold}")
+    if args.json:
+        args.json.write_text(json.dumps(asdict(result), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Fold a trained checkpoint and write it as static ONNX (opset 17), checked against PyTorch.
+
+    python export.py WEIGHTS.pt OUT.onnx [--size 320] [--half]
+
+Input `image` [1, 3, S, S], RGB 0..255: the division by 255 is folded into the first convolution.
+Outputs cls8, box8, cls16, box16, cls32, box32: raw logits and raw log-distances of each grid; the
+box of a cell lies exp(clamp(box, -6, 5)) * stride pixels left, above, right and below its centre.
+`--half` stores large weights in float16, each behind a Cast to float32 that a loader folds away.
+"""
+
+import argparse
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from engine import parameters_of
+from network import Detector, count_macs, fuse, load_weights
+
+OUTPUTS = ["cls8", "box8", "cls16", "box16", "cls32", "box32"]
+LARGE = 1024  # elements; smaller tensors (biases, the stem) stay in float32
+
+
+class Maps(nn.Module):
+    """The network with its raw maps as outputs."""
+
+    def __init__(self, model: Detector):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return self.model.maps(image)
+
+
+def folded(weights: str) -> Detector:
+    """The inference network of a checkpoint, taking pixels 0..255."""
+    model = fuse(load_weights(Detector(), weights).eval())
+    with torch.no_grad():
+        model.stem.fused.weight.div_(255)
+    return model
+
+
+def round_weights(model: Detector) -> None:
+    """Round in place what `--half` will store in half precision."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.numel() >= LARGE:
+                parameter.copy_(parameter.half().float())
+
+
+def halve(graph: onnx.GraphProto) -> None:
+    """Move large float32 initialisers to float16 and cast them back by a node each."""
+    casts = []
+    for entry in graph.initializer:
+        values = numpy_helper.to_array(entry)
+        if values.dtype == np.float32 and values.size >= LARGE:
+            name = entry.name
+            entry.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = casts + list(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def export(model: Detector, out: Path, size: int, half: bool) -> float:
+    """Write the file; returns the largest difference from PyTorch on noise."""
+    sample = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
+    with contextlib.redirect_stdout(io.StringIO()):
+        torch.onnx.export(
+            Maps(model), (sample,), str(out), opset_version=17, input_names=["image"],
+            output_names=OUTPUTS, dynamo=False, do_constant_folding=True,
+        )
+    proto = onnx.load(out)
+    if half:
+        halve(proto.graph)
+    proto.producer_name, proto.producer_version, proto.doc_string = "lapwing", "", ""
+    for node in proto.graph.node:
+        node.doc_string = ""
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, out)
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    got = session.run(OUTPUTS, {"image": sample.numpy()})
+    with torch.no_grad():
+        wanted = model.maps(sample)
+    return max(float(np.abs(g - w.numpy()).max()) for g, w in zip(got, wanted))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--half", action="store_true")
+    args = parser.parse_args()
+    model = folded(args.weights)
+    if args.half:
+        round_weights(model)
+    difference = export(model, args.out, args.size, args.half)
+    macs, params = count_macs(model, args.size), parameters_of(model)
+    print(f"{args.out}: {args.out.stat().st_size} bytes, {params} parameters, {macs} MACs")
+    print(f"largest difference from PyTorch: {difference:.2e}")
+    if difference > 2e-2:
+        raise SystemExit("the exported file does not compute what the network computes")
+
+
+if __name__ == "__main__":
+    main()

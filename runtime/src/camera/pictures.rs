@@ -1,0 +1,227 @@
+//! Pictures from disk: files, folders and `.tar` archives, one after the other.
+//!
+//! A folder is walked once, when the source is opened, to [`FOLDER_DEPTH_MAX`] levels, by name and without following links
+//! to folders; what does not end like a picture is passed over in silence. A file that was named by itself is tried
+//! whatever it is called, and told about if it is no picture. An archive is read in its own order, without unpacking.
+//! The list is fixed at opening; a file that vanishes later is one [`Next::Broken`].
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::tarball::{Entry, Tarball};
+use super::{Next, Pacing, STILL_PERIOD_US, Source, SourceError};
+use crate::frame::{Frame, picture};
+
+/// The most bytes of one picture file.
+pub const PICTURE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The most levels of folders inside a folder.
+pub const FOLDER_DEPTH_MAX: usize = 16;
+/// The most things in the folders of one source.
+pub const FILES_MAX: usize = 1_000_000;
+
+/// How a picture's file name ends, in lower case.
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+
+/// Whether a file's name ends like a picture's and does not begin with a dot.
+#[must_use]
+pub fn is_picture_name(name: &str) -> bool {
+    let base = name.rsplit('/').next().unwrap_or(name);
+    !base.starts_with('.') && has_extension(Path::new(base), &EXTENSIONS)
+}
+
+pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| extensions.iter().any(|e| e.eq_ignore_ascii_case(extension)))
+}
+
+/// Replays pictures.
+#[derive(Debug)]
+pub struct Pictures {
+    paths: Vec<PathBuf>,
+    described: String,
+    /// The next of `paths`.
+    path_at: usize,
+    tarball: Option<Tarball<File>>,
+    next: u64,
+    bytes: Vec<u8>,
+    name: String,
+}
+
+impl Pictures {
+    /// A replay of `paths` in their order: files, folders and `.tar` archives.
+    ///
+    /// # Errors
+    /// [`SourceError::NoPictures`] if nothing is found, [`SourceError::Unreadable`] and [`SourceError::TooMany`] for a
+    /// folder that cannot be walked. A file that does not exist is told about on its turn.
+    pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, SourceError> {
+        let described = describe(paths);
+        let mut found = Vec::new();
+        let mut visited = 0;
+        for path in paths.iter().map(AsRef::as_ref) {
+            if path.is_dir() {
+                let before = found.len();
+                walk(path, 0, &mut visited, &mut found)?;
+                if found.len() == before {
+                    log::warn!("{} holds no pictures (.jpg, .jpeg, .png)", path.display());
+                }
+            } else {
+                found.push(path.to_owned());
+            }
+        }
+        if found.is_empty() {
+            return Err(SourceError::NoPictures { path: described });
+        }
+        let (bytes, name) = (Vec::new(), String::new());
+        Ok(Self { paths: found, described, path_at: 0, tarball: None, next: 0, bytes, name })
+    }
+
+    /// Enters the next path: its bytes are read, or its archive opened.
+    fn enter(&mut self, read: bool) -> Option<Result<Entry, SourceError>> {
+        let path = self.paths.get(self.path_at)?;
+        self.path_at += 1;
+        self.name.clear();
+        self.name.push_str(&path.to_string_lossy());
+        if has_extension(path, &["tar"]) {
+            let opened = File::open(path).map_err(|cause| SourceError::io(&self.name, cause));
+            return Some(opened.map(|file| {
+                self.tarball = Some(Tarball::new(file, &self.name));
+                Entry::End // nothing yet: the archive is asked next
+            }));
+        }
+        if !read {
+            return Some(Ok(Entry::Picture));
+        }
+        Some(read_file(path, &self.name, &mut self.bytes).map(|()| Entry::Picture))
+    }
+
+    /// Finds the next picture; with `read` its bytes and name are in the buffers. `None`: the end.
+    fn advance(&mut self, read: bool) -> Option<Result<(), SourceError>> {
+        // Each turn takes an entry or a path, or leaves an archive: both are bounded.
+        loop {
+            let entry = match &mut self.tarball {
+                Some(tarball) if read => tarball.next_picture(&mut self.bytes, &mut self.name),
+                Some(tarball) => tarball.skip_picture(),
+                None => match self.enter(read)? {
+                    Ok(Entry::End) => continue,
+                    Ok(entry) => entry,
+                    Err(error) => Entry::Broken(error),
+                },
+            };
+            match entry {
+                Entry::Picture => {
+                    self.next += 1;
+                    return Some(Ok(()));
+                }
+                Entry::Broken(error) => {
+                    self.next += 1;
+                    return Some(Err(error));
+                }
+                Entry::End => self.tarball = None,
+            }
+        }
+    }
+}
+
+fn describe<P: AsRef<Path>>(paths: &[P]) -> String {
+    match paths {
+        [] => "an empty list of paths".to_owned(),
+        [only] => only.as_ref().display().to_string(),
+        [first, rest @ ..] => format!("{} and {} more", first.as_ref().display(), rest.len()),
+    }
+}
+
+/// Adds the pictures under `folder` to `found`, by name.
+fn walk(folder: &Path, depth: usize, visited: &mut usize, found: &mut Vec<PathBuf>) -> Result<(), SourceError> {
+    let path = || folder.display().to_string();
+    if depth > FOLDER_DEPTH_MAX {
+        return Err(SourceError::TooMany { path: path(), bound: FOLDER_DEPTH_MAX, what: "levels" });
+    }
+    let unreadable = |cause| SourceError::io(&path(), cause);
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        *visited += 1;
+        if *visited > FILES_MAX {
+            return Err(SourceError::TooMany { path: path(), bound: FILES_MAX, what: "files" });
+        }
+        entries.push(entry.map_err(unreadable)?);
+    }
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let kind = entry.file_type().map_err(unreadable)?;
+        if kind.is_dir() {
+            walk(&entry.path(), depth + 1, visited, found)?;
+        } else if is_picture_name(&entry.file_name().to_string_lossy()) && is_file(&entry.path()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is a file, through links.
+fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.is_file())
+}
+
+/// Reads a whole file into `bytes`; never a pipe or a device, which could wait for ever.
+fn read_file(path: &Path, name: &str, bytes: &mut Vec<u8>) -> Result<(), SourceError> {
+    let io_error = |cause| SourceError::io(name, cause);
+    bytes.clear();
+    if !fs::metadata(path).map_err(io_error)?.is_file() {
+        return Err(io_error(io::Error::other("it is not a file")));
+    }
+    let file = File::open(path).map_err(io_error)?;
+    let size = file.metadata().map_err(io_error)?.len();
+    if size > PICTURE_BYTES_MAX {
+        return Err(SourceError::TooLarge { name: name.to_owned(), bytes: size, bytes_max: PICTURE_BYTES_MAX });
+    }
+    file.take(PICTURE_BYTES_MAX).read_to_end(bytes).map_err(io_error)?;
+    Ok(())
+}
+
+impl Source for Pictures {
+    fn next(&mut self, frame: &mut Frame, _deadline: Duration) -> Next {
+        match self.advance(true) {
+            None => return Next::End,
+            Some(Err(error)) => return Next::Broken(error),
+            Some(Ok(())) => {}
+        }
+        frame.seq = self.next - 1;
+        frame.captured_us = frame.seq.saturating_mul(STILL_PERIOD_US);
+        match picture::decode(&self.bytes, &self.name, frame) {
+            Ok(()) => Next::Frame,
+            Err(error) => Next::Broken(error.into()),
+        }
+    }
+
+    fn pacing(&self) -> Pacing {
+        Pacing::OnDemand
+    }
+
+    fn describe(&self) -> String {
+        self.described.clone()
+    }
+
+    fn len_hint(&self) -> Option<u64> {
+        let archives = self.paths.iter().any(|path| has_extension(path, &["tar"]));
+        (!archives).then_some(self.paths.len() as u64)
+    }
+
+    fn skip(&mut self, _scratch: &mut Frame) -> Next {
+        match self.advance(false) {
+            None => Next::End,
+            Some(Err(error)) => Next::Broken(error),
+            Some(Ok(())) => Next::Frame,
+        }
+    }
+
+    fn rewind(&mut self) -> Result<bool, SourceError> {
+        (self.path_at, self.tarball, self.next) = (0, None, 0);
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+#[path = "pictures_tests.rs"]
+mod tests;

@@ -1,0 +1,184 @@
+//! `lapwing detect`: objects in pictures.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lapwing_runtime::camera::{Next, SourceSpec};
+use lapwing_runtime::detect::{DetectOptions, Detection, Detector};
+use lapwing_runtime::engine::Model;
+use lapwing_runtime::frame::{Frame, picture};
+use lapwing_runtime::sinks::annotate;
+use serde_json::{Value, json};
+
+use super::out::{Failure, Out, line};
+use super::progress;
+
+/// Arguments of `lapwing detect`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  lapwing detect garden.jpg\n  lapwing detect --json photos/ more.tar > found.jsonl\n  \
+    lapwing detect --model yolox_nano.onnx --annotate seen/ garden.jpg")]
+pub struct Args {
+    /// Pictures, folders, .tar archives of pictures, .y4m or .mjpeg clips
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// A built-in model, a .onnx with its manifest beside it, or a manifest
+    #[arg(long, value_name = "M", default_value = "detect-nano")]
+    model: String,
+    /// Lowest score that is reported; default: the manifest's
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    score_min: Option<f32>,
+    /// One JSON object a picture, on standard output
+    #[arg(long)]
+    json: bool,
+    /// Also write each picture with its boxes drawn, as JPEG, into this folder
+    #[arg(long, value_name = "DIR")]
+    annotate: Option<PathBuf>,
+}
+
+/// A number in 0..=1.
+pub fn fraction(word: &str) -> Result<f32, String> {
+    match word.parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("give a fraction, 0.0 to 1.0".into()),
+    }
+}
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    let specs = args
+        .paths
+        .iter()
+        .map(|p| SourceSpec::parse(&p.to_string_lossy()).map_err(Failure::call))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(folder) = &args.annotate {
+        std::fs::create_dir_all(folder).map_err(|e| Failure::Call(format!("--annotate {}: {e}", folder.display())))?;
+    }
+    let model = Model::open(&args.model)?;
+    let detector = Detector::load(&model)?;
+    let mut options = DetectOptions::of(model.manifest());
+    options.score_min = args.score_min.unwrap_or(options.score_min);
+    let mut job = Job { args, detector, options, out, encoded: Vec::new(), pictures: 0, failures: 0 };
+    let bar = progress::bar(None, "detecting", true);
+    let mut frame = Frame::new();
+    for spec in &specs {
+        let mut source = match spec.open(lapwing_runtime::photos::PHOTOS) {
+            Ok(source) => source,
+            Err(error) => {
+                job.failed(&error);
+                continue;
+            }
+        };
+        loop {
+            match source.next(&mut frame, WAIT) {
+                Next::Frame => job.picture(&mut frame)?,
+                Next::Broken(error) => job.failed(&error),
+                Next::Lost(error) => {
+                    job.failed(&error);
+                    break;
+                }
+                Next::Timeout => {}
+                Next::End => break,
+            }
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    match (job.failures, job.pictures) {
+        (0, 0) => Err(Failure::job("no picture was found there; give JPEG or PNG files, folders or archives of them")),
+        (0, _) => Ok(()),
+        (failures, pictures) => Err(Failure::Job(format!("{failures} of {} inputs failed, see above", failures + pictures))),
+    }
+}
+
+struct Job<'a> {
+    args: &'a Args,
+    detector: Detector,
+    options: DetectOptions,
+    out: &'a mut Out,
+    encoded: Vec<u8>,
+    pictures: usize,
+    failures: usize,
+}
+
+impl Job<'_> {
+    fn failed(&mut self, error: &dyn std::fmt::Display) {
+        self.failures += 1;
+        eprintln!("lapwing: {error}");
+    }
+
+    fn picture(&mut self, frame: &mut Frame) -> Result<(), Failure> {
+        if let Err(error) = self.detector.detect(frame, &self.options) {
+            let what = format!("{}: {error}", frame.name());
+            self.failed(&what);
+            return Ok(());
+        }
+        self.pictures += 1;
+        if self.args.json {
+            self.out.json(&as_json(frame, &self.detector))?;
+        } else {
+            line!(self.out, "{}", as_text(frame, &self.detector))?;
+        }
+        if let Some(folder) = &self.args.annotate {
+            let detector = &self.detector;
+            annotate(frame, detector.detections(), |class| detector.class_name(class));
+            let path = annotated_path(folder, frame.name(), self.pictures);
+            self.encoded.clear();
+            let stored = picture::encode_jpeg(frame, 90, &mut self.encoded)
+                .map_err(|e| e.to_string())
+                .and_then(|()| std::fs::write(&path, &self.encoded).map_err(|e| e.to_string()));
+            if let Err(error) = stored {
+                self.failed(&format!("{}: {error}", path.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two pictures of one name in different folders must not fall on each other: the second gets its number.
+fn annotated_path(folder: &Path, name: &str, number: usize) -> PathBuf {
+    let stem = Path::new(name).file_stem().map_or_else(|| "picture".into(), |s| s.to_string_lossy().replace(['/', '\\'], "_"));
+    let plain = folder.join(format!("{stem}.jpg"));
+    if plain.exists() { folder.join(format!("{stem}-{number}.jpg")) } else { plain }
+}
+
+fn as_json(frame: &Frame, detector: &Detector) -> Value {
+    let round = |value: f32, places: i32| {
+        let unit = 10f64.powi(places);
+        (f64::from(value) * unit).round() / unit
+    };
+    let detections: Vec<Value> = detector
+        .detections()
+        .iter()
+        .map(|d| json!({ "class": detector.class_name(d.class), "score": round(d.score, 4), "box": d.bounds.map(|v| round(v, 2)) }))
+        .collect();
+    let ms = |stage: Duration| (stage.as_secs_f64() * 1e6).round() / 1e3;
+    let times = detector.times();
+    json!({
+        "image": frame.name(),
+        "width": frame.width(),
+        "height": frame.height(),
+        "detections": detections,
+        "ms": { "input": ms(times.input), "model": ms(times.model), "decode": ms(times.decode) },
+    })
+}
+
+fn as_text(frame: &Frame, detector: &Detector) -> String {
+    let ms = detector.times().total().as_secs_f64() * 1e3;
+    format!("{} ({}x{}, {ms:.0} ms): {}", frame.name(), frame.width(), frame.height(), in_words(detector.detections(), |c| detector.class_name(c)))
+}
+
+/// `person 93%, dog 41%`, or `nothing`.
+pub fn in_words<'a>(detections: &[Detection], class_name: impl Fn(u16) -> &'a str) -> String {
+    const SHOWN_MAX: usize = 8;
+    if detections.is_empty() {
+        return "nothing".to_owned();
+    }
+    let mut words: Vec<String> =
+        detections.iter().take(SHOWN_MAX).map(|d| format!("{} {:.0}%", class_name(d.class), d.score * 100.0)).collect();
+    if detections.len() > SHOWN_MAX {
+        words.push(format!("and {} more", detections.len() - SHOWN_MAX));
+    }
+    words.join(", ")
+}

@@ -1,0 +1,171 @@
+//! `lapwing eval`: average precision on annotated pictures.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lapwing_runtime::camera::{Next, SourceSpec};
+use lapwing_runtime::detect::{DetectOptions, Detector};
+use lapwing_runtime::engine::Model;
+use lapwing_runtime::eval::{Scorer, coco::Annotations, match_classes};
+use lapwing_runtime::frame::Frame;
+use serde_json::json;
+
+use super::out::{Failure, Out, line};
+use super::progress;
+
+/// Arguments of `lapwing eval`.
+#[derive(clap::Args)]
+#[command(after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the\n\
+    categories that both the annotations and the model know.\n\n\
+    Example:\n  lapwing eval --images test.tar --annotations instances_test.json --json")]
+pub struct Args {
+    /// Pictures, folders or .tar archives; only pictures that the annotations list are scored
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR_OR_TAR")]
+    images: Vec<PathBuf>,
+    /// Annotations in COCO's JSON
+    #[arg(long, value_name = "COCO.json")]
+    annotations: PathBuf,
+    /// A built-in model, a .onnx with its manifest beside it, or a manifest
+    #[arg(long, value_name = "M", default_value = "detect-nano")]
+    model: String,
+    /// The result as one JSON object, on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    let specs = args
+        .images
+        .iter()
+        .map(|p| SourceSpec::parse(&p.to_string_lossy()).map_err(Failure::call))
+        .collect::<Result<Vec<_>, _>>()?;
+    let annotations = Annotations::read(&args.annotations).map_err(Failure::call)?;
+    let model = Model::open(&args.model)?;
+    let category_of = match_classes(&model.manifest().classes.names, &annotations.categories);
+    let unknown: Vec<&str> = (0..annotations.categories.len())
+        .filter(|index| !category_of.contains(&Some(*index)))
+        .map(|index| annotations.categories[index].as_str())
+        .collect();
+    if unknown.len() == annotations.categories.len() {
+        return Err(Failure::Call(format!("model {:?} knows none of the annotated categories", model.manifest().name)));
+    }
+    if !unknown.is_empty() {
+        eprintln!("lapwing: the model does not know {}; left out of the mean", unknown.join(", "));
+    }
+    let mut tally = Tally {
+        detector: Detector::load(&model)?,
+        options: DetectOptions::for_evaluation(model.manifest()),
+        scorer: Scorer::new(annotations.categories.len()),
+        annotations: &annotations,
+        category_of,
+        times_ms: Vec::new(),
+        unlisted: 0,
+        failures: 0,
+    };
+    let bar = progress::bar(Some(annotations.truths.len() as u64), "scoring", false);
+    let mut frame = Frame::new();
+    for spec in &specs {
+        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::job)?;
+        loop {
+            match source.next(&mut frame, WAIT) {
+                Next::Frame => tally.picture(&frame),
+                Next::Broken(error) => tally.failed(&error),
+                Next::Lost(error) => {
+                    tally.failed(&error);
+                    break;
+                }
+                Next::Timeout => {}
+                Next::End => break,
+            }
+            bar.set_position(tally.scorer.pictures() as u64);
+        }
+    }
+    bar.finish_and_clear();
+    tally.tell(args.json, out)
+}
+
+struct Tally<'a> {
+    detector: Detector,
+    options: DetectOptions,
+    scorer: Scorer,
+    annotations: &'a Annotations,
+    category_of: Vec<Option<usize>>,
+    times_ms: Vec<f64>,
+    unlisted: usize,
+    failures: usize,
+}
+
+impl Tally<'_> {
+    fn failed(&mut self, error: &dyn std::fmt::Display) {
+        self.failures += 1;
+        eprintln!("lapwing: {error}");
+    }
+
+    fn picture(&mut self, frame: &Frame) {
+        let Some(truths) = self.annotations.of(frame.name()) else {
+            self.unlisted += 1;
+            return;
+        };
+        match self.detector.detect(frame, &self.options) {
+            Ok(detections) => {
+                let claims: Vec<(usize, f32, [f32; 4])> = detections
+                    .iter()
+                    .filter_map(|d| Some(((*self.category_of.get(usize::from(d.class))?)?, d.score, d.bounds)))
+                    .collect();
+                self.scorer.add(truths, &claims);
+                self.times_ms.push(self.detector.times().total().as_secs_f64() * 1e3);
+            }
+            Err(error) => {
+                let what = format!("{}: {error}", frame.name());
+                self.failed(&what);
+            }
+        }
+    }
+
+    fn tell(mut self, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+        if self.scorer.pictures() == 0 {
+            return Err(Failure::job("none of the pictures is listed in the annotations; check that both belong together"));
+        }
+        if self.unlisted > 0 {
+            eprintln!("lapwing: {} pictures are not in the annotations and were passed over", self.unlisted);
+        }
+        let missing = self.annotations.truths.len().saturating_sub(self.scorer.pictures());
+        if missing > 0 {
+            eprintln!("lapwing: {missing} annotated pictures were not among the images; the score is over the others");
+        }
+        let per_class: BTreeMap<&str, f64> = self
+            .scorer
+            .average_precisions()
+            .into_iter()
+            .zip(&self.annotations.categories)
+            .enumerate()
+            .filter(|(index, _)| self.category_of.contains(&Some(*index)))
+            .filter_map(|(_, (ap, name))| Some((name.as_str(), round(ap? * 100.0, 2))))
+            .collect();
+        let map50 = round(per_class.values().sum::<f64>() / per_class.len().max(1) as f64, 2);
+        self.times_ms.sort_by(f64::total_cmp);
+        let ms_median = round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3);
+        let images = self.scorer.pictures();
+        if as_json {
+            out.json(&json!({ "map50": map50, "images": images, "per_class": per_class, "ms_median": ms_median }))?;
+        } else {
+            for (name, ap) in &per_class {
+                line!(out, "{name:>16} {ap:6.2}")?;
+            }
+            line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")?;
+        }
+        match self.failures {
+            0 => Ok(()),
+            failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
+        }
+    }
+}
+
+fn round(value: f64, places: i32) -> f64 {
+    let unit = 10f64.powi(places);
+    (value * unit).round() / unit
+}

@@ -1,0 +1,75 @@
+//! The command line: what is asked, who does it, and how it ends.
+//!
+//! Exit codes: 0 done, 1 the job failed, 2 the call or the configuration is wrong. What a command
+//! finds goes to standard output, as text for people or as JSON with `--json`; what goes wrong goes
+//! to standard error.
+
+mod check;
+mod detect;
+mod doctor;
+mod eval;
+mod log;
+mod out;
+mod progress;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use out::{Failure, Out};
+
+/// Turns a board with a camera into a sentinel: sees, acts, hides and remembers.
+#[derive(Parser)]
+#[command(name = "lapwing", version, arg_required_else_help = false, max_term_width = 100)]
+#[command(after_help = "Without a command, `lapwing` runs with its built-in configuration.\n\
+    Exit codes: 0 done, 1 the job failed, 2 the call or the configuration is wrong.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The main job: watch a source, drive outputs, keep the record
+    Run(run::Args),
+    /// Find objects in pictures
+    Detect(detect::Args),
+    /// Measure a detector on annotated pictures
+    Eval(eval::Args),
+    /// Read the record
+    Log(log::Args),
+    /// Check a configuration file
+    Check(check::Args),
+    /// Say what this machine has, what is missing, and what to do
+    Doctor(doctor::Args),
+}
+
+/// Runs the command of this process.
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,tract=error"))
+        .format_timestamp_millis()
+        .init();
+    let cli = Cli::parse(); // ends the process with 2 where the call is wrong
+    let mut out = Out::default();
+    let done = match cli.command {
+        None => run::run(&run::Args::default(), &mut out),
+        Some(Command::Run(args)) => run::run(&args, &mut out),
+        Some(Command::Detect(args)) => detect::run(&args, &mut out),
+        Some(Command::Eval(args)) => eval::run(&args, &mut out),
+        Some(Command::Log(args)) => log::run(&args, &mut out),
+        Some(Command::Check(args)) => check::run(&args, &mut out),
+        Some(Command::Doctor(args)) => doctor::run(&args, &mut out),
+    };
+    let done = done.and_then(|()| out.flush());
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Quiet) => ExitCode::SUCCESS,
+        Err(Failure::Job(what)) => report(&what, 1),
+        Err(Failure::Call(what)) => report(&what, 2),
+    }
+}
+
+fn report(what: &str, code: u8) -> ExitCode {
+    eprintln!("lapwing: {what}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,192 @@
+//! `lapwing run`: the main job.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::trigger::SimulatedPin;
+use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
+use lapwing_runtime::clock::SystemClock;
+use lapwing_runtime::config::{Bound, Config};
+use lapwing_runtime::detect::Detector;
+use lapwing_runtime::engine::Model;
+use lapwing_runtime::legend::Legend;
+use lapwing_runtime::photos::PHOTOS;
+use lapwing_runtime::pins::Line;
+use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
+
+use super::detect::in_words;
+use super::out::{Failure, Out, line};
+
+/// Arguments of `lapwing run`.
+#[derive(Default, clap::Args)]
+#[command(after_help = "Examples:\n  lapwing run\n  lapwing run --config /etc/lapwing.toml\n  \
+    lapwing run --source pictures/ --data /tmp/try --frames 20\n  lapwing run --source clip.y4m\n\n\
+    Stop it with Ctrl-C: outputs take their safe level, the record is closed.")]
+pub struct Args {
+    /// Configuration file; default: the built-in one (`lapwing check --print` shows it)
+    #[arg(long, value_name = "F")]
+    config: Option<PathBuf>,
+    /// v4l:/dev/video0, a picture, a folder, a .tar of pictures, a .y4m or .mjpeg clip, or `photos`
+    #[arg(long, value_name = "S")]
+    source: Option<String>,
+    /// Stop after this many frames
+    #[arg(long, value_name = "N")]
+    frames: Option<u64>,
+    /// Where the log and the pictures go
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    let clock = SystemClock::default();
+    let start = Instant::now();
+    let config = match &args.config {
+        Some(path) => Config::read(path)?,
+        None => Config::builtin()?,
+    };
+    let data = args.data.as_deref().unwrap_or(&config.data);
+    let model = Model::open(&config.model.path)?;
+    let bound = config.bind(model.manifest())?;
+    let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
+    let recorder = open_recorder(&config, &bound, data, out)?;
+    let detector = Detector::load(&model)?;
+    line!(out, "model   {} in float, ready after {:.0} ms", model.manifest().name, start.elapsed().as_secs_f64() * 1e3)?;
+    line!(out, "source  {}", source.describe())?;
+    let rules = make_rules(&bound)?;
+    let stop = stop_flag()?;
+    let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand };
+    let pipeline =
+        Pipeline { source, detector, options: bound.options, shown_score_min: bound.shown_score_min, rules, recorder, clock: &clock, frames_max: args.frames };
+    let report = pipeline.run(&mut teller, &stop);
+    tell_summary(&report, &model, data, out)?;
+    if report.is_clean() { Ok(()) } else { Err(Failure::job("the run went on, but not everything went well; see above")) }
+}
+
+/// `auto` means a camera if this build can read one; it cannot, and says so.
+fn open_source(word: &str, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+    let word = if word == "auto" {
+        match Path::new("/dev/video0").exists() {
+            true => line!(out, "camera  /dev/video0 is there, but this build has no camera capture: replaying the bundled photographs")?,
+            false => line!(out, "camera  none found: replaying the bundled photographs (--source takes a picture, folder or clip)")?,
+        }
+        "photos"
+    } else {
+        word
+    };
+    SourceSpec::parse(word).map_err(Failure::call)?.open(PHOTOS).map_err(Failure::call)
+}
+
+fn open_recorder(config: &Config, bound: &Bound, data: &Path, out: &mut Out) -> Result<Recorder, Failure> {
+    let recorder = Recorder::open(config, bound.hiding.clone(), bound.legend.clone(), data).map_err(Failure::job)?;
+    let recovery = recorder.recovery();
+    line!(
+        out,
+        "log     {}: run {}, {} records from before{}",
+        data.join("log").display(),
+        recovery.run,
+        recovery.records,
+        if recovery.bytes_trimmed > 0 {
+            format!("; {} torn bytes trimmed after a cut", recovery.bytes_trimmed)
+        } else {
+            String::new()
+        }
+    )?;
+    Ok(recorder)
+}
+
+fn make_rules(bound: &Bound) -> Result<Vec<RuleRunner>, Failure> {
+    bound
+        .rules
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| {
+            let line = Line::Simulated(SimulatedPin::default());
+            RuleRunner::new(index as u16, rule.watch.clone(), rule.trigger, rule.polarity, line).map_err(Failure::call)
+        })
+        .collect()
+}
+
+/// A flag that Ctrl-C and a service manager's stop set. A second Ctrl-C ends the process at once.
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Failure::job)?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Failure::job)?;
+    }
+    Ok(stop)
+}
+
+/// Tells a person what happens. Runs on the recorder's thread.
+struct Teller {
+    /// False for endless sources, where only events are told.
+    every_frame: bool,
+}
+
+impl Observer for Teller {
+    fn seen(&mut self, seen: &Seen<'_>) {
+        if !self.every_frame && seen.picture.is_none() {
+            return;
+        }
+        let class = |c: u16| seen.classes.get(usize::from(c)).map_or("?", String::as_str);
+        let picture = seen.picture.and_then(Path::file_name).map_or(String::new(), |name| {
+            let hidden = if seen.covered > 0 { format!(", {} hidden", seen.covered) } else { String::new() };
+            format!(" -> {}{hidden}", name.to_string_lossy())
+        });
+        println_quietly(format_args!(
+            "#{:<3} {} ({}x{}, {:.0} ms): {}{picture}",
+            seen.seq,
+            seen.name,
+            seen.width,
+            seen.height,
+            seen.times.total().as_secs_f64() * 1e3,
+            in_words(seen.detections, class),
+        ));
+    }
+
+    fn recorded(&mut self, seq: u64, event: &Event, legend: &Legend) {
+        if !matches!(event.kind, EventKind::Started | EventKind::Stopped) {
+            println_quietly(format_args!("     {}", super::log::in_words(seq, event, legend)));
+        }
+    }
+
+    fn trouble(&mut self, what: &str) {
+        eprintln!("lapwing: {what}");
+    }
+}
+
+/// Output that nobody reads is no reason to stop watching.
+fn println_quietly(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> Result<(), Failure> {
+    let names = &model.manifest().classes.names;
+    let counts: Vec<String> = report
+        .record
+        .detections_by_class
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .map(|(class, count)| format!("{count} {}", names.get(class).map_or("?", String::as_str)))
+        .collect();
+    let saw = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
+    line!(out, "saw     {saw} in {} frames{}", report.frames, dropped(report.frames_dropped))?;
+    for rule in &report.rules {
+        line!(out, "fired   {}: {} times, released {}", rule.name, rule.fired, rule.released)?;
+    }
+    line!(out, "logged  {} events, durable; `lapwing log show --data {}`", report.record.events_durable, data.display())?;
+    line!(out, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display())?;
+    if let Some(us) = report.first_detection_us {
+        line!(out, "first detection {:.0} ms after the start", us as f64 / 1e3)?;
+    }
+    Ok(())
+}
+
+fn dropped(count: u64) -> String {
+    if count > 0 { format!(" ({count} dropped for newer ones)") } else { String::new() }
+}

@@ -1,0 +1,196 @@
+//! A configuration meets a model: class names become indices, rules become state machines.
+
+use std::ops::Range;
+
+use lapwing_firmware::trigger::{Polarity, RuleConfig};
+use toml::Spanned;
+
+use super::schema::{Active, RuleSection};
+use super::{Config, ConfigError};
+use crate::detect::DetectOptions;
+use crate::engine::Manifest;
+use crate::eval::canonical_class;
+use crate::legend::Legend;
+use crate::privacy::Hiding;
+use crate::rules::{Watch, Zone};
+
+/// A configuration that fits a model.
+#[derive(Debug)]
+pub struct Bound {
+    /// How detections are chosen; the threshold is low enough for rules and hiding.
+    pub options: DetectOptions,
+    /// The threshold for people and rules; detections below it serve to hide.
+    pub shown_score_min: f32,
+    /// What is hidden.
+    pub hiding: Hiding,
+    /// The names behind the numbers in events.
+    pub legend: Legend,
+    /// The rules, in the order of the file.
+    pub rules: Vec<BoundRule>,
+}
+
+/// One rule that fits a model.
+#[derive(Debug)]
+pub struct BoundRule {
+    /// What it looks at.
+    pub watch: Watch,
+    /// When its output goes on and off.
+    pub trigger: RuleConfig,
+    /// Which level of its line means on.
+    pub polarity: Polarity,
+}
+
+impl Config {
+    /// Checks class names against `manifest` and makes what the pipeline needs.
+    pub fn bind(&self, manifest: &Manifest) -> Result<Bound, ConfigError> {
+        let mut options = DetectOptions::of(manifest);
+        if let Some(score_min) = &self.model.score_min {
+            options.score_min = *score_min.get_ref();
+        }
+        if let Some(nms_iou) = &self.model.nms_iou {
+            options.nms_iou = *nms_iou.get_ref();
+        }
+        let shown_score_min = options.score_min;
+        let hide_score_min = *self.privacy.hide_score_min.get_ref();
+        let hidden = self.classes(&self.privacy.hide, manifest)?;
+        if !hidden.is_empty() {
+            options.score_min = options.score_min.min(hide_score_min);
+        }
+        let rules = self.rules.iter().map(|rule| self.bind_rule(rule, manifest)).collect::<Result<Vec<_>, _>>()?;
+        let hiding = Hiding::new(&hidden, hide_score_min);
+        let legend = self.legend(manifest)?;
+        Ok(Bound { options, shown_score_min, hiding, legend, rules })
+    }
+
+    fn legend(&self, manifest: &Manifest) -> Result<Legend, ConfigError> {
+        let mut legend = Legend::default();
+        for rule in &self.rules {
+            legend.rules.push(rule.name.get_ref().clone());
+            for class in self.classes(rule.classes.get_ref(), manifest)? {
+                legend.classes.insert(class, manifest.classes.names[usize::from(class)].clone());
+            }
+        }
+        Ok(legend)
+    }
+
+    fn bind_rule(&self, rule: &RuleSection, manifest: &Manifest) -> Result<BoundRule, ConfigError> {
+        let classes = self.classes(rule.classes.get_ref(), manifest)?;
+        let zone = rule
+            .zone
+            .as_ref()
+            .map(|z| Zone::new(z.get_ref()).map_err(|e| self.error(z, e.to_string(), "give corners such as [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0]]")))
+            .transpose()?;
+        let trigger = RuleConfig {
+            count_min: *rule.count_min.get_ref(),
+            confirm_frames: *rule.confirm_frames.get_ref(),
+            hold_ms: *rule.hold_ms.get_ref(),
+            cooldown_ms: *rule.cooldown_ms.get_ref(),
+            pulse_ms: *rule.pulse_ms.get_ref(),
+            stall_ms: *rule.stall_ms.get_ref(),
+        };
+        trigger.validate().map_err(|e| self.error(&rule.name, e.to_string(), "correct this rule's times"))?;
+        Ok(BoundRule {
+            watch: Watch::new(rule.name.get_ref(), &classes, *rule.score_min.get_ref(), zone),
+            trigger,
+            polarity: match rule.active {
+                Active::High => Polarity::ActiveHigh,
+                Active::Low => Polarity::ActiveLow,
+            },
+        })
+    }
+
+    fn classes(&self, names: &[Spanned<String>], manifest: &Manifest) -> Result<Vec<u16>, ConfigError> {
+        names.iter().map(|name| self.class(name, manifest)).collect()
+    }
+
+    fn class(&self, name: &Spanned<String>, manifest: &Manifest) -> Result<u16, ConfigError> {
+        let wanted = canonical_class(name.get_ref());
+        let known = &manifest.classes.names;
+        known.iter().position(|k| canonical_class(k) == wanted).and_then(|at| u16::try_from(at).ok()).ok_or_else(|| {
+            let cure = match super::error::closest(name.get_ref(), known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("{} knows: {}", manifest.name, known.join(", ")),
+            };
+            let what = format!("class {:?} is not one of the model's", name.get_ref());
+            match self.placed(name) {
+                true => self.error(name, what, cure),
+                false => ConfigError {
+                    file: self.file.clone(),
+                    line: 0,
+                    column: 0,
+                    text: String::new(),
+                    what: format!("{what} (from a default; set `privacy.hide` or `classes`)"),
+                    cure,
+                },
+            }
+        })
+    }
+
+    fn placed<T>(&self, at: &Spanned<T>) -> bool {
+        at.span() != Range { start: 0, end: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BUILTIN;
+
+    fn manifest() -> Manifest {
+        Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap()
+    }
+
+    #[test]
+    fn the_builtin_configuration_fits_the_builtin_model() {
+        let bound = Config::builtin().unwrap().bind(&manifest()).unwrap();
+        assert_eq!(bound.rules.len(), 1);
+        assert_eq!(bound.options.score_min, 0.15);
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults_of_the_builtin_one_without_rules() {
+        let (empty, full) = (Config::parse("", "e").unwrap(), Config::builtin().unwrap());
+        assert_eq!((empty.source, empty.data), (full.source, full.data));
+        assert_eq!(empty.log.total_kib.get_ref(), full.log.total_kib.get_ref());
+        assert_eq!(empty.log.segment_kib.get_ref(), full.log.segment_kib.get_ref());
+        assert_eq!(empty.pictures.count_max.get_ref(), full.pictures.count_max.get_ref());
+        assert_eq!(empty.privacy.hide_score_min.get_ref(), full.privacy.hide_score_min.get_ref());
+    }
+
+    /// Each mistake: what is replaced, by what, the line it must be found on, a word of the cure.
+    #[test]
+    fn every_mistake_is_found_on_its_line() {
+        let cases = [
+            ("source = \"auto\"", "sauce = \"auto\"", "source"),
+            ("keep = \"events\"", "keep = \"evnts\"", "events"),
+            ("hold_ms = 800", "hold_ms = -1", ""),
+            ("hold_ms = 800", "hold_mss = 800", "hold_ms"),
+            ("score_min = 0.4", "score_min = 40", "0.0 to 1.0"),
+            ("count_min = 1 ", "count_min = 0 ", "1 to 1000"),
+            ("\"cat\", \"dog\"", "\"cat\", \"dgo\"", "dog"),
+            ("hide = [\"person\"]", "hide = [\"persons\"]", "person"),
+            ("total_kib = 16384", "total_kib = 300", "512"),
+            ("segment_kib = 256", "segment_kib = 1", "16 to"),
+            ("jpeg_quality = 88", "jpeg_quality = 0", "1 to 100"),
+            ("pin = \"simulated\"", "pin = \"gpiochip0:17\"", "simulated"),
+            ("stall_ms = 2000", "stall_ms = 0", "2000"),
+            ("# zone = [[0.0, 0.5]", "zone = [[0.0, 5.5]", "corners"),
+            ("[log]", "[log", ""),
+        ];
+        for (from, to, cure) in cases {
+            assert!(BUILTIN.contains(from), "{from}");
+            let text = BUILTIN.replacen(from, to, 1);
+            let line = text.lines().position(|l| l.contains(to)).unwrap() + 1;
+            let error = Config::parse(&text, "f.toml").and_then(|c| c.bind(&manifest()).map(|_| ())).unwrap_err();
+            assert_eq!(error.line, line, "{to}: {error}");
+            assert!(error.cure.contains(cure), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn two_rules_of_one_name_are_refused() {
+        let rule = "[[rule]]\nname = \"a\"\nclasses = [\"dog\"]\n";
+        let error = Config::parse(&format!("{rule}{rule}"), "f.toml").unwrap_err();
+        assert_eq!(error.line, 5);
+    }
+}

@@ -1,0 +1,337 @@
+//! The keys of the configuration file, their types, defaults and limits.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::ConfigError;
+use crate::rules::RULES_MAX;
+
+/// Most bytes of a configuration file.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where frames come from.
+    #[serde(default = "source")]
+    pub source: String,
+    /// Where the log and the pictures go.
+    #[serde(default = "data")]
+    pub data: PathBuf,
+    /// The detector.
+    #[serde(default)]
+    pub model: ModelSection,
+    /// The record.
+    #[serde(default)]
+    pub log: LogSection,
+    /// The pictures that are kept.
+    #[serde(default)]
+    pub pictures: PictureSection,
+    /// What is hidden.
+    #[serde(default)]
+    pub privacy: PrivacySection,
+    /// What to watch for.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<RuleSection>,
+    #[serde(skip)]
+    pub(super) file: String,
+    #[serde(skip)]
+    pub(super) text: String,
+}
+
+/// `[model]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSection {
+    /// A built-in name, a network or a manifest.
+    pub path: String,
+    /// Overrides the manifest's `score_min`.
+    pub score_min: Option<Spanned<f32>>,
+    /// Overrides the manifest's `nms_iou`.
+    pub nms_iou: Option<Spanned<f32>>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// Size of one segment file, in KiB.
+    pub segment_kib: Spanned<u32>,
+    /// Size of the whole log, in KiB.
+    pub total_kib: Spanned<u32>,
+}
+
+/// `[pictures]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PictureSection {
+    /// Which pictures are kept.
+    pub keep: Keep,
+    /// Most pictures kept; the oldest goes first.
+    pub count_max: Spanned<u32>,
+    /// 1..=100.
+    pub jpeg_quality: Spanned<u8>,
+}
+
+/// Which pictures are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// Frames in which a rule fired.
+    Events,
+    /// Every frame that was looked at.
+    All,
+    /// None.
+    None,
+}
+
+/// `[privacy]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacySection {
+    /// Classes that are covered before a picture is stored.
+    pub hide: Vec<Spanned<String>>,
+    /// Lowest score that hides.
+    pub hide_score_min: Spanned<f32>,
+}
+
+/// `[[rule]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSection {
+    /// Shown to people and stored by index.
+    pub name: Spanned<String>,
+    /// Class names that the rule watches.
+    pub classes: Spanned<Vec<Spanned<String>>>,
+    /// Lowest score that matches.
+    #[serde(default = "rule_score_min")]
+    pub score_min: Spanned<f32>,
+    /// Corners of the zone in fractions of the frame; none: everywhere.
+    #[serde(default)]
+    pub zone: Option<Spanned<Vec<[f32; 2]>>>,
+    /// Objects that must match.
+    #[serde(default = "one")]
+    pub count_min: Spanned<u16>,
+    /// Consecutive frames in which they must.
+    #[serde(default = "one")]
+    pub confirm_frames: Spanned<u16>,
+    /// The output stays on this long after the last match, in milliseconds.
+    #[serde(default = "hold_ms")]
+    pub hold_ms: Spanned<u32>,
+    /// And then stays off at least this long, in milliseconds.
+    #[serde(default = "zero")]
+    pub cooldown_ms: Spanned<u32>,
+    /// 0: on while active; else on for this long, in milliseconds.
+    #[serde(default = "zero")]
+    pub pulse_ms: Spanned<u32>,
+    /// Without a frame for this long the output takes its safe level, in milliseconds.
+    #[serde(default = "stall_ms")]
+    pub stall_ms: Spanned<u32>,
+    /// The output line.
+    #[serde(default = "pin")]
+    pub pin: Spanned<String>,
+    /// Which level is on.
+    #[serde(default = "active")]
+    pub active: Active,
+}
+
+/// Which level of a line means on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Active {
+    /// High is on.
+    High,
+    /// Low is on.
+    Low,
+}
+
+/// A default has no place in a file.
+pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn source() -> String {
+    "auto".into()
+}
+fn data() -> PathBuf {
+    "lapwing-data".into()
+}
+fn rule_score_min() -> Spanned<f32> {
+    unplaced(0.4)
+}
+fn one() -> Spanned<u16> {
+    unplaced(1)
+}
+fn zero() -> Spanned<u32> {
+    unplaced(0)
+}
+fn hold_ms() -> Spanned<u32> {
+    unplaced(800)
+}
+fn stall_ms() -> Spanned<u32> {
+    unplaced(2000)
+}
+fn pin() -> Spanned<String> {
+    unplaced("simulated".into())
+}
+fn active() -> Active {
+    Active::High
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        ModelSection { path: lapwing_models::DETECT_NANO.name.into(), score_min: None, nms_iou: None }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        LogSection { segment_kib: unplaced(256), total_kib: unplaced(16_384) }
+    }
+}
+
+impl Default for PictureSection {
+    fn default() -> Self {
+        PictureSection { keep: Keep::Events, count_max: unplaced(500), jpeg_quality: unplaced(88) }
+    }
+}
+
+impl Default for PrivacySection {
+    fn default() -> Self {
+        PrivacySection { hide: vec![unplaced("person".into())], hide_score_min: unplaced(0.15) }
+    }
+}
+
+impl Config {
+    /// The built-in configuration.
+    pub fn builtin() -> Result<Config, ConfigError> {
+        Config::parse(super::BUILTIN, "built-in configuration")
+    }
+
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+        let file = path.display().to_string();
+        let failed = |what: String, cure: &str| ConfigError {
+            file: file.clone(),
+            line: 0,
+            column: 0,
+            text: String::new(),
+            what,
+            cure: cure.to_owned(),
+        };
+        let length = std::fs::metadata(path).map_err(|e| failed(e.to_string(), "check the path"))?.len();
+        if length > CONFIG_BYTES_MAX {
+            return Err(failed(format!("{length} bytes is more than 1 MiB"), "give a configuration file"));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string(), "check the path and its permissions"))?;
+        Config::parse(&text, &file)
+    }
+
+    /// Parses and checks `text`, the content of `file`.
+    pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+        let mut config: Config = toml::from_str(text).map_err(|e| {
+            let (what, cure) = split_cure(e.message(), text, e.span());
+            ConfigError::at(file, text, e.span().unwrap_or(0..0), what, cure)
+        })?;
+        config.file = file.to_owned();
+        config.text = text.to_owned();
+        config.check()?;
+        Ok(config)
+    }
+
+    pub(super) fn error<T>(&self, at: &Spanned<T>, what: impl Into<String>, cure: impl Into<String>) -> ConfigError {
+        ConfigError::at(&self.file, &self.text, at.span(), what.into(), cure.into())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (value, key) in [(&self.model.score_min, "model.score_min"), (&self.model.nms_iou, "model.nms_iou")] {
+            if let Some(value) = value {
+                self.check_fraction(value, key)?;
+            }
+        }
+        self.check_fraction(&self.privacy.hide_score_min, "privacy.hide_score_min")?;
+        let quality = &self.pictures.jpeg_quality;
+        if !(1..=100).contains(quality.get_ref()) {
+            return Err(self.error(quality, format!("jpeg_quality is {}", quality.get_ref()), "give 1 to 100; 88 is good"));
+        }
+        if *self.pictures.count_max.get_ref() == 0 {
+            return Err(self.error(&self.pictures.count_max, "count_max is 0", "give at least 1, or keep = \"none\""));
+        }
+        self.check_log()?;
+        if let Some(extra) = self.rules.get(RULES_MAX) {
+            return Err(self.error(&extra.name, format!("more than {RULES_MAX} rules"), "merge some"));
+        }
+        self.rules.iter().enumerate().try_for_each(|(index, rule)| self.check_rule(index, rule))
+    }
+
+    fn check_log(&self) -> Result<(), ConfigError> {
+        let (segment, total) = (&self.log.segment_kib, &self.log.total_kib);
+        if !(16..=65_536).contains(segment.get_ref()) {
+            return Err(self.error(segment, format!("segment_kib is {}", segment.get_ref()), "give 16 to 65536"));
+        }
+        let fewest = segment.get_ref().saturating_mul(2);
+        if !(fewest..=1 << 21).contains(total.get_ref()) {
+            return Err(self.error(
+                total,
+                format!("total_kib is {}", total.get_ref()),
+                format!("give at least two segments ({fewest}) and at most 2097152"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_rule(&self, index: usize, rule: &RuleSection) -> Result<(), ConfigError> {
+        if self.rules[..index].iter().any(|r| r.name.get_ref() == rule.name.get_ref()) {
+            return Err(self.error(&rule.name, format!("a second rule named {:?}", rule.name.get_ref()), "give it another name"));
+        }
+        if rule.classes.get_ref().is_empty() {
+            return Err(self.error(&rule.classes, "a rule that watches no class never fires", "name at least one class"));
+        }
+        self.check_fraction(&rule.score_min, "score_min")?;
+        for (value, key) in [(&rule.count_min, "count_min"), (&rule.confirm_frames, "confirm_frames")] {
+            if !(1..=1000).contains(value.get_ref()) {
+                return Err(self.error(value, format!("{key} is {}", value.get_ref()), "give 1 to 1000"));
+            }
+        }
+        if *rule.stall_ms.get_ref() == 0 {
+            return Err(self.error(&rule.stall_ms, "stall_ms is 0", "give the longest time without a frame that is safe, such as 2000"));
+        }
+        let pulse = *rule.pulse_ms.get_ref();
+        if pulse != 0 && !(1..=3_600_000).contains(&pulse) {
+            return Err(self.error(&rule.pulse_ms, format!("pulse_ms is {pulse}"), "give at most 3600000 (an hour)"));
+        }
+        if rule.pin.get_ref() != "simulated" {
+            return Err(self.error(
+                &rule.pin,
+                format!("pin {:?}: this build drives simulated pins only", rule.pin.get_ref()),
+                "set pin = \"simulated\"; the log shows every edge",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_fraction(&self, value: &Spanned<f32>, key: &str) -> Result<(), ConfigError> {
+        if (0.0..=1.0).contains(value.get_ref()) {
+            return Ok(());
+        }
+        Err(self.error(value, format!("{key} is {}", value.get_ref()), "give a fraction, 0.0 to 1.0"))
+    }
+}
+
+/// Splits the parser's message into what and cure, with the nearest key where one was misspelt.
+fn split_cure(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -> (String, String) {
+    let message = message.trim().replace('\n', ", ");
+    let Some((what, expected)) = message.split_once(", expected ") else {
+        let cure = if message.starts_with("missing field") { "add it; see `lapwing check --help`" } else { "correct the line" };
+        return (message, cure.to_owned());
+    };
+    let written = span.and_then(|s| text.get(s)).unwrap_or("");
+    let keys = expected.split('`').skip(1).step_by(2);
+    match super::error::closest(written, keys) {
+        Some(key) if what.starts_with("unknown") => (what.to_owned(), format!("did you mean `{key}`?")),
+        _ => (what.to_owned(), format!("expected {expected}")),
+    }
+}

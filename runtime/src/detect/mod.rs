@@ -1,0 +1,30 @@
+//! From raw outputs to detections in the picture's own pixels.
+//!
+//! ```text
+//! Frame ─▶ InputTensor ─▶ engine ─▶ head (decode) ─▶ Candidates ─▶ NMS ─▶ Detections
+//! ```
+//!
+//! Decoding stays outside the network: sigmoid, exp and NMS are done here, and only on cells whose
+//! score passes the threshold.
+
+mod candidates;
+mod detector;
+pub mod head;
+pub mod nms;
+
+pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
+pub use detector::{DetectError, DetectOptions, Detector, Labels, StageTimes};
+
+/// Most detections reported for one picture.
+pub const DETECTIONS_MAX: usize = 300;
+
+/// One detected object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Detection {
+    /// Index into the manifest's class names.
+    pub class: u16,
+    /// Confidence in 0..=1.
+    pub score: f32,
+    /// `[x0, y0, x1, y1]` in the picture's pixels, clipped to the picture.
+    pub bounds: [f32; 4],
+}

@@ -1,0 +1,77 @@
+//! Greedy non-maximum suppression, one class at a time.
+
+use super::Candidate;
+
+/// Intersection over union of two boxes `[x0, y0, x1, y1]`; 0 where both are empty.
+pub fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
+    let width = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
+    let height = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
+    let both = width * height;
+    let either = area(a) + area(b) - both;
+    if either > 0.0 { both / either } else { 0.0 }
+}
+
+/// Area of a box; 0 for a box turned inside out.
+pub fn area(b: &[f32; 4]) -> f32 {
+    (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0)
+}
+
+/// Keeps, in order, each candidate that overlaps no kept one of its class by more than `iou_max`.
+///
+/// `sorted` must be best first. At most `limit` survive; `kept` is emptied first and holds indices
+/// into `sorted`.
+pub fn suppress(sorted: &[Candidate], iou_max: f32, limit: usize, kept: &mut Vec<u16>) {
+    kept.clear();
+    for (index, candidate) in sorted.iter().enumerate().take(usize::from(u16::MAX)) {
+        if kept.len() == limit {
+            return;
+        }
+        let free = kept.iter().all(|&k| {
+            let better = &sorted[usize::from(k)];
+            better.class != candidate.class || iou(&better.bounds, &candidate.bounds) <= iou_max
+        });
+        if free {
+            kept.push(index as u16);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn candidate() -> impl Strategy<Value = Candidate> {
+        (0u16..3, 0.0f32..1.0, 0.0f32..50.0, 0.0f32..50.0, 0.0f32..40.0, 0.0f32..40.0)
+            .prop_map(|(class, score, x, y, w, h)| Candidate { class, score, bounds: [x, y, x + w, y + h] })
+    }
+
+    proptest! {
+        #[test]
+        fn survivors_do_not_overlap_and_the_fallen_have_a_reason(mut list in prop::collection::vec(candidate(), 0..60)) {
+            list.sort_by(|a, b| b.score.total_cmp(&a.score));
+            let mut kept = Vec::new();
+            suppress(&list, 0.5, 1000, &mut kept);
+            for index in 0..list.len() {
+                let rival = kept.iter().map(|&k| usize::from(k)).find(|&k| {
+                    k < index && list[k].class == list[index].class && iou(&list[k].bounds, &list[index].bounds) > 0.5
+                });
+                prop_assert_eq!(rival.is_none(), kept.contains(&(index as u16)));
+            }
+        }
+    }
+
+    #[test]
+    fn iou_of_known_boxes() {
+        assert_eq!(iou(&[0.0, 0.0, 2.0, 2.0], &[1.0, 1.0, 3.0, 3.0]), 1.0 / 7.0);
+        assert_eq!(iou(&[0.0; 4], &[0.0; 4]), 0.0);
+    }
+
+    #[test]
+    fn the_limit_holds() {
+        let list: Vec<_> = (0..10).map(|i| Candidate { class: i, score: 1.0, bounds: [0.0, 0.0, 1.0, 1.0] }).collect();
+        let mut kept = Vec::new();
+        suppress(&list, 0.5, 4, &mut kept);
+        assert_eq!(kept, [0, 1, 2, 3]);
+    }
+}

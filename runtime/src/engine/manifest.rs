@@ -1,0 +1,272 @@
+//! The manifest of a model: everything a network file does not say about itself.
+//!
+//! A manifest is a TOML file beside the network. It states how a picture becomes the input tensor,
+//! how the raw outputs become boxes, and what the classes are called. Unknown keys are refused, so
+//! that a misspelt one is found at the desk and not on the ladder.
+//!
+//! This file reads and validates; it never opens the network itself.
+
+use serde::{Deserialize, Serialize};
+
+/// The manifest format this build reads.
+pub const MANIFEST_FORMAT: u32 = 1;
+/// Largest accepted input side, in pixels.
+pub const INPUT_SIDE_MAX_PX: u32 = 2048;
+/// Largest accepted number of classes (an event stores the class in 16 bits, 0xFFFF means none).
+pub const CLASSES_MAX: usize = 4096;
+
+/// A model's manifest, as read from TOML.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Format of this file; [`MANIFEST_FORMAT`].
+    pub format: u32,
+    /// Short name, shown to people.
+    pub name: String,
+    /// Network file, relative to the manifest.
+    pub file: String,
+    /// SHA-256 of the network file in lower-case hex; checked when present.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// SPDX expression of the weights' licence.
+    #[serde(default)]
+    pub licence: Option<String>,
+    /// Where the weights come from.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// From picture to tensor.
+    pub input: InputSpec,
+    /// From raw outputs to boxes.
+    pub head: HeadSpec,
+    /// What the class indices mean.
+    pub classes: Classes,
+    /// Measured facts about the model; shown, never computed with.
+    #[serde(default)]
+    pub card: Option<Card>,
+}
+
+/// From picture to input tensor: `x = (pixel - mean[c]) * scale[c]`, pixel in 0..=255.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Width of the input tensor, in pixels.
+    pub width: u32,
+    /// Height of the input tensor, in pixels.
+    pub height: u32,
+    /// Order of the colour planes.
+    pub colour: Colour,
+    /// Order of the tensor's axes.
+    pub layout: Layout,
+    /// Subtracted from each pixel, by plane of the tensor.
+    pub mean: [f32; 3],
+    /// Multiplied after the subtraction, by plane of the tensor.
+    pub scale: [f32; 3],
+    /// How a picture of another shape is fitted.
+    pub fit: Fit,
+    /// Value of the pixels that a letterbox leaves free.
+    #[serde(default = "pad_default")]
+    pub pad: u8,
+}
+
+fn pad_default() -> u8 {
+    114
+}
+
+/// Order of the colour planes in the input tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// Red first.
+    Rgb,
+    /// Blue first, as OpenCV reads pictures.
+    Bgr,
+}
+
+/// Order of the axes of the input tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// (1, 3, height, width).
+    Nchw,
+    /// (1, height, width, 3).
+    Nhwc,
+}
+
+/// How a picture of another shape is fitted to the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// Keep the aspect ratio, put the picture at the top left, fill the rest with `pad`.
+    Letterbox,
+    /// Scale both axes on their own.
+    Stretch,
+}
+
+/// From raw outputs to boxes.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeadSpec {
+    /// Which decoder reads the outputs.
+    pub family: HeadFamily,
+    /// Input pixels per grid cell, one per scale, ascending.
+    pub strides: Vec<u32>,
+    /// Detections below this score are not reported unless the user asks.
+    pub score_min: f32,
+    /// Two boxes of one class that overlap more than this are one object.
+    pub nms_iou: f32,
+}
+
+/// The output conventions that lapwing decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadFamily {
+    /// Per scale two tensors: class logits (1, classes, h, w) and log-distances (1, 4, h, w).
+    Ltrb,
+    /// One tensor (1, cells, 5 + classes): raw centre and log-size, objectness and classes after sigmoid.
+    Yolox,
+    /// One tensor (1, 5 + classes, h, w): objectness, raw offsets and sizes, class probabilities.
+    FastestDet,
+}
+
+/// What the class indices mean.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    /// Names in the order of the network.
+    pub names: Vec<String>,
+}
+
+/// Measured facts about a model.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Number of weights.
+    #[serde(default)]
+    pub params: Option<u64>,
+    /// Multiply-accumulates for one picture at the manifest's input size.
+    #[serde(default)]
+    pub macs: Option<u64>,
+    /// What it was trained on.
+    #[serde(default)]
+    pub training_data: Option<String>,
+    /// Measured accuracy.
+    #[serde(default)]
+    pub map50: Vec<MeasuredMap>,
+}
+
+/// One measured accuracy: AP at IoU 0.5, in percent.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredMap {
+    /// Input side, in pixels.
+    pub size: u32,
+    /// What it was measured on.
+    pub split: String,
+    /// Percent.
+    pub value: f64,
+}
+
+impl Manifest {
+    /// Reads and validates a manifest. The message names the field and the cure.
+    pub fn parse(text: &str) -> Result<Manifest, String> {
+        let manifest: Manifest = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        manifest.validate()?;
+        Ok(manifest)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if self.format != MANIFEST_FORMAT {
+            return Err(format!(
+                "`format = {}`: this build reads format {MANIFEST_FORMAT}; use a lapwing that matches the file",
+                self.format
+            ));
+        }
+        for (key, side) in [("width", self.input.width), ("height", self.input.height)] {
+            if side == 0 || side > INPUT_SIDE_MAX_PX {
+                return Err(format!("`input.{key} = {side}`: must lie in 1..={INPUT_SIDE_MAX_PX}"));
+            }
+        }
+        if !self.input.mean.iter().chain(&self.input.scale).all(|v| v.is_finite()) {
+            return Err("`input.mean` and `input.scale` must be finite numbers".into());
+        }
+        if self.classes.names.is_empty() || self.classes.names.len() > CLASSES_MAX {
+            return Err(format!("`classes.names` must hold 1..={CLASSES_MAX} names"));
+        }
+        for (key, v) in [("score_min", self.head.score_min), ("nms_iou", self.head.nms_iou)] {
+            if !(0.0..=1.0).contains(&v) {
+                return Err(format!("`head.{key} = {v}`: must lie in 0..=1"));
+            }
+        }
+        self.validate_strides()
+    }
+
+    fn validate_strides(&self) -> Result<(), String> {
+        let strides = &self.head.strides;
+        if strides.is_empty() || strides.len() > 8 {
+            return Err("`head.strides` must hold 1..=8 numbers, such as [8, 16, 32]".into());
+        }
+        for &s in strides {
+            if s == 0 || !self.input.width.is_multiple_of(s) || !self.input.height.is_multiple_of(s) {
+                return Err(format!(
+                    "`head.strides` holds {s}, which does not divide the input {}x{}",
+                    self.input.width, self.input.height
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> String {
+        r#"
+format = 1
+name = "toy"
+file = "toy.onnx"
+[input]
+width = 64
+height = 64
+colour = "rgb"
+layout = "nchw"
+mean = [0.0, 0.0, 0.0]
+scale = [1.0, 1.0, 1.0]
+fit = "letterbox"
+[head]
+family = "ltrb"
+strides = [8, 16, 32]
+score_min = 0.25
+nms_iou = 0.5
+[classes]
+names = ["thing"]
+"#
+        .to_owned()
+    }
+
+    #[test]
+    fn a_good_manifest_is_read() {
+        let m = Manifest::parse(&good()).unwrap();
+        assert_eq!(m.input.pad, 114);
+        assert_eq!(m.head.family, HeadFamily::Ltrb);
+    }
+
+    #[test]
+    fn each_mistake_names_its_field() {
+        for (from, to, word) in [
+            ("format = 1", "format = 9", "format"),
+            ("width = 64", "width = 0", "input.width"),
+            ("width = 64", "width = 60", "strides"),
+            ("\"ltrb\"", "\"yolo11\"", "yolo11"),
+            ("strides = [8, 16, 32]", "strides = []", "head.strides"),
+            ("score_min = 0.25", "score_min = 25", "head.score_min"),
+            ("names = [\"thing\"]", "names = []", "classes.names"),
+            ("fit = ", "fitt = ", "fitt"),
+            ("mean = [0.0, 0.0, 0.0]", "mean = [nan, 0.0, 0.0]", "input.mean"),
+        ] {
+            let error = Manifest::parse(&good().replace(from, to)).unwrap_err();
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A model: a manifest and the bytes of its network, from the binary or from a file.
+//!
+//! Having a [`Model`] means that the manifest is valid and, where it states a checksum, that the
+//! bytes are the ones it speaks of. Nothing is known yet about what is inside the network.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::EngineError;
+use super::manifest::Manifest;
+
+/// Largest network file that is read, in bytes.
+pub const NETWORK_BYTES_MAX: u64 = 1 << 30;
+
+/// A manifest and the bytes of its network.
+#[derive(Debug, Clone)]
+pub struct Model {
+    manifest: Manifest,
+    network: Cow<'static, [u8]>,
+    origin: String,
+}
+
+impl Model {
+    /// The detector that travels inside the binary.
+    pub fn builtin() -> Result<Model, EngineError> {
+        let shipped = &lapwing_models::DETECT_NANO;
+        Model::new(shipped.manifest, Cow::Borrowed(shipped.network), "built in".into())
+    }
+
+    /// Opens a model by the word a user gives: the name of a built-in one, a network (`.onnx`, with
+    /// its manifest beside it under the same name and the ending `.toml`), or a manifest (`.toml`).
+    ///
+    /// A network without a manifest is recognised by its checksum when lapwing knows it.
+    pub fn open(word: &str) -> Result<Model, EngineError> {
+        if word == lapwing_models::DETECT_NANO.name {
+            return Model::builtin();
+        }
+        let path = Path::new(word);
+        if !path.exists() {
+            return Err(EngineError::Missing { path: path.into(), known: lapwing_models::DETECT_NANO.name });
+        }
+        if path.extension().is_some_and(|e| e == "toml") { Model::from_manifest(path) } else { Model::from_network(path) }
+    }
+
+    fn from_manifest(path: &Path) -> Result<Model, EngineError> {
+        let text = std::fs::read_to_string(path).map_err(|e| EngineError::read(path, e))?;
+        let manifest = parse(path, &text)?;
+        let network = path.with_file_name(&manifest.file);
+        Model::new(&text, Cow::Owned(read_bounded(&network)?), network.display().to_string())
+            .map_err(|e| e.in_file(path))
+    }
+
+    fn from_network(path: &Path) -> Result<Model, EngineError> {
+        let bytes = read_bounded(path)?;
+        let beside = path.with_extension("toml");
+        if beside.exists() {
+            let text = std::fs::read_to_string(&beside).map_err(|e| EngineError::read(&beside, e))?;
+            return Model::new(&text, Cow::Owned(bytes), path.display().to_string()).map_err(|e| e.in_file(&beside));
+        }
+        let sum = sha256_hex(&bytes);
+        match lapwing_models::KNOWN.iter().find(|text| text.contains(&sum)) {
+            Some(text) => Model::new(text, Cow::Owned(bytes), path.display().to_string()),
+            None => Err(EngineError::NoManifest { network: path.into(), manifest: beside }),
+        }
+    }
+
+    fn new(manifest: &str, network: Cow<'static, [u8]>, origin: String) -> Result<Model, EngineError> {
+        let manifest = parse(Path::new(&origin), manifest)?;
+        if let Some(stated) = &manifest.sha256 {
+            let found = sha256_hex(&network);
+            if !stated.eq_ignore_ascii_case(&found) {
+                return Err(EngineError::Checksum { origin, stated: stated.clone(), found });
+            }
+        }
+        Ok(Model { manifest, network, origin })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The bytes of the network.
+    pub fn network(&self) -> &[u8] {
+        &self.network
+    }
+
+    /// Where the network came from, for messages.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Manifest, EngineError> {
+    Manifest::parse(text).map_err(|what| EngineError::Manifest { path: PathBuf::from(path), what })
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, EngineError> {
+    let length = std::fs::metadata(path).map_err(|e| EngineError::read(path, e))?.len();
+    if length > NETWORK_BYTES_MAX {
+        return Err(EngineError::TooLarge { path: path.into(), bytes: length });
+    }
+    std::fs::read(path).map_err(|e| EngineError::read(path, e))
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

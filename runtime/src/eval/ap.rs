@@ -1,0 +1,159 @@
+//! Average precision at one IoU, all-point area.
+//!
+//! The protocol of PASCAL VOC since 2010 (Everingham et al., "The PASCAL Visual Object Classes
+//! Challenge", IJCV 2010, section 4.2): detections of a class are taken best first; each claims the
+//! truth it overlaps most; a truth is claimed once, a second claim is a false positive; claims of
+//! ignored truths count for nothing. Precision is made monotone before the area is taken.
+
+use super::coco::Truth;
+use crate::detect::nms::iou;
+
+/// IoU from which a detection finds a truth.
+const IOU_MIN: f32 = 0.5;
+
+/// Collects detections picture by picture and scores them at the end.
+#[derive(Debug)]
+pub struct Scorer {
+    by_category: Vec<CategoryScore>,
+    pictures: usize,
+}
+
+#[derive(Debug, Default, Clone)]
+struct CategoryScore {
+    /// Truths that count.
+    truths: usize,
+    /// (score, found a truth), claims of ignored truths left out.
+    claims: Vec<(f32, bool)>,
+}
+
+impl Scorer {
+    /// A scorer for `categories` categories.
+    pub fn new(categories: usize) -> Scorer {
+        Scorer { by_category: vec![CategoryScore::default(); categories], pictures: 0 }
+    }
+
+    /// Adds a picture: its truths, and its detections as (category, score, box), best first.
+    pub fn add(&mut self, truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) {
+        self.pictures += 1;
+        for truth in truths.iter().filter(|t| !t.ignore) {
+            if let Some(category) = self.by_category.get_mut(truth.category) {
+                category.truths += 1;
+            }
+        }
+        let mut claimed = vec![false; truths.len()];
+        for &(category, score, bounds) in detections {
+            let Some(into) = self.by_category.get_mut(category) else { continue };
+            match best_overlap(truths, category, &bounds) {
+                Some(at) if truths[at].ignore => {}
+                Some(at) => into.claims.push((score, !std::mem::replace(&mut claimed[at], true))),
+                None => into.claims.push((score, false)),
+            }
+        }
+    }
+
+    /// Pictures added so far.
+    pub fn pictures(&self) -> usize {
+        self.pictures
+    }
+
+    /// Average precision of each category in 0..=1; `None` where no truth counts.
+    pub fn average_precisions(&mut self) -> Vec<Option<f64>> {
+        self.by_category
+            .iter_mut()
+            .map(|category| {
+                category.claims.sort_by(|a, b| b.0.total_cmp(&a.0));
+                (category.truths > 0).then(|| average_precision(&category.claims, category.truths))
+            })
+            .collect()
+    }
+}
+
+/// The truth of `category` that `bounds` overlaps most, if by at least [`IOU_MIN`].
+fn best_overlap(truths: &[Truth], category: usize, bounds: &[f32; 4]) -> Option<usize> {
+    let mut best = None;
+    let mut best_iou = IOU_MIN;
+    for (at, truth) in truths.iter().enumerate().filter(|(_, t)| t.category == category) {
+        let overlap = iou(&truth.bounds, bounds);
+        if overlap > best_iou || (best.is_none() && overlap == best_iou) {
+            (best, best_iou) = (Some(at), overlap);
+        }
+    }
+    best
+}
+
+/// Area under the monotone precision-recall curve of `claims`, best first, over `truths` truths.
+pub fn average_precision(claims: &[(f32, bool)], truths: usize) -> f64 {
+    let mut found = 0usize;
+    let curve: Vec<(f64, f64)> = claims
+        .iter()
+        .enumerate()
+        .map(|(rank, &(_, hit))| {
+            found += usize::from(hit);
+            (found as f64 / truths.max(1) as f64, found as f64 / (rank + 1) as f64)
+        })
+        .collect(); // (recall, precision)
+    let mut area = 0.0;
+    let mut precision = 0.0f64;
+    for (at, point) in curve.iter().enumerate().rev() {
+        precision = precision.max(point.1);
+        let before = if at == 0 { 0.0 } else { curve[at - 1].0 };
+        area += (point.0 - before) * precision;
+    }
+    area
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn truth(x: f32, ignore: bool) -> Truth {
+        Truth { category: 0, bounds: [x, 0.0, x + 10.0, 10.0], ignore }
+    }
+
+    fn score(truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) -> f64 {
+        let mut scorer = Scorer::new(1);
+        scorer.add(truths, detections);
+        scorer.average_precisions()[0].unwrap_or(f64::NAN)
+    }
+
+    const AT_0: [f32; 4] = [0.0, 0.0, 10.0, 10.0];
+    const FAR: [f32; 4] = [500.0, 0.0, 510.0, 10.0];
+
+    #[test]
+    fn worked_by_hand() {
+        let two = [truth(0.0, false), truth(100.0, false)];
+        assert_eq!(score(&two, &[(0, 0.9, AT_0)]), 0.5);
+        // hit, miss, hit: precision 1, 1/2, 2/3
+        let second = [100.0, 0.0, 110.0, 10.0];
+        let ap = score(&two, &[(0, 0.9, AT_0), (0, 0.8, FAR), (0, 0.7, second)]);
+        assert!((ap - (0.5 + 0.5 * 2.0 / 3.0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_second_claim_is_wrong_and_an_ignored_truth_is_nothing() {
+        assert_eq!(score(&[truth(0.0, false)], &[(0, 0.9, AT_0), (0, 0.8, AT_0)]), 1.0);
+        let ap = score(&[truth(0.0, true), truth(100.0, false)], &[(0, 0.9, AT_0), (0, 0.8, AT_0), (0, 0.7, [100.0, 0.0, 110.0, 10.0])]);
+        assert_eq!(ap, 1.0);
+        assert_eq!(Scorer::new(1).average_precisions(), [None]);
+    }
+
+    /// The definition, slowly: for each truth found, the best precision at that recall or beyond.
+    fn by_definition(claims: &[(f32, bool)], truths: usize) -> f64 {
+        let precision = |n: usize| claims[..n].iter().filter(|c| c.1).count() as f64 / n as f64;
+        (1..=claims.len())
+            .filter(|&n| claims[n - 1].1)
+            .map(|n| (n..=claims.len()).map(precision).fold(0.0, f64::max) / truths as f64)
+            .sum()
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_definition(hits in prop::collection::vec(any::<bool>(), 1..40), extra in 0usize..5) {
+            let claims: Vec<_> = hits.iter().map(|&h| (0.0, h)).collect();
+            let truths = hits.iter().filter(|h| **h).count() + extra;
+            prop_assume!(truths > 0);
+            prop_assert!((average_precision(&claims, truths) - by_definition(&claims, truths)).abs() < 1e-12);
+        }
+    }
+}

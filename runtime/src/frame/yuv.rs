@@ -1,0 +1,215 @@
+//! Planar YUV to RGB, in integers.
+//!
+//! ITU-R BT.601. With Y, U, V from 0 to 255 and u = U - 128, v = V - 128:
+//!
+//! | | limited range (Y 16..235, U and V 16..240) | full range (JPEG, JFIF) |
+//! |---|---|---|
+//! | R | 1.164384 (Y - 16) + 1.596027 v | Y + 1.402 v |
+//! | G | 1.164384 (Y - 16) - 0.391762 u - 0.812968 v | Y - 0.344136 u - 0.714136 v |
+//! | B | 1.164384 (Y - 16) + 2.017232 u | Y + 1.772 u |
+//!
+//! The coefficients are multiplied by 65536 and the sum is rounded to nearest; every result is within 1 of the formula.
+//! Chroma is taken from the nearest sample that covers the pixel, without interpolation, so that the siting of the
+//! chroma samples (JPEG's centre, MPEG-2's left) makes no difference here.
+
+use super::{CHANNELS, Frame};
+
+/// What the numbers of a YUV picture mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// Black is 16 and white is 235, as in video.
+    Limited,
+    /// Black is 0 and white is 255, as in JPEG.
+    Full,
+}
+
+/// How chroma is sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chroma {
+    /// No chroma: a grey picture.
+    Mono,
+    /// One sample for 2x2 pixels.
+    C420,
+    /// One sample for 2x1 pixels.
+    C422,
+    /// One sample a pixel.
+    C444,
+}
+
+impl Chroma {
+    /// Width and height of a chroma plane for a picture of `width` by `height` pixels; odd sides round up.
+    #[must_use]
+    pub fn plane_size(self, width: u32, height: u32) -> (u32, u32) {
+        match self {
+            Chroma::Mono => (0, 0),
+            Chroma::C420 => (width.div_ceil(2), height.div_ceil(2)),
+            Chroma::C422 => (width.div_ceil(2), height),
+            Chroma::C444 => (width, height),
+        }
+    }
+
+    /// Bytes of a whole picture: the Y plane, then U, then V.
+    #[must_use]
+    pub fn picture_bytes(self, width: u32, height: u32) -> u64 {
+        let (chroma_w, chroma_h) = self.plane_size(width, height);
+        u64::from(width) * u64::from(height) + 2 * u64::from(chroma_w) * u64::from(chroma_h)
+    }
+}
+
+struct Matrix {
+    black: i32,
+    y: i32,
+    v_to_r: i32,
+    u_to_g: i32,
+    v_to_g: i32,
+    u_to_b: i32,
+}
+
+const LIMITED: Matrix =
+    Matrix { black: 16, y: 76_309, v_to_r: 104_597, u_to_g: 25_675, v_to_g: 53_279, u_to_b: 132_201 };
+const FULL: Matrix = Matrix { black: 0, y: 65_536, v_to_r: 91_881, u_to_g: 22_554, v_to_g: 46_802, u_to_b: 116_130 };
+
+impl Matrix {
+    fn of(range: Range) -> &'static Matrix {
+        match range {
+            Range::Limited => &LIMITED,
+            Range::Full => &FULL,
+        }
+    }
+
+    /// What U and V add to red, green and blue, times 65536.
+    fn chroma(&self, u: u8, v: u8) -> [i32; 3] {
+        let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
+        [self.v_to_r * v, -self.u_to_g * u - self.v_to_g * v, self.u_to_b * u]
+    }
+
+    fn pixel(&self, y: u8, chroma: [i32; 3]) -> [u8; 3] {
+        let luma = self.y * (i32::from(y) - self.black) + (1 << 15);
+        chroma.map(|c| ((luma + c) >> 16).clamp(0, 255) as u8)
+    }
+}
+
+/// One pixel.
+#[must_use]
+pub fn pixel(y: u8, u: u8, v: u8, range: Range) -> [u8; 3] {
+    let matrix = Matrix::of(range);
+    matrix.pixel(y, matrix.chroma(u, v))
+}
+
+/// Fills `frame`, whose size is the picture's, from `planes`: Y `(h, w)`, then U and V of [`Chroma::plane_size`].
+///
+/// Returns false, and leaves the frame as it was, if `planes` is not [`Chroma::picture_bytes`] long.
+#[must_use]
+pub fn planar_to_rgb(planes: &[u8], chroma: Chroma, range: Range, frame: &mut Frame) -> bool {
+    let (width, height) = (frame.width(), frame.height());
+    if planes.is_empty() || planes.len() as u64 != chroma.picture_bytes(width, height) {
+        return false;
+    }
+    let matrix = Matrix::of(range);
+    let (width, luma_bytes) = (width as usize, width as usize * height as usize);
+    let (chroma_w, chroma_h) = chroma.plane_size(frame.width(), height);
+    let (chroma_w, chroma_h) = (chroma_w as usize, chroma_h as usize);
+    let (luma, rest) = planes.split_at(luma_bytes);
+    let (u_plane, v_plane) = rest.split_at(chroma_w * chroma_h);
+    let (shift_x, shift_y) = match chroma {
+        Chroma::Mono | Chroma::C444 => (0, 0),
+        Chroma::C422 => (1, 0),
+        Chroma::C420 => (1, 1),
+    };
+    let rows = frame.rgb_mut().chunks_exact_mut(width * CHANNELS).zip(luma.chunks_exact(width));
+    for (row, (rgb, luma)) in rows.enumerate() {
+        if chroma == Chroma::Mono {
+            for (rgb, &y) in rgb.chunks_exact_mut(CHANNELS).zip(luma) {
+                rgb.copy_from_slice(&matrix.pixel(y, [0; 3]));
+            }
+            continue;
+        }
+        let from = (row >> shift_y) * chroma_w;
+        let (us, vs) = (&u_plane[from..from + chroma_w], &v_plane[from..from + chroma_w]);
+        let step = 1usize << shift_x;
+        let groups = rgb.chunks_mut(step * CHANNELS).zip(luma.chunks(step)).zip(us.iter().zip(vs));
+        for ((rgb, luma), (&u, &v)) in groups {
+            let colour = matrix.chroma(u, v);
+            for (rgb, &y) in rgb.chunks_exact_mut(CHANNELS).zip(luma) {
+                rgb.copy_from_slice(&matrix.pixel(y, colour));
+            }
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn formula(y: u8, u: u8, v: u8, range: Range) -> [f64; 3] {
+        let (u, v) = (f64::from(u) - 128.0, f64::from(v) - 128.0);
+        let (y, c) = match range {
+            Range::Limited => ((f64::from(y) - 16.0) * 255.0 / 219.0, 255.0 / 224.0),
+            Range::Full => (f64::from(y), 1.0),
+        };
+        // From the definition: Kr = 0.299, Kb = 0.114.
+        let (kr, kb) = (0.299, 0.114);
+        let kg = 1.0 - kr - kb;
+        let r = y + 2.0 * (1.0 - kr) * v * c;
+        let b = y + 2.0 * (1.0 - kb) * u * c;
+        let g = y - 2.0 * (1.0 - kb) * kb / kg * u * c - 2.0 * (1.0 - kr) * kr / kg * v * c;
+        [r, g, b].map(|x| x.clamp(0.0, 255.0))
+    }
+
+    #[test]
+    fn colours_are_within_one_of_the_formula() {
+        for range in [Range::Limited, Range::Full] {
+            for y in 0..=255u8 {
+                for u in (0..=255u8).step_by(5) {
+                    for v in (0..=255u8).step_by(5) {
+                        let got = pixel(y, u, v, range);
+                        for (got, want) in got.into_iter().zip(formula(y, u, v, range)) {
+                            assert!((f64::from(got) - want).abs() <= 1.0, "{y} {u} {v} {range:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn black_and_white_are_exact() {
+        assert_eq!(pixel(16, 128, 128, Range::Limited), [0; 3]);
+        assert_eq!(pixel(235, 128, 128, Range::Limited), [255; 3]);
+        assert_eq!(pixel(0, 128, 128, Range::Full), [0; 3]);
+        assert_eq!(pixel(255, 128, 128, Range::Full), [255; 3]);
+    }
+
+    #[test]
+    fn odd_sides_take_the_covering_sample() {
+        let mut frame = Frame::new();
+        for (chroma, map) in [
+            (Chroma::C420, [0usize, 0, 1, 0, 0, 1, 2, 2, 3]),
+            (Chroma::C422, [0, 0, 1, 2, 2, 3, 4, 4, 5]),
+            (Chroma::C444, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ] {
+            frame.reset(3, 3).unwrap();
+            let (w, h) = chroma.plane_size(3, 3);
+            let plane = (w * h) as u8;
+            let mut planes: Vec<u8> = (0..9).map(|i| 60 + i).collect();
+            planes.extend((0..plane).map(|i| 100 + 9 * i));
+            planes.extend((0..plane).map(|i| 160 - 7 * i));
+            assert!(planar_to_rgb(&planes, chroma, Range::Full, &mut frame));
+            for (i, &c) in map.iter().enumerate() {
+                let want = pixel(planes[i], planes[9 + c], planes[9 + plane as usize + c], Range::Full);
+                assert_eq!(frame.pixel(i as u32 % 3, i as u32 / 3), Some(want), "{chroma:?} {i}");
+            }
+            assert!(!planar_to_rgb(&planes[1..], chroma, Range::Full, &mut frame));
+        }
+    }
+
+    #[test]
+    fn mono_is_grey() {
+        let mut frame = Frame::new();
+        frame.reset(2, 1).unwrap();
+        assert!(planar_to_rgb(&[16, 235], Chroma::Mono, Range::Limited, &mut frame));
+        assert_eq!(frame.rgb(), [0, 0, 0, 255, 255, 255]);
+        assert!(!planar_to_rgb(&[], Chroma::Mono, Range::Limited, &mut Frame::new()));
+    }
+}

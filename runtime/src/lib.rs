@@ -1,0 +1,42 @@
+//! lapwing turns a board with a camera into a sentinel: it sees, acts, hides and remembers.
+//!
+//! The way of a frame, one module a station; a module knows those before it and none after it:
+//!
+//! ```text
+//! camera ─▶ frame ─▶ input ─▶ engine ─▶ detect ─▶ rules ─▶ pins ─▶ log (lapwing-firmware)
+//!                                          └─▶ privacy (Redacted<Frame>) ─▶ sinks
+//! ```
+//!
+//! [`pipeline`] runs them as the main job. [`eval`] measures a detector on annotated pictures.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use lapwing_runtime::{detect::{DetectOptions, Detector}, engine::Model, frame::{Frame, picture}};
+//!
+//! let model = Model::builtin()?;
+//! let mut detector = Detector::load(&model)?;
+//! let mut frame = Frame::new();
+//! picture::decode(&std::fs::read("cat.jpg")?, "cat.jpg", &mut frame)?;
+//! for found in detector.detect(&frame, &DetectOptions::of(model.manifest()))? {
+//!     println!("{:?} {:.2}", found.bounds, found.score);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod camera;
+pub mod clock;
+pub mod config;
+pub mod detect;
+pub mod engine;
+pub mod eval;
+pub mod frame;
+pub mod input;
+pub mod legend;
+pub mod photos;
+pub mod pins;
+pub mod pipeline;
+pub mod privacy;
+pub mod rules;
+pub mod sinks;

@@ -1,0 +1,8 @@
+//! The binary `lapwing`.
+#![forbid(unsafe_code)]
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

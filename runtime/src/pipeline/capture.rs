@@ -1,0 +1,120 @@
+//! The capture thread: fills free frames from the source.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::queue::{Pop, Queue, Refused};
+use super::{Captured, Shared};
+use crate::camera::{Next, Pacing, Source};
+use crate::clock::Clock;
+use crate::frame::Frame;
+
+/// Longest wait for a frame before the stop flag is looked at again.
+const WAIT: Duration = Duration::from_millis(100);
+/// First and longest pause before a lost source is asked again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Runs until the source ends or the pipeline stops; then closes `captured`.
+pub(super) fn run(
+    mut source: Box<dyn Source>,
+    pacing: Pacing,
+    captured: &Queue<Captured>,
+    free: &Queue<Frame>,
+    clock: &dyn Clock,
+    shared: &Shared,
+) {
+    let mut spare: Option<Frame> = None;
+    let mut seq = 0u64;
+    let mut pause = BACKOFF.0;
+    while !shared.stop.load(Ordering::SeqCst) {
+        let Some(mut frame) = spare.take().or_else(|| take_free(captured, free, pacing, shared)) else { continue };
+        let handed_over = match source.next(&mut frame, WAIT) {
+            Next::Frame => {
+                pause = BACKOFF.0;
+                seq += 1;
+                frame.seq = seq;
+                hand_over(Captured::Frame(frame, clock.mono_us()), captured, free, pacing, shared)
+            }
+            Next::Timeout => {
+                spare = Some(frame);
+                Ok(())
+            }
+            Next::Broken(error) => {
+                spare = Some(frame);
+                hand_over(Captured::Broken(error), captured, free, Pacing::OnDemand, shared)
+            }
+            Next::Lost(error) => {
+                spare = Some(frame);
+                let told = hand_over(Captured::Lost(error), captured, free, Pacing::OnDemand, shared);
+                sleep_unless_stopped(pause, shared);
+                pause = (pause * 2).min(BACKOFF.1);
+                told
+            }
+            Next::End => break,
+        };
+        if handed_over.is_err() {
+            break;
+        }
+    }
+    captured.close();
+}
+
+/// A free frame; a live source that finds none takes back the one that waits, and counts it.
+fn take_free(captured: &Queue<Captured>, free: &Queue<Frame>, pacing: Pacing, shared: &Shared) -> Option<Frame> {
+    let wait = if pacing == Pacing::Live { Duration::ZERO } else { WAIT };
+    if let Pop::Item(frame) = free.pop(wait) {
+        return Some(frame);
+    }
+    if pacing == Pacing::Live {
+        match captured.pop(Duration::ZERO) {
+            Pop::Item(Captured::Frame(frame, _)) => {
+                shared.frames_dropped.fetch_add(1, Ordering::Relaxed);
+                return Some(frame);
+            }
+            Pop::Item(message) => {
+                let _ = captured.push_newest(message); // back where it was: there is room
+            }
+            Pop::Timeout | Pop::Closed => {}
+        }
+        return match free.pop(WAIT) {
+            Pop::Item(frame) => Some(frame),
+            Pop::Timeout | Pop::Closed => None,
+        };
+    }
+    None
+}
+
+/// The pipeline has stopped.
+struct Stopped;
+
+fn hand_over(item: Captured, captured: &Queue<Captured>, free: &Queue<Frame>, pacing: Pacing, shared: &Shared) -> Result<(), Stopped> {
+    if pacing == Pacing::Live {
+        return match captured.push_newest(item) {
+            Ok(None) => Ok(()),
+            Ok(Some(Captured::Frame(frame, _))) => {
+                shared.frames_dropped.fetch_add(1, Ordering::Relaxed);
+                let _ = free.push_newest(frame); // the queue holds every frame there is
+                Ok(())
+            }
+            Ok(Some(Captured::Broken(_) | Captured::Lost(_))) => Ok(()),
+            Err(_) => Err(Stopped),
+        };
+    }
+    let mut item = item;
+    loop {
+        match captured.push(item, WAIT) {
+            Ok(()) => return Ok(()),
+            Err(Refused::Full(back)) if !shared.stop.load(Ordering::SeqCst) => item = back,
+            Err(_) => return Err(Stopped),
+        }
+    }
+}
+
+fn sleep_unless_stopped(pause: Duration, shared: &Shared) {
+    let mut left = pause;
+    while !left.is_zero() && !shared.stop.load(Ordering::SeqCst) {
+        let nap = left.min(WAIT);
+        std::thread::sleep(nap);
+        left -= nap;
+    }
+}

@@ -1,0 +1,203 @@
+//! The recorder's thread: events become durable, then pictures are redacted and stored.
+//!
+//! It promises that an event is told to the observer only once it is durable, that a picture is
+//! stored only as [`Redacted`](crate::privacy::Redacted), and that frames go back whence they came.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lapwing_firmware::event::Event;
+use lapwing_firmware::linux::DirMedia;
+use lapwing_firmware::log::{Limits, Log, Recovery};
+
+use super::queue::{Pop, Queue};
+use super::report::{Observer, RecordReport, Seen};
+use super::{About, Message, SeenFrame};
+use crate::config::{Config, Keep};
+use crate::frame::Frame;
+use crate::legend::Legend;
+use crate::privacy::Hiding;
+use crate::sinks::{PictureError, PictureSink, annotate};
+
+/// Messages whose events are made durable together.
+const GROUP_MAX: usize = 64;
+/// Longest wait for a message before looking again.
+const WAIT: Duration = Duration::from_millis(200);
+
+/// The record could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// The log.
+    #[error("log {path:?}: {what}")]
+    Log {
+        /// The log's folder.
+        path: PathBuf,
+        /// What failed and what to do.
+        what: String,
+    },
+    /// The pictures' folder.
+    #[error(transparent)]
+    Pictures(#[from] PictureError),
+}
+
+/// The log and the pictures of one run.
+pub struct Recorder {
+    log: Log<DirMedia>,
+    recovery: Recovery,
+    pictures: Option<PictureSink>,
+    keep: Keep,
+    hiding: Hiding,
+    legend: Legend,
+    /// The segment that the legend stands in.
+    legend_in: Option<u32>,
+    report: RecordReport,
+}
+
+impl Recorder {
+    /// Opens `data/log` (recovering what a power cut left) and `data/pictures`.
+    pub fn open(config: &Config, hiding: Hiding, legend: Legend, data: &Path) -> Result<Recorder, RecorderError> {
+        let folder = data.join("log");
+        let failed = |e: &dyn std::fmt::Display| RecorderError::Log { path: folder.clone(), what: e.to_string() };
+        let kib = |v: u32| v.saturating_mul(1024);
+        let limits = Limits {
+            segment_bytes: kib(*config.log.segment_kib.get_ref()),
+            total_bytes: u64::from(*config.log.total_kib.get_ref()) * 1024,
+        };
+        let media = DirMedia::open(&folder).map_err(|e| failed(&e))?;
+        let (log, recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
+        let pictures = match config.pictures.keep {
+            Keep::None => None,
+            Keep::All | Keep::Events => Some(PictureSink::open(
+                &data.join("pictures"),
+                *config.pictures.jpeg_quality.get_ref(),
+                *config.pictures.count_max.get_ref() as usize,
+            )?),
+        };
+        Ok(Recorder { log, recovery, pictures, keep: config.pictures.keep, hiding, legend, legend_in: None, report: RecordReport::default() })
+    }
+
+    /// What opening the log found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Works until `messages` is closed and empty.
+    pub(super) fn run(
+        mut self,
+        messages: &Queue<Message>,
+        free: &Queue<Frame>,
+        observer: &mut dyn Observer,
+        classes: &[String],
+    ) -> RecordReport {
+        self.report.detections_by_class = vec![0; classes.len()];
+        let mut group: Vec<Message> = Vec::with_capacity(GROUP_MAX);
+        loop {
+            match messages.pop(WAIT) {
+                Pop::Item(first) => group.push(first),
+                Pop::Timeout => continue,
+                Pop::Closed => break,
+            }
+            while group.len() < GROUP_MAX {
+                let Pop::Item(next) = messages.pop(Duration::ZERO) else { break };
+                group.push(next);
+            }
+            self.make_durable(&group, observer);
+            for message in group.drain(..) {
+                match message.about {
+                    About::Frame(seen) => {
+                        let frame = self.frame(*seen, observer, classes);
+                        let _ = free.push_newest(frame); // the queue holds every frame there is
+                    }
+                    About::Trouble(what) => observer.trouble(&what),
+                    About::Nothing => {}
+                }
+            }
+        }
+        self.report
+    }
+
+    /// Appends the events of a group and commits them together; only then they are told.
+    fn make_durable(&mut self, group: &[Message], observer: &mut dyn Observer) {
+        let mut appended: heapless::Vec<(u64, Event), { GROUP_MAX * super::EVENTS_PER_FRAME_MAX }> = heapless::Vec::new();
+        let mut lost = 0;
+        for event in group.iter().flat_map(|m| &m.events) {
+            let event = Event { run: self.recovery.run, ..*event };
+            match self.append(&event) {
+                Ok(seq) => {
+                    let _ = appended.push((seq.0, event)); // a group has no more
+                }
+                Err(error) => {
+                    lost += 1;
+                    observer.trouble(&format!("log: an event could not be appended: {error}"));
+                }
+            }
+        }
+        if appended.is_empty() {
+            self.report.events_lost += lost;
+            return;
+        }
+        match self.log.commit() {
+            Ok(_) => {
+                self.report.events_durable += appended.len() as u64;
+                for (seq, event) in &appended {
+                    observer.recorded(*seq, event, &self.legend);
+                }
+            }
+            Err(error) => {
+                lost += appended.len() as u64;
+                observer.trouble(&format!("log: {} events are not durable: {error}", appended.len()));
+            }
+        }
+        self.report.events_lost += lost;
+    }
+
+    /// Appends an event, after the legend where a new segment has begun.
+    fn append(&mut self, event: &Event) -> Result<Seq, LogError<DirError>> {
+        if self.legend_in != self.log.segment() {
+            self.log.append(&self.legend.encode(RECORD_BYTES_MAX))?;
+            self.legend_in = self.log.segment();
+        }
+        self.log.append(&event.encode())
+    }
+
+    /// Counts, redacts, draws, stores, tells; gives the frame back.
+    fn frame(&mut self, seen: SeenFrame, observer: &mut dyn Observer, classes: &[String]) -> Frame {
+        let SeenFrame { frame, detections, shown, times, fired } = seen;
+        for detection in &detections[..shown] {
+            if let Some(count) = self.report.detections_by_class.get_mut(usize::from(detection.class)) {
+                *count += 1;
+            }
+        }
+        let wanted = self.keep == Keep::All || (self.keep == Keep::Events && fired);
+        let mut told = Seen {
+            seq: frame.seq,
+            name: "",
+            width: frame.width(),
+            height: frame.height(),
+            detections: &detections[..shown],
+            times,
+            classes,
+            picture: None,
+            covered: 0,
+        };
+        let Some(sink) = self.pictures.as_mut().filter(|_| wanted) else {
+            observer.seen(&Seen { name: frame.name(), ..told });
+            return frame;
+        };
+        let (mut redacted, covered) = self.hiding.redact(frame, &detections);
+        redacted.annotate(|frame| annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str)));
+        match sink.store(self.recovery.run, &redacted) {
+            Ok(path) => {
+                self.report.pictures += 1;
+                told.covered = covered;
+                observer.seen(&Seen { name: redacted.get().name(), picture: Some(&path), ..told });
+            }
+            Err(error) => {
+                self.report.pictures_failed += 1;
+                observer.trouble(&error.to_string());
+                observer.seen(&Seen { name: redacted.get().name(), ..told });
+            }
+        }
+        redacted.recycle()
+    }
+}

@@ -1,0 +1,99 @@
+//! What a run tells: frame by frame to an observer, and a summary at the end.
+
+use std::path::Path;
+
+use lapwing_firmware::event::Event;
+
+use crate::detect::{Detection, StageTimes};
+use crate::legend::Legend;
+
+/// One frame as the observer is told of it.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Number of the frame, from 1.
+    pub seq: u64,
+    /// File name or camera.
+    pub name: &'a str,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// What was detected, best first.
+    pub detections: &'a [Detection],
+    /// Where the time went.
+    pub times: StageTimes,
+    /// Class names of the model.
+    pub classes: &'a [String],
+    /// The stored picture.
+    pub picture: Option<&'a Path>,
+    /// Regions that were covered in it.
+    pub covered: usize,
+}
+
+/// Is told what happens, on the recorder's thread, after the pin has moved and the log is durable.
+pub trait Observer: Send {
+    /// A frame was looked at.
+    fn seen(&mut self, seen: &Seen<'_>);
+    /// An event is durable in the log under `seq`.
+    fn recorded(&mut self, seq: u64, event: &Event, legend: &Legend);
+    /// Something failed and the run goes on.
+    fn trouble(&mut self, what: &str);
+}
+
+/// What a rule did in a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleReport {
+    /// The rule's name.
+    pub name: String,
+    /// Times it fired.
+    pub fired: u64,
+    /// Times it released.
+    pub released: u64,
+    /// Times its line could not be driven.
+    pub pin_errors: u64,
+}
+
+/// What the recorder did in a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordReport {
+    /// Events that are durable.
+    pub events_durable: u64,
+    /// Events that could not be made durable.
+    pub events_lost: u64,
+    /// Pictures stored.
+    pub pictures: u64,
+    /// Pictures that could not be stored.
+    pub pictures_failed: u64,
+    /// Detections by class index.
+    pub detections_by_class: Vec<u64>,
+}
+
+/// A run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Frames looked at.
+    pub frames: u64,
+    /// Frames of a live source that a newer one replaced.
+    pub frames_dropped: u64,
+    /// Inputs that could not be used.
+    pub broken: u64,
+    /// Messages that the recorder had no room for.
+    pub messages_lost: u64,
+    /// When the first detection was made, in the clock's microseconds.
+    pub first_detection_us: Option<u64>,
+    /// The rules, in the order of the configuration.
+    pub rules: Vec<RuleReport>,
+    /// The record.
+    pub record: RecordReport,
+}
+
+impl Report {
+    /// True if nothing went wrong.
+    pub fn is_clean(&self) -> bool {
+        self.broken == 0
+            && self.messages_lost == 0
+            && self.record.events_lost == 0
+            && self.record.pictures_failed == 0
+            && self.rules.iter().all(|r| r.pin_errors == 0)
+    }
+}

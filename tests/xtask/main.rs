@@ -1,0 +1,88 @@
+//! Developer tasks: `cargo xtask TASK`.
+//!
+//! Depends on the standard library alone, so that it starts at once.
+#![allow(clippy::print_stdout)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const HELP: &str = "cargo xtask TASK
+
+  test     everything a change must pass: format, lints, tests, no_std builds, the binary end to end
+  lint     format and lints only
+  sizes    size of the release binary
+
+`test` installs what it needs: the Rust targets of the microcontrollers.
+Tests that need pictures outside the repository look under LAPWING_SHARED, else ../shared, and say
+SKIPPED where they are missing.";
+
+/// Targets that the no_std core must build for.
+const BARE_TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "thumbv6m-none-eabi"];
+
+fn main() -> ExitCode {
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let start = Instant::now();
+    let done = match task.as_str() {
+        "test" => test(),
+        "lint" => lint(),
+        "sizes" => sizes(),
+        "" | "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprintln!("xtask: no task {other:?}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => {
+            println!("xtask {task}: good, {:.0} s", start.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+        Err(what) => {
+            eprintln!("xtask {task}: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+fn step(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let shown = format!("{program} {}", arguments.join(" "));
+    println!("xtask: {shown}");
+    match Command::new(program).args(arguments).current_dir(root()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("`{shown}` ended with {status}")),
+        Err(error) => Err(format!("`{shown}` could not start: {error}")),
+    }
+}
+
+fn lint() -> Result<(), String> {
+    step("cargo", &["fmt", "--all", "--check"])?;
+    step("cargo", &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])
+}
+
+fn test() -> Result<(), String> {
+    lint()?;
+    for target in BARE_TARGETS {
+        step("rustup", &["target", "add", target])?;
+        step("cargo", &["build", "--package", "lapwing-firmware", "--target", target])?;
+    }
+    step("cargo", &["test", "--package", "lapwing-firmware"])?;
+    step("cargo", &["test", "--workspace", "--all-features"])?;
+    sizes()
+}
+
+fn sizes() -> Result<(), String> {
+    step("cargo", &["build", "--release", "--package", "lapwing-runtime", "--bin", "lapwing"])?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let binary = target.join("release/lapwing");
+    let bytes = std::fs::metadata(&binary).map_err(|e| format!("{}: {e}", binary.display()))?.len();
+    println!("xtask: {} is {:.1} MB", binary.display(), bytes as f64 / 1e6);
+    Ok(())
+}
