@@ -3,6 +3,7 @@
 //! | module | is |
 //! |---|---|
 //! | [`event`] | the fixed-size record of what happened |
+//! | [`limits`] | every bound of this crate |
 //! | [`trigger`] | the rule's state machine and the output line with its safe level |
 //! | [`log`] | append-only segments that survive power cuts, over any [`log::Media`] |
 //! | `linux` | a directory as media (feature `linux`) |
@@ -16,6 +17,7 @@
 extern crate std;
 
 pub mod event;
+pub mod limits;
 #[cfg(feature = "linux")]
 pub mod linux;
 pub mod log;

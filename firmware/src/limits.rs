@@ -19,14 +19,10 @@ pub const SEGMENT_BYTES_MIN: u32 = 16 * 1024;
 pub const SEGMENT_BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// Segments of a log, whatever their size.
 pub const SEGMENTS_MAX: u32 = 4096;
-/// From this many segments on, a new run takes the records of a small last segment over into its own.
-pub const SEGMENTS_FOLD: u32 = SEGMENTS_MAX / 2;
 /// Segments that one commit may try to write its group to.
 pub const COMMIT_TRIES_MAX: u32 = 2;
 /// Bytes that a reader holds in memory.
 pub const READ_WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX;
-/// Damaged regions of a log that are reported one by one; further ones are only counted.
-pub const DAMAGES_KEPT_MAX: usize = 8;
 /// Edges that a simulated pin remembers; older ones are counted and forgotten.
 pub const EDGES_MAX: usize = 64;
 /// Longest time that a rule may be given in milliseconds (a day).

@@ -5,7 +5,7 @@
 `--budget` is seconds from the first scheduled step (or, with `--total`, from the start of the
 process) to the last; the schedule follows the clock, so a run ends on time on any machine. OUT
 receives `ema.pt` (averaged weights, half precision), `state.pt` (everything, for `--resume`),
-`log.jsonl` and, at the end, `result.json` with the scores on `val` and `test`.
+`log.jsonl` and, at the end, `result.json` with the scores on `val` and, if packed, `test`.
 """
 
 import argparse
@@ -194,9 +194,11 @@ class Run:
         model = fuse(self.engine.average).eval()
         entry["params"] = parameters_of(model)
         entry["macs"] = {size: count_macs(model, size) for size in (320, 416)}
-        test_set = Dataset.load(self.args.packed, "test", self.device)
+        splits = {"val": self.val_set}
+        if (self.args.packed / "test.npz").exists():  # the test split need not travel
+            splits["test"] = Dataset.load(self.args.packed, "test", self.device)
         for size in (320, 352, 416):
-            for name, data in (("test", test_set), ("val", self.val_set)):
+            for name, data in splits.items():
                 result = evaluate(torch_predictor(model), data, size)
                 entry[f"{name}{size}"] = asdict(result)
                 self.log(event=name, size=size, map50=round(result.map50, 2))

@@ -38,6 +38,17 @@ impl core::fmt::Display for Seq {
     }
 }
 
+/// Proof that what it holds is durable: only a log's commit makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durable<T>(pub(super) T);
+
+impl<T: Copy> Durable<T> {
+    /// What is durable.
+    pub fn get(&self) -> T {
+        self.0
+    }
+}
+
 /// What some bytes begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed<'a> {

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENTS_FOLD, SEGMENTS_MAX};
+use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENTS_MAX};
 
 /// The space that a log may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum LimitsError {
     Segment(u32),
     /// Less than two segments fit.
     Total(u64),
-    /// More than [`SEGMENTS_FOLD`] segments fit.
+    /// More than [`SEGMENTS_MAX`] segments fit.
     Segments(u64),
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for LimitsError {
             }
             LimitsError::Total(bytes) => write!(f, "{bytes} bytes in total: give at least two segments"),
             LimitsError::Segments(count) => {
-                write!(f, "{count} segments: give larger segments or less in total, so that at most {SEGMENTS_FOLD} fit")
+                write!(f, "{count} segments: give larger segments or less in total, so that at most {SEGMENTS_MAX} fit")
             }
         }
     }
@@ -56,7 +56,7 @@ impl Limits {
         if count < 2 {
             return Err(LimitsError::Total(self.total_bytes));
         }
-        if count > u64::from(SEGMENTS_FOLD) {
+        if count > u64::from(SEGMENTS_MAX) {
             return Err(LimitsError::Segments(count));
         }
         Ok(())

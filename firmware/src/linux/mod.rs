@@ -1,0 +1,5 @@
+//! What needs an operating system.
+
+mod media;
+
+pub use media::{DirError, DirMedia};

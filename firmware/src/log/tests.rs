@@ -1,0 +1,271 @@
+//! Properties of the log under faults. An *acknowledged* record is one whose commit returned `Ok`.
+
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::mem::{FaultyMedia, Plan};
+use super::*;
+
+const LIMITS: Limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
+
+/// What a client knows: every number it was ever given, with what it stored, and up to where it is acknowledged.
+#[derive(Default, Debug)]
+struct Client {
+    acknowledged: BTreeMap<u64, Vec<u8>>,
+    counter: u32,
+}
+
+impl Client {
+    fn payload(&mut self, bytes: usize) -> Vec<u8> {
+        self.counter += 1;
+        let mut payload = self.counter.to_le_bytes().to_vec();
+        payload.resize(bytes.max(4), self.counter as u8);
+        payload
+    }
+
+    fn commit<M: Media>(&mut self, log: &mut Log<M>, records: usize, bytes: usize) -> Result<(), LogError<M::Error>> {
+        let mut group = Vec::new();
+        for _ in 0..records {
+            let payload = self.payload(bytes);
+            match log.append(&payload) {
+                Ok(seq) => group.push((seq.0, payload)),
+                Err(LogError::GroupFull) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        log.commit()?;
+        self.acknowledged.extend(group);
+        Ok(())
+    }
+}
+
+fn read(media: &mut FaultyMedia) -> (BTreeMap<u64, Vec<u8>>, Vec<Damage>) {
+    let (mut records, mut damage) = (BTreeMap::new(), Vec::new());
+    let mut reader = Reader::new(media);
+    while let Some(item) = reader.next().unwrap() {
+        match item {
+            Item::Record { seq, .. } => {
+                assert!(records.last_key_value().is_none_or(|(last, _)| *last < seq.0), "numbers must grow");
+                records.insert(seq.0, reader.payload().to_vec());
+            }
+            Item::Damage(found) => damage.push(found),
+        }
+    }
+    (records, damage)
+}
+
+/// Everything acknowledged is there as it was stored, and nothing rots.
+fn check(client: &Client, media: &mut FaultyMedia) -> Result<(), TestCaseError> {
+    let (records, damage) = read(media);
+    for (seq, payload) in &client.acknowledged {
+        prop_assert_eq!(records.get(seq), Some(payload), "record {} of {}", seq, client.acknowledged.len());
+    }
+    prop_assert!(damage.iter().all(|d| d.kind == DamageKind::Torn), "{damage:?}");
+    Ok(())
+}
+
+/// Runs, commits, and a fault each run; after each the log is opened again.
+fn lives(seed: u64, runs: &[(Option<Plan>, Vec<(usize, usize)>, bool)], lie: bool) -> Result<(), TestCaseError> {
+    let mut media = FaultyMedia::new(seed);
+    if lie {
+        media.ignore_sync();
+    }
+    let mut client = Client::default();
+    for (plan, commits, cut_after) in runs {
+        media.set_plan(*plan);
+        if let Ok((mut log, _)) = Log::open(&mut media, LIMITS) {
+            for (records, bytes) in commits {
+                let _ = client.commit(&mut log, *records, *bytes);
+            }
+        }
+        if *cut_after || matches!(plan, Some(Plan::Cut(_))) {
+            media.power_cut();
+        }
+        media.set_plan(None);
+        check(&client, &mut media)?;
+        let (log, recovery) = Log::open(&mut media, LIMITS).map_err(|e| TestCaseError::fail(std::format!("{e}")))?;
+        drop(log);
+        prop_assert_eq!(recovery.corrupt_regions, 0);
+        if let Some((last, _)) = client.acknowledged.last_key_value() {
+            prop_assert!(recovery.last_seq.is_some_and(|seq| seq.0 >= *last));
+        }
+        check(&client, &mut media)?;
+    }
+    Ok(())
+}
+
+fn plan() -> impl Strategy<Value = Option<Plan>> {
+    prop_oneof![Just(None), (0u64..40).prop_map(|n| Some(Plan::Fail(n))), (0u64..40).prop_map(|n| Some(Plan::Cut(n)))]
+}
+
+type Life = (Option<Plan>, Vec<(usize, usize)>, bool);
+
+fn life() -> impl Strategy<Value = Life> {
+    (plan(), prop::collection::vec((1usize..9, 4usize..1009), 0..16), any::<bool>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn what_is_acknowledged_outlives_any_fault(seed in any::<u64>(), runs in prop::collection::vec(life(), 1..6)) {
+        lives(seed, &runs, false)?;
+    }
+
+    #[test]
+    fn rot_is_told_and_costs_only_what_it_hits(seed in any::<u64>(), at in any::<prop::sample::Index>(), bytes in 1usize..600) {
+        let mut media = FaultyMedia::new(seed);
+        let mut client = Client::default();
+        let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
+        for _ in 0..30 {
+            client.commit(&mut log, 2, 60).unwrap();
+        }
+        drop(log);
+        let segment = media.segment_mut(1).unwrap();
+        let at = at.index(segment.len());
+        let end = (at + bytes).min(segment.len());
+        for byte in &mut segment[at..end] {
+            *byte ^= 0x5a;
+        }
+        let (records, damage) = read(&mut media);
+        prop_assert!(!damage.is_empty());
+        // each record is 76 bytes; what is hit, and the rest of a commit whose first record is hit
+        let hit = (end - at).div_ceil(76) + 3;
+        prop_assert!(records.len() + hit >= 60, "{} records left of 60, {hit} hit", records.len());
+        for (seq, payload) in records {
+            prop_assert_eq!(&client.acknowledged[&seq], &payload);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_to_their_end(bytes in prop::collection::vec(any::<u8>(), 0..3000), with_header in any::<bool>(), magic in any::<prop::sample::Index>()) {
+        let mut media = FaultyMedia::new(1);
+        media.create(1).unwrap();
+        if with_header {
+            media.append(1, &SegmentHeader { id: 1, run: 1, first_seq: Seq(1) }.encode()).unwrap();
+        }
+        media.append(1, &bytes).unwrap();
+        if bytes.len() > 2 {
+            let at = magic.index(bytes.len() - 1);
+            let segment = media.segment_mut(1).unwrap();
+            let base = segment.len() - bytes.len();
+            segment[base + at..base + at + 2].copy_from_slice(b"Rf");
+        }
+        let (records, _) = read(&mut media);
+        prop_assert!(records.is_empty());
+        let _ = Log::open(&mut media, LIMITS);
+    }
+}
+
+/// Each operation in turn fails, and in turn is the last before the power goes.
+#[test]
+fn every_operation_may_fail() {
+    let commits: Vec<(usize, usize)> = (0..14).map(|i| (1 + i % 4, 40 + 70 * i)).collect();
+    for seed in 0..8 {
+        for n in 0..45 {
+            for plan in [Plan::Fail(n), Plan::Cut(n)] {
+                let runs = [(None, commits.clone(), false), (Some(plan), commits.clone(), false), (None, commits.clone(), true)];
+                lives(seed, &runs, false).unwrap_or_else(|e| panic!("seed {seed}, {plan:?}: {e}"));
+            }
+        }
+    }
+}
+
+/// The control: on a disk that ignores flushes the same test must lose records.
+#[test]
+fn a_disk_that_ignores_flushes_loses_records() {
+    let commits: Vec<(usize, usize)> = (0..14).map(|i| (1 + i % 4, 40 + 70 * i)).collect();
+    let lost = (0..50).filter(|seed| lives(*seed, &[(None, commits.clone(), true)], true).is_err()).count();
+    assert!(lost > 25, "only {lost} of 50 cuts lost something: the test would not notice a missing sync");
+}
+
+#[test]
+fn a_full_disk_drops_the_oldest_and_goes_on() {
+    let mut media = FaultyMedia::new(3);
+    media.set_room(100_000);
+    let mut client = Client::default();
+    let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
+    for _ in 0..400 {
+        client.commit(&mut log, 4, 500).unwrap();
+    }
+    assert!(log.segments_dropped() > 10);
+    drop(log);
+    let (records, damage) = read(&mut media);
+    assert!(damage.iter().all(|d| d.kind == DamageKind::Torn), "{damage:?}");
+    let oldest = *records.keys().next().unwrap();
+    client.acknowledged.retain(|seq, _| *seq >= oldest);
+    assert_eq!(records, client.acknowledged);
+    assert!(records.len() > 100);
+}
+
+#[test]
+fn space_stays_within_its_limits() {
+    let limits = Limits { segment_bytes: 16_384, total_bytes: 5 * 16_384 };
+    let mut media = FaultyMedia::new(4);
+    let mut client = Client::default();
+    for _ in 0..6 {
+        let (mut log, _) = Log::open(&mut media, limits).unwrap();
+        for _ in 0..50 {
+            client.commit(&mut log, 3, 800).unwrap();
+        }
+        drop(log);
+        assert!(media.bytes() as u64 <= limits.total_bytes, "{}", media.bytes());
+    }
+    let (records, _) = read(&mut media);
+    assert_eq!(records.last_key_value(), client.acknowledged.last_key_value());
+    let span = records.keys().next_back().unwrap() - records.keys().next().unwrap() + 1;
+    assert_eq!(span, records.len() as u64, "no gap");
+}
+
+#[test]
+fn numbers_and_runs_go_on() {
+    let mut media = FaultyMedia::new(5);
+    for run in 1..5u32 {
+        let (mut log, recovery) = Log::open(&mut media, LIMITS).unwrap();
+        assert_eq!((recovery.run, recovery.records), (run, u64::from(run - 1)));
+        assert_eq!(log.append(b"x").unwrap(), Seq(u64::from(run)));
+        assert_eq!(log.commit().unwrap().map(|d| d.get()), Some(Seq(u64::from(run))));
+        assert_eq!(log.commit().unwrap(), None);
+    }
+}
+
+#[test]
+fn another_format_is_refused_untouched() {
+    let mut media = FaultyMedia::new(6);
+    let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
+    log.append(b"x").unwrap();
+    log.commit().unwrap();
+    drop(log);
+    let segment = media.segment_mut(1).unwrap();
+    segment[4] = 9;
+    let crc = record::CRC.checksum(&segment[..24]).to_le_bytes();
+    segment[24..28].copy_from_slice(&crc);
+    let before = segment.clone();
+    assert!(matches!(Log::open(&mut media, LIMITS), Err(LogError::Format { segment: 1, format: 9 })));
+    assert_eq!(*media.segment_mut(1).unwrap(), before);
+}
+
+#[test]
+fn a_reader_goes_on_where_it_stopped() {
+    let mut media = FaultyMedia::new(7);
+    let mut client = Client::default();
+    let (mut position, mut seen) = (Position::default(), Vec::new());
+    for _ in 0..60 {
+        let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
+        for _ in 0..3 {
+            client.commit(&mut log, 3, 900).unwrap();
+        }
+        drop(log);
+        let mut reader = Reader::resume(&mut media, position);
+        while let Some(item) = reader.next().unwrap() {
+            match item {
+                Item::Record { seq, .. } => seen.push(seq.0),
+                Item::Damage(damage) => panic!("{damage:?}"),
+            }
+        }
+        position = reader.position();
+    }
+    assert!(seen.iter().eq(client.acknowledged.keys()));
+}
