@@ -182,7 +182,8 @@ mod tests {
             let mut out = frame(7, &payload);
             let bit = bit.index(out.len() * 8);
             out[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(!matches!(parse(&out), Parsed::Record { .. }));
+            let parsed = parse(&out);
+            prop_assert!(!matches!(parsed, Parsed::Record { .. }), "{:?}", parsed);
         }
 
         #[test]
@@ -191,7 +192,8 @@ mod tests {
                 bytes[..2].copy_from_slice(b"Rf");
                 bytes[3] = 0;
             }
-            prop_assert!(!matches!(parse(&bytes), Parsed::Record { .. }));
+            let parsed = parse(&bytes);
+            prop_assert!(!matches!(parsed, Parsed::Record { .. }), "{:?}", parsed);
             let _ = find_magic(&bytes, bytes.len() / 2);
         }
     }
