@@ -173,11 +173,14 @@ impl<M: Media> Log<M> {
     /// The medium fails.
     pub fn make_room(&mut self) -> Result<u32, LogError<M::Error>> {
         match self.current {
-            Some(current) if !self.group.is_empty() || current.bytes + GROUP_BYTES_MAX as u32 <= self.limits.segment_bytes => {
-                Ok(current.id)
-            }
+            Some(current) if !self.group.is_empty() || self.has_room() => Ok(current.id),
             _ => self.begin_segment(),
         }
+    }
+
+    /// A full group fits into the segment.
+    fn has_room(&self) -> bool {
+        self.current.is_some_and(|current| current.bytes + GROUP_BYTES_MAX as u32 <= self.limits.segment_bytes)
     }
 
     /// Adds a record to the group that the next [`Log::commit`] makes durable; returns its number.
@@ -187,6 +190,9 @@ impl<M: Media> Log<M> {
     pub fn append(&mut self, payload: &[u8]) -> Result<Seq, LogError<M::Error>> {
         if payload.len() > RECORD_BYTES_MAX {
             return Err(LogError::TooLong(payload.len()));
+        }
+        if self.group.is_empty() && !self.has_room() {
+            self.current = None; // the next one begins with the commit
         }
         let seq = Seq(self.next_seq);
         if !encode(seq, self.group.is_empty(), payload, &mut self.group) {
@@ -214,7 +220,7 @@ impl<M: Media> Log<M> {
                     let is_full = error.is_full();
                     self.abandon();
                     if is_full {
-                        let _ = self.drop_oldest(); // if it cannot, the next try says why
+                        self.free_room();
                     }
                 }
                 Err(_) => break,
@@ -279,6 +285,17 @@ impl<M: Media> Log<M> {
         self.held.segments += 1;
         self.held.bytes += header.len() as u64;
         Ok(id)
+    }
+
+    /// Drops old segments until a group fits. Where that fails the next try says why.
+    fn free_room(&mut self) {
+        let before = self.held.bytes;
+        let wanted = (GROUP_BYTES_MAX + SEGMENT_HEADER_BYTES) as u64;
+        while self.held.segments > 0 && before - self.held.bytes.min(before) < wanted {
+            if self.drop_oldest().is_err() {
+                break;
+            }
+        }
     }
 
     fn drop_oldest(&mut self) -> Result<(), LogError<M::Error>> {

@@ -195,13 +195,13 @@ impl Rule {
 
     /// The rule looks from now on.
     pub fn arm(&mut self, now_us: u64) -> Step {
-        let _ = self.pass_time(now_us);
-        let changed = self.state == State::Disarmed;
-        if changed {
-            self.state = State::Armed;
-            self.frame_us = self.now_us;
+        let passed = self.pass_time(now_us);
+        if self.state != State::Disarmed {
+            return self.step(passed);
         }
-        self.step(changed.then_some(Transition::Armed))
+        self.state = State::Armed;
+        self.frame_us = self.now_us;
+        self.step(Some(Transition::Armed))
     }
 
     /// The rule does not look any more. An active one reports `Released`, another one `Disarmed`.

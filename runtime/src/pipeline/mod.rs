@@ -213,7 +213,7 @@ impl Watcher<'_> {
             let mut events = Events::new();
             for rule in &mut self.rules {
                 if let Some(firing) = rule.tick(now_us) {
-                    let _ = events.push(self.clock_event(firing)); // one a rule: has room
+                    let _ = events.push(stamp(firing.event(), self.clock)); // one a rule: has room
                 }
             }
             if !events.is_empty() {
@@ -301,10 +301,6 @@ impl Watcher<'_> {
         let mut events = Events::new();
         let _ = events.push(stamp(Event { kind, ..Event::default() }, self.clock));
         self.send(Message { events, about: About::Nothing });
-    }
-
-    fn clock_event(&self, firing: Firing) -> Event {
-        stamp(firing.event(), self.clock)
     }
 
     /// Never waits for the recorder. When even [`MESSAGES_MAX`] messages wait, the oldest goes and is counted.

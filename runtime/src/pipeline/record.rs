@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lapwing_firmware::event::Event;
-use lapwing_firmware::linux::DirMedia;
-use lapwing_firmware::log::{Limits, Log, Recovery};
+use lapwing_firmware::limits::RECORD_BYTES_MAX;
+use lapwing_firmware::linux::{DirError, DirMedia};
+use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
 
 use super::queue::{Pop, Queue};
 use super::report::{Observer, RecordReport, Seen};
@@ -50,6 +51,8 @@ pub struct Recorder {
     legend: Legend,
     /// The segment that the legend stands in.
     legend_in: Option<u32>,
+    /// Appended events that wait for their commit.
+    waiting: Vec<(u64, Event)>,
     report: RecordReport,
 }
 
@@ -73,7 +76,7 @@ impl Recorder {
                 *config.pictures.count_max.get_ref() as usize,
             )?),
         };
-        Ok(Recorder { log, recovery, pictures, keep: config.pictures.keep, hiding, legend, legend_in: None, report: RecordReport::default() })
+        Ok(Recorder { log, recovery, pictures, keep: config.pictures.keep, hiding, legend, legend_in: None, waiting: Vec::with_capacity(GROUP_MAX), report: RecordReport::default() })
     }
 
     /// What opening the log found.
@@ -116,46 +119,51 @@ impl Recorder {
         self.report
     }
 
-    /// Appends the events of a group and commits them together; only then they are told.
+    /// Appends the events of a group and commits them; only then they are told.
     fn make_durable(&mut self, group: &[Message], observer: &mut dyn Observer) {
-        let mut appended: heapless::Vec<(u64, Event), { GROUP_MAX * super::EVENTS_PER_FRAME_MAX }> = heapless::Vec::new();
-        let mut lost = 0;
         for event in group.iter().flat_map(|m| &m.events) {
             let event = Event { run: self.recovery.run, ..*event };
-            match self.append(&event) {
-                Ok(seq) => {
-                    let _ = appended.push((seq.0, event)); // a group has no more
-                }
+            let mut appended = self.append(&event);
+            if matches!(appended, Err(LogError::GroupFull)) {
+                self.commit(observer);
+                appended = self.append(&event);
+            }
+            match appended {
+                Ok(seq) => self.waiting.push((seq.0, event)),
                 Err(error) => {
-                    lost += 1;
+                    self.report.events_lost += 1;
                     observer.trouble(&format!("log: an event could not be appended: {error}"));
                 }
             }
         }
-        if appended.is_empty() {
-            self.report.events_lost += lost;
-            return;
-        }
-        match self.log.commit() {
+        self.commit(observer);
+    }
+
+    /// Makes durable what was appended, then tells it.
+    fn commit(&mut self, observer: &mut dyn Observer) {
+        let done = self.log.commit();
+        match done {
             Ok(_) => {
-                self.report.events_durable += appended.len() as u64;
-                for (seq, event) in &appended {
+                self.report.events_durable += self.waiting.len() as u64;
+                for (seq, event) in &self.waiting {
                     observer.recorded(*seq, event, &self.legend);
                 }
             }
             Err(error) => {
-                lost += appended.len() as u64;
-                observer.trouble(&format!("log: {} events are not durable: {error}", appended.len()));
+                self.legend_in = None;
+                self.report.events_lost += self.waiting.len() as u64;
+                observer.trouble(&format!("log: {} events are not durable: {error}", self.waiting.len()));
             }
         }
-        self.report.events_lost += lost;
+        self.waiting.clear();
     }
 
     /// Appends an event, after the legend where a new segment has begun.
     fn append(&mut self, event: &Event) -> Result<Seq, LogError<DirError>> {
-        if self.legend_in != self.log.segment() {
+        let segment = self.log.make_room()?;
+        if self.legend_in != Some(segment) {
             self.log.append(&self.legend.encode(RECORD_BYTES_MAX))?;
-            self.legend_in = self.log.segment();
+            self.legend_in = Some(segment);
         }
         self.log.append(&event.encode())
     }

@@ -1,0 +1,308 @@
+//! `lapwing log`: reads the record. It changes nothing and needs no lock, so it works beside a run.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::linux::DirMedia;
+use lapwing_firmware::log::{Damage, DamageKind, Item, Position, Reader, name};
+use lapwing_runtime::clock::iso8601;
+use lapwing_runtime::legend::Legend;
+use serde_json::{Value, json};
+
+use super::out::{Failure, Out, line};
+
+/// Arguments of `lapwing log`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  lapwing log show\n  lapwing log follow --json\n  lapwing log verify --data /var/lib/lapwing\n  \
+    lapwing log export --format csv -o events.csv")]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// The data folder of the run
+    #[arg(long, global = true, value_name = "DIR", default_value = "lapwing-data")]
+    data: PathBuf,
+    /// JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// List the segments
+    Ls,
+    /// Print the events, oldest first
+    Show,
+    /// Print the events, then each new one as it becomes durable
+    Follow,
+    /// Read every byte and say whether the record is whole
+    Verify,
+    /// Write the events as JSON Lines or CSV
+    Export {
+        /// What to write
+        #[arg(long, value_enum, default_value = "jsonl")]
+        format: Format,
+        /// Where to; default: standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Jsonl,
+    Csv,
+}
+
+/// Between two looks of `follow`.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    let folder = args.data.join("log");
+    let mut media = DirMedia::read(&folder).map_err(Failure::call)?;
+    match &args.what {
+        What::Ls => list(&mut media, args.json, out),
+        What::Show => show(&mut media, args.json, false, out),
+        What::Follow => show(&mut media, args.json, true, out),
+        What::Verify => verify(&mut media, &folder, args.json, out),
+        What::Export { format, output } => export(&mut media, *format, output.as_deref(), out),
+    }
+}
+
+/// What a walk over the log comes upon.
+enum Found<'a> {
+    Event { seq: u64, segment: u32, event: &'a Event, legend: &'a Legend },
+    Legend { segment: u32 },
+    /// A whole record that this version cannot read.
+    Unknown { seq: u64, what: String },
+    Damage(Damage),
+}
+
+/// Calls `tell` for all that is behind `from`; returns the position at the end.
+fn walk(
+    media: &mut DirMedia, from: Position, legend: &mut Legend, mut tell: impl FnMut(Found<'_>) -> Result<(), Failure>,
+) -> Result<Position, Failure> {
+    let mut reader = Reader::resume(media, from);
+    while let Some(item) = reader.next().map_err(Failure::job)? {
+        match item {
+            Item::Damage(damage) => tell(Found::Damage(damage))?,
+            Item::Record { seq, segment, .. } => match Legend::decode(reader.payload()) {
+                Some(read) => {
+                    *legend = read;
+                    tell(Found::Legend { segment })?;
+                }
+                None => match Event::decode(reader.payload()) {
+                    Ok(event) => tell(Found::Event { seq: seq.0, segment, event: &event, legend })?,
+                    Err(error) => tell(Found::Unknown { seq: seq.0, what: error.to_string() })?,
+                },
+            },
+        }
+    }
+    Ok(reader.position())
+}
+
+fn show(media: &mut DirMedia, as_json: bool, follow: bool, out: &mut Out) -> Result<(), Failure> {
+    let mut legend = Legend::default();
+    let mut at = Position::default();
+    loop {
+        at = walk(media, at, &mut legend, |found| match found {
+            Found::Event { seq, event, legend, .. } if as_json => out.json(&in_json(seq, event, legend)),
+            Found::Event { seq, event, legend, .. } => line!(out, "{}", in_words(seq, event, legend)),
+            Found::Legend { .. } => Ok(()),
+            Found::Unknown { seq, what } => {
+                eprintln!("lapwing: log #{seq}: {what}");
+                Ok(())
+            }
+            // a follower may look in the middle of a write: it will be whole the next time
+            Found::Damage(damage) if follow && damage.kind == DamageKind::Torn => Ok(()),
+            Found::Damage(damage) => {
+                eprintln!("lapwing: {}", damage_in_words(&damage));
+                Ok(())
+            }
+        })?;
+        if !follow {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+#[derive(Default)]
+struct Segment {
+    id: u32,
+    events: u64,
+    first: Option<u64>,
+    last: Option<u64>,
+    damages: u64,
+}
+
+fn list(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+    let mut segments: Vec<Segment> = Vec::new();
+    walk(media, Position::default(), &mut Legend::default(), |found| {
+        let id = match &found {
+            Found::Event { segment, .. } | Found::Legend { segment } => *segment,
+            Found::Damage(damage) => damage.segment,
+            Found::Unknown { .. } => return Ok(()),
+        };
+        if segments.last().is_none_or(|s| s.id != id) {
+            segments.push(Segment { id, ..Segment::default() });
+        }
+        let Some(segment) = segments.last_mut() else { return Ok(()) };
+        match found {
+            Found::Event { seq, .. } => {
+                segment.events += 1;
+                segment.first.get_or_insert(seq);
+                segment.last = Some(seq);
+            }
+            Found::Damage(_) => segment.damages += 1,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    for Segment { id, events, first, last, damages } in segments {
+        let file = name(id);
+        if as_json {
+            out.json(&json!({"segment": file.as_str(), "events": events, "first": first, "last": last, "damages": damages}))?;
+        } else {
+            let span = first.zip(last).map_or(String::new(), |(first, last)| format!(", #{first} to #{last}"));
+            let harm = if damages > 0 { format!(", {damages} damaged places") } else { String::new() };
+            line!(out, "{file}  {events} events{span}{harm}")?;
+        }
+    }
+    Ok(())
+}
+
+fn verify(media: &mut DirMedia, folder: &Path, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+    let (mut events, mut last, mut torn, mut bad) = (0u64, None, 0u64, Vec::new());
+    walk(media, Position::default(), &mut Legend::default(), |found| {
+        match found {
+            Found::Event { seq, .. } => {
+                events += 1;
+                last = Some(seq);
+            }
+            Found::Legend { .. } => {}
+            Found::Unknown { seq, what } => bad.push(format!("#{seq}: {what}")),
+            Found::Damage(damage) if damage.kind == DamageKind::Torn => torn += u64::from(damage.bytes),
+            Found::Damage(damage) => bad.push(damage_in_words(&damage)),
+        }
+        Ok(())
+    })?;
+    if as_json {
+        out.json(&json!({"good": bad.is_empty(), "events": events, "last": last, "torn_bytes": torn, "damages": bad}))?;
+    } else {
+        for what in &bad {
+            line!(out, "{what}")?;
+        }
+        let tail = if torn > 0 { format!("; {torn} bytes of a torn end, never acknowledged") } else { String::new() };
+        let word = if bad.is_empty() { "good" } else { "damaged" };
+        line!(out, "{word}: {events} events in {}{tail}", folder.display())?;
+    }
+    if bad.is_empty() { Ok(()) } else { Err(Failure::job("the record is damaged: the medium rots; save it with `lapwing log export` and replace the card")) }
+}
+
+fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut Out) -> Result<(), Failure> {
+    let failed = |path: &Path, e: std::io::Error| Failure::Job(format!("{}: {e}", path.display()));
+    let mut file = output.map(|path| File::create(path).map(|f| (path, BufWriter::new(f))).map_err(|e| failed(path, e))).transpose()?;
+    let mut put = |text: &str| match &mut file {
+        Some((path, file)) => writeln!(file, "{text}").map_err(|e| failed(path, e)),
+        None => line!(out, "{text}"),
+    };
+    if matches!(format, Format::Csv) {
+        put("seq,run,kind,wall,mono_us,frame,latency_us,rule,class,score,count,x0,y0,x1,y1,width,height,value")?;
+    }
+    walk(media, Position::default(), &mut Legend::default(), |found| match (found, format) {
+        (Found::Event { seq, event, legend, .. }, Format::Jsonl) => put(&in_json(seq, event, legend).to_string()),
+        (Found::Event { seq, event, legend, .. }, Format::Csv) => put(&in_csv(seq, event, legend)),
+        (Found::Damage(damage), _) => {
+            eprintln!("lapwing: {}", damage_in_words(&damage));
+            Ok(())
+        }
+        (Found::Unknown { seq, what }, _) => {
+            eprintln!("lapwing: log #{seq}: {what}");
+            Ok(())
+        }
+        (Found::Legend { .. }, _) => Ok(()),
+    })?;
+    match &mut file {
+        Some((path, file)) => file.flush().map_err(|e| failed(path, e)),
+        None => Ok(()),
+    }
+}
+
+fn damage_in_words(damage: &Damage) -> String {
+    let Damage { segment, offset, bytes, kind } = damage;
+    let what = match kind {
+        DamageKind::Torn => "a torn end, never acknowledged".to_owned(),
+        DamageKind::Corrupt => "damaged: records may be missing here".to_owned(),
+        DamageKind::Format(format) => format!("format {format}, written by another version of lapwing"),
+    };
+    format!("{} at byte {offset}: {bytes} bytes, {what}", name(*segment))
+}
+
+fn time(event: &Event) -> Option<String> {
+    (event.flags & Event::WALL_VALID != 0).then(|| iso8601(event.wall_us))
+}
+
+/// Events of a rule carry a rule; the others a zero that means nothing.
+fn is_of_rule(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Fired | EventKind::Released | EventKind::Armed | EventKind::Disarmed | EventKind::Failsafe)
+}
+
+/// One event on one line.
+pub fn in_words(seq: u64, event: &Event, legend: &Legend) -> String {
+    let mut text = format!("log #{seq}");
+    if let Some(time) = time(event) {
+        text += &format!("  {time}");
+    }
+    text += &format!("  {}", event.kind.name());
+    if is_of_rule(event.kind) {
+        text += &format!(" {}", legend.rule(event.rule));
+    }
+    if event.class != Event::NO_CLASS {
+        text += &format!(": {} x {} ({:.2})", event.count, legend.class(event.class), event.score_f32());
+    }
+    if event.kind == EventKind::Fired {
+        text += &format!(", {:.1} ms after the frame", f64::from(event.latency_us) / 1e3);
+    }
+    match event.kind {
+        EventKind::FramesDropped => text += &format!(": {}", event.value),
+        EventKind::Trimmed => text += &format!(": {} bytes", event.value),
+        _ => {}
+    }
+    text
+}
+
+fn in_json(seq: u64, event: &Event, legend: &Legend) -> Value {
+    let [x0, y0, x1, y1] = event.bounds_px();
+    let mut value = json!({
+        "seq": seq, "run": event.run, "kind": event.kind.name(), "wall": time(event), "mono_us": event.mono_us,
+        "frame": event.frame_seq, "value": event.value, "flags": event.flags,
+    });
+    if is_of_rule(event.kind) {
+        value["rule"] = json!(legend.rule(event.rule));
+        value["latency_us"] = json!(event.latency_us);
+    }
+    if event.class != Event::NO_CLASS {
+        value["class"] = json!(legend.class(event.class));
+        value["score"] = json!((f64::from(event.score_f32()) * 1e4).round() / 1e4);
+        value["count"] = json!(event.count);
+        value["box"] = json!([x0, y0, x1, y1]);
+        value["size"] = json!([event.frame_width_px, event.frame_height_px]);
+    }
+    value
+}
+
+fn in_csv(seq: u64, event: &Event, legend: &Legend) -> String {
+    let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
+    let rule = if is_of_rule(event.kind) { quoted(legend.rule(event.rule)) } else { String::new() };
+    let class = if event.class != Event::NO_CLASS { quoted(legend.class(event.class)) } else { String::new() };
+    let [x0, y0, x1, y1] = event.bounds_px();
+    format!(
+        "{seq},{},{},{},{},{},{},{rule},{class},{:.4},{},{x0},{y0},{x1},{y1},{},{},{}",
+        event.run, event.kind.name(), time(event).unwrap_or_default(), event.mono_us, event.frame_seq, event.latency_us,
+        event.score_f32(), event.count, event.frame_width_px, event.frame_height_px, event.value
+    )
+}
