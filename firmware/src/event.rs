@@ -309,24 +309,26 @@ mod tests {
     fn any_event() -> impl Strategy<Value = Event> {
         let head = (0usize..11, any::<u16>(), any::<u32>(), any::<u64>(), any::<i64>(), any::<u64>(), any::<u32>());
         let tail = (any::<[u16; 4]>(), any::<[u16; 4]>(), any::<[u16; 2]>(), any::<[u32; 2]>());
-        (head, tail).prop_map(|((kind, flags, run, mono_us, wall_us, frame_seq, latency_us), (four, bounds, px, two))| Event {
-            kind: EventKind::ALL[kind],
-            flags,
-            run,
-            mono_us,
-            wall_us,
-            frame_seq,
-            latency_us,
-            rule: four[0],
-            class: four[1],
-            score: four[2],
-            count: four[3],
-            bounds,
-            frame_width_px: px[0],
-            frame_height_px: px[1],
-            track: two[0],
-            value: two[1],
-        })
+        (head, tail).prop_map(
+            |((kind, flags, run, mono_us, wall_us, frame_seq, latency_us), (four, bounds, px, two))| Event {
+                kind: EventKind::ALL[kind],
+                flags,
+                run,
+                mono_us,
+                wall_us,
+                frame_seq,
+                latency_us,
+                rule: four[0],
+                class: four[1],
+                score: four[2],
+                count: four[3],
+                bounds,
+                frame_width_px: px[0],
+                frame_height_px: px[1],
+                track: two[0],
+                value: two[1],
+            },
+        )
     }
 
     proptest! {

@@ -110,7 +110,10 @@ fn every_command_has_help_with_an_example() {
 #[test]
 fn a_closed_pipe_is_no_failure() {
     let binary = lapwing_tests::binary().to_str().unwrap();
-    let call = format!("'{binary}' detect --json '{0}' '{0}' '{0}' | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}", photo("cat.jpg"));
+    let call = format!(
+        "'{binary}' detect --json '{0}' '{0}' '{0}' | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}",
+        photo("cat.jpg")
+    );
     let output = std::process::Command::new("bash").args(["-c", &call]).output().unwrap();
     assert_eq!(stdout(&output).trim(), "0", "{}", stderr(&output));
 }

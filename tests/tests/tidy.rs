@@ -28,8 +28,18 @@ fn all(endings: &[&str]) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn the_top_level_holds_what_the_plan_names() {
-    let allowed =
-        ["Cargo.toml", "Cargo.lock", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "rust-toolchain.toml", "firmware", "models", "runtime", "tests"];
+    let allowed = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "rust-toolchain.toml",
+        "firmware",
+        "models",
+        "runtime",
+        "tests",
+    ];
     let tracked = std::process::Command::new("git").args(["ls-files"]).current_dir(lapwing_tests::root()).output();
     let Ok(tracked) = tracked else {
         eprintln!("SKIPPED: git is not here");

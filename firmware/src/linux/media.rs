@@ -32,7 +32,9 @@ impl core::fmt::Display for DirError {
         let cure = match self.error.kind() {
             ErrorKind::PermissionDenied => ": run as the owner of this folder, or give another with --data",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ": make room, or lower [log] total_kib",
-            ErrorKind::ReadOnlyFilesystem => ": the disk is mounted read-only, often after an error of its own; see dmesg",
+            ErrorKind::ReadOnlyFilesystem => {
+                ": the disk is mounted read-only, often after an error of its own; see dmesg"
+            }
             ErrorKind::NotFound => ": no such folder; `lapwing run` makes it",
             ErrorKind::ResourceBusy => "",
             _ => "; see dmesg for the disk's own words",
@@ -110,7 +112,12 @@ impl DirMedia {
         move |error| DirError { operation, path: path.clone(), error }
     }
 
-    fn with<T>(&mut self, id: u32, operation: &'static str, act: impl FnOnce(&mut File) -> io::Result<T>) -> Result<T, DirError> {
+    fn with<T>(
+        &mut self,
+        id: u32,
+        operation: &'static str,
+        act: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> Result<T, DirError> {
         let failed = self.failed(operation, id);
         if self.open.as_ref().is_none_or(|(open, _)| *open != id) {
             let file = OpenOptions::new().read(true).append(self.writes).open(self.path(id)).map_err(&failed)?;
@@ -176,7 +183,12 @@ impl Media for DirMedia {
     }
 
     fn create(&mut self, id: u32) -> Result<(), DirError> {
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(self.path(id)).map_err(self.failed("create", id))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .open(self.path(id))
+            .map_err(self.failed("create", id))?;
         self.open = Some((id, file));
         self.sync_folder()
     }

@@ -22,7 +22,6 @@
 //! 7. Opening writes nothing before it has read everything, and refuses a log of another format
 //!    untouched.
 
-mod writer;
 mod media;
 #[cfg(any(test, feature = "linux"))]
 pub mod mem;
@@ -32,10 +31,11 @@ mod retain;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-pub use writer::{Log, LogError, Recovery};
 pub use media::{Media, MediaError};
 pub use reader::{Damage, DamageKind, Item, Position, Reader};
 pub use record::{Durable, Parsed, Seq, encode, parse};
 pub use retain::{Limits, LimitsError};
 pub use segment::{FORMAT, HeaderState, SegmentHeader, id_of, name};
+pub use writer::{Log, LogError, Recovery};

@@ -127,7 +127,8 @@ impl<'m, M: Media> Reader<'m, M> {
                     Entered::End => return Ok(None),
                 },
             };
-            let count = self.media.read_at(open.id, self.at.offset, window.get_mut(..FRAME_BYTES_MAX).unwrap_or(&mut []))?;
+            let count =
+                self.media.read_at(open.id, self.at.offset, window.get_mut(..FRAME_BYTES_MAX).unwrap_or(&mut []))?;
             match parse(window.get(..count).unwrap_or(&[])) {
                 Parsed::Record { seq, payload, .. } if self.is_new(seq, &open) => {
                     self.payload.clear();

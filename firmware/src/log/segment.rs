@@ -56,9 +56,7 @@ impl SegmentHeader {
         let [i0, i1, i2, i3] = self.id.to_le_bytes();
         let [r0, r1, r2, r3] = self.run.to_le_bytes();
         let [s0, s1, s2, s3, s4, s5, s6, s7] = self.first_seq.0.to_le_bytes();
-        let head = [
-            m0, m1, m2, m3, f0, f1, 0, 0, i0, i1, i2, i3, r0, r1, r2, r3, s0, s1, s2, s3, s4, s5, s6, s7,
-        ];
+        let head = [m0, m1, m2, m3, f0, f1, 0, 0, i0, i1, i2, i3, r0, r1, r2, r3, s0, s1, s2, s3, s4, s5, s6, s7];
         let crc = CRC.checksum(&head).to_le_bytes();
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         for (place, byte) in bytes.iter_mut().zip(head.into_iter().chain(crc)) {

@@ -166,7 +166,11 @@ fn every_operation_may_fail() {
     for seed in 0..8 {
         for n in 0..45 {
             for plan in [Plan::Fail(n), Plan::Cut(n)] {
-                let runs = [(None, commits.clone(), false), (Some(plan), commits.clone(), false), (None, commits.clone(), true)];
+                let runs = [
+                    (None, commits.clone(), false),
+                    (Some(plan), commits.clone(), false),
+                    (None, commits.clone(), true),
+                ];
                 lives(seed, &runs, false).unwrap_or_else(|e| panic!("seed {seed}, {plan:?}: {e}"));
             }
         }

@@ -295,8 +295,13 @@ mod tests {
 
     #[test]
     fn it_confirms_fires_holds_and_cools_down() {
-        let mut r =
-            rule(RuleConfig { confirm_frames: 2, hold_ms: 100, cooldown_ms: 200, stall_ms: 1000, ..RuleConfig::default() });
+        let mut r = rule(RuleConfig {
+            confirm_frames: 2,
+            hold_ms: 100,
+            cooldown_ms: 200,
+            stall_ms: 1000,
+            ..RuleConfig::default()
+        });
         assert_eq!(r.observe(0, 1).transition, None);
         assert_eq!(r.observe(10 * MS, 1), Step { transition: Some(Transition::Fired), output: OutputWish::On });
         assert_eq!(r.observe(110 * MS, 0), Step { transition: None, output: OutputWish::On });

@@ -10,7 +10,9 @@ use super::out::{Failure, Out, line};
 
 /// Arguments of `lapwing check`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  lapwing check --config lapwing.toml\n  lapwing check --print > lapwing.toml   start from the built-in one, every key explained")]
+#[command(
+    after_help = "Examples:\n  lapwing check --config lapwing.toml\n  lapwing check --print > lapwing.toml   start from the built-in one, every key explained"
+)]
 pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "F", required_unless_present = "print")]

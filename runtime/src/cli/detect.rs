@@ -15,8 +15,10 @@ use super::progress;
 
 /// Arguments of `lapwing detect`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  lapwing detect garden.jpg\n  lapwing detect --json photos/ more.tar > found.jsonl\n  \
-    lapwing detect --model yolox_nano.onnx --annotate seen/ garden.jpg")]
+#[command(
+    after_help = "Examples:\n  lapwing detect garden.jpg\n  lapwing detect --json photos/ more.tar > found.jsonl\n  \
+    lapwing detect --model yolox_nano.onnx --annotate seen/ garden.jpg"
+)]
 pub struct Args {
     /// Pictures, folders, .tar archives of pictures, .y4m or .mjpeg clips
     #[arg(required = true, value_name = "PATH")]
@@ -88,7 +90,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     match (job.failures, job.pictures) {
         (0, 0) => Err(Failure::job("no picture was found there; give JPEG or PNG files, folders or archives of them")),
         (0, _) => Ok(()),
-        (failures, pictures) => Err(Failure::Job(format!("{failures} of {} inputs failed, see above", failures + pictures))),
+        (failures, pictures) => {
+            Err(Failure::Job(format!("{failures} of {} inputs failed, see above", failures + pictures)))
+        }
     }
 }
 
@@ -138,7 +142,8 @@ impl Job<'_> {
 
 /// Two pictures of one name in different folders must not fall on each other: the second gets its number.
 fn annotated_path(folder: &Path, name: &str, number: usize) -> PathBuf {
-    let stem = Path::new(name).file_stem().map_or_else(|| "picture".into(), |s| s.to_string_lossy().replace(['/', '\\'], "_"));
+    let stem =
+        Path::new(name).file_stem().map_or_else(|| "picture".into(), |s| s.to_string_lossy().replace(['/', '\\'], "_"));
     let plain = folder.join(format!("{stem}.jpg"));
     if plain.exists() { folder.join(format!("{stem}-{number}.jpg")) } else { plain }
 }
@@ -166,7 +171,13 @@ fn as_json(frame: &Frame, detector: &Detector) -> Value {
 
 fn as_text(frame: &Frame, detector: &Detector) -> String {
     let ms = detector.times().total().as_secs_f64() * 1e3;
-    format!("{} ({}x{}, {ms:.0} ms): {}", frame.name(), frame.width(), frame.height(), in_words(detector.detections(), |c| detector.class_name(c)))
+    format!(
+        "{} ({}x{}, {ms:.0} ms): {}",
+        frame.name(),
+        frame.width(),
+        frame.height(),
+        in_words(detector.detections(), |c| detector.class_name(c))
+    )
 }
 
 /// `person 93%, dog 41%`, or `nothing`.

@@ -59,8 +59,7 @@ impl Finding {
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
-    let findings =
-        [machine(), cpu(), memory(), temperature(), cameras(), pins(), clock(), disk(&args.data), model()];
+    let findings = [machine(), cpu(), memory(), temperature(), cameras(), pins(), clock(), disk(&args.data), model()];
     let bad = findings.iter().filter(|f| f.state == State::Bad).count();
     if args.json {
         out.json(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "findings": findings, "bad": bad }))?;
@@ -143,16 +142,20 @@ fn memory() -> Finding {
             format!("{} of {} MiB free", available / 1024, total / 1024),
             "less than 100 MiB: close other programs",
         ),
-        (Some(available), Some(total)) => Finding::good("memory", format!("{} of {} MiB free", available / 1024, total / 1024)),
+        (Some(available), Some(total)) => {
+            Finding::good("memory", format!("{} of {} MiB free", available / 1024, total / 1024))
+        }
         _ => Finding::note("memory", "unknown", "mount /proc"),
     }
 }
 
 fn temperature() -> Finding {
     match read_trimmed("/sys/class/thermal/thermal_zone0/temp").and_then(|t| t.parse::<i64>().ok()) {
-        Some(milli) if milli >= 80_000 => {
-            Finding::note("temperature", format!("{} °C", milli / 1000), "the processor slows down from about 80 °C: cool it")
-        }
+        Some(milli) if milli >= 80_000 => Finding::note(
+            "temperature",
+            format!("{} °C", milli / 1000),
+            "the processor slows down from about 80 °C: cool it",
+        ),
         Some(milli) => Finding::good("temperature", format!("{} °C", milli / 1000)),
         None => Finding::good("temperature", "no sensor"),
     }
@@ -180,7 +183,11 @@ fn cameras() -> Finding {
         })
         .collect();
     if found.is_empty() {
-        Finding::note("cameras", "none", "`lapwing run` replays the bundled photographs; give --source a picture, folder or clip")
+        Finding::note(
+            "cameras",
+            "none",
+            "`lapwing run` replays the bundled photographs; give --source a picture, folder or clip",
+        )
     } else {
         Finding::note(
             "cameras",
@@ -216,7 +223,8 @@ const IN_MEMORY: [i64; 2] = [0x0102_1994 /* tmpfs */, 0x8584_58f6_u32 as i64 /* 
 const ROOM_MIN_MIB: u64 = 64;
 
 fn disk(data: &Path) -> Finding {
-    let nearest = data.ancestors().map(|a| if a.as_os_str().is_empty() { Path::new(".") } else { a }).find(|a| a.exists());
+    let nearest =
+        data.ancestors().map(|a| if a.as_os_str().is_empty() { Path::new(".") } else { a }).find(|a| a.exists());
     let nearest = nearest.unwrap_or_else(|| Path::new("."));
     let shown = nearest.display();
     let (Ok(room), Ok(kind)) = (rustix::fs::statvfs(nearest), rustix::fs::statfs(nearest)) else {
@@ -228,11 +236,19 @@ fn disk(data: &Path) -> Finding {
         return Finding::bad("disk", format!("{found}, read-only"), "mount it writable, or give --data another place");
     }
     if free_mib < ROOM_MIN_MIB {
-        return Finding::bad("disk", found, format!("the log and the pictures need {ROOM_MIN_MIB} MiB; make room or give --data another place"));
+        return Finding::bad(
+            "disk",
+            found,
+            format!("the log and the pictures need {ROOM_MIN_MIB} MiB; make room or give --data another place"),
+        );
     }
     #[allow(clippy::unnecessary_cast)] // the width of f_type differs between platforms
     if IN_MEMORY.contains(&(kind.f_type as i64)) {
-        return Finding::note("disk", format!("{found}, in memory"), "nothing here survives a power cut; give --data a place on a disk");
+        return Finding::note(
+            "disk",
+            format!("{found}, in memory"),
+            "nothing here survives a power cut; give --data a place on a disk",
+        );
     }
     Finding::good("disk", found)
 }

@@ -16,9 +16,11 @@ use super::progress;
 
 /// Arguments of `lapwing eval`.
 #[derive(clap::Args)]
-#[command(after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the\n\
+#[command(
+    after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the\n\
     categories that both the annotations and the model know.\n\n\
-    Example:\n  lapwing eval --images test.tar --annotations instances_test.json --json")]
+    Example:\n  lapwing eval --images test.tar --annotations instances_test.json --json"
+)]
 pub struct Args {
     /// Pictures, folders or .tar archives; only pictures that the annotations list are scored
     #[arg(long, required = true, num_args = 1.., value_name = "DIR_OR_TAR")]
@@ -128,7 +130,9 @@ impl Tally<'_> {
 
     fn tell(mut self, as_json: bool, out: &mut Out) -> Result<(), Failure> {
         if self.scorer.pictures() == 0 {
-            return Err(Failure::job("none of the pictures is listed in the annotations; check that both belong together"));
+            return Err(Failure::job(
+                "none of the pictures is listed in the annotations; check that both belong together",
+            ));
         }
         if self.unlisted > 0 {
             eprintln!("lapwing: {} pictures are not in the annotations and were passed over", self.unlisted);

@@ -16,8 +16,10 @@ use super::out::{Failure, Out, line};
 
 /// Arguments of `lapwing log`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  lapwing log show\n  lapwing log follow --json\n  lapwing log verify --data /var/lib/lapwing\n  \
-    lapwing log export --format csv -o events.csv")]
+#[command(
+    after_help = "Examples:\n  lapwing log show\n  lapwing log follow --json\n  lapwing log verify --data /var/lib/lapwing\n  \
+    lapwing log export --format csv -o events.csv"
+)]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -74,16 +76,29 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 
 /// What a walk over the log comes upon.
 enum Found<'a> {
-    Event { seq: u64, segment: u32, event: &'a Event, legend: &'a Legend },
-    Legend { segment: u32 },
+    Event {
+        seq: u64,
+        segment: u32,
+        event: &'a Event,
+        legend: &'a Legend,
+    },
+    Legend {
+        segment: u32,
+    },
     /// A whole record that this version cannot read.
-    Unknown { seq: u64, what: String },
+    Unknown {
+        seq: u64,
+        what: String,
+    },
     Damage(Damage),
 }
 
 /// Calls `tell` for all that is behind `from`; returns the position at the end.
 fn walk(
-    media: &mut DirMedia, from: Position, legend: &mut Legend, mut tell: impl FnMut(Found<'_>) -> Result<(), Failure>,
+    media: &mut DirMedia,
+    from: Position,
+    legend: &mut Legend,
+    mut tell: impl FnMut(Found<'_>) -> Result<(), Failure>,
 ) -> Result<Position, Failure> {
     let mut reader = Reader::resume(media, from);
     while let Some(item) = reader.next().map_err(Failure::job)? {
@@ -165,7 +180,9 @@ fn list(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failur
     for Segment { id, events, first, last, damages } in segments {
         let file = name(id);
         if as_json {
-            out.json(&json!({"segment": file.as_str(), "events": events, "first": first, "last": last, "damages": damages}))?;
+            out.json(
+                &json!({"segment": file.as_str(), "events": events, "first": first, "last": last, "damages": damages}),
+            )?;
         } else {
             let span = first.zip(last).map_or(String::new(), |(first, last)| format!(", #{first} to #{last}"));
             let harm = if damages > 0 { format!(", {damages} damaged places") } else { String::new() };
@@ -200,12 +217,20 @@ fn verify(media: &mut DirMedia, folder: &Path, as_json: bool, out: &mut Out) -> 
         let word = if bad.is_empty() { "good" } else { "damaged" };
         line!(out, "{word}: {events} events in {}{tail}", folder.display())?;
     }
-    if bad.is_empty() { Ok(()) } else { Err(Failure::job("the record is damaged: the medium rots; save it with `lapwing log export` and replace the card")) }
+    if bad.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::job(
+            "the record is damaged: the medium rots; save it with `lapwing log export` and replace the card",
+        ))
+    }
 }
 
 fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut Out) -> Result<(), Failure> {
     let failed = |path: &Path, e: std::io::Error| Failure::Job(format!("{}: {e}", path.display()));
-    let mut file = output.map(|path| File::create(path).map(|f| (path, BufWriter::new(f))).map_err(|e| failed(path, e))).transpose()?;
+    let mut file = output
+        .map(|path| File::create(path).map(|f| (path, BufWriter::new(f))).map_err(|e| failed(path, e)))
+        .transpose()?;
     let mut put = |text: &str| match &mut file {
         Some((path, file)) => writeln!(file, "{text}").map_err(|e| failed(path, e)),
         None => line!(out, "{text}"),
@@ -248,7 +273,10 @@ fn time(event: &Event) -> Option<String> {
 
 /// Events of a rule carry a rule; the others a zero that means nothing.
 fn is_of_rule(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Fired | EventKind::Released | EventKind::Armed | EventKind::Disarmed | EventKind::Failsafe)
+    matches!(
+        kind,
+        EventKind::Fired | EventKind::Released | EventKind::Armed | EventKind::Disarmed | EventKind::Failsafe
+    )
 }
 
 /// One event on one line.
@@ -302,7 +330,16 @@ fn in_csv(seq: u64, event: &Event, legend: &Legend) -> String {
     let [x0, y0, x1, y1] = event.bounds_px();
     format!(
         "{seq},{},{},{},{},{},{},{rule},{class},{:.4},{},{x0},{y0},{x1},{y1},{},{},{}",
-        event.run, event.kind.name(), time(event).unwrap_or_default(), event.mono_us, event.frame_seq, event.latency_us,
-        event.score_f32(), event.count, event.frame_width_px, event.frame_height_px, event.value
+        event.run,
+        event.kind.name(),
+        time(event).unwrap_or_default(),
+        event.mono_us,
+        event.frame_seq,
+        event.latency_us,
+        event.score_f32(),
+        event.count,
+        event.frame_width_px,
+        event.frame_height_px,
+        event.value
     )
 }

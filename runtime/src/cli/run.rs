@@ -54,24 +54,47 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
     let recorder = open_recorder(&config, &bound, data, out)?;
     let detector = Detector::load(&model)?;
-    line!(out, "model   {} in float, ready after {:.0} ms", model.manifest().name, start.elapsed().as_secs_f64() * 1e3)?;
+    line!(
+        out,
+        "model   {} in float, ready after {:.0} ms",
+        model.manifest().name,
+        start.elapsed().as_secs_f64() * 1e3
+    )?;
     line!(out, "source  {}", source.describe())?;
     let rules = make_rules(&bound)?;
     let stop = stop_flag()?;
     let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand };
-    let pipeline =
-        Pipeline { source, detector, options: bound.options, shown_score_min: bound.shown_score_min, rules, recorder, clock: &clock, frames_max: args.frames };
+    let pipeline = Pipeline {
+        source,
+        detector,
+        options: bound.options,
+        shown_score_min: bound.shown_score_min,
+        rules,
+        recorder,
+        clock: &clock,
+        frames_max: args.frames,
+    };
     let report = pipeline.run(&mut teller, &stop);
     tell_summary(&report, &model, data, out)?;
-    if report.is_clean() { Ok(()) } else { Err(Failure::job("the run went on, but not everything went well; see above")) }
+    if report.is_clean() {
+        Ok(())
+    } else {
+        Err(Failure::job("the run went on, but not everything went well; see above"))
+    }
 }
 
 /// `auto` means a camera if this build can read one; it cannot, and says so.
 fn open_source(word: &str, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
     let word = if word == "auto" {
         match Path::new("/dev/video0").exists() {
-            true => line!(out, "camera  /dev/video0 is there, but this build has no camera capture: replaying the bundled photographs")?,
-            false => line!(out, "camera  none found: replaying the bundled photographs (--source takes a picture, folder or clip)")?,
+            true => line!(
+                out,
+                "camera  /dev/video0 is there, but this build has no camera capture: replaying the bundled photographs"
+            )?,
+            false => line!(
+                out,
+                "camera  none found: replaying the bundled photographs (--source takes a picture, folder or clip)"
+            )?,
         }
         "photos"
     } else {
@@ -179,7 +202,12 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
     for rule in &report.rules {
         line!(out, "fired   {}: {} times, released {}", rule.name, rule.fired, rule.released)?;
     }
-    line!(out, "logged  {} events, durable; `lapwing log show --data {}`", report.record.events_durable, data.display())?;
+    line!(
+        out,
+        "logged  {} events, durable; `lapwing log show --data {}`",
+        report.record.events_durable,
+        data.display()
+    )?;
     line!(out, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display())?;
     if let Some(us) = report.first_detection_us {
         line!(out, "first detection {:.0} ms after the start", us as f64 / 1e3)?;

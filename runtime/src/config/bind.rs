@@ -78,7 +78,11 @@ impl Config {
         let zone = rule
             .zone
             .as_ref()
-            .map(|z| Zone::new(z.get_ref()).map_err(|e| self.error(z, e.to_string(), "give corners such as [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0]]")))
+            .map(|z| {
+                Zone::new(z.get_ref()).map_err(|e| {
+                    self.error(z, e.to_string(), "give corners such as [[0.0, 0.5], [1.0, 0.5], [1.0, 1.0]]")
+                })
+            })
             .transpose()?;
         let trigger = RuleConfig {
             count_min: *rule.count_min.get_ref(),

@@ -226,7 +226,8 @@ impl Config {
         if length > CONFIG_BYTES_MAX {
             return Err(failed(format!("{length} bytes is more than 1 MiB"), "give a configuration file"));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string(), "check the path and its permissions"))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|e| failed(e.to_string(), "check the path and its permissions"))?;
         Config::parse(&text, &file)
     }
 
@@ -255,7 +256,11 @@ impl Config {
         self.check_fraction(&self.privacy.hide_score_min, "privacy.hide_score_min")?;
         let quality = &self.pictures.jpeg_quality;
         if !(1..=100).contains(quality.get_ref()) {
-            return Err(self.error(quality, format!("jpeg_quality is {}", quality.get_ref()), "give 1 to 100; 88 is good"));
+            return Err(self.error(
+                quality,
+                format!("jpeg_quality is {}", quality.get_ref()),
+                "give 1 to 100; 88 is good",
+            ));
         }
         if *self.pictures.count_max.get_ref() == 0 {
             return Err(self.error(&self.pictures.count_max, "count_max is 0", "give at least 1, or keep = \"none\""));
@@ -285,10 +290,18 @@ impl Config {
 
     fn check_rule(&self, index: usize, rule: &RuleSection) -> Result<(), ConfigError> {
         if self.rules[..index].iter().any(|r| r.name.get_ref() == rule.name.get_ref()) {
-            return Err(self.error(&rule.name, format!("a second rule named {:?}", rule.name.get_ref()), "give it another name"));
+            return Err(self.error(
+                &rule.name,
+                format!("a second rule named {:?}", rule.name.get_ref()),
+                "give it another name",
+            ));
         }
         if rule.classes.get_ref().is_empty() {
-            return Err(self.error(&rule.classes, "a rule that watches no class never fires", "name at least one class"));
+            return Err(self.error(
+                &rule.classes,
+                "a rule that watches no class never fires",
+                "name at least one class",
+            ));
         }
         self.check_fraction(&rule.score_min, "score_min")?;
         for (value, key) in [(&rule.count_min, "count_min"), (&rule.confirm_frames, "confirm_frames")] {
@@ -297,7 +310,11 @@ impl Config {
             }
         }
         if *rule.stall_ms.get_ref() == 0 {
-            return Err(self.error(&rule.stall_ms, "stall_ms is 0", "give the longest time without a frame that is safe, such as 2000"));
+            return Err(self.error(
+                &rule.stall_ms,
+                "stall_ms is 0",
+                "give the longest time without a frame that is safe, such as 2000",
+            ));
         }
         let pulse = *rule.pulse_ms.get_ref();
         if pulse != 0 && !(1..=3_600_000).contains(&pulse) {
@@ -325,7 +342,11 @@ impl Config {
 fn split_cure(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -> (String, String) {
     let message = message.trim().replace('\n', ", ");
     let Some((what, expected)) = message.split_once(", expected ") else {
-        let cure = if message.starts_with("missing field") { "add it; see `lapwing check --help`" } else { "correct the line" };
+        let cure = if message.starts_with("missing field") {
+            "add it; see `lapwing check --help`"
+        } else {
+            "correct the line"
+        };
         return (message, cure.to_owned());
     };
     let written = span.and_then(|s| text.get(s)).unwrap_or("");

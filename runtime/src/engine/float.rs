@@ -100,7 +100,8 @@ fn check_input(parsed: &InferenceModel, expected: [usize; 4]) -> Result<(), Stri
         return Err(format!("it has {} inputs; a detector has one", outlets.len()));
     }
     let fact = parsed.outlet_fact(outlets[0]).map_err(|e| one_line(&e))?;
-    if let Some(found) = fact.shape.concretize().and_then(|dims| dims.iter().map(|d| d.to_usize().ok()).collect::<Option<Vec<_>>>())
+    if let Some(found) =
+        fact.shape.concretize().and_then(|dims| dims.iter().map(|d| d.to_usize().ok()).collect::<Option<Vec<_>>>())
         && found != expected
     {
         return Err(format!(

@@ -55,7 +55,9 @@ pub enum EngineError {
         what: String,
     },
     /// The network is not the one the manifest speaks of.
-    #[error("model {origin}: its SHA-256 is {found}, the manifest says {stated}; copy the file again or correct `sha256`")]
+    #[error(
+        "model {origin}: its SHA-256 is {found}, the manifest says {stated}; copy the file again or correct `sha256`"
+    )]
     Checksum {
         /// The network.
         origin: String,

@@ -41,7 +41,11 @@ impl Model {
         if !path.exists() {
             return Err(EngineError::Missing { path: path.into(), known: lapwing_models::DETECT_NANO.name });
         }
-        if path.extension().is_some_and(|e| e == "toml") { Model::from_manifest(path) } else { Model::from_network(path) }
+        if path.extension().is_some_and(|e| e == "toml") {
+            Model::from_manifest(path)
+        } else {
+            Model::from_network(path)
+        }
     }
 
     fn from_manifest(path: &Path) -> Result<Model, EngineError> {

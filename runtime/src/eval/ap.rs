@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn a_second_claim_is_wrong_and_an_ignored_truth_is_nothing() {
         assert_eq!(score(&[truth(0.0, false)], &[(0, 0.9, AT_0), (0, 0.8, AT_0)]), 1.0);
-        let ap = score(&[truth(0.0, true), truth(100.0, false)], &[(0, 0.9, AT_0), (0, 0.8, AT_0), (0, 0.7, [100.0, 0.0, 110.0, 10.0])]);
+        let ap = score(
+            &[truth(0.0, true), truth(100.0, false)],
+            &[(0, 0.9, AT_0), (0, 0.8, AT_0), (0, 0.7, [100.0, 0.0, 110.0, 10.0])],
+        );
         assert_eq!(ap, 1.0);
         assert_eq!(Scorer::new(1).average_precisions(), [None]);
     }

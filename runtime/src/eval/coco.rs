@@ -98,7 +98,8 @@ impl Annotations {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Annotations, AnnotationError> {
         let bytes = std::fs::read(path).map_err(|cause| AnnotationError::Read { path: path.into(), cause })?;
-        let file: File = serde_json::from_slice(&bytes).map_err(|cause| AnnotationError::Parse { path: path.into(), cause })?;
+        let file: File =
+            serde_json::from_slice(&bytes).map_err(|cause| AnnotationError::Parse { path: path.into(), cause })?;
         Annotations::from_file(file, path)
     }
 
@@ -160,7 +161,9 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         assert!(read("[]").unwrap_err().to_string().contains("COCO"));
-        let e = read(r#"{"images":[],"categories":[],"annotations":[{"id":5,"image_id":1,"category_id":1,"bbox":[0,0,1,1]}]}"#);
+        let e = read(
+            r#"{"images":[],"categories":[],"annotations":[{"id":5,"image_id":1,"category_id":1,"bbox":[0,0,1,1]}]}"#,
+        );
         assert!(e.unwrap_err().to_string().contains("annotation 5 names image 1"));
     }
 }

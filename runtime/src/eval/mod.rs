@@ -11,12 +11,8 @@ pub use ap::{Scorer, average_precision};
 use std::collections::HashMap;
 
 /// Names that COCO and PASCAL VOC give to the same thing, in VOC's spelling.
-const SYNONYMS: &[(&str, &str)] = &[
-    ("airplane", "aeroplane"),
-    ("motorcycle", "motorbike"),
-    ("couch", "sofa"),
-    ("tv", "tvmonitor"),
-];
+const SYNONYMS: &[(&str, &str)] =
+    &[("airplane", "aeroplane"), ("motorcycle", "motorbike"), ("couch", "sofa"), ("tv", "tvmonitor")];
 
 /// A class name without case, spaces and dashes, in VOC's spelling where COCO has another.
 pub fn canonical_class(name: &str) -> String {

@@ -52,7 +52,11 @@ impl InputTensor {
             self.scaled.clear();
             self.scaled.extend_from_slice(frame.rgb());
         } else {
-            self.resize(frame, fitting).map_err(|cause| InputError { width: frame.width(), height: frame.height(), cause })?;
+            self.resize(frame, fitting).map_err(|cause| InputError {
+                width: frame.width(),
+                height: frame.height(),
+                cause,
+            })?;
         }
         match self.spec.layout {
             Layout::Nchw => self.store_planes(fitting),
@@ -62,10 +66,11 @@ impl InputTensor {
     }
 
     fn resize(&mut self, frame: &Frame, to: Fitting) -> Result<(), String> {
-        let source = ImageRef::new(frame.width(), frame.height(), frame.rgb(), fir::PixelType::U8x3).map_err(|e| e.to_string())?;
+        let source = ImageRef::new(frame.width(), frame.height(), frame.rgb(), fir::PixelType::U8x3)
+            .map_err(|e| e.to_string())?;
         self.scaled.resize(to.width as usize * to.height as usize * 3, 0);
-        let mut target =
-            Image::from_slice_u8(to.width, to.height, &mut self.scaled, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
+        let mut target = Image::from_slice_u8(to.width, to.height, &mut self.scaled, fir::PixelType::U8x3)
+            .map_err(|e| e.to_string())?;
         self.resizer.resize(&source, &mut target, &self.options).map_err(|e| e.to_string())
     }
 
@@ -123,7 +128,16 @@ mod tests {
     use crate::engine::manifest::Fit;
 
     fn spec(layout: Layout, colour: Colour) -> InputSpec {
-        InputSpec { width: 8, height: 4, colour, layout, mean: [1.0, 2.0, 3.0], scale: [0.5, 1.0, 2.0], fit: Fit::Letterbox, pad: 114 }
+        InputSpec {
+            width: 8,
+            height: 4,
+            colour,
+            layout,
+            mean: [1.0, 2.0, 3.0],
+            scale: [0.5, 1.0, 2.0],
+            fit: Fit::Letterbox,
+            pad: 114,
+        }
     }
 
     fn frame() -> Frame {

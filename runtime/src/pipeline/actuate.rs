@@ -32,7 +32,13 @@ pub struct Firing {
 
 impl RuleRunner {
     /// Makes the rule and drives its line to the safe level.
-    pub fn new(index: u16, watch: Watch, trigger: RuleConfig, polarity: Polarity, line: Line) -> Result<RuleRunner, RuleError> {
+    pub fn new(
+        index: u16,
+        watch: Watch,
+        trigger: RuleConfig,
+        polarity: Polarity,
+        line: Line,
+    ) -> Result<RuleRunner, RuleError> {
         let report = RuleReport { name: watch.name.clone(), ..RuleReport::default() };
         let output = Output::new(line, polarity);
         let machine = Rule::new(trigger)?;

@@ -87,7 +87,13 @@ fn take_free(captured: &Queue<Captured>, free: &Queue<Frame>, pacing: Pacing, sh
 /// The pipeline has stopped.
 struct Stopped;
 
-fn hand_over(item: Captured, captured: &Queue<Captured>, free: &Queue<Frame>, pacing: Pacing, shared: &Shared) -> Result<(), Stopped> {
+fn hand_over(
+    item: Captured,
+    captured: &Queue<Captured>,
+    free: &Queue<Frame>,
+    pacing: Pacing,
+    shared: &Shared,
+) -> Result<(), Stopped> {
     if pacing == Pacing::Live {
         return match captured.push_newest(item) {
             Ok(None) => Ok(()),

@@ -76,7 +76,17 @@ impl Recorder {
                 *config.pictures.count_max.get_ref() as usize,
             )?),
         };
-        Ok(Recorder { log, recovery, pictures, keep: config.pictures.keep, hiding, legend, legend_in: None, waiting: Vec::with_capacity(GROUP_MAX), report: RecordReport::default() })
+        Ok(Recorder {
+            log,
+            recovery,
+            pictures,
+            keep: config.pictures.keep,
+            hiding,
+            legend,
+            legend_in: None,
+            waiting: Vec::with_capacity(GROUP_MAX),
+            report: RecordReport::default(),
+        })
     }
 
     /// What opening the log found.
@@ -193,7 +203,9 @@ impl Recorder {
             return frame;
         };
         let (mut redacted, covered) = self.hiding.redact(frame, &detections);
-        redacted.annotate(|frame| annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str)));
+        redacted.annotate(|frame| {
+            annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str))
+        });
         match sink.store(self.recovery.run, &redacted) {
             Ok(path) => {
                 self.report.pictures += 1;

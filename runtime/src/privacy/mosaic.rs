@@ -10,7 +10,8 @@ const TILES: usize = 5;
 pub fn cover(frame: &mut Frame, bounds: [f32; 4]) {
     let (width, height) = (frame.width() as usize, frame.height() as usize);
     // casts of out-of-range and NaN floats saturate: a broken box covers at most the frame
-    let (x0, y0) = ((bounds[0].floor().max(0.0) as usize).min(width), (bounds[1].floor().max(0.0) as usize).min(height));
+    let (x0, y0) =
+        ((bounds[0].floor().max(0.0) as usize).min(width), (bounds[1].floor().max(0.0) as usize).min(height));
     let (x1, y1) = ((bounds[2].ceil().max(0.0) as usize).min(width), (bounds[3].ceil().max(0.0) as usize).min(height));
     if x0 >= x1 || y0 >= y1 {
         return;

@@ -56,7 +56,9 @@ impl Watch {
 
     fn matches(&self, detection: &Detection, width: u32, height: u32) -> bool {
         let class = self.classes.get(usize::from(detection.class)).copied().unwrap_or(false);
-        class && detection.score >= self.score_min && self.zone.as_ref().is_none_or(|z| z.holds(&detection.bounds, width, height))
+        class
+            && detection.score >= self.score_min
+            && self.zone.as_ref().is_none_or(|z| z.holds(&detection.bounds, width, height))
     }
 }
 
@@ -72,7 +74,11 @@ mod tests {
     fn class_score_and_zone_select() {
         let left = Zone::new(&[[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]).unwrap();
         let watch = Watch::new("gate", &[1, 3], 0.5, Some(left));
-        let seen = watch.look(&[at(1, 0.6, 10.0), at(3, 0.9, 20.0), at(3, 0.95, 80.0), at(1, 0.4, 0.0), at(2, 0.9, 0.0)], 100, 100);
+        let seen = watch.look(
+            &[at(1, 0.6, 10.0), at(3, 0.9, 20.0), at(3, 0.95, 80.0), at(1, 0.4, 0.0), at(2, 0.9, 0.0)],
+            100,
+            100,
+        );
         assert_eq!(seen.count, 2);
         assert_eq!(seen.best, Some(at(3, 0.9, 20.0)));
     }

@@ -44,7 +44,13 @@ impl PictureSink {
             .filter(|name| is_ours(name))
             .collect();
         names.sort_unstable(); // run and frame lead the name, zero-padded
-        Ok(PictureSink { folder: folder.into(), quality, count_max: count_max.max(1), stored: names.into(), encoded: Vec::new() })
+        Ok(PictureSink {
+            folder: folder.into(),
+            quality,
+            count_max: count_max.max(1),
+            stored: names.into(),
+            encoded: Vec::new(),
+        })
     }
 
     /// Where the pictures are.
@@ -59,7 +65,9 @@ impl PictureSink {
         let (path, part) = (self.folder.join(&name), self.folder.join(".part"));
         self.encoded.clear();
         picture::encode_jpeg(frame, self.quality, &mut self.encoded).map_err(|e| PictureError::new(&path, e))?;
-        fs::write(&part, &self.encoded).and_then(|()| fs::rename(&part, &path)).map_err(|e| PictureError::new(&path, e))?;
+        fs::write(&part, &self.encoded)
+            .and_then(|()| fs::rename(&part, &path))
+            .map_err(|e| PictureError::new(&path, e))?;
         self.stored.push_back(name);
         while self.stored.len() > self.count_max {
             if let Some(oldest) = self.stored.pop_front() {
@@ -84,7 +92,10 @@ fn stem(name: &str) -> String {
     const LENGTH_MAX: usize = 48;
     let base = name.rsplit('/').next().unwrap_or(name);
     let base = base.rsplit_once('.').map_or(base, |(stem, _)| stem);
-    base.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' }).take(LENGTH_MAX).collect()
+    base.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '_' })
+        .take(LENGTH_MAX)
+        .collect()
 }
 
 #[cfg(test)]
@@ -109,7 +120,8 @@ mod tests {
         sink.store(1, &redacted(2)).unwrap();
         let mut sink = PictureSink::open(folder.path(), 80, 2).unwrap();
         sink.store(2, &redacted(1)).unwrap();
-        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
         assert_eq!(left, ["mine.jpg", "r000001-f00000002-a_b.jpg", "r000002-f00000001-a_b.jpg"]);
     }

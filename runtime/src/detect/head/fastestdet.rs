@@ -46,7 +46,8 @@ impl FastestDet {
                 continue; // a class score never exceeds 1
             }
             let score = |class: usize| objectness * at(5 + class).max(0.0).powf(0.4);
-            let candidate = |class: usize| Candidate { class: class as u16, score: score(class), bounds: self.bounds(at, cell) };
+            let candidate =
+                |class: usize| Candidate { class: class as u16, score: score(class), bounds: self.bounds(at, cell) };
             match options.labels {
                 Labels::All => (0..self.classes)
                     .filter(|&class| score(class) > options.score_min)
