@@ -48,7 +48,8 @@ impl FloatEngine {
             move |e: TractError| EngineError::Load { origin, stage, what: one_line(&e) }
         };
         let input_shape = input_shape(&model.manifest().input);
-        let parsed = tract_onnx::onnx().model_for_read(&mut &*model.network()).map_err(failed("reading it as ONNX"))?;
+        let mut network: &[u8] = model.network();
+        let parsed = tract_onnx::onnx().model_for_read(&mut network).map_err(failed("reading it as ONNX"))?;
         check_input(&parsed, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
         let typed = parsed
             .with_input_fact(0, f32::fact(input_shape).into())
