@@ -1,4 +1,5 @@
 //! The command line's contract: JSON shapes, exit codes, messages.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use lapwing_tests::{lapwing, root, stderr, stdout};
 use serde_json::Value;

@@ -1,4 +1,5 @@
 //! The main job end to end: the binary, its bundled photographs, its log and its pictures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

@@ -67,7 +67,7 @@ fn check(client: &Client, media: &mut FaultyMedia) -> Result<(), TestCaseError> 
 }
 
 /// Runs, commits, and a fault each run; after each the log is opened again.
-fn lives(seed: u64, runs: &[(Option<Plan>, Vec<(usize, usize)>, bool)], lie: bool) -> Result<(), TestCaseError> {
+fn lives(seed: u64, runs: &[Life], lie: bool) -> Result<(), TestCaseError> {
     let mut media = FaultyMedia::new(seed);
     if lie {
         media.ignore_sync();

@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn a_cell_becomes_a_box_around_its_centre() {
-        let mut logits = vec![-10.0; 12];
+        let mut logits = [-10.0; 12];
         logits[6 + 4] = 0.0; // class 1, cell (x 1, y 1)
-        let raw = vec![0.0; 24]; // one stride to each side
+        let raw = [0.0; 24]; // one stride to each side
         let mut found = Candidates::default();
         let options = DetectOptions { score_min: 0.3, ..DetectOptions::default() };
         head().decode(|i| if i == 0 { &logits[..] } else { &raw[..] }, &options, &mut found);
@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn all_labels_of_a_cell_or_the_best() {
-        let logits = vec![1.0; 12];
-        let raw = vec![f32::INFINITY; 24]; // clamped, never infinite
+        let logits = [1.0; 12];
+        let raw = [f32::INFINITY; 24]; // clamped, never infinite
         for (labels, count) in [(Labels::All, 12), (Labels::Best, 6)] {
             let mut found = Candidates::default();
             let options = DetectOptions { score_min: 0.3, labels, ..DetectOptions::default() };
