@@ -9,6 +9,7 @@ Spatial pyramid pooling is SPPF (Ultralytics YOLOv5); the neck is a path aggrega
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -218,7 +219,7 @@ def count_macs(model: nn.Module, size: int) -> int:
     return total
 
 
-def load_weights(model: Detector, path: str) -> Detector:
+def load_weights(model: Detector, path: str | Path) -> Detector:
     """Load a half-precision checkpoint of the un-fused network."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})

@@ -4,8 +4,9 @@
 
 `--budget` is seconds from the first scheduled step (or, with `--total`, from the start of the
 process) to the last; the schedule follows the clock, so a run ends on time on any machine. OUT
-receives `ema.pt` (averaged weights, half precision), `state.pt` (everything, for `--resume`),
-`log.jsonl` and, at the end, `result.json` with the scores on `val` and, if packed, `test`.
+receives `ema.pt` (averaged weights, half precision), `best.pt` (those of the best score on `val`
+so far: the ones to ship), `state.pt` (everything, for `--resume`), `log.jsonl` and, at the end,
+`result.json` with the scores of `best.pt` on `val` and, if packed, `test`.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def parse() -> argparse.Namespace:
     add("--batch", type=int, default=192)
     add("--sizes", default="320:1", help="input sizes and their weights: 320:2,384:1")
     add("--last-size", type=int, default=320, help="size of the closing stage, the shipped one")
-    add("--close", type=float, default=0.15, help="closing share: no mosaic, weak jitter")
+    add("--close", type=float, default=0.0, help="closing share: no mosaic, weak jitter")
     add("--lr", type=float, default=3e-3)
     add("--warm", type=float, default=0.02, help="share of linear warm-up")
     add("--decay", type=float, default=0.05)
@@ -51,7 +52,7 @@ def parse() -> argparse.Namespace:
     add("--teacher-weight", type=float, default=1.3)
     add("--average", type=float, default=0.9993, help="decay of the averaged weights a step")
     add("--save-every", type=float, default=120, help="seconds")
-    add("--eval-every", type=float, default=300, help="seconds")
+    add("--eval-every", type=float, default=100, help="seconds")
     add("--log-every", type=int, default=200, help="steps")
     add("--seed", type=int, default=0)
     return parser.parse_args()
@@ -88,12 +89,14 @@ class Run:
         entries = [entry.split(":") for entry in args.sizes.split(",")]
         self.sizes = [int(entry[0]) for entry in entries]
         self.size_weights = [float(entry[1]) for entry in entries]
-        self.steps, self.offset = 0, 0.0
+        self.steps, self.offset, self.best = 0, 0.0, 0.0
         mode = self.engine.prepare(sorted({*self.sizes, args.last_size}), args.engine)
         if args.resume:
             saved = torch.load(args.resume, map_location="cpu", weights_only=True)
             self.engine.restore(saved["tensors"])
             self.steps, self.offset = saved["steps"], saved["progress"]
+            if (args.out / "best.pt").exists():
+                self.best = saved["best"]
         self.good = self.engine.snapshot()
         self.begun = time.time()
         spent = self.begun - self.started
@@ -116,13 +119,28 @@ class Run:
     def epochs(self) -> float:
         return self.steps * self.args.batch / self.train_set.count
 
+    def write(self, name: str, value: object) -> None:
+        """Replace a file of OUT atomically."""
+        part = self.args.out / f"{name}.part"
+        torch.save(value, part)
+        os.replace(part, self.args.out / name)
+
     def save(self) -> None:
-        """Averaged weights and the full state; each file is replaced atomically."""
-        state = {"tensors": self.good, "steps": self.steps, "progress": min(self.progress, 1.0)}
-        for name, value in (("ema.pt", half_weights(self.engine.average)), ("state.pt", state)):
-            part = self.args.out / f"{name}.part"
-            torch.save(value, part)
-            os.replace(part, self.args.out / name)
+        """Averaged weights and the full state."""
+        self.write("ema.pt", half_weights(self.engine.average))
+        progress = min(self.progress, 1.0)
+        self.write("state.pt", {
+            "tensors": self.good, "steps": self.steps, "progress": progress, "best": self.best,
+        })
+
+    def validate(self) -> None:
+        """Score the averaged weights on `val`; keep them if none did better."""
+        average = self.engine.average
+        map50 = evaluate(torch_predictor(average), self.val_set, self.args.last_size).map50
+        self.log(event="val", step=self.steps, map50=round(map50, 2))
+        if map50 >= self.best:
+            self.best = map50
+            self.write("best.pt", half_weights(average))
 
     def report(self, since: float, steps: int) -> None:
         """Log the mean losses; on a NaN go back to the last good state."""
@@ -176,22 +194,23 @@ class Run:
                     self.save()
                 saved = time.time()
             if time.time() - scored > args.eval_every:
-                result = evaluate(torch_predictor(engine.average), self.val_set, args.last_size)
-                self.log(event="val", step=self.steps, map50=round(result.map50, 2))
+                self.validate()
                 scored = time.time()
         self.seconds = time.time() - self.begun
+        self.validate()
         self.good = engine.snapshot()
         self.save()
 
     def finish(self) -> None:
-        """Score the folded averaged network and write result.json."""
+        """Score the best averaged network, folded, and write result.json."""
         peak = torch.cuda.max_memory_allocated() / 2**30 if self.engine.gpu else 0.0
         entry = {
             "mode": self.engine.mode, "epochs": self.epochs, "seconds": self.seconds,
             "pictures_per_s": self.steps * self.args.batch * (1 - self.offset) / self.seconds,
             "peak_gib": peak, "arguments": {k: str(v) for k, v in vars(self.args).items()},
         }
-        model = fuse(self.engine.average).eval()
+        model = load_weights(Detector(), self.args.out / "best.pt").to(self.device)
+        model = fuse(model).eval().to(memory_format=torch.channels_last)
         entry["params"] = parameters_of(model)
         entry["macs"] = {size: count_macs(model, size) for size in (320, 416)}
         splits = {"val": self.val_set}
