@@ -61,7 +61,7 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
         (&["run", "--source", "v4l:/dev/video9"], 2, &["V4L2"]),
         (&["run", "--config", "none.toml"], 2, &["none.toml"]),
         (&["run", "--config", "bad.toml"], 2, &["bad.toml:3", "person"]),
-        (&["check", "--config", "bad.toml"], 2, &["bad.toml:3:13", "did you mean \"person\"?"]),
+        (&["check", "--config", "bad.toml"], 2, &["bad.toml:3:12", "did you mean \"person\"?"]),
         (&["eval", "--images", "empty", "--annotations", "none.json"], 2, &["none.json"]),
         (&["log", "show", "--data", "nowhere"], 2, &["nowhere"]),
         (&["fly"], 2, &["fly"]),

@@ -75,18 +75,18 @@ fn people_are_hidden_in_stored_pictures_unless_the_owner_says_otherwise() {
 #[test]
 fn a_broken_picture_is_named_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let photos = folder.path().join("photos");
-    std::fs::create_dir(&photos).unwrap();
-    std::fs::copy(lapwing_tests::root().join("tests/photos/cat.jpg"), photos.join("b-good.jpg")).unwrap();
-    std::fs::write(photos.join("a-broken.jpg"), b"\xff\xd8\xff\xe0 no").unwrap();
-    let output = lapwing(folder.path(), &["run", "--source", "photos"]);
+    let album = folder.path().join("album");
+    std::fs::create_dir(&album).unwrap();
+    std::fs::copy(lapwing_tests::root().join("tests/photos/cat.jpg"), album.join("b-good.jpg")).unwrap();
+    std::fs::write(album.join("a-broken.jpg"), b"\xff\xd8\xff\xe0 no").unwrap();
+    let output = lapwing(folder.path(), &["run", "--source", "album"]);
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
     assert!(stderr(&output).contains("a-broken.jpg"), "{}", stderr(&output));
     assert!(stdout(&output).contains("b-good.jpg"), "{}", stdout(&output));
 }
 
 #[test]
-fn a_folder_named_photos_wins_over_the_bundled_ones() {
+fn a_folder_named_photos_is_reached_by_its_path() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("photos")).unwrap();
     std::fs::copy(lapwing_tests::root().join("tests/photos/cat.jpg"), folder.path().join("photos/mine.jpg")).unwrap();

@@ -165,6 +165,9 @@ impl Rule {
     }
 
     /// A frame at `now_us` showed `matches` matching objects.
+    ///
+    /// If a hold ended before this frame, the call reports that alone and the frame counts for
+    /// nothing: [`tick`](Rule::tick) first to have it count.
     pub fn observe(&mut self, now_us: u64, matches: u16) -> Step {
         let passed = self.pass_time(now_us);
         self.frame_us = self.now_us;

@@ -45,8 +45,8 @@ const RECORDING_MAX: usize = 1;
 const MESSAGES_MAX: usize = 256;
 /// Longest wait before the rules are told the time.
 const TICK: Duration = Duration::from_millis(20);
-/// Most events of one frame: one transition a rule, and one for dropped frames.
-pub const EVENTS_PER_FRAME_MAX: usize = crate::rules::RULES_MAX + 1;
+/// Most events of one frame: a hold that ended and a firing for each rule, and one for dropped frames.
+pub const EVENTS_PER_FRAME_MAX: usize = 2 * crate::rules::RULES_MAX + 1;
 
 /// What one frame brings to the recorder.
 pub(crate) type Events = heapless::Vec<Event, EVENTS_PER_FRAME_MAX>;
@@ -240,11 +240,15 @@ impl Watcher<'_> {
         let mut events = Events::new();
         let mut fired = false;
         for rule in &mut self.rules {
+            // a hold that ended before this frame is told on its own; the frame may fire anew
+            if let Some(firing) = rule.tick(now_us) {
+                let _ = events.push(stamp(firing.event(), self.clock));
+            }
             if let Some(firing) = rule.observe(now_us, self.detector.detections(), frame.width(), frame.height()) {
                 fired |= firing.kind == EventKind::Fired;
                 let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(at_us)).unwrap_or(u32::MAX);
                 let event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
-                let _ = events.push(event); // one a rule: has room
+                let _ = events.push(event); // two a rule: has room
             }
         }
         self.tell_dropped(&mut events);
