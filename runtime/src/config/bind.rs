@@ -174,6 +174,7 @@ mod tests {
             ("\"cat\", \"dog\"", "\"cat\", \"dgo\"", "dog"),
             ("hide = [\"person\"]", "hide = [\"persons\"]", "person"),
             ("total_kib = 16384", "total_kib = 300", "512"),
+            ("total_kib = 16384", "total_kib = 2000000", "1048576"),
             ("segment_kib = 256", "segment_kib = 1", "16 to"),
             ("jpeg_quality = 88", "jpeg_quality = 0", "1 to 100"),
             ("pin = \"simulated\"", "pin = \"gpiochip0:17\"", "simulated"),

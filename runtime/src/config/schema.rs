@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lapwing_firmware::limits::SEGMENTS_MAX;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -278,11 +279,12 @@ impl Config {
             return Err(self.error(segment, format!("segment_kib is {}", segment.get_ref()), "give 16 to 65536"));
         }
         let fewest = segment.get_ref().saturating_mul(2);
-        if !(fewest..=1 << 21).contains(total.get_ref()) {
+        let most = segment.get_ref().saturating_mul(SEGMENTS_MAX).min(1 << 21);
+        if !(fewest..=most).contains(total.get_ref()) {
             return Err(self.error(
                 total,
                 format!("total_kib is {}", total.get_ref()),
-                format!("give at least two segments ({fewest}) and at most 2097152"),
+                format!("give {fewest} to {most}: two to {SEGMENTS_MAX} segments of segment_kib"),
             ));
         }
         Ok(())
