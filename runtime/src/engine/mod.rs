@@ -8,8 +8,17 @@
 //! its outputs.
 
 pub mod float;
+pub mod ir;
+#[allow(unsafe_code)]
+pub mod kernels;
+pub mod layout;
 pub mod manifest;
 pub mod model;
+pub mod plan;
+#[cfg(test)]
+mod plan_tests;
+pub mod quant;
+pub mod reference;
 
 pub use float::{FloatEngine, Outputs};
 pub use manifest::Manifest;

@@ -1,0 +1,347 @@
+//! x86-64 with AVX-512 VNNI and VBMI (Ice Lake, Zen 4 and newer).
+//!
+//! A tile keeps `PIXELS` x `VECTORS` sums of sixteen channels in registers. One step multiplies
+//! four input channels of each pixel, broadcast, with four weights of each output channel
+//! (VPDPBUSD). The store narrows four vectors to 64 bytes with two packs and one permutation, and
+//! looks the activation up in a table that stays in four registers (VPERMI2B).
+
+use std::arch::x86_64::*;
+
+use super::super::quant::Table;
+use super::packing::DEPTHWISE_CHANNELS;
+use super::{Kernels, PackedConv, PackedDepthwise, Rows};
+
+/// Ice Lake, Zen 4 and newer.
+pub static KERNELS: Kernels = Kernels { name: "avx512-vnni", lanes: LANES, panel: 4, conv, depthwise, table, max };
+
+const LANES: usize = 16;
+
+/// True if this processor has every instruction used here.
+pub fn supported() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("avx512vbmi")
+}
+
+/// A table in registers.
+#[derive(Clone, Copy)]
+struct Lookup([__m512i; 4]);
+
+impl Lookup {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    fn load(table: &Table) -> Lookup {
+        // Safety: the table has 256 bytes.
+        let part = |i: usize| unsafe { _mm512_loadu_si512(table.as_ptr().add(64 * i).cast()) };
+        Lookup([part(0), part(1), part(2), part(3)])
+    }
+
+    /// Each byte replaced by its entry.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    fn apply(self, q: __m512i) -> __m512i {
+        let low = _mm512_permutex2var_epi8(self.0[0], q, self.0[1]);
+        let high = _mm512_permutex2var_epi8(self.0[2], q, self.0[3]);
+        _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(q), high)
+    }
+}
+
+/// What the store of one panel needs.
+struct Store<const VECTORS: usize> {
+    multiplier: [__m512; VECTORS],
+    zero: __m512i,
+    table: Option<Lookup>,
+    /// Places of the 32-bit groups after the packs.
+    order: __m512i,
+    mask: u64,
+}
+
+impl<const VECTORS: usize> Store<VECTORS> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    fn new(packed: &PackedConv, constants: usize, channels: usize) -> Store<VECTORS> {
+        let multiplier = &packed.multiplier[constants..][..VECTORS * LANES];
+        Store {
+            // Safety: the slice has as many.
+            multiplier: std::array::from_fn(|v| unsafe { _mm512_loadu_ps(multiplier.as_ptr().add(LANES * v)) }),
+            zero: _mm512_set1_epi16(i16::from(packed.pre_zero)),
+            table: packed.table.as_deref().map(|t| Lookup::load(t)),
+            order: _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+            mask: if channels >= 64 { u64::MAX } else { (1 << channels) - 1 },
+        }
+    }
+
+    /// Sixteen sums to rounded numbers before the zero point.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    fn round(&self, sums: __m512i, vector: usize) -> __m512i {
+        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), self.multiplier[vector]))
+    }
+
+    /// Four vectors of rounded numbers to 64 bytes in their order.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    fn narrow(&self, r: [__m512i; 4]) -> __m512i {
+        // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the
+        // same as one clamp at the end, because the zero point is below 256
+        let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), self.zero);
+        let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), self.zero);
+        let bytes = _mm512_permutexvar_epi32(self.order, _mm512_packus_epi16(low, high));
+        match self.table {
+            Some(table) => table.apply(bytes),
+            None => bytes,
+        }
+    }
+}
+
+/// One tile: `PIXELS` pixels of one row, all channels of one panel.
+///
+/// Safety: as [`Kernels::conv`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn tile<const PIXELS: usize, const VECTORS: usize>(
+    packed: &PackedConv,
+    mut weights: *const i8,
+    bias: &[__m512i; VECTORS],
+    store: &Store<VECTORS>,
+    rows: &Rows,
+    input: *const u8,
+    output: *mut u8,
+) {
+    let mut sums = [*bias; PIXELS];
+    let step = rows.input_pixel;
+    for &tap in &packed.taps {
+        // Safety (here and below): reads of this tile's taps and weights; the caller vouches.
+        let mut at = unsafe { input.add(tap) };
+        for _ in 0..packed.groups {
+            let w: [__m512i; VECTORS] =
+                std::array::from_fn(|v| unsafe { _mm512_loadu_si512(weights.add(64 * v).cast()) });
+            for (pixel, sums) in sums.iter_mut().enumerate() {
+                let four = unsafe { at.add(pixel * step).cast::<i32>().read_unaligned() };
+                let four = _mm512_set1_epi32(four);
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    *sum = _mm512_dpbusd_epi32(*sum, four, w);
+                }
+            }
+            at = unsafe { at.add(4) };
+            weights = unsafe { weights.add(64 * VECTORS) };
+        }
+    }
+    let zero = _mm512_setzero_si512();
+    if VECTORS == 1 {
+        // four pixels of sixteen channels share one narrowing
+        for (first, four) in sums.chunks(4).enumerate() {
+            let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
+            let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
+            let parts = [
+                _mm512_extracti32x4_epi32::<0>(bytes),
+                _mm512_extracti32x4_epi32::<1>(bytes),
+                _mm512_extracti32x4_epi32::<2>(bytes),
+                _mm512_extracti32x4_epi32::<3>(bytes),
+            ];
+            for (i, part) in parts.into_iter().take(four.len()).enumerate() {
+                let to = unsafe { output.add((4 * first + i) * rows.output_pixel) };
+                // Safety: the mask leaves the channels of this panel.
+                unsafe { _mm_mask_storeu_epi8(to.cast(), store.mask as u16, part) };
+            }
+        }
+    } else if VECTORS == 2 {
+        // two pixels of thirty-two channels share one narrowing
+        for (first, two) in sums.chunks(2).enumerate() {
+            let round = |i: usize, v: usize| two.get(i).map_or(zero, |s| store.round(s[v], v));
+            let bytes = store.narrow([round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
+            let parts = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
+            for (i, part) in parts.into_iter().take(two.len()).enumerate() {
+                let to = unsafe { output.add((2 * first + i) * rows.output_pixel) };
+                // Safety: the mask leaves the channels of this panel.
+                unsafe { _mm256_mask_storeu_epi8(to.cast(), store.mask as u32, part) };
+            }
+        }
+    } else {
+        for (pixel, sums) in sums.iter().enumerate() {
+            let round =
+                |v: usize| if v < VECTORS { store.round(sums[v.min(VECTORS - 1)], v.min(VECTORS - 1)) } else { zero };
+            let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
+            let to = unsafe { output.add(pixel * rows.output_pixel) };
+            // Safety: the mask leaves the channels of this panel.
+            unsafe { _mm512_mask_storeu_epi8(to.cast(), store.mask, bytes) };
+        }
+    }
+}
+
+/// All rows of one panel; the pixels of a row are split into tiles as evenly as possible.
+///
+/// Safety: as [`Kernels::conv`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn panel<const VECTORS: usize>(packed: &PackedConv, index: usize, rows: &Rows) {
+    let panel = packed.panels[index];
+    let weights = packed.weights[panel.weights..].as_ptr();
+    let bias = &packed.bias[panel.constants..][..VECTORS * LANES];
+    // Safety: the slice has as many.
+    let bias: [__m512i; VECTORS] =
+        std::array::from_fn(|v| unsafe { _mm512_loadu_si512(bias.as_ptr().add(LANES * v).cast()) });
+    let store = Store::<VECTORS>::new(packed, panel.constants, panel.channels);
+    // sums, weights and the broadcast must fit in 32 registers
+    let widest = if VECTORS == 4 { 6 } else { 8 };
+    let tiles = rows.width.div_ceil(widest);
+    for y in 0..rows.height {
+        let mut x = 0;
+        for index in 0..tiles {
+            let pixels = (rows.width - x).div_ceil(tiles - index);
+            // Safety: pixel (y, x) of the job, for which the caller vouches.
+            unsafe {
+                let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
+                let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + panel.channel);
+                macro_rules! tile {
+                    ($($pixels:literal)*) => {
+                        match pixels {
+                            $($pixels => tile::<$pixels, VECTORS>(packed, weights, &bias, &store, rows, input, output),)*
+                            _ => {}
+                        }
+                    };
+                }
+                if VECTORS == 4 {
+                    tile!(1 2 3 4 5 6);
+                } else {
+                    tile!(1 2 3 4 5 6 7 8);
+                }
+            }
+            x += pixels;
+        }
+    }
+}
+
+// Safety: see `Kernels::conv`; only reachable where `supported`.
+unsafe fn conv(packed: &PackedConv, rows: &Rows) {
+    for (index, panel_of) in packed.panels.iter().enumerate() {
+        // Safety: handed on.
+        unsafe {
+            match panel_of.vectors {
+                1 => panel::<1>(packed, index, rows),
+                2 => panel::<2>(packed, index, rows),
+                3 => panel::<3>(packed, index, rows),
+                _ => panel::<4>(packed, index, rows),
+            }
+        }
+    }
+}
+
+// Safety: see `Kernels::depthwise`; only reachable where `supported`.
+unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { depthwise_inner(packed, rows) }
+}
+
+/// Sixty-four channels at a time; four taps are interleaved so that one VPDPBUSD adds them.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn depthwise_inner(packed: &PackedDepthwise, rows: &Rows) {
+    let padded = packed.bias.len();
+    let zero = _mm512_setzero_si512();
+    let pre_zero = _mm512_set1_epi16(i16::from(packed.pre_zero));
+    let lookup = packed.table.as_deref().map(|t| Lookup::load(t));
+    for block in (0..packed.channels).step_by(DEPTHWISE_CHANNELS) {
+        let channels = (packed.channels - block).min(DEPTHWISE_CHANNELS);
+        let mask = if channels >= 64 { u64::MAX } else { (1 << channels) - 1 };
+        // 8-bit unpacks put channels (4 v..4 v + 4) of each 128-bit lane into vector v; the packs at
+        // the end undo that, so constants are taken in the same order
+        let order = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
+        // Safety (all loads of constants): padded to whole blocks.
+        let bias: [__m512i; 4] = std::array::from_fn(|v| unsafe {
+            _mm512_i32gather_epi32::<4>(order, packed.bias.as_ptr().add(block + 4 * v).cast())
+        });
+        let multiplier: [__m512; 4] = std::array::from_fn(|v| unsafe {
+            _mm512_i32gather_ps::<4>(order, packed.multiplier.as_ptr().add(block + 4 * v).cast())
+        });
+        for y in 0..rows.height {
+            for x in 0..rows.width {
+                // Safety: pixel (y, x) of the job, for which the caller vouches.
+                let input = unsafe { rows.input.add(y * rows.input_row + x * rows.input_pixel + block) };
+                let mut sums = bias;
+                for (fours, taps) in packed.taps.chunks(4).enumerate() {
+                    let read = |i: usize| match taps.get(i) {
+                        // Safety: masked loads touch the channels of this tap only.
+                        Some(&tap) => unsafe { _mm512_maskz_loadu_epi8(mask, input.add(tap).cast()) },
+                        None => zero,
+                    };
+                    let weight = |i: usize| match taps.get(i) {
+                        Some(_) => unsafe {
+                            _mm512_loadu_si512(packed.weights.as_ptr().add((4 * fours + i) * padded + block).cast())
+                        },
+                        None => zero,
+                    };
+                    let a = interleave([read(0), read(1), read(2), read(3)]);
+                    let w = interleave([weight(0), weight(1), weight(2), weight(3)]);
+                    for v in 0..4 {
+                        sums[v] = _mm512_dpbusd_epi32(sums[v], a[v], w[v]);
+                    }
+                }
+                let r: [__m512i; 4] = std::array::from_fn(|v| {
+                    _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), multiplier[v]))
+                });
+                let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), pre_zero);
+                let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), pre_zero);
+                let mut bytes = _mm512_packus_epi16(low, high);
+                if let Some(lookup) = lookup {
+                    bytes = lookup.apply(bytes);
+                }
+                // Safety: the mask leaves the channels of this block.
+                unsafe {
+                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + block);
+                    _mm512_mask_storeu_epi8(output.cast(), mask, bytes);
+                }
+            }
+        }
+    }
+}
+
+/// Byte c of the four becomes the 32-bit group c; vector v has groups 4 v..4 v + 4 of each 128 bits.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+fn interleave(t: [__m512i; 4]) -> [__m512i; 4] {
+    let low = [_mm512_unpacklo_epi8(t[0], t[1]), _mm512_unpacklo_epi8(t[2], t[3])];
+    let high = [_mm512_unpackhi_epi8(t[0], t[1]), _mm512_unpackhi_epi8(t[2], t[3])];
+    [
+        _mm512_unpacklo_epi16(low[0], low[1]),
+        _mm512_unpackhi_epi16(low[0], low[1]),
+        _mm512_unpacklo_epi16(high[0], high[1]),
+        _mm512_unpackhi_epi16(high[0], high[1]),
+    ]
+}
+
+// Safety: see `Kernels::table`; only reachable where `supported`.
+unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn inner(table: &Table, input: *const u8, output: *mut u8, count: usize) {
+        let lookup = Lookup::load(table);
+        for at in (0..count).step_by(64) {
+            let mask = if count - at >= 64 { u64::MAX } else { (1 << (count - at)) - 1 };
+            // Safety: masked to `count`.
+            unsafe {
+                let q = _mm512_maskz_loadu_epi8(mask, input.add(at).cast());
+                _mm512_mask_storeu_epi8(output.add(at).cast(), mask, lookup.apply(q));
+            }
+        }
+    }
+    // Safety: handed on.
+    unsafe { inner(table, input, output, count) }
+}
+
+// Safety: see `Kernels::max`; only reachable where `supported`.
+unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn inner(input: *const u8, accumulator: *mut u8, count: usize) {
+        for at in (0..count).step_by(64) {
+            let mask = if count - at >= 64 { u64::MAX } else { (1 << (count - at)) - 1 };
+            // Safety: masked to `count`.
+            unsafe {
+                let a = _mm512_maskz_loadu_epi8(mask, input.add(at).cast());
+                let b = _mm512_maskz_loadu_epi8(mask, accumulator.add(at).cast());
+                _mm512_mask_storeu_epi8(accumulator.add(at).cast(), mask, _mm512_max_epu8(a, b));
+            }
+        }
+    }
+    // Safety: handed on.
+    unsafe { inner(input, accumulator, count) }
+}

@@ -1,0 +1,91 @@
+//! Inner loops, one file an instruction set, behind one table that is chosen once.
+//!
+//! A kernel sees bytes and steps, never a graph. What each must compute is [`super::reference`];
+//! [`portable`] is the loop that every other one is tested against, and what a processor without
+//! any of the others runs.
+//!
+//! # Safety
+//! All `unsafe` of the engine is in this folder. A job holds raw pointers because the parts of one
+//! picture's memory that two jobs touch interleave (concatenation in place, rows over threads).
+//! [`super::plan`] makes jobs; it proves once, when a plan is made, that each byte a job may touch
+//! lies inside the arena: those of the job itself and [`SLACK`] bytes behind them for reading.
+
+pub mod arena;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+pub mod packing;
+pub mod portable;
+pub mod program;
+pub mod step;
+
+pub use packing::{PackedConv, PackedDepthwise};
+
+use super::quant::Table;
+
+/// Bytes that a kernel may read, and never writes, behind the last one of its job.
+pub const SLACK: usize = 128;
+
+/// Rows of pixels to be read and written.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows {
+    /// The first tap of the first output pixel.
+    pub input: *const u8,
+    /// Bytes from the input of one output pixel to that of its right neighbour.
+    pub input_pixel: usize,
+    /// Bytes from the input of one output row to that of the next.
+    pub input_row: usize,
+    /// The first channel of the first output pixel.
+    pub output: *mut u8,
+    /// Bytes from one output pixel to its right neighbour.
+    pub output_pixel: usize,
+    /// Bytes from one output row to the next.
+    pub output_row: usize,
+    /// Output pixels a row.
+    pub width: usize,
+    /// Output rows.
+    pub height: usize,
+}
+
+/// The kernels of one instruction set.
+pub struct Kernels {
+    /// Shown by `doctor` and `bench`.
+    pub name: &'static str,
+    /// Output channels of one vector of packed dense weights.
+    pub lanes: usize,
+    /// Widest panel, in vectors.
+    pub panel: usize,
+    /// Dense convolution of all rows and channels.
+    ///
+    /// Safety: every tap of every pixel, rounded up to groups of four channels, is readable
+    /// ([`SLACK`] included); every output channel is writable and no other thread touches it.
+    pub conv: unsafe fn(&PackedConv, &Rows),
+    /// Depthwise convolution of all rows and channels. Safety: as for `conv`.
+    pub depthwise: unsafe fn(&PackedDepthwise, &Rows),
+    /// `output[i] = table[input[i]]`. Safety: `count` bytes are readable and writable; the two may
+    /// be the same.
+    pub table: unsafe fn(table: &Table, input: *const u8, output: *mut u8, count: usize),
+    /// `accumulator[i] = max(accumulator[i], input[i])`. Safety: as for `table`.
+    pub max: unsafe fn(input: *const u8, accumulator: *mut u8, count: usize),
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Every table this processor can run, the fastest first; the last is [`portable::KERNELS`].
+pub fn available() -> Vec<&'static Kernels> {
+    let mut found: Vec<&'static Kernels> = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    if avx512::supported() {
+        found.push(&avx512::KERNELS);
+    }
+    found.push(&portable::KERNELS);
+    found
+}
+
+/// The fastest table of this processor.
+pub fn best() -> &'static Kernels {
+    available()[0]
+}

@@ -1,0 +1,187 @@
+//! Weights in the order in which kernels read them.
+
+use super::super::ir::Conv;
+use super::super::quant::Table;
+use super::Kernels;
+
+/// Output channels that a kernel computes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panel {
+    /// First output channel.
+    pub channel: usize,
+    /// Output channels, without padding.
+    pub channels: usize,
+    /// Vectors of lanes.
+    pub vectors: usize,
+    /// Offset of its weights in [`PackedConv::weights`].
+    pub weights: usize,
+    /// Offset of its constants in [`PackedConv::bias`] and [`PackedConv::multiplier`].
+    pub constants: usize,
+}
+
+/// One group of a dense convolution.
+///
+/// Weights lie panel by panel; in a panel by (row, column, four input channels, lane), four bytes
+/// a lane, input channels padded with zero weights to a multiple of four.
+#[derive(Debug, Clone)]
+pub struct PackedConv {
+    /// See [`Panel`].
+    pub panels: Vec<Panel>,
+    /// Packed weights.
+    pub weights: Vec<i8>,
+    /// The bias with the input's zero point folded in, padded to whole vectors.
+    pub bias: Vec<i32>,
+    /// Padded to whole vectors.
+    pub multiplier: Vec<f32>,
+    /// Zero point before the table.
+    pub pre_zero: u8,
+    /// The activation.
+    pub table: Option<Box<Table>>,
+    /// Input offset of each run of bytes that is read without a gap.
+    pub taps: Vec<usize>,
+    /// Length of such a run in groups of four bytes.
+    pub groups: usize,
+}
+
+/// A depthwise convolution; channels are padded to a multiple of 64.
+#[derive(Debug, Clone)]
+pub struct PackedDepthwise {
+    /// Channels, without padding.
+    pub channels: usize,
+    /// Weights by (tap, channel).
+    pub weights: Vec<i8>,
+    /// The bias with the input's zero point folded in.
+    pub bias: Vec<i32>,
+    /// One a channel.
+    pub multiplier: Vec<f32>,
+    /// Zero point before the table.
+    pub pre_zero: u8,
+    /// The activation.
+    pub table: Option<Box<Table>>,
+    /// Input offset of each tap.
+    pub taps: Vec<usize>,
+}
+
+/// Channels of [`PackedDepthwise`] are padded to a multiple of this.
+pub const DEPTHWISE_CHANNELS: usize = 64;
+
+/// How the input of a convolution lies in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct InputSteps {
+    /// Bytes to the next column.
+    pub column: usize,
+    /// Bytes to the next row.
+    pub row: usize,
+}
+
+impl PackedConv {
+    /// Packs group `group` of `conv` for `kernels`.
+    pub fn new(conv: &Conv, group: usize, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedConv {
+        let outputs = conv.bias.len() / conv.groups;
+        let first = group * outputs;
+        let products = conv.weights.len() / conv.bias.len();
+        let [kh, kw] = conv.window.kernel;
+        let channels = products / (kh * kw);
+        let fours = channels.div_ceil(4);
+        let lanes = kernels.lanes;
+        let mut packed = PackedConv {
+            panels: panels(outputs, lanes, kernels.panel, kh * kw * fours * 4),
+            weights: Vec::new(),
+            bias: Vec::new(),
+            multiplier: Vec::new(),
+            pre_zero: conv.pre_zero,
+            table: conv.table.clone(),
+            taps: Vec::new(),
+            groups: fours,
+        };
+        for panel in &packed.panels {
+            for tap in 0..kh * kw {
+                for four in 0..fours {
+                    for lane in 0..panel.vectors * lanes {
+                        for i in four * 4..four * 4 + 4 {
+                            let real = lane < panel.channels && i < channels;
+                            let o = first + panel.channel + lane;
+                            packed.weights.push(if real { conv.weights[o * products + tap * channels + i] } else { 0 });
+                        }
+                    }
+                }
+            }
+            for lane in 0..panel.vectors * lanes {
+                let o = (lane < panel.channels).then_some(first + panel.channel + lane);
+                packed.bias.push(o.map_or(0, |o| folded_bias(conv, o, zero_in)));
+                packed.multiplier.push(o.map_or(0.0, |o| conv.multiplier[o]));
+            }
+        }
+        let [dy, dx] = conv.window.dilation;
+        // neighbouring columns without a gap are read as one run
+        if channels % 4 == 0 && input.column == channels && dx == 1 {
+            packed.taps = (0..kh).map(|y| y * dy * input.row).collect();
+            packed.groups = fours * kw;
+        } else {
+            packed.taps = (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect();
+        }
+        packed
+    }
+
+    /// Bytes that it keeps.
+    pub fn bytes(&self) -> usize {
+        self.weights.len() + 4 * (self.bias.len() + self.multiplier.len()) + 8 * self.taps.len()
+    }
+}
+
+impl PackedDepthwise {
+    /// Packs `conv`, in which every channel is a group of its own.
+    pub fn new(conv: &Conv, zero_in: u8, input: InputSteps) -> PackedDepthwise {
+        let channels = conv.bias.len();
+        let padded = channels.next_multiple_of(DEPTHWISE_CHANNELS);
+        let [kh, kw] = conv.window.kernel;
+        let [dy, dx] = conv.window.dilation;
+        let real = |c: usize| c < channels;
+        PackedDepthwise {
+            channels,
+            weights: (0..kh * kw)
+                .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
+                .collect(),
+            bias: (0..padded).map(|c| if real(c) { folded_bias(conv, c, zero_in) } else { 0 }).collect(),
+            multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
+            pre_zero: conv.pre_zero,
+            table: conv.table.clone(),
+            taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
+        }
+    }
+
+    /// Bytes that it keeps.
+    pub fn bytes(&self) -> usize {
+        self.weights.len() + 4 * (self.bias.len() + self.multiplier.len()) + 8 * self.taps.len()
+    }
+}
+
+/// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,
+/// because only the whole is known to fit: the sum of all terms does.
+fn folded_bias(conv: &Conv, output: usize, zero_in: u8) -> i32 {
+    let products = conv.weights.len() / conv.bias.len();
+    let sum: i32 = conv.weights[output * products..][..products].iter().map(|&w| i32::from(w)).sum();
+    conv.bias[output].wrapping_sub(sum.wrapping_mul(i32::from(zero_in)))
+}
+
+/// Splits the channels over panels as evenly as whole vectors allow.
+fn panels(channels: usize, lanes: usize, widest: usize, bytes_a_lane: usize) -> Vec<Panel> {
+    let vectors = channels.div_ceil(lanes);
+    let count = vectors.div_ceil(widest);
+    let mut made: Vec<Panel> = Vec::with_capacity(count);
+    let (mut vector, mut weights) = (0, 0);
+    for index in 0..count {
+        let take = (vectors - vector).div_ceil(count - index);
+        let channel = vector * lanes;
+        made.push(Panel {
+            channel,
+            channels: (channels - channel).min(take * lanes),
+            vectors: take,
+            weights,
+            constants: vector * lanes,
+        });
+        vector += take;
+        weights += take * lanes * bytes_a_lane;
+    }
+    made
+}

@@ -1,0 +1,174 @@
+//! Steps in their order, over threads that stay.
+//!
+//! Every step is split by output rows; all threads finish a step before the next begins. The rows
+//! do not depend on who computes them, so the result is the same for every number of threads.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::Kernels;
+use super::arena::Arena;
+use super::step::Step;
+
+/// Most threads of one program.
+pub const THREADS_MAX: usize = 64;
+/// Turns that a thread waits awake for the others, before it lets them have the processor.
+const SPINS: u32 = 2_000;
+
+/// Steps, their memory, and the kernels that they were packed for.
+struct Shared {
+    steps: Vec<Step>,
+    kernels: &'static Kernels,
+    arena: Arena,
+    threads: usize,
+    /// Threads that have finished, over all steps of all runs.
+    done: AtomicUsize,
+    /// Number of runs that were begun; workers wait for it to grow.
+    begun: Mutex<usize>,
+    wake: Condvar,
+    stop: AtomicBool,
+}
+
+/// A plan that can be run, again and again.
+pub struct Program {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// Barriers passed by this thread.
+    passed: usize,
+}
+
+impl Program {
+    /// Steps that were made for an arena of `bytes` and packed for `kernels`, on `threads` threads
+    /// (at least this one, at most [`THREADS_MAX`]).
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn new(steps: Vec<Step>, kernels: &'static Kernels, bytes: usize, threads: usize) -> std::io::Result<Program> {
+        let threads = threads.clamp(1, THREADS_MAX);
+        let shared = Arc::new(Shared {
+            steps,
+            kernels,
+            arena: Arena::new(bytes),
+            threads,
+            done: AtomicUsize::new(0),
+            begun: Mutex::new(0),
+            wake: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let mut program = Program { shared, workers: Vec::with_capacity(threads - 1), passed: 0 };
+        for part in 1..threads {
+            let shared = Arc::clone(&program.shared);
+            let name = format!("engine-{part}");
+            let body = move || work(&shared, part);
+            program.workers.push(std::thread::Builder::new().name(name).spawn(body)?);
+        }
+        Ok(program)
+    }
+
+    /// The arena's bytes between runs.
+    pub fn bytes(&self) -> &[u8] {
+        // Safety: steps run only inside `run`, which borrows the program mutably until all threads are done.
+        unsafe { self.shared.arena.bytes() }
+    }
+
+    /// The arena's bytes between runs, to write the input.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let length = self.shared.arena.len();
+        // Safety: as for `bytes`; `&mut self` keeps other borrows away.
+        unsafe { std::slice::from_raw_parts_mut(self.shared.arena.base(), length) }
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.shared.threads
+    }
+
+    /// The kernels' name.
+    pub fn kernels(&self) -> &'static str {
+        self.shared.kernels.name
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.shared.steps.iter().map(Step::bytes).sum()
+    }
+
+    /// Runs all steps.
+    pub fn run(&mut self) {
+        self.run_each(|_, _| {});
+    }
+
+    /// Runs all steps and tells the node and the time of each.
+    pub fn run_timed(&mut self, mut told: impl FnMut(usize, Duration)) {
+        let mut last = Instant::now();
+        self.run_each(|node, _| {
+            let now = Instant::now();
+            told(node, now - last);
+            last = now;
+        });
+    }
+
+    fn run_each(&mut self, mut told: impl FnMut(usize, usize)) {
+        let shared = &*self.shared;
+        if shared.threads > 1 {
+            *shared.begun.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            shared.wake.notify_all();
+        }
+        for (index, step) in shared.steps.iter().enumerate() {
+            // Safety: the steps were made for this arena and packed for these kernels (`new`); the
+            // barrier keeps threads in the same step, where each has its own rows.
+            unsafe { step.run(shared.kernels, &shared.arena, 0, shared.threads) };
+            shared.barrier(&mut self.passed);
+            told(step.node, index);
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        *self.shared.begun.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.shared.wake.notify_all();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join(); // kernels do not panic
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until every thread has come here as often as this one.
+    fn barrier(&self, passed: &mut usize) {
+        if self.threads == 1 {
+            return;
+        }
+        *passed += 1;
+        self.done.fetch_add(1, Ordering::AcqRel);
+        let mut turns = 0;
+        while self.done.load(Ordering::Acquire) < *passed * self.threads {
+            turns += 1;
+            if turns < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        }
+    }
+}
+
+fn work(shared: &Shared, part: usize) {
+    let (mut seen, mut passed) = (0, 0);
+    loop {
+        let mut begun = shared.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        while *begun == seen {
+            begun = shared.wake.wait(begun).unwrap_or_else(PoisonError::into_inner);
+        }
+        seen += 1;
+        drop(begun);
+        if shared.stop.load(Ordering::SeqCst) {
+            return;
+        }
+        for step in &shared.steps {
+            // Safety: as in `Program::run_each`.
+            unsafe { step.run(shared.kernels, &shared.arena, part, shared.threads) };
+            shared.barrier(&mut passed);
+        }
+    }
+}

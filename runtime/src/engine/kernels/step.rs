@@ -1,0 +1,382 @@
+//! One step of a plan: a kernel and the bytes it works on.
+
+use std::ops::Range;
+
+use super::super::ir::{Shape, Window};
+use super::super::quant::{Table, requantise};
+use super::super::reference::mean;
+use super::arena::Arena;
+use super::{Kernels, PackedConv, PackedDepthwise, Rows, SLACK};
+
+/// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Offset of the first value.
+    pub first: usize,
+    /// Bytes to the next row.
+    pub row: usize,
+    /// Bytes to the next pixel.
+    pub pixel: usize,
+    /// Extents.
+    pub shape: Shape,
+}
+
+impl Region {
+    fn at(&self, y: usize, x: usize) -> usize {
+        self.first + y * self.row + x * self.pixel
+    }
+
+    fn end(&self) -> usize {
+        self.at(self.shape.height - 1, self.shape.width - 1) + self.shape.channels
+    }
+
+    /// True if a row is one run of bytes.
+    fn dense(&self) -> bool {
+        self.pixel == self.shape.channels
+    }
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub enum Work {
+    /// Fills the border of a slab with its zero point.
+    Border {
+        /// The pixels inside the border.
+        inner: Region,
+        /// Border pixels at the top, left, bottom and right.
+        border: [usize; 4],
+        /// The value.
+        zero: u8,
+    },
+    /// Dense convolution, group by group.
+    Conv {
+        /// Weights of each group.
+        groups: Vec<PackedConv>,
+        /// Geometry.
+        window: Window,
+        /// Input, border included in its reach.
+        input: Region,
+        /// Output.
+        output: Region,
+    },
+    /// Depthwise convolution.
+    Depthwise {
+        /// Weights.
+        packed: PackedDepthwise,
+        /// Geometry.
+        window: Window,
+        /// Input, border included in its reach.
+        input: Region,
+        /// Output.
+        output: Region,
+    },
+    /// Each value through a table.
+    Table(Box<Table>, Region, Region),
+    /// See `ir::Op::Add`.
+    Add {
+        /// Of the two inputs.
+        multipliers: [f32; 2],
+        /// Of the two inputs and the output.
+        zeros: [u8; 3],
+        /// The two inputs.
+        inputs: [Region; 2],
+        /// The output.
+        output: Region,
+    },
+    /// See `ir::Op::Mul`.
+    Mul {
+        /// Of the product.
+        multiplier: f32,
+        /// Of the two inputs and the output.
+        zeros: [u8; 3],
+        /// The two inputs; the second may be one pixel.
+        inputs: [Region; 2],
+        /// The output.
+        output: Region,
+    },
+    /// See `ir::Op::MaxPool`.
+    MaxPool(Window, Region, Region),
+    /// See `ir::Op::MeanPool`.
+    MeanPool(Window, Region, Region),
+    /// See `ir::Op::Upsample`.
+    Upsample([usize; 2], Region, Region),
+    /// As it is.
+    Copy(Region, Region),
+    /// See `ir::Op::Gather`.
+    Gather(Vec<u32>, Region, Region),
+}
+
+/// A step that fits its arena.
+#[derive(Debug)]
+pub struct Step {
+    /// Index of its node.
+    pub node: usize,
+    work: Work,
+}
+
+impl Step {
+    /// Checks that everything the step touches lies inside an arena of `bytes`.
+    ///
+    /// # Errors
+    /// What does not; a fault of the plan.
+    pub fn new(node: usize, work: Work, bytes: usize) -> Result<Step, String> {
+        let limit = bytes.saturating_sub(SLACK);
+        let inside =
+            |r: &Region| if r.end() <= limit { Ok(()) } else { Err(format!("{r:?} leaves the arena of {bytes}")) };
+        match &work {
+            Work::Border { inner, border, .. } => {
+                inside(inner)?;
+                let before = border[0] * inner.row + border[1] * inner.pixel;
+                let behind = border[2] * inner.row + border[3] * inner.pixel;
+                if before > inner.first || inner.end() + behind > limit {
+                    return Err(format!("the border of {inner:?} leaves the arena of {bytes}"));
+                }
+            }
+            Work::Conv { window, input, output, groups } => {
+                let reach = groups.iter().flat_map(|g| g.taps.iter().map(|t| t + 4 * g.groups)).max().unwrap_or(0);
+                windowed(window, input, output, reach, limit)?;
+                inside(output)?;
+            }
+            Work::Depthwise { window, input, output, packed } => {
+                let reach = packed.taps.iter().max().map_or(0, |t| t + packed.channels);
+                windowed(window, input, output, reach, limit)?;
+                inside(output)?;
+            }
+            Work::Add { inputs, output, .. } | Work::Mul { inputs, output, .. } => {
+                inputs.iter().chain([output]).try_for_each(inside)?;
+            }
+            Work::Table(_, a, b)
+            | Work::MaxPool(_, a, b)
+            | Work::MeanPool(_, a, b)
+            | Work::Upsample(_, a, b)
+            | Work::Copy(a, b)
+            | Work::Gather(_, a, b) => [a, b].into_iter().try_for_each(inside)?,
+        }
+        Ok(Step { node, work })
+    }
+
+    /// Bytes of packed weights.
+    pub fn bytes(&self) -> usize {
+        match &self.work {
+            Work::Conv { groups, .. } => groups.iter().map(PackedConv::bytes).sum(),
+            Work::Depthwise { packed, .. } => packed.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Does share `part` of `parts`: a range of output rows.
+    ///
+    /// # Safety
+    /// The arena has the size that the step was made for; steps run one after the other, and the
+    /// shares of one step touch different rows; `kernels` runs on this processor and is the table
+    /// that the weights were packed for.
+    pub unsafe fn run(&self, kernels: &Kernels, arena: &Arena, part: usize, parts: usize) {
+        let base = arena.base();
+        let share = |height: usize| height * part / parts..height * (part + 1) / parts;
+        // Safety (every offset below): inside the arena by `Step::new`.
+        unsafe {
+            match &self.work {
+                Work::Border { inner, border, zero } => {
+                    if part == 0 {
+                        fill_border(base, inner, *border, *zero);
+                    }
+                }
+                Work::Conv { groups, window, input, output } => {
+                    let inputs = input.shape.channels / groups.len();
+                    let outputs = output.shape.channels / groups.len();
+                    let rows = rows_of(base, window, input, output, share(output.shape.height));
+                    for (g, packed) in groups.iter().enumerate() {
+                        let shifted =
+                            Rows { input: rows.input.add(g * inputs), output: rows.output.add(g * outputs), ..rows };
+                        (kernels.conv)(packed, &shifted);
+                    }
+                }
+                Work::Depthwise { packed, window, input, output } => {
+                    (kernels.depthwise)(packed, &rows_of(base, window, input, output, share(output.shape.height)));
+                }
+                Work::Table(table, from, to) => {
+                    spans(from, to, share(to.shape.height), |a, b, count| {
+                        (kernels.table)(table, base.add(a), base.add(b), count);
+                    });
+                }
+                Work::Copy(from, to) => {
+                    spans(from, to, share(to.shape.height), |a, b, count| {
+                        std::ptr::copy_nonoverlapping(base.add(a), base.add(b), count);
+                    });
+                }
+                Work::Gather(channels, from, to) => {
+                    for (y, x) in pixels(to, share(to.shape.height)) {
+                        let (a, b) = (base.add(from.at(y, x)), base.add(to.at(y, x)));
+                        for (i, &c) in channels.iter().enumerate() {
+                            b.add(i).write(a.add(c as usize).read());
+                        }
+                    }
+                }
+                Work::Add { multipliers, zeros, inputs: [a, b], output } => {
+                    for (y, x) in pixels(output, share(output.shape.height)) {
+                        let (a, b) = (base.add(a.at(y, x)), base.add(b.at(y, x)));
+                        let to = base.add(output.at(y, x));
+                        for c in 0..output.shape.channels {
+                            let left = (i32::from(a.add(c).read()) - i32::from(zeros[0])) as f32 * multipliers[0];
+                            let right = (i32::from(b.add(c).read()) - i32::from(zeros[1])) as f32 * multipliers[1];
+                            let sum = (left + right).round_ties_even() as i32 + i32::from(zeros[2]);
+                            to.add(c).write(sum.clamp(0, 255) as u8);
+                        }
+                    }
+                }
+                Work::Mul { multiplier, zeros, inputs: [a, b], output } => {
+                    let one = b.shape.height == 1 && b.shape.width == 1;
+                    for (y, x) in pixels(output, share(output.shape.height)) {
+                        let b = base.add(if one { b.first } else { b.at(y, x) });
+                        let (a, to) = (base.add(a.at(y, x)), base.add(output.at(y, x)));
+                        for c in 0..output.shape.channels {
+                            let left = i32::from(a.add(c).read()) - i32::from(zeros[0]);
+                            let right = i32::from(b.add(c).read()) - i32::from(zeros[1]);
+                            to.add(c).write(requantise(left * right, *multiplier, zeros[2]));
+                        }
+                    }
+                }
+                Work::MaxPool(window, from, to) => {
+                    for y in share(to.shape.height) {
+                        max_row(kernels, base, window, from, to, y);
+                    }
+                }
+                Work::MeanPool(window, from, to) => {
+                    for (y, x) in pixels(to, share(to.shape.height)) {
+                        let (rows, columns) = covered(window, from.shape, y, x);
+                        let [dy, dx] = window.dilation;
+                        let count = (rows.len().div_ceil(dy) * columns.len().div_ceil(dx)) as i32;
+                        for c in 0..to.shape.channels {
+                            let mut sum = 0;
+                            for row in rows.clone().step_by(dy) {
+                                for column in columns.clone().step_by(dx) {
+                                    sum += i32::from(base.add(from.at(row, column) + c).read());
+                                }
+                            }
+                            base.add(to.at(y, x) + c).write(mean(sum, count));
+                        }
+                    }
+                }
+                Work::Upsample(factor, from, to) => {
+                    for (y, x) in pixels(to, share(to.shape.height)) {
+                        let a = base.add(from.at(y / factor[0], x / factor[1]));
+                        std::ptr::copy_nonoverlapping(a, base.add(to.at(y, x)), to.shape.channels);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let width = region.shape.width;
+    rows.flat_map(move |y| (0..width).map(move |x| (y, x)))
+}
+
+/// Calls `run(from, to, count)` for runs of bytes that cover the rows.
+fn spans(from: &Region, to: &Region, rows: Range<usize>, mut run: impl FnMut(usize, usize, usize)) {
+    for y in rows {
+        if from.dense() && to.dense() {
+            run(from.at(y, 0), to.at(y, 0), to.shape.width * to.shape.channels);
+        } else {
+            for x in 0..to.shape.width {
+                run(from.at(y, x), to.at(y, x), to.shape.channels);
+            }
+        }
+    }
+}
+
+/// The input rows and columns from the first to the last tap inside the input.
+fn covered(window: &Window, input: Shape, y: usize, x: usize) -> (Range<usize>, Range<usize>) {
+    let cut = |axis: usize, at: usize, size: usize| {
+        let from = at * window.stride[axis];
+        let reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
+        let steps = window.pad[axis].saturating_sub(from).div_ceil(window.dilation[axis]);
+        let first = (from + steps * window.dilation[axis]).saturating_sub(window.pad[axis]);
+        first..(from + reach).saturating_sub(window.pad[axis]).min(size)
+    };
+    (cut(0, y, input.height), cut(1, x, input.width))
+}
+
+fn windowed(window: &Window, input: &Region, output: &Region, reach: usize, limit: usize) -> Result<(), String> {
+    let before = window.pad[0] * input.row + window.pad[1] * input.pixel;
+    let (h, w) = (output.shape.height - 1, output.shape.width - 1);
+    let last = input.first + h * window.stride[0] * input.row + w * window.stride[1] * input.pixel + reach;
+    // groups of four may read up to three bytes of what follows the last channel
+    let fits = before <= input.first && last - before <= limit + 4 && input.end() <= limit;
+    if fits { Ok(()) } else { Err(format!("{window:?} on {input:?} leaves the arena")) }
+}
+
+unsafe fn rows_of(base: *mut u8, window: &Window, input: &Region, output: &Region, rows: Range<usize>) -> Rows {
+    let first = input.first - window.pad[0] * input.row - window.pad[1] * input.pixel;
+    let input_row = window.stride[0] * input.row;
+    // Safety: inside the arena by `Step::new`; an empty share may point one row further.
+    let (from, to) = (base.wrapping_add(first + rows.start * input_row), base.wrapping_add(output.at(rows.start, 0)));
+    Rows {
+        input: from,
+        input_pixel: window.stride[1] * input.pixel,
+        input_row,
+        output: to,
+        output_pixel: output.pixel,
+        output_row: output.row,
+        width: output.shape.width,
+        height: rows.len(),
+    }
+}
+
+unsafe fn fill_border(base: *mut u8, inner: &Region, [top, left, bottom, right]: [usize; 4], zero: u8) {
+    let origin = inner.first - top * inner.row - left * inner.pixel;
+    let Shape { height, width, .. } = inner.shape;
+    // Safety: the border lies inside the arena by `Step::new`.
+    unsafe {
+        std::ptr::write_bytes(base.add(origin), zero, top * inner.row);
+        for y in 0..height {
+            let row = origin + (top + y) * inner.row;
+            std::ptr::write_bytes(base.add(row), zero, left * inner.pixel);
+            std::ptr::write_bytes(base.add(row + (left + width) * inner.pixel), zero, right * inner.pixel);
+        }
+        std::ptr::write_bytes(base.add(origin + (top + height) * inner.row), zero, bottom * inner.row);
+    }
+}
+
+/// One row of a max pool, tap by tap over runs of pixels.
+unsafe fn max_row(kernels: &Kernels, base: *mut u8, window: &Window, from: &Region, to: &Region, y: usize) {
+    let Shape { width, channels, .. } = to.shape;
+    let [sy, sx] = window.stride;
+    let run = from.dense() && to.dense() && sx == 1;
+    // Safety: taps outside the input are left out, the rest lies inside the arena by `Step::new`.
+    unsafe {
+        let mut first = true;
+        for ky in 0..window.kernel[0] {
+            let Some(row) = (y * sy + ky * window.dilation[0]).checked_sub(window.pad[0]) else { continue };
+            if row >= from.shape.height {
+                continue;
+            }
+            for kx in 0..window.kernel[1] {
+                let shift = kx * window.dilation[1];
+                // output columns whose tap lies inside the input
+                let begin = window.pad[1].saturating_sub(shift).div_ceil(sx);
+                let end = (from.shape.width + window.pad[1]).saturating_sub(shift).div_ceil(sx).min(width);
+                if first {
+                    std::ptr::write_bytes(base.add(to.at(y, 0)), 0, if to.dense() { width * channels } else { 0 });
+                    if !to.dense() {
+                        (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), 0, channels));
+                    }
+                    first = false;
+                }
+                if begin >= end {
+                    continue;
+                }
+                let column = |x: usize| x * sx + shift - window.pad[1];
+                if run {
+                    let count = (end - begin) * channels;
+                    (kernels.max)(base.add(from.at(row, column(begin))), base.add(to.at(y, begin)), count);
+                } else {
+                    for x in begin..end {
+                        (kernels.max)(base.add(from.at(row, column(x))), base.add(to.at(y, x)), channels);
+                    }
+                }
+            }
+        }
+    }
+}

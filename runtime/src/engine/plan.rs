@@ -1,0 +1,210 @@
+//! A graph becomes steps: places in the arena, packed weights, nothing left to decide per run.
+
+use super::ir::{Graph, Node, Op, Shape, TensorId};
+use super::kernels::packing::InputSteps;
+use super::kernels::program::Program;
+use super::kernels::step::{Region, Step, Work};
+use super::kernels::{Kernels, PackedConv, PackedDepthwise};
+use super::layout::Layout;
+use super::quant::Quant;
+
+/// A graph that is ready to run on this processor.
+pub struct Plan {
+    graph: Graph,
+    layout: Layout,
+    program: Program,
+}
+
+/// A tensor's bytes after a run: value (y, x, c) is `bytes[y * row + x * pixel + c]`.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// From the first value on.
+    pub bytes: &'a [u8],
+    /// Bytes to the next row.
+    pub row: usize,
+    /// Bytes to the next pixel.
+    pub pixel: usize,
+    /// Extents.
+    pub shape: Shape,
+    /// What the numbers stand for.
+    pub quant: Quant,
+}
+
+impl View<'_> {
+    /// The channels of one pixel.
+    pub fn pixel(&self, y: usize, x: usize) -> &[u8] {
+        let at = y * self.row + x * self.pixel;
+        &self.bytes[at..at + self.shape.channels]
+    }
+}
+
+impl Plan {
+    /// Checks the graph, lays it out and packs its weights.
+    ///
+    /// # Errors
+    /// The node and what is wrong with it, or that a thread could not be started.
+    pub fn new(graph: Graph, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
+        graph.check()?;
+        let layout = Layout::new(&graph);
+        let planner = Planner { graph: &graph, layout: &layout, kernels };
+        let mut steps = Vec::new();
+        for (index, work) in planner.work() {
+            let named = |what| format!("node {:?}: {what}", graph.nodes.get(index).map_or("", |n| &n.name));
+            steps.push(Step::new(index, work, layout.bytes).map_err(named)?);
+        }
+        let program =
+            Program::new(steps, kernels, layout.bytes, threads).map_err(|e| format!("starting a thread: {e}"))?;
+        Ok(Plan { graph, layout, program })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What it runs on.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Bytes of all tensors.
+    pub fn arena_bytes(&self) -> usize {
+        self.layout.bytes
+    }
+
+    /// Writes row `y` of input `index`: (column, channel) values; a short slice leaves the rest as it is.
+    pub fn write_row(&mut self, index: usize, y: usize, values: &[u8]) {
+        let Some(&id) = self.graph.inputs.get(index) else { return };
+        let region = region(&self.graph, &self.layout, id);
+        let Shape { height, width, channels } = region.shape;
+        if y >= height {
+            return;
+        }
+        let row = &mut self.program.bytes_mut()[region.first + y * region.row..][..width * region.pixel];
+        for (to, from) in row.chunks_exact_mut(region.pixel).zip(values.chunks_exact(channels)) {
+            to[..channels].copy_from_slice(from);
+        }
+    }
+
+    /// Runs the network on the input that was written.
+    pub fn run(&mut self) {
+        self.program.run();
+    }
+
+    /// Runs the network and tells the index and the time of each node's steps.
+    pub fn run_timed(&mut self, told: impl FnMut(usize, std::time::Duration)) {
+        self.program.run_timed(told);
+    }
+
+    /// A tensor of the last run that an output refers to; another tensor's bytes may be reused.
+    pub fn view(&self, id: TensorId) -> View<'_> {
+        let region = region(&self.graph, &self.layout, id);
+        View {
+            bytes: &self.program.bytes()[region.first..],
+            row: region.row,
+            pixel: region.pixel,
+            shape: region.shape,
+            quant: self.graph.tensor(id).quant,
+        }
+    }
+
+    /// Output `index` in real numbers, in the original network's order.
+    pub fn real_output(&self, index: usize, into: &mut Vec<f32>) {
+        into.clear();
+        let Some(output) = self.graph.outputs.get(index) else { return };
+        into.resize(output.shape.iter().product(), 0.0);
+        for part in &output.parts {
+            let view = self.view(part.tensor);
+            let real: [f32; 256] = std::array::from_fn(|q| view.quant.real(q as u8));
+            let [sy, sx, sc] = part.strides;
+            for y in 0..view.shape.height {
+                for x in 0..view.shape.width {
+                    for (c, &q) in view.pixel(y, x).iter().enumerate() {
+                        into[part.base + y * sy + x * sx + c * sc] = real[usize::from(q)];
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
+    let slab = layout.slab(id);
+    Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: graph.tensor(id).shape }
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    layout: &'a Layout,
+    kernels: &'static Kernels,
+}
+
+impl Planner<'_> {
+    fn region(&self, id: TensorId) -> Region {
+        region(self.graph, self.layout, id)
+    }
+
+    fn work(&self) -> Vec<(usize, Work)> {
+        let mut all = Vec::new();
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            for slab in self.layout.slabs.iter().filter(|s| s.life.0 == index && s.border != [0; 4]) {
+                let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
+                all.push((index, Work::Border { inner, border: slab.border, zero: slab.zero }));
+            }
+            self.node(node, &mut |work| all.push((index, work)));
+        }
+        all
+    }
+
+    fn node(&self, node: &Node, push: &mut impl FnMut(Work)) {
+        let input = self.region(node.inputs[0]);
+        let output = self.region(node.output);
+        let zero_of = |id: TensorId| self.graph.tensor(id).quant.zero;
+        match &node.op {
+            Op::Conv(conv) => {
+                let steps = InputSteps { column: input.pixel, row: input.row };
+                let zero = zero_of(node.inputs[0]);
+                let window = conv.window;
+                if conv.is_depthwise(input.shape) {
+                    push(Work::Depthwise { packed: PackedDepthwise::new(conv, zero, steps), window, input, output });
+                } else {
+                    let pack = |group| PackedConv::new(conv, group, zero, steps, self.kernels);
+                    push(Work::Conv { groups: (0..conv.groups).map(pack).collect(), window, input, output });
+                }
+            }
+            Op::Table(table) => push(Work::Table(table.clone(), input, output)),
+            Op::Add { multipliers } => push(Work::Add {
+                multipliers: *multipliers,
+                zeros: [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)],
+                inputs: [input, self.region(node.inputs[1])],
+                output,
+            }),
+            Op::Mul { multiplier } => push(Work::Mul {
+                multiplier: *multiplier,
+                zeros: [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)],
+                inputs: [input, self.region(node.inputs[1])],
+                output,
+            }),
+            Op::MaxPool(window) => push(Work::MaxPool(*window, input, output)),
+            Op::MeanPool(window) => push(Work::MeanPool(*window, input, output)),
+            Op::Upsample { factor } => push(Work::Upsample(*factor, input, output)),
+            Op::Gather { from } => push(Work::Gather(from.clone(), input, output)),
+            Op::Slice { start } => {
+                if !self.layout.within(node.output, node.inputs[0], *start) {
+                    let part = Region { first: input.first + start, shape: output.shape, ..input };
+                    push(Work::Copy(part, output));
+                }
+            }
+            Op::Concat => {
+                let mut channel = 0;
+                for &id in &node.inputs {
+                    let from = self.region(id);
+                    if !self.layout.within(id, node.output, channel) {
+                        push(Work::Copy(from, Region { first: output.first + channel, shape: from.shape, ..output }));
+                    }
+                    channel += from.shape.channels;
+                }
+            }
+        }
+    }
+}
