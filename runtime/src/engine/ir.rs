@@ -115,6 +115,17 @@ impl Conv {
     }
 }
 
+/// Where [`Op::Gather`] takes a channel from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Added to the row.
+    pub row: usize,
+    /// Added to the column.
+    pub column: usize,
+    /// The input's channel.
+    pub channel: usize,
+}
+
 /// What a node computes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -151,10 +162,14 @@ pub enum Op {
         /// First channel.
         start: usize,
     },
-    /// Output channel c is input channel `from[c]`. One input, the same quantisation.
+    /// Output (y, x, c) is input (y * stride + row, x * stride + column, channel) of `from[c]`: a
+    /// permutation of channels with stride 1, space to depth with a larger one. One input, the same
+    /// quantisation.
     Gather {
+        /// Down and to the right.
+        stride: [usize; 2],
         /// One entry an output channel.
-        from: Vec<u32>,
+        from: Vec<Source>,
     },
 }
 
@@ -411,11 +426,15 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
             Some(end) if end <= first.channels => Ok(Shape { channels: found.channels, ..first }),
             _ => Err(format!("channels {start}.. are not in its input")),
         },
-        Op::Gather { from } => {
-            if from.iter().any(|&c| c as usize >= first.channels) {
-                return Err("it takes a channel that its input has not".into());
+        Op::Gather { stride, from } => {
+            let [sy, sx] = *stride;
+            let inside = |s: &Source| {
+                s.channel < first.channels && s.row < sy && s.column < sx && sy <= first.height && sx <= first.width
+            };
+            if !from.iter().all(inside) {
+                return Err(format!("stride {stride:?}: it takes what its input has not"));
             }
-            Ok(Shape { channels: from.len(), ..first })
+            Ok(Shape { height: first.height / sy, width: first.width / sx, channels: from.len() })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A graph becomes steps: places in the arena, packed weights, nothing left to decide per run.
 
-use super::ir::{Graph, Node, Op, Shape, TensorId};
+use super::ir::{Graph, Node, Op, Shape, Source, TensorId};
 use super::kernels::packing::InputSteps;
 use super::kernels::program::Program;
 use super::kernels::step::{Region, Step, Work};
@@ -188,7 +188,10 @@ impl Planner<'_> {
             Op::MaxPool(window) => push(Work::MaxPool(*window, input, output)),
             Op::MeanPool(window) => push(Work::MeanPool(*window, input, output)),
             Op::Upsample { factor } => push(Work::Upsample(*factor, input, output)),
-            Op::Gather { from } => push(Work::Gather(from.clone(), input, output)),
+            Op::Gather { stride, from } => {
+                let offset = |s: &Source| s.row * input.row + s.column * input.pixel + s.channel;
+                push(Work::Gather { offsets: from.iter().map(offset).collect(), stride: *stride, input, output });
+            }
             Op::Slice { start } => {
                 if !self.layout.within(node.output, node.inputs[0], *start) {
                     let part = Region { first: input.first + start, shape: output.shape, ..input };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Window};
+use super::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, Window};
 use super::kernels;
 use super::plan::Plan;
 use super::quant::Quant;
@@ -93,7 +93,8 @@ impl Maker {
         self.node(Op::Conv(conv), &[from], Shape { height, width, channels }, quant)
     }
 
-    fn step(&mut self, from: TensorId) -> TensorId {
+    fn step(&mut self, from_tensor: TensorId) -> TensorId {
+        let from = from_tensor;
         let Tensor { shape, quant } = self.of(from);
         match self.below(9) {
             0..=2 => self.conv(from, false),
@@ -119,8 +120,17 @@ impl Maker {
                 self.node(Op::Slice { start }, &[from], Shape { channels, ..shape }, quant)
             }
             _ => {
-                let from_channels: Vec<u32> = (0..shape.channels).map(|_| self.below(shape.channels) as u32).collect();
-                self.node(Op::Gather { from: from_channels }, &[from], shape, quant)
+                let stride = [self.one_of(&[1, 1, 2]).min(shape.height), self.one_of(&[1, 1, 2]).min(shape.width)];
+                let from: Vec<Source> = (0..shape.channels * stride[0])
+                    .map(|_| Source {
+                        row: self.below(stride[0]),
+                        column: self.below(stride[1]),
+                        channel: self.below(shape.channels),
+                    })
+                    .collect();
+                let channels = from.len();
+                let out = Shape { height: shape.height / stride[0], width: shape.width / stride[1], channels };
+                self.node(Op::Gather { stride, from }, &[from_tensor], out, quant)
             }
         }
     }

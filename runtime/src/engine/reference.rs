@@ -94,7 +94,10 @@ fn compute(node: &Node, inputs: &[View<'_>], output: &Tensor) -> Vec<u8> {
             0
         }),
         Op::Slice { start } => each(output.shape, |y, x, c| a.at(y, x, start + c)),
-        Op::Gather { from } => each(output.shape, |y, x, c| a.at(y, x, from[c] as usize)),
+        Op::Gather { stride: [sy, sx], from } => each(output.shape, |y, x, c| {
+            let source = from[c];
+            a.at(y * sy + source.row, x * sx + source.column, source.channel)
+        }),
     }
 }
 

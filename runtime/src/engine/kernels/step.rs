@@ -103,7 +103,16 @@ pub enum Work {
     /// As it is.
     Copy(Region, Region),
     /// See `ir::Op::Gather`.
-    Gather(Vec<u32>, Region, Region),
+    Gather {
+        /// Offsets of the channels from the first input pixel of an output pixel.
+        offsets: Vec<usize>,
+        /// Down and to the right.
+        stride: [usize; 2],
+        /// The input.
+        input: Region,
+        /// The output.
+        output: Region,
+    },
 }
 
 /// A step that fits its arena.
@@ -142,6 +151,14 @@ impl Step {
                 windowed(window, input, output, reach, limit)?;
                 inside(output)?;
             }
+            Work::Gather { offsets, stride, input, output } => {
+                let (h, w) = (output.shape.height - 1, output.shape.width - 1);
+                let last = input.at(h * stride[0], w * stride[1]) + offsets.iter().max().copied().unwrap_or(0);
+                if last >= limit {
+                    return Err(format!("{input:?} leaves the arena of {bytes}"));
+                }
+                inside(output)?;
+            }
             Work::Add { inputs, output, .. } | Work::Mul { inputs, output, .. } => {
                 inputs.iter().chain([output]).try_for_each(inside)?;
             }
@@ -149,8 +166,7 @@ impl Step {
             | Work::MaxPool(_, a, b)
             | Work::MeanPool(_, a, b)
             | Work::Upsample(_, a, b)
-            | Work::Copy(a, b)
-            | Work::Gather(_, a, b) => [a, b].into_iter().try_for_each(inside)?,
+            | Work::Copy(a, b) => [a, b].into_iter().try_for_each(inside)?,
         }
         Ok(Step { node, work })
     }
@@ -204,11 +220,11 @@ impl Step {
                         std::ptr::copy_nonoverlapping(base.add(a), base.add(b), count);
                     });
                 }
-                Work::Gather(channels, from, to) => {
-                    for (y, x) in pixels(to, share(to.shape.height)) {
-                        let (a, b) = (base.add(from.at(y, x)), base.add(to.at(y, x)));
-                        for (i, &c) in channels.iter().enumerate() {
-                            b.add(i).write(a.add(c as usize).read());
+                Work::Gather { offsets, stride, input, output } => {
+                    for (y, x) in pixels(output, share(output.shape.height)) {
+                        let (a, b) = (base.add(input.at(y * stride[0], x * stride[1])), base.add(output.at(y, x)));
+                        for (i, &offset) in offsets.iter().enumerate() {
+                            b.add(i).write(a.add(offset).read());
                         }
                     }
                 }
@@ -346,7 +362,12 @@ unsafe fn max_row(kernels: &Kernels, base: *mut u8, window: &Window, from: &Regi
     let run = from.dense() && to.dense() && sx == 1;
     // Safety: taps outside the input are left out, the rest lies inside the arena by `Step::new`.
     unsafe {
-        let mut first = true;
+        // a window with dilation may have no tap inside: then zero stands
+        if to.dense() {
+            std::ptr::write_bytes(base.add(to.at(y, 0)), 0, width * channels);
+        } else {
+            (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), 0, channels));
+        }
         for ky in 0..window.kernel[0] {
             let Some(row) = (y * sy + ky * window.dilation[0]).checked_sub(window.pad[0]) else { continue };
             if row >= from.shape.height {
@@ -357,13 +378,6 @@ unsafe fn max_row(kernels: &Kernels, base: *mut u8, window: &Window, from: &Regi
                 // output columns whose tap lies inside the input
                 let begin = window.pad[1].saturating_sub(shift).div_ceil(sx);
                 let end = (from.shape.width + window.pad[1]).saturating_sub(shift).div_ceil(sx).min(width);
-                if first {
-                    std::ptr::write_bytes(base.add(to.at(y, 0)), 0, if to.dense() { width * channels } else { 0 });
-                    if !to.dense() {
-                        (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), 0, channels));
-                    }
-                    first = false;
-                }
                 if begin >= end {
                     continue;
                 }
