@@ -7,17 +7,21 @@
 //! The engine knows tensors, not pictures and not boxes: `input` fills its input, `detect` reads
 //! its outputs.
 
+pub mod calibrate;
 pub mod float;
+pub mod import;
 pub mod ir;
 #[allow(unsafe_code)]
 pub mod kernels;
 pub mod layout;
 pub mod manifest;
 pub mod model;
+pub mod network;
 pub mod plan;
 #[cfg(test)]
 mod plan_tests;
 pub mod quant;
+pub mod quantize;
 pub mod reference;
 
 pub use float::{FloatEngine, Outputs};
