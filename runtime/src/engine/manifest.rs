@@ -174,7 +174,8 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn validate(&self) -> Result<(), String> {
+    /// What every user of a manifest takes for granted.
+    pub(super) fn validate(&self) -> Result<(), String> {
         if self.format != MANIFEST_FORMAT {
             return Err(format!(
                 "`format = {}`: this build reads format {MANIFEST_FORMAT}; use a lapwing that matches the file",

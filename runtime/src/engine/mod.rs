@@ -7,9 +7,11 @@
 //! The engine knows tensors, not pictures and not boxes: `input` fills its input, `detect` reads
 //! its outputs.
 
+pub mod artifact;
 pub mod calibrate;
 pub mod float;
 pub mod import;
+pub mod int8;
 pub mod ir;
 #[allow(unsafe_code)]
 pub mod kernels;

@@ -191,6 +191,11 @@ impl Maker {
     }
 }
 
+/// A random graph; not every one passes `Graph::check`.
+pub(super) fn random_graph(seed: u64) -> Graph {
+    Maker::new(seed).make()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 

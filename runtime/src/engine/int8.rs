@@ -1,0 +1,128 @@
+//! The eight-bit engine: a quantised graph on this processor's kernels.
+
+use super::artifact::{Artifact, Golden, golden_input, hex};
+use super::ir::Shape;
+use super::kernels::{self, Kernels};
+use super::manifest::{InputSpec, Layout};
+use super::plan::{Plan, View};
+use super::quant::{Quant, Table};
+
+use sha2::{Digest, Sha256};
+
+/// A quantised network that is ready to run.
+pub struct Int8Engine {
+    plan: Plan,
+    tables: [Table; 3],
+    outputs: Vec<Vec<f32>>,
+    shapes: Vec<Vec<usize>>,
+}
+
+impl Int8Engine {
+    /// Lays out and packs the artifact's graph for this processor's best kernels.
+    ///
+    /// # Errors
+    /// The node and what is wrong with it, or how the input differs from the manifest's.
+    pub fn load(artifact: &Artifact, threads: usize) -> Result<Int8Engine, String> {
+        Int8Engine::with_kernels(artifact, kernels::best(), threads)
+    }
+
+    /// As [`Int8Engine::load`], on the kernels of another instruction set that this processor has.
+    ///
+    /// # Errors
+    /// As for [`Int8Engine::load`].
+    pub fn with_kernels(artifact: &Artifact, kernels: &'static Kernels, threads: usize) -> Result<Int8Engine, String> {
+        let graph = &artifact.graph;
+        let spec = &artifact.manifest.input;
+        let [input] = graph.inputs.as_slice() else { return Err(format!("it has {} inputs, not one", graph.inputs.len())) };
+        let tensor = graph.tensor(*input);
+        let expected = Shape { height: spec.height as usize, width: spec.width as usize, channels: 3 };
+        if tensor.shape != expected || spec.layout != Layout::Nchw {
+            return Err(format!("its input is {:?}, the manifest says {expected:?}", tensor.shape));
+        }
+        let shapes: Vec<Vec<usize>> = graph.outputs.iter().map(|o| o.shape.clone()).collect();
+        let outputs = shapes.iter().map(|s| Vec::with_capacity(s.iter().product())).collect();
+        let tables = pixel_tables(spec, tensor.quant);
+        Ok(Int8Engine { plan: Plan::new(graph.clone(), kernels, threads)?, tables, outputs, shapes })
+    }
+
+    /// For each colour plane of the input, what a pixel value becomes.
+    pub fn tables(&self) -> &[Table; 3] {
+        &self.tables
+    }
+
+    /// Extents of the outputs in the original network.
+    pub fn output_shapes(&self) -> &[Vec<usize>] {
+        &self.shapes
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The plan, to be run node by node.
+    pub fn plan_mut(&mut self) -> &mut Plan {
+        &mut self.plan
+    }
+
+    /// Runs the network on values of [`Int8Engine::tables`], (row, column, plane).
+    pub fn run(&mut self, input: &[u8]) {
+        self.write(input);
+        self.plan.run();
+    }
+
+    /// Writes the input without running.
+    pub fn write(&mut self, input: &[u8]) {
+        let width = self.plan.graph().tensor(self.plan.graph().inputs[0]).shape.width;
+        for (y, row) in input.chunks_exact(3 * width).enumerate() {
+            self.plan.write_row(0, y, row);
+        }
+    }
+
+    /// The outputs of the last run in real numbers, in the original network's order.
+    pub fn real_outputs(&mut self) -> &[Vec<f32>] {
+        for (index, values) in self.outputs.iter_mut().enumerate() {
+            self.plan.real_output(index, values);
+        }
+        &self.outputs
+    }
+
+    /// The output parts of the last run as they are.
+    pub fn parts(&self) -> impl Iterator<Item = View<'_>> {
+        self.plan.graph().outputs.iter().flat_map(|o| &o.parts).map(|p| self.plan.view(p.tensor))
+    }
+
+    /// The golden run on this engine; equal to the artifact's or this machine computes wrongly.
+    pub fn golden(&mut self) -> Golden {
+        let elements = self.plan.graph().tensor(self.plan.graph().inputs[0]).shape.elements();
+        self.run(&golden_input(elements));
+        let mut digest = Sha256::new();
+        for view in self.parts() {
+            for y in 0..view.shape.height {
+                for x in 0..view.shape.width {
+                    digest.update(view.pixel(y, x));
+                }
+            }
+        }
+        Golden { outputs_sha256: hex(&digest.finalize()) }
+    }
+}
+
+/// The quantisation of an input whose numbers are `(pixel - mean) * scale`: exact where all planes
+/// have one scale and one whole mean, else one that covers all planes.
+pub fn input_quant(spec: &InputSpec) -> Quant {
+    let (mean, scale) = (spec.mean[0], spec.scale[0]);
+    let alike = spec.mean.iter().all(|m| *m == mean) && spec.scale.iter().all(|s| *s == scale);
+    if alike && scale > 0.0 && (0.0..=255.0).contains(&mean) && mean.fract() == 0.0 {
+        return Quant { scale, zero: mean as u8 };
+    }
+    let ends = (0..3).flat_map(|p| [0.0, 255.0].map(|v: f32| (v - spec.mean[p]) * spec.scale[p]));
+    let (low, high) = ends.fold((0f32, 0f32), |(low, high), v| (low.min(v), high.max(v)));
+    Quant::covering(low, high)
+}
+
+fn pixel_tables(spec: &InputSpec, quant: Quant) -> [Table; 3] {
+    std::array::from_fn(|plane| {
+        std::array::from_fn(|value| quant.quantise((value as f32 - spec.mean[plane]) * spec.scale[plane]))
+    })
+}
