@@ -15,8 +15,10 @@ pub struct Shipped {
     pub name: &'static str,
     /// Its manifest, TOML.
     pub manifest: &'static str,
-    /// Its network, ONNX.
+    /// Its network in real numbers, ONNX.
     pub network: &'static [u8],
+    /// The quantised model: an artifact that needs neither of the others.
+    pub artifact: &'static [u8],
 }
 
 /// The default detector: 20 classes, 320x320, trained from random initialisation.
@@ -24,6 +26,7 @@ pub const DETECT_NANO: Shipped = Shipped {
     name: "detect-nano",
     manifest: include_str!("../detect-nano/manifest.toml"),
     network: include_bytes!("../detect-nano/model.onnx"),
+    artifact: include_bytes!("../detect-nano/model.lap"),
 };
 
 /// Manifests (TOML) of networks made elsewhere; each states the SHA-256 it belongs to.

@@ -9,6 +9,7 @@ mod detect;
 mod doctor;
 mod eval;
 mod log;
+mod model;
 mod out;
 mod progress;
 mod run;
@@ -36,6 +37,8 @@ enum Command {
     Detect(detect::Args),
     /// Measure a detector on annotated pictures
     Eval(eval::Args),
+    /// Make, look into and prove quantised models
+    Model(model::Args),
     /// Read the record
     Log(log::Args),
     /// Check a configuration file
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args, &mut out),
         Some(Command::Detect(args)) => detect::run(&args, &mut out),
         Some(Command::Eval(args)) => eval::run(&args, &mut out),
+        Some(Command::Model(args)) => model::run(&args, &mut out),
         Some(Command::Log(args)) => log::run(&args, &mut out),
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Doctor(args)) => doctor::run(&args, &mut out),

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::head::Head;
 use super::{Candidates, DETECTIONS_MAX, Detection, nms};
-use crate::engine::{EngineError, FloatEngine, Manifest, Model};
+use crate::engine::manifest::Layout;
+use crate::engine::model::Network;
+use crate::engine::{EngineError, FloatEngine, Int8Engine, Manifest, Model};
 use crate::frame::Frame;
 use crate::input::{InputError, InputTensor};
 
@@ -75,11 +77,41 @@ pub enum DetectError {
     Engine(#[from] EngineError),
 }
 
+/// What runs the network, and the input it takes.
+enum Engine {
+    Float(Box<InputTensor<f32>>, Box<FloatEngine>),
+    Int8(Box<InputTensor<u8>>, Box<Int8Engine>),
+}
+
+impl Engine {
+    fn load(model: &Model, threads: usize) -> Result<Engine, EngineError> {
+        let spec = &model.manifest().input;
+        Ok(match model.network() {
+            Network::Onnx(_) => Engine::Float(Box::new(InputTensor::real(spec)), Box::new(FloatEngine::load(model)?)),
+            Network::Int8(artifact) => {
+                let engine = Int8Engine::load(artifact, threads).map_err(|what| EngineError::Load {
+                    origin: model.origin().to_owned(),
+                    stage: "planning it",
+                    what,
+                })?;
+                let input = InputTensor::new(spec, Layout::Nhwc, *engine.tables());
+                Engine::Int8(Box::new(input), Box::new(engine))
+            }
+        })
+    }
+
+    fn output_shapes(&self) -> &[Vec<usize>] {
+        match self {
+            Engine::Float(_, engine) => engine.output_shapes(),
+            Engine::Int8(_, engine) => engine.output_shapes(),
+        }
+    }
+}
+
 /// A model with its buffers; one a thread.
 pub struct Detector {
     manifest: Manifest,
-    input: InputTensor,
-    engine: FloatEngine,
+    engine: Engine,
     head: Head,
     candidates: Candidates,
     kept: Vec<u16>,
@@ -88,14 +120,18 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// Loads the network and checks its outputs against the manifest's head.
+    /// Loads the network on one thread and checks its outputs against the manifest's head.
     pub fn load(model: &Model) -> Result<Detector, EngineError> {
-        let engine = FloatEngine::load(model)?;
+        Detector::with_threads(model, 1)
+    }
+
+    /// As [`Detector::load`]; an artifact runs on `threads` threads.
+    pub fn with_threads(model: &Model, threads: usize) -> Result<Detector, EngineError> {
+        let engine = Engine::load(model, threads)?;
         let head = Head::new(model.manifest(), engine.output_shapes())
             .map_err(|what| EngineError::Shape { origin: model.origin().to_owned(), what })?;
         Ok(Detector {
             manifest: model.manifest().clone(),
-            input: InputTensor::new(&model.manifest().input),
             engine,
             head,
             candidates: Candidates::default(),
@@ -103,6 +139,14 @@ impl Detector {
             detections: Vec::with_capacity(DETECTIONS_MAX),
             times: StageTimes::default(),
         })
+    }
+
+    /// What runs the network: `float`, or the name of the int8 kernels.
+    pub fn engine_name(&self) -> &'static str {
+        match &self.engine {
+            Engine::Float(..) => "float",
+            Engine::Int8(_, engine) => engine.plan().program().kernels(),
+        }
     }
 
     /// The model's manifest.
@@ -118,12 +162,26 @@ impl Detector {
     /// Finds objects in `frame`, best first, at most [`DETECTIONS_MAX`].
     pub fn detect(&mut self, frame: &Frame, options: &DetectOptions) -> Result<&[Detection], DetectError> {
         let start = Instant::now();
-        let fitting = self.input.fill(frame)?;
-        let filled = Instant::now();
-        let outputs = self.engine.run(self.input.values())?;
-        let run = Instant::now();
         self.candidates.clear();
-        self.head.decode(&outputs, options, &mut self.candidates);
+        let (fitting, filled, run) = match &mut self.engine {
+            Engine::Float(input, engine) => {
+                let fitting = input.fill(frame)?;
+                let filled = Instant::now();
+                let outputs = engine.run(input.values())?;
+                let run = Instant::now();
+                self.head.decode(|i| outputs.get(i), options, &mut self.candidates);
+                (fitting, filled, run)
+            }
+            Engine::Int8(input, engine) => {
+                let fitting = input.fill(frame)?;
+                let filled = Instant::now();
+                engine.run(input.values());
+                let run = Instant::now();
+                let outputs = engine.real_outputs();
+                self.head.decode(|i| outputs.get(i).map(Vec::as_slice), options, &mut self.candidates);
+                (fitting, filled, run)
+            }
+        };
         let sorted = self.candidates.sorted();
         nms::suppress(sorted, options.nms_iou, DETECTIONS_MAX, &mut self.kept);
         self.detections.clear();

@@ -89,6 +89,11 @@ pub fn golden(graph: &Graph) -> Result<Golden, String> {
     Ok(Golden { outputs_sha256: hex(&digest.finalize()) })
 }
 
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()

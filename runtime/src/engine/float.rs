@@ -8,6 +8,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
 use super::manifest::{InputSpec, Layout};
+use super::model::Network;
 use super::{EngineError, Model};
 
 /// A network that is ready to run in f32.
@@ -48,13 +49,10 @@ impl FloatEngine {
             move |e: TractError| EngineError::Load { origin, stage, what: one_line(&e) }
         };
         let input_shape = input_shape(&model.manifest().input);
-        let mut network: &[u8] = model.network();
-        let parsed = tract_onnx::onnx().model_for_read(&mut network).map_err(failed("reading it as ONNX"))?;
-        check_input(&parsed, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
-        let typed = parsed
-            .with_input_fact(0, f32::fact(input_shape).into())
-            .and_then(|m| m.into_typed())
-            .map_err(failed("working out its shapes"))?;
+        let Network::Onnx(network) = model.network() else {
+            return Err(EngineError::Load { origin, stage: "reading it as ONNX", what: "it is an artifact".into() });
+        };
+        let typed = typed(model, network)?;
         let output_names = output_names(&typed).map_err(failed("finding its outputs"))?;
         let plan = typed.into_optimized().and_then(|m| m.into_runnable()).map_err(failed("optimising it"))?;
         let output_shapes = output_shapes(&plan).map_err(failed("working out its outputs"))?;
@@ -84,6 +82,26 @@ impl FloatEngine {
             .map(Outputs)
             .map_err(|e| EngineError::Run { origin: self.origin.clone(), what: one_line(&e) })
     }
+}
+
+/// The network as tract understands it, its shapes fixed by the manifest.
+///
+/// # Errors
+/// tract's words, with the step that failed.
+pub fn typed(model: &Model, network: &[u8]) -> Result<TypedModel, EngineError> {
+    let origin = model.origin().to_owned();
+    let failed = |stage: &'static str| {
+        let origin = origin.clone();
+        move |e: TractError| EngineError::Load { origin, stage, what: one_line(&e) }
+    };
+    let input_shape = input_shape(&model.manifest().input);
+    let mut network: &[u8] = network;
+    let parsed = tract_onnx::onnx().model_for_read(&mut network).map_err(failed("reading it as ONNX"))?;
+    check_input(&parsed, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
+    parsed
+        .with_input_fact(0, f32::fact(input_shape).into())
+        .and_then(|m| m.into_typed())
+        .map_err(failed("working out its shapes"))
 }
 
 fn input_shape(spec: &InputSpec) -> [usize; 4] {

@@ -27,6 +27,7 @@ pub mod quantize;
 pub mod reference;
 
 pub use float::{FloatEngine, Outputs};
+pub use int8::Int8Engine;
 pub use manifest::Manifest;
 pub use model::Model;
 

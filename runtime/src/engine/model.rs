@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 use super::EngineError;
+use super::artifact::{Artifact, sha256_hex};
 use super::manifest::Manifest;
 
 /// Largest network file that is read, in bytes.
@@ -18,33 +18,61 @@ pub const NETWORK_BYTES_MAX: u64 = 1 << 30;
 #[derive(Debug, Clone)]
 pub struct Model {
     manifest: Manifest,
-    network: Cow<'static, [u8]>,
+    network: Network,
     origin: String,
 }
 
+/// What a model's network is.
+#[derive(Debug, Clone)]
+pub enum Network {
+    /// The bytes of an ONNX file, to be run in real numbers.
+    Onnx(Cow<'static, [u8]>),
+    /// A quantised network.
+    Int8(Arc<Artifact>),
+}
+
 impl Model {
-    /// The detector that travels inside the binary.
+    /// The detector that travels inside the binary, quantised.
     pub fn builtin() -> Result<Model, EngineError> {
-        let shipped = &lapwing_models::DETECT_NANO;
-        Model::new(shipped.manifest, Cow::Borrowed(shipped.network), "built in".into())
+        Model::from_artifact(lapwing_models::DETECT_NANO.artifact, format!("{} (built in)", lapwing_models::DETECT_NANO.name))
     }
 
-    /// Opens a model by the word a user gives: the name of a built-in one, a network (`.onnx`, with
-    /// its manifest beside it under the same name and the ending `.toml`), or a manifest (`.toml`).
+    /// The built-in detector in real numbers, as it was trained.
+    pub fn builtin_float() -> Result<Model, EngineError> {
+        let shipped = &lapwing_models::DETECT_NANO;
+        Model::new(shipped.manifest, Cow::Borrowed(shipped.network), format!("{}-float (built in)", shipped.name))
+    }
+
+    /// Opens a model by the word a user gives: the name of a built-in one, an artifact (`.lap`), a
+    /// network (`.onnx`, with its manifest beside it under the same name and the ending `.toml`), or
+    /// a manifest (`.toml`).
     ///
     /// A network without a manifest is recognised by its checksum when lapwing knows it.
     pub fn open(word: &str) -> Result<Model, EngineError> {
-        if word == lapwing_models::DETECT_NANO.name {
+        let name = lapwing_models::DETECT_NANO.name;
+        if word == name {
             return Model::builtin();
+        }
+        if word.strip_suffix("-float") == Some(name) {
+            return Model::builtin_float();
         }
         let path = Path::new(word);
         if !path.exists() {
-            return Err(EngineError::Missing { path: path.into(), known: lapwing_models::DETECT_NANO.name });
+            return Err(EngineError::Missing { path: path.into(), known: name });
         }
-        if path.extension().is_some_and(|e| e == "toml") {
-            Model::from_manifest(path)
-        } else {
-            Model::from_network(path)
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("toml") => Model::from_manifest(path),
+            Some("lap") => Model::from_artifact(&read_bounded(path)?, path.display().to_string()),
+            _ => Model::from_network(path),
+        }
+    }
+
+    fn from_artifact(bytes: &[u8], origin: String) -> Result<Model, EngineError> {
+        match Artifact::from_bytes(bytes) {
+            Ok(artifact) => {
+                Ok(Model { manifest: artifact.manifest.clone(), network: Network::Int8(Arc::new(artifact)), origin })
+            }
+            Err(what) => Err(EngineError::Load { origin, stage: "reading it as an artifact", what }),
         }
     }
 
@@ -78,7 +106,7 @@ impl Model {
                 return Err(EngineError::Checksum { origin, stated: stated.clone(), found });
             }
         }
-        Ok(Model { manifest, network, origin })
+        Ok(Model { manifest, network: Network::Onnx(network), origin })
     }
 
     /// The manifest.
@@ -86,8 +114,8 @@ impl Model {
         &self.manifest
     }
 
-    /// The bytes of the network.
-    pub fn network(&self) -> &[u8] {
+    /// The network.
+    pub fn network(&self) -> &Network {
         &self.network
     }
 
@@ -107,8 +135,4 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, EngineError> {
         return Err(EngineError::TooLarge { path: path.into(), bytes: length });
     }
     std::fs::read(path).map_err(|e| EngineError::read(path, e))
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

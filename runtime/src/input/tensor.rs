@@ -11,37 +11,46 @@ use crate::frame::Frame;
 ///
 /// Resizing is area-aware bilinear interpolation (a triangle filter that widens when it shrinks),
 /// rounded to 8 bits; then `x = (pixel - mean) * scale` by plane through a table.
-pub struct InputTensor {
+pub struct InputTensor<T> {
     spec: InputSpec,
-    /// Flat, in the layout of the manifest.
-    values: Vec<f32>,
+    layout: Layout,
+    /// Flat, in `layout`.
+    values: Vec<T>,
     resizer: fir::Resizer,
     options: fir::ResizeOptions,
     /// (h, w, 3), at most the input's size.
     scaled: Vec<u8>,
-    /// Normalised value of each pixel value, by tensor plane.
-    tables: [[f32; 256]; 3],
+    /// What each pixel value becomes, by tensor plane.
+    tables: [[T; 256]; 3],
 }
 
-impl InputTensor {
-    /// Buffers for inputs of `spec`.
-    pub fn new(spec: &InputSpec) -> InputTensor {
-        let pixels = spec.width as usize * spec.height as usize;
+impl InputTensor<f32> {
+    /// Buffers for inputs of `spec` in real numbers, in the manifest's layout.
+    pub fn real(spec: &InputSpec) -> InputTensor<f32> {
         let table = |plane: usize| std::array::from_fn(|v| (v as f32 - spec.mean[plane]) * spec.scale[plane]);
+        InputTensor::new(spec, spec.layout, [table(0), table(1), table(2)])
+    }
+}
+
+impl<T: Copy> InputTensor<T> {
+    /// Buffers for inputs of `spec` in which pixel value v of plane p becomes `tables[p][v]`.
+    pub fn new(spec: &InputSpec, layout: Layout, tables: [[T; 256]; 3]) -> InputTensor<T> {
+        let pixels = spec.width as usize * spec.height as usize;
         InputTensor {
             spec: spec.clone(),
-            values: vec![0.0; pixels * 3],
+            layout,
+            values: vec![tables[0][0]; pixels * 3],
             resizer: fir::Resizer::new(),
             options: fir::ResizeOptions::new()
                 .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
                 .use_alpha(false),
             scaled: Vec::with_capacity(pixels * 3),
-            tables: [table(0), table(1), table(2)],
+            tables,
         }
     }
 
     /// The tensor of the last picture, flat.
-    pub fn values(&self) -> &[f32] {
+    pub fn values(&self) -> &[T] {
         &self.values
     }
 
@@ -58,7 +67,7 @@ impl InputTensor {
                 cause,
             })?;
         }
-        match self.spec.layout {
+        match self.layout {
             Layout::Nchw => self.store_planes(fitting),
             Layout::Nhwc => self.store_pixels(fitting),
         }
@@ -107,7 +116,7 @@ impl InputTensor {
     fn store_pixels(&mut self, fitting: Fitting) {
         let (width, row_pixels) = (self.spec.width as usize, fitting.width as usize);
         let colours = [self.colour_of(0), self.colour_of(1), self.colour_of(2)];
-        let pads: [f32; 3] = std::array::from_fn(|p| self.tables[p][usize::from(self.spec.pad)]);
+        let pads: [T; 3] = std::array::from_fn(|p| self.tables[p][usize::from(self.spec.pad)]);
         let mut rows = self.scaled.chunks_exact(row_pixels * 3);
         for line in self.values.chunks_exact_mut(width * 3) {
             let row = rows.next().unwrap_or(&[]);
@@ -153,8 +162,8 @@ mod tests {
     fn planes_and_pixels_hold_the_same_values() {
         let frame = frame();
         for colour in [Colour::Rgb, Colour::Bgr] {
-            let mut planes = InputTensor::new(&spec(Layout::Nchw, colour));
-            let mut pixels = InputTensor::new(&spec(Layout::Nhwc, colour));
+            let mut planes = InputTensor::real(&spec(Layout::Nchw, colour));
+            let mut pixels = InputTensor::real(&spec(Layout::Nhwc, colour));
             planes.fill(&frame).unwrap();
             pixels.fill(&frame).unwrap();
             for plane in 0..3 {
@@ -167,7 +176,7 @@ mod tests {
 
     #[test]
     fn values_are_normalised_and_the_rest_is_padding() {
-        let mut tensor = InputTensor::new(&spec(Layout::Nchw, Colour::Bgr));
+        let mut tensor = InputTensor::real(&spec(Layout::Nchw, Colour::Bgr));
         tensor.fill(&frame()).unwrap();
         // plane 0 of a BGR input is blue; pixel 1 of row 0 has blue = 5 * 5
         assert_eq!(tensor.values()[1], (25.0 - 1.0) * 0.5);

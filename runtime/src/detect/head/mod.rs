@@ -10,7 +10,6 @@ mod yolox;
 
 use super::Candidates;
 use crate::detect::DetectOptions;
-use crate::engine::Outputs;
 use crate::engine::manifest::{HeadFamily, Manifest};
 
 /// A decoder for the outputs of one network.
@@ -35,12 +34,18 @@ impl Head {
         }
     }
 
-    /// Adds every candidate above `options.score_min`, in input pixels.
-    pub fn decode(&self, outputs: &Outputs, options: &DetectOptions, into: &mut Candidates) {
+    /// Adds every candidate above `options.score_min`, in input pixels; `output(i)` is output i of
+    /// the network, flat.
+    pub fn decode<'a>(
+        &self,
+        output: impl Fn(usize) -> Option<&'a [f32]>,
+        options: &DetectOptions,
+        into: &mut Candidates,
+    ) {
         match self {
-            Head::Ltrb(head) => head.decode(|i| outputs.get(i).unwrap_or(&[]), options, into),
-            Head::Yolox(head) => head.decode(outputs.get(0).unwrap_or(&[]), options, into),
-            Head::FastestDet(head) => head.decode(outputs.get(0).unwrap_or(&[]), options, into),
+            Head::Ltrb(head) => head.decode(|i| output(i).unwrap_or(&[]), options, into),
+            Head::Yolox(head) => head.decode(output(0).unwrap_or(&[]), options, into),
+            Head::FastestDet(head) => head.decode(output(0).unwrap_or(&[]), options, into),
         }
     }
 }
