@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use lapwing_runtime::engine::artifact::Artifact;
+use lapwing_runtime::engine::manifest::{MeasuredMap, Numbers};
 use lapwing_tests::{lapwing, shared, stderr};
 use serde_json::Value;
 
@@ -30,10 +32,27 @@ fn reaches(found: f64, expected: f64, tolerance: f64) {
 fn the_shipped_detector_reaches_its_card() {
     let manifest = lapwing_runtime::engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
     let card = manifest.card.unwrap();
-    let stated = card.map50.iter().find(|m| m.size == manifest.input.width).unwrap().value;
-    if let Some(found) = map50("detect-nano") {
-        reaches(found, stated, 0.3);
+    let stated = |numbers: Numbers| {
+        let fits = |m: &&MeasuredMap| m.size == manifest.input.width && m.split == "test" && m.numbers == numbers;
+        card.map50.iter().find(fits).unwrap().value
+    };
+    let (int8, float) = (stated(Numbers::Int8), stated(Numbers::Float));
+    assert!(int8 >= float - 0.5, "the card states {int8} for int8, {float} for float");
+    if let (Some(found_int8), Some(found_float)) = (map50("detect-nano"), map50("detect-nano-float")) {
+        reaches(found_int8, int8, 0.3);
+        reaches(found_float, float, 0.3);
     }
+}
+
+/// The shipped artifact is what the shipped network becomes, and computes what its maker's machine did.
+#[test]
+fn the_shipped_artifact_proves_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = lapwing(folder.path(), &["model", "verify"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let artifact = Artifact::from_bytes(lapwing_models::DETECT_NANO.artifact).unwrap();
+    let manifest = lapwing_runtime::engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
+    assert_eq!(Some(artifact.calibration.source_sha256), manifest.sha256);
 }
 
 /// Networks made elsewhere, recognised by their checksum; reference values of their authors' weights.

@@ -259,7 +259,9 @@ fn model() -> Finding {
         Ok(detector) => {
             let ms = start.elapsed().as_secs_f64() * 1e3;
             let manifest = detector.manifest();
-            Finding::good("model", format!("{} loads in {ms:.0} ms, checksum good, runs in float", manifest.name))
+            let found =
+                format!("{} loads in {ms:.0} ms, checksum good, kernels {}", manifest.name, detector.engine_name());
+            Finding::good("model", found)
         }
         Err(error) => Finding::bad("model", error.to_string(), "the binary is damaged: copy it again"),
     }

@@ -4,6 +4,7 @@
 //! finds goes to standard output, as text for people or as JSON with `--json`; what goes wrong goes
 //! to standard error.
 
+mod bench;
 mod check;
 mod detect;
 mod doctor;
@@ -39,6 +40,8 @@ enum Command {
     Eval(eval::Args),
     /// Make, look into and prove quantised models
     Model(model::Args),
+    /// How fast a model runs here, and where the time goes
+    Bench(bench::Args),
     /// Read the record
     Log(log::Args),
     /// Check a configuration file
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Some(Command::Detect(args)) => detect::run(&args, &mut out),
         Some(Command::Eval(args)) => eval::run(&args, &mut out),
         Some(Command::Model(args)) => model::run(&args, &mut out),
+        Some(Command::Bench(args)) => bench::run(&args, &mut out),
         Some(Command::Log(args)) => log::run(&args, &mut out),
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Doctor(args)) => doctor::run(&args, &mut out),

@@ -143,7 +143,9 @@ fn pictures(paths: &[PathBuf], most: usize) -> Result<Vec<Frame>, Failure> {
         }
     }
     if found.is_empty() {
-        return Err(Failure::Call("--calibrate: no picture in it can be read; give a folder or .tar of pictures".into()));
+        return Err(Failure::Call(
+            "--calibrate: no picture in it can be read; give a folder or .tar of pictures".into(),
+        ));
     }
     found.truncate(most.max(1));
     Ok(found)
@@ -152,9 +154,10 @@ fn pictures(paths: &[PathBuf], most: usize) -> Result<Vec<Frame>, Failure> {
 fn artifact_of(model: &Model) -> Result<&Artifact, Failure> {
     match model.network() {
         Network::Int8(artifact) => Ok(artifact),
-        Network::Onnx(_) => {
-            Err(Failure::Call(format!("{} is a network in real numbers; `lapwing model quantize` makes an artifact of it", model.origin())))
-        }
+        Network::Onnx(_) => Err(Failure::Call(format!(
+            "{} is a network in real numbers; `lapwing model quantize` makes an artifact of it",
+            model.origin()
+        ))),
     }
 }
 

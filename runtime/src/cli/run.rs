@@ -56,8 +56,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let detector = Detector::load(&model)?;
     line!(
         out,
-        "model   {} in float, ready after {:.0} ms",
+        "model   {} ({}), ready after {:.0} ms",
         model.manifest().name,
+        detector.engine_name(),
         start.elapsed().as_secs_f64() * 1e3
     )?;
     line!(out, "source  {}", source.describe())?;

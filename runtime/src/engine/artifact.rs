@@ -133,14 +133,25 @@ enum OpHeader {
         table: Option<Blob>,
     },
     Table(Blob),
-    Add { multipliers: [f32; 2] },
-    Mul { multiplier: f32 },
+    Add {
+        multipliers: [f32; 2],
+    },
+    Mul {
+        multiplier: f32,
+    },
     MaxPool(Window),
     MeanPool(Window),
-    Upsample { factor: [usize; 2] },
+    Upsample {
+        factor: [usize; 2],
+    },
     Concat,
-    Slice { start: usize },
-    Gather { stride: [usize; 2], from: Vec<Source> },
+    Slice {
+        start: usize,
+    },
+    Gather {
+        stride: [usize; 2],
+        from: Vec<Source>,
+    },
 }
 
 /// A run of bytes behind the header.
@@ -205,7 +216,10 @@ impl Artifact {
         let word = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
         if word(8) != FORMAT {
-            return Err(format!("its format is {}, this lapwing reads {FORMAT}; make it again or update lapwing", word(8)));
+            return Err(format!(
+                "its format is {}, this lapwing reads {FORMAT}; make it again or update lapwing",
+                word(8)
+            ));
         }
         if word(12) != ENDIAN {
             return Err("its bytes are in another order".into());
@@ -256,7 +270,8 @@ fn node_of(header: NodeHeader, blobs: &[u8]) -> Result<Node, String> {
     let name = header.name;
     let bytes = |blob: Blob| {
         let end = blob.offset.checked_add(blob.bytes).filter(|&end| end <= blobs.len());
-        end.map(|end| &blobs[blob.offset..end]).ok_or_else(|| format!("node {name:?}: its numbers lie outside the file"))
+        end.map(|end| &blobs[blob.offset..end])
+            .ok_or_else(|| format!("node {name:?}: its numbers lie outside the file"))
     };
     let words = |blob: Blob| -> Result<Vec<[u8; 4]>, String> {
         let (words, rest) = bytes(blob)?.as_chunks::<4>();

@@ -33,7 +33,9 @@ impl Int8Engine {
     pub fn with_kernels(artifact: &Artifact, kernels: &'static Kernels, threads: usize) -> Result<Int8Engine, String> {
         let graph = &artifact.graph;
         let spec = &artifact.manifest.input;
-        let [input] = graph.inputs.as_slice() else { return Err(format!("it has {} inputs, not one", graph.inputs.len())) };
+        let [input] = graph.inputs.as_slice() else {
+            return Err(format!("it has {} inputs, not one", graph.inputs.len()));
+        };
         let tensor = graph.tensor(*input);
         let expected = Shape { height: spec.height as usize, width: spec.width as usize, channels: 3 };
         if tensor.shape != expected || spec.layout != Layout::Nchw {

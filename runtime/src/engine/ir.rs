@@ -385,7 +385,7 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
     match op {
         Op::Conv(conv) => {
             let out = conv.bias.len();
-            if conv.groups == 0 || first.channels % conv.groups != 0 || out % conv.groups != 0 {
+            if conv.groups == 0 || !first.channels.is_multiple_of(conv.groups) || !out.is_multiple_of(conv.groups) {
                 return Err(format!("{} groups do not divide {} and {out} channels", conv.groups, first.channels));
             }
             let [kh, kw] = conv.window.kernel;
@@ -457,7 +457,7 @@ fn numbers_of(op: &Op, inputs: &[&Tensor], output: &Tensor) -> Result<(), String
                     return Err(format!("channel {channel}: its sum may exceed 32 bits"));
                 }
                 let multiplier = conv.multiplier[channel];
-                if !(multiplier >= 0.0) {
+                if multiplier.is_nan() || multiplier < 0.0 {
                     return Err(format!("channel {channel}: multiplier {multiplier}"));
                 }
                 bounded(sum as f32 * multiplier, &format!("channel {channel}: its largest result"))?;

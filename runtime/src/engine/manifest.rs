@@ -154,6 +154,17 @@ pub struct Card {
     pub map50: Vec<MeasuredMap>,
 }
 
+/// The numbers in which a network runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Numbers {
+    /// 32-bit real numbers.
+    #[default]
+    Float,
+    /// Eight-bit whole numbers.
+    Int8,
+}
+
 /// One measured accuracy: AP at IoU 0.5, in percent.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -162,6 +173,9 @@ pub struct MeasuredMap {
     pub size: u32,
     /// What it was measured on.
     pub split: String,
+    /// Which numbers the network ran in.
+    #[serde(default)]
+    pub numbers: Numbers,
     /// Percent.
     pub value: f64,
 }

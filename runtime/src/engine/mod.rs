@@ -26,6 +26,7 @@ pub mod quant;
 pub mod quantize;
 pub mod reference;
 
+pub use artifact::Artifact;
 pub use float::{FloatEngine, Outputs};
 pub use int8::Int8Engine;
 pub use manifest::Manifest;

@@ -34,7 +34,10 @@ pub enum Network {
 impl Model {
     /// The detector that travels inside the binary, quantised.
     pub fn builtin() -> Result<Model, EngineError> {
-        Model::from_artifact(lapwing_models::DETECT_NANO.artifact, format!("{} (built in)", lapwing_models::DETECT_NANO.name))
+        Model::from_artifact(
+            lapwing_models::DETECT_NANO.artifact,
+            format!("{} (built in)", lapwing_models::DETECT_NANO.name),
+        )
     }
 
     /// The built-in detector in real numbers, as it was trained.

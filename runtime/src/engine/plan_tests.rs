@@ -74,7 +74,7 @@ impl Maker {
         let input = self.of(from).shape;
         let window = self.window(input, false);
         let (height, width) = window.output(input.height, input.width).unwrap();
-        let divisors: Vec<usize> = (1..=input.channels.min(4)).filter(|g| input.channels % g == 0).collect();
+        let divisors: Vec<usize> = (1..=input.channels.min(4)).filter(|g| input.channels.is_multiple_of(*g)).collect();
         let groups = if depthwise { input.channels } else { self.one_of(&divisors) };
         let per_group = self.one_of(&[1, 2, 3, 4, 5, 16, 17, 31, 33, 48, 64, 65, 80]);
         let channels = if depthwise { groups } else { groups * per_group };

@@ -20,7 +20,7 @@ impl Arena {
     }
 
     /// Number of bytes.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.0.len() * 64
     }
 
@@ -32,7 +32,7 @@ impl Arena {
     /// All bytes, while nothing runs.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // Safety: the lines are contiguous (`repr(C)`, no padding), initialised, and borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.base(), self.len()) }
+        unsafe { std::slice::from_raw_parts_mut(self.base(), self.size()) }
     }
 
     /// All bytes.
@@ -40,6 +40,6 @@ impl Arena {
     /// Safety: no step runs on this arena while the slice lives.
     pub(super) unsafe fn bytes(&self) -> &[u8] {
         // Safety: as above; the caller vouches that nobody writes.
-        unsafe { std::slice::from_raw_parts(self.base(), self.len()) }
+        unsafe { std::slice::from_raw_parts(self.base(), self.size()) }
     }
 }

@@ -12,7 +12,8 @@ use super::packing::DEPTHWISE_CHANNELS;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Ice Lake, Zen 4 and newer.
-pub static KERNELS: Kernels = Kernels { name: "avx512-vnni", lanes: LANES, panel: 4, conv, depthwise, table, max };
+pub static KERNELS: Kernels =
+    Kernels { name: "avx512-vnni", lanes: LANES, panel: 4, conv, depthwise, table, max, burn };
 
 const LANES: usize = 16;
 
@@ -110,63 +111,63 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize>(
     input: *const u8,
     output: *mut u8,
 ) {
-    let mut sums = [*bias; PIXELS];
-    let step = rows.input_pixel;
-    for &tap in &packed.taps {
-        // Safety (here and below): reads of this tile's taps and weights; the caller vouches.
-        let mut at = unsafe { input.add(tap) };
-        for _ in 0..packed.groups {
-            let w: [__m512i; VECTORS] =
-                std::array::from_fn(|v| unsafe { _mm512_loadu_si512(weights.add(64 * v).cast()) });
-            for (pixel, sums) in sums.iter_mut().enumerate() {
-                let four = unsafe { at.add(pixel * step).cast::<i32>().read_unaligned() };
-                let four = _mm512_set1_epi32(four);
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = _mm512_dpbusd_epi32(*sum, four, w);
+    // Safety: this tile's taps, weights and channels, for which the caller vouches; masks leave the
+    // channels of this panel.
+    unsafe {
+        let mut sums = [*bias; PIXELS];
+        let step = rows.input_pixel;
+        for &tap in &packed.taps {
+            let mut at = input.add(tap);
+            for _ in 0..packed.groups {
+                let w: [__m512i; VECTORS] = std::array::from_fn(|v| _mm512_loadu_si512(weights.add(64 * v).cast()));
+                for (pixel, sums) in sums.iter_mut().enumerate() {
+                    let four = at.add(pixel * step).cast::<i32>().read_unaligned();
+                    let four = _mm512_set1_epi32(four);
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = _mm512_dpbusd_epi32(*sum, four, w);
+                    }
+                }
+                at = at.add(4);
+                weights = weights.add(64 * VECTORS);
+            }
+        }
+        let zero = _mm512_setzero_si512();
+        if VECTORS == 1 {
+            // four pixels of sixteen channels share one narrowing
+            for (first, four) in sums.chunks(4).enumerate() {
+                let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
+                let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
+                let parts = [
+                    _mm512_extracti32x4_epi32::<0>(bytes),
+                    _mm512_extracti32x4_epi32::<1>(bytes),
+                    _mm512_extracti32x4_epi32::<2>(bytes),
+                    _mm512_extracti32x4_epi32::<3>(bytes),
+                ];
+                for (i, part) in parts.into_iter().take(four.len()).enumerate() {
+                    let to = output.add((4 * first + i) * rows.output_pixel);
+                    _mm_mask_storeu_epi8(to.cast(), store.mask as u16, part);
                 }
             }
-            at = unsafe { at.add(4) };
-            weights = unsafe { weights.add(64 * VECTORS) };
-        }
-    }
-    let zero = _mm512_setzero_si512();
-    if VECTORS == 1 {
-        // four pixels of sixteen channels share one narrowing
-        for (first, four) in sums.chunks(4).enumerate() {
-            let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
-            let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
-            let parts = [
-                _mm512_extracti32x4_epi32::<0>(bytes),
-                _mm512_extracti32x4_epi32::<1>(bytes),
-                _mm512_extracti32x4_epi32::<2>(bytes),
-                _mm512_extracti32x4_epi32::<3>(bytes),
-            ];
-            for (i, part) in parts.into_iter().take(four.len()).enumerate() {
-                let to = unsafe { output.add((4 * first + i) * rows.output_pixel) };
-                // Safety: the mask leaves the channels of this panel.
-                unsafe { _mm_mask_storeu_epi8(to.cast(), store.mask as u16, part) };
+        } else if VECTORS == 2 {
+            // two pixels of thirty-two channels share one narrowing
+            for (first, two) in sums.chunks(2).enumerate() {
+                let round = |i: usize, v: usize| two.get(i).map_or(zero, |s| store.round(s[v], v));
+                let bytes = store.narrow([round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
+                let parts = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
+                for (i, part) in parts.into_iter().take(two.len()).enumerate() {
+                    let to = output.add((2 * first + i) * rows.output_pixel);
+                    _mm256_mask_storeu_epi8(to.cast(), store.mask as u32, part);
+                }
             }
-        }
-    } else if VECTORS == 2 {
-        // two pixels of thirty-two channels share one narrowing
-        for (first, two) in sums.chunks(2).enumerate() {
-            let round = |i: usize, v: usize| two.get(i).map_or(zero, |s| store.round(s[v], v));
-            let bytes = store.narrow([round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
-            let parts = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
-            for (i, part) in parts.into_iter().take(two.len()).enumerate() {
-                let to = unsafe { output.add((2 * first + i) * rows.output_pixel) };
-                // Safety: the mask leaves the channels of this panel.
-                unsafe { _mm256_mask_storeu_epi8(to.cast(), store.mask as u32, part) };
+        } else {
+            for (pixel, sums) in sums.iter().enumerate() {
+                let round = |v: usize| {
+                    if v < VECTORS { store.round(sums[v.min(VECTORS - 1)], v.min(VECTORS - 1)) } else { zero }
+                };
+                let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
+                let to = output.add(pixel * rows.output_pixel);
+                _mm512_mask_storeu_epi8(to.cast(), store.mask, bytes);
             }
-        }
-    } else {
-        for (pixel, sums) in sums.iter().enumerate() {
-            let round =
-                |v: usize| if v < VECTORS { store.round(sums[v.min(VECTORS - 1)], v.min(VECTORS - 1)) } else { zero };
-            let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
-            let to = unsafe { output.add(pixel * rows.output_pixel) };
-            // Safety: the mask leaves the channels of this panel.
-            unsafe { _mm512_mask_storeu_epi8(to.cast(), store.mask, bytes) };
         }
     }
 }
@@ -235,61 +236,63 @@ unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
 }
 
 /// Sixty-four channels at a time; four taps are interleaved so that one VPDPBUSD adds them.
+///
+/// Safety: as [`Kernels::depthwise`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
 unsafe fn depthwise_inner(packed: &PackedDepthwise, rows: &Rows) {
-    let padded = packed.bias.len();
-    let zero = _mm512_setzero_si512();
-    let pre_zero = _mm512_set1_epi16(i16::from(packed.pre_zero));
-    let lookup = packed.table.as_deref().map(|t| Lookup::load(t));
-    for block in (0..packed.channels).step_by(DEPTHWISE_CHANNELS) {
-        let channels = (packed.channels - block).min(DEPTHWISE_CHANNELS);
-        let mask = if channels >= 64 { u64::MAX } else { (1 << channels) - 1 };
-        // 8-bit unpacks put channels (4 v..4 v + 4) of each 128-bit lane into vector v; the packs at
-        // the end undo that, so constants are taken in the same order
-        let order = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
-        // Safety (all loads of constants): padded to whole blocks.
-        let bias: [__m512i; 4] = std::array::from_fn(|v| unsafe {
-            _mm512_i32gather_epi32::<4>(order, packed.bias.as_ptr().add(block + 4 * v).cast())
-        });
-        let multiplier: [__m512; 4] = std::array::from_fn(|v| unsafe {
-            _mm512_i32gather_ps::<4>(order, packed.multiplier.as_ptr().add(block + 4 * v).cast())
-        });
-        for y in 0..rows.height {
-            for x in 0..rows.width {
-                // Safety: pixel (y, x) of the job, for which the caller vouches.
-                let input = unsafe { rows.input.add(y * rows.input_row + x * rows.input_pixel + block) };
-                let mut sums = bias;
-                for (fours, taps) in packed.taps.chunks(4).enumerate() {
-                    let read = |i: usize| match taps.get(i) {
-                        // Safety: masked loads touch the channels of this tap only.
-                        Some(&tap) => unsafe { _mm512_maskz_loadu_epi8(mask, input.add(tap).cast()) },
-                        None => zero,
-                    };
-                    let weight = |i: usize| match taps.get(i) {
-                        Some(_) => unsafe {
-                            _mm512_loadu_si512(packed.weights.as_ptr().add((4 * fours + i) * padded + block).cast())
-                        },
-                        None => zero,
-                    };
-                    let a = interleave([read(0), read(1), read(2), read(3)]);
-                    let w = interleave([weight(0), weight(1), weight(2), weight(3)]);
-                    for v in 0..4 {
-                        sums[v] = _mm512_dpbusd_epi32(sums[v], a[v], w[v]);
+    // Safety: constants are padded to whole blocks; masks leave the channels of a block; taps and
+    // channels of this job are the caller's to vouch for.
+    unsafe {
+        let padded = packed.bias.len();
+        let zero = _mm512_setzero_si512();
+        let pre_zero = _mm512_set1_epi16(i16::from(packed.pre_zero));
+        let lookup = packed.table.as_deref().map(|t| Lookup::load(t));
+        for block in (0..packed.channels).step_by(DEPTHWISE_CHANNELS) {
+            let channels = (packed.channels - block).min(DEPTHWISE_CHANNELS);
+            let mask = if channels >= 64 { u64::MAX } else { (1 << channels) - 1 };
+            // 8-bit unpacks put channels (4 v..4 v + 4) of each 128-bit lane into vector v; the packs at
+            // the end undo that, so constants are taken in the same order
+            let order = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
+            let bias: [__m512i; 4] = std::array::from_fn(|v| {
+                _mm512_i32gather_epi32::<4>(order, packed.bias.as_ptr().add(block + 4 * v).cast())
+            });
+            let multiplier: [__m512; 4] = std::array::from_fn(|v| {
+                _mm512_i32gather_ps::<4>(order, packed.multiplier.as_ptr().add(block + 4 * v).cast())
+            });
+            for y in 0..rows.height {
+                for x in 0..rows.width {
+                    let input = rows.input.add(y * rows.input_row + x * rows.input_pixel + block);
+                    let mut sums = bias;
+                    for (fours, taps) in packed.taps.chunks(4).enumerate() {
+                        let read = |i: usize| match taps.get(i) {
+                            Some(&tap) => _mm512_maskz_loadu_epi8(mask, input.add(tap).cast()),
+                            None => zero,
+                        };
+                        let weight = |i: usize| match taps.get(i) {
+                            Some(_) => {
+                                _mm512_loadu_si512(packed.weights.as_ptr().add((4 * fours + i) * padded + block).cast())
+                            }
+                            None => zero,
+                        };
+                        let a = interleave([read(0), read(1), read(2), read(3)]);
+                        let w = interleave([weight(0), weight(1), weight(2), weight(3)]);
+                        for v in 0..4 {
+                            sums[v] = _mm512_dpbusd_epi32(sums[v], a[v], w[v]);
+                        }
                     }
-                }
-                let r: [__m512i; 4] = std::array::from_fn(|v| {
-                    _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), multiplier[v]))
-                });
-                let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), pre_zero);
-                let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), pre_zero);
-                let mut bytes = _mm512_packus_epi16(low, high);
-                if let Some(lookup) = lookup {
-                    bytes = lookup.apply(bytes);
-                }
-                // Safety: the mask leaves the channels of this block.
-                unsafe {
-                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + block);
-                    _mm512_mask_storeu_epi8(output.cast(), mask, bytes);
+                    let r: [__m512i; 4] = std::array::from_fn(|v| {
+                        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), multiplier[v]))
+                    });
+                    let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), pre_zero);
+                    let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), pre_zero);
+                    let mut bytes = _mm512_packus_epi16(low, high);
+                    if let Some(lookup) = lookup {
+                        bytes = lookup.apply(bytes);
+                    }
+                    {
+                        let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + block);
+                        _mm512_mask_storeu_epi8(output.cast(), mask, bytes);
+                    }
                 }
             }
         }
@@ -344,4 +347,25 @@ unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
     }
     // Safety: handed on.
     unsafe { inner(input, accumulator, count) }
+}
+
+// Safety: see `Kernels::burn`; only reachable where `supported`.
+unsafe fn burn(multiplications: u64) -> u64 {
+    const SUMS: usize = 24;
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    fn inner(rounds: u64) {
+        let mut sums = [_mm512_setzero_si512(); SUMS];
+        let x = std::hint::black_box(_mm512_set1_epi32(0x0102_0304));
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, x, x);
+            }
+        }
+        std::hint::black_box(&sums);
+    }
+    let per_round = (SUMS * 64) as u64;
+    let rounds = multiplications / per_round;
+    // Safety: `supported`.
+    unsafe { inner(rounds) };
+    rounds * per_round
 }

@@ -66,6 +66,29 @@ pub struct Kernels {
     pub table: unsafe fn(table: &Table, input: *const u8, output: *mut u8, count: usize),
     /// `accumulator[i] = max(accumulator[i], input[i])`. Safety: as for `table`.
     pub max: unsafe fn(input: *const u8, accumulator: *mut u8, count: usize),
+    /// Keeps the multipliers busy for this many multiplications and nothing else; 0 done where the
+    /// instruction set has no such loop. Safety: `self` runs on this processor.
+    pub burn: unsafe fn(multiplications: u64) -> u64,
+}
+
+impl Kernels {
+    /// Multiplications a second of one thread that waits for nothing, in 10^9; the best of several
+    /// tries. Takes some 50 ms. 0 for kernels that do not say.
+    ///
+    /// `self` must be one of [`available`].
+    pub fn peak_gmac_per_s(&self) -> f64 {
+        const MULTIPLICATIONS: u64 = 1 << 30;
+        if !available().iter().any(|k| k.name == self.name) {
+            return 0.0;
+        }
+        let rate = |_| {
+            let start = std::time::Instant::now();
+            // Safety: this processor has these kernels.
+            let done = unsafe { (self.burn)(MULTIPLICATIONS) };
+            done as f64 / start.elapsed().as_secs_f64() / 1e9
+        };
+        (0..8).map(rate).fold(0.0, f64::max)
+    }
 }
 
 impl std::fmt::Debug for Kernels {

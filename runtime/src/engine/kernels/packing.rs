@@ -114,7 +114,7 @@ impl PackedConv {
         }
         let [dy, dx] = conv.window.dilation;
         // neighbouring columns without a gap are read as one run
-        if channels % 4 == 0 && input.column == channels && dx == 1 {
+        if channels.is_multiple_of(4) && input.column == channels && dx == 1 {
             packed.taps = (0..kh).map(|y| y * dy * input.row).collect();
             packed.groups = fours * kw;
         } else {

@@ -4,7 +4,7 @@ use super::super::quant::{Table, requantise};
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Runs anywhere.
-pub static KERNELS: Kernels = Kernels { name: "portable", lanes: 4, panel: 2, conv, depthwise, table, max };
+pub static KERNELS: Kernels = Kernels { name: "portable", lanes: 4, panel: 2, conv, depthwise, table, max, burn };
 
 /// Widest panel in channels.
 const CHANNELS: usize = 8;
@@ -78,4 +78,9 @@ unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
         // Safety: below `count`.
         unsafe { accumulator.add(i).write(input.add(i).read().max(accumulator.add(i).read())) };
     }
+}
+
+// Safety: none is needed; the type is that of the other instruction sets.
+unsafe fn burn(_multiplications: u64) -> u64 {
+    0
 }

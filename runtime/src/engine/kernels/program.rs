@@ -75,7 +75,7 @@ impl Program {
 
     /// The arena's bytes between runs, to write the input.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        let length = self.shared.arena.len();
+        let length = self.shared.arena.size();
         // Safety: as for `bytes`; `&mut self` keeps other borrows away.
         unsafe { std::slice::from_raw_parts_mut(self.shared.arena.base(), length) }
     }

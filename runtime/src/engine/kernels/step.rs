@@ -189,7 +189,7 @@ impl Step {
     pub unsafe fn run(&self, kernels: &Kernels, arena: &Arena, part: usize, parts: usize) {
         let base = arena.base();
         let share = |height: usize| height * part / parts..height * (part + 1) / parts;
-        // Safety (every offset below): inside the arena by `Step::new`.
+        // Safety: every offset below lies inside the arena by `Step::new`.
         unsafe {
             match &self.work {
                 Work::Border { inner, border, zero } => {

@@ -1,0 +1,192 @@
+//! `lapwing bench`: how fast a model runs here, and where the time goes.
+
+use std::time::{Duration, Instant};
+
+use lapwing_runtime::detect::{DetectOptions, Detector};
+use lapwing_runtime::engine::artifact::golden_input;
+use lapwing_runtime::engine::ir::Op;
+use lapwing_runtime::engine::model::Network;
+use lapwing_runtime::engine::{Artifact, FloatEngine, Int8Engine, Model, kernels};
+use lapwing_runtime::frame::{Frame, picture};
+use serde_json::{Value, json};
+
+use super::out::{Failure, Out, line};
+
+/// Arguments of `lapwing bench`.
+#[derive(clap::Args)]
+#[command(after_help = "Times depend on what else the machine does: compare within one run.\n\n\
+    Examples:\n  lapwing bench\n  lapwing bench --model street.lap --threads 2 --json")]
+pub struct Args {
+    /// A built-in model, a .lap, or a .onnx with its manifest beside it
+    #[arg(long, value_name = "M", default_value = "detect-nano")]
+    model: String,
+    /// Threads of the int8 engine
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: u16,
+    /// Runs that are timed
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: u32,
+    /// One JSON object, on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Untimed runs before the timed ones.
+const WARM: u32 = 5;
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    let start = Instant::now();
+    let model = Model::open(&args.model)?;
+    let found = match model.network() {
+        Network::Int8(artifact) => int8(args, &model, artifact, start)?,
+        Network::Onnx(_) => float(args, &model, start)?,
+    };
+    if args.json {
+        return line!(out, "{found}");
+    }
+    show(&found, out)
+}
+
+/// The contract's object; `ops` are in the order of execution.
+fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Result<Value, Failure> {
+    let threads = usize::from(args.threads);
+    let mut engine = Int8Engine::load(artifact, threads).map_err(Failure::Job)?;
+    let load_ms = ms(start.elapsed());
+    let graph = &artifact.graph;
+    engine.write(&golden_input(graph.tensor(graph.inputs[0]).shape.elements()));
+    let plan = engine.plan_mut();
+    let times = time(args.runs, || plan.run());
+    let mut by_node = vec![Duration::ZERO; graph.nodes.len()];
+    for _ in 0..args.runs {
+        plan.run_timed(|node, took| by_node[node] += took);
+    }
+    let median = ms(times[times.len() / 2]);
+    let gmac = graph.macs() as f64 / 1e9;
+    let peak = kernels::best().peak_gmac_per_s() * threads as f64;
+    let share =
+        |gmac: f64, ms: f64| if peak > 0.0 && ms > 0.0 { json!(round(gmac / ms * 1e3 / peak)) } else { Value::Null };
+    let ops: Vec<Value> = graph
+        .nodes
+        .iter()
+        .zip(&by_node)
+        .map(|(node, total)| {
+            let (took, gmac) = (ms(*total) / f64::from(args.runs), graph.macs_of(node) as f64 / 1e9);
+            let conv = matches!(node.op, Op::Conv(_));
+            let peak_share = if conv { share(gmac, took) } else { Value::Null };
+            json!({"name": node.name, "op": node.op.name(), "ms": round(took), "mmac": round(gmac * 1e3), "peak_share": peak_share})
+        })
+        .collect();
+    let weights = engine.plan().program().weight_bytes();
+    let arena = engine.plan().arena_bytes();
+    Ok(json!({
+        "model": model.manifest().name, "threads": threads, "kernel": engine.plan().program().kernels(),
+        "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
+        "peak_rss_mb": peak_rss_mb(), "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
+        "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),
+        "stages": stages(args, model)?, "ops": ops,
+    }))
+}
+
+fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
+    let mut engine = FloatEngine::load(model)?;
+    let load_ms = ms(start.elapsed());
+    let input = vec![0.5; engine.input_shape().iter().product()];
+    let mut failed = None;
+    let times = time(args.runs, || {
+        if let Err(error) = engine.run(&input) {
+            failed = Some(error);
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let median = ms(times[times.len() / 2]);
+    let gmac = model.manifest().card.as_ref().and_then(|c| c.macs).map(|m| m as f64 / 1e9);
+    Ok(json!({
+        "model": model.manifest().name, "threads": 1, "kernel": "float",
+        "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
+        "peak_rss_mb": peak_rss_mb(), "gmac_per_s": gmac.map(|g| round(g / median * 1e3)), "peak_share": null,
+        "stages": stages(args, model)?, "ops": [],
+    }))
+}
+
+/// Medians of the stages of detection on a bundled photograph, in ms.
+fn stages(args: &Args, model: &Model) -> Result<Value, Failure> {
+    let Some((name, bytes)) = lapwing_runtime::photos::PHOTOS.first() else { return Ok(Value::Null) };
+    let mut frame = Frame::new();
+    picture::decode(bytes, name, &mut frame).map_err(|e| Failure::Job(e.to_string()))?;
+    let mut detector = Detector::with_threads(model, usize::from(args.threads))?;
+    let options = DetectOptions::of(model.manifest());
+    let mut times = Vec::new();
+    for _ in 0..args.runs.min(50) {
+        detector.detect(&frame, &options).map_err(|e| Failure::Job(e.to_string()))?;
+        times.push(detector.times());
+    }
+    let median = |of: fn(&lapwing_runtime::detect::StageTimes) -> Duration| {
+        let mut all: Vec<Duration> = times.iter().map(of).collect();
+        all.sort_unstable();
+        round(ms(all[all.len() / 2]))
+    };
+    Ok(json!({"input": median(|t| t.input), "model": median(|t| t.model), "decode": median(|t| t.decode)}))
+}
+
+fn time(runs: u32, mut run: impl FnMut()) -> Vec<Duration> {
+    (0..WARM).for_each(|_| run());
+    let mut times: Vec<Duration> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            run();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times
+}
+
+fn show(found: &Value, out: &mut Out) -> Result<(), Failure> {
+    for key in [
+        "model",
+        "kernel",
+        "threads",
+        "model_ms_median",
+        "model_ms_min",
+        "load_ms",
+        "peak_rss_mb",
+        "gmac_per_s",
+        "peak_gmac_per_s",
+        "peak_share",
+        "stages",
+    ] {
+        if let Some(value) = found.get(key).filter(|v| !v.is_null()) {
+            line!(out, "{key:<16} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;
+        }
+    }
+    for op in found["ops"].as_array().into_iter().flatten() {
+        let share = op["peak_share"].as_f64().map_or(String::new(), |s| format!("{:>4.0} %", s * 100.0));
+        line!(
+            out,
+            "{:>8.3} ms {share:>6}  {:<8} {}",
+            op["ms"].as_f64().unwrap_or(0.0),
+            op["op"].as_str().unwrap_or(""),
+            op["name"].as_str().unwrap_or("")
+        )?;
+    }
+    Ok(())
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn round(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+/// Most memory that this process has held; null where the system does not say.
+fn peak_rss_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(round(kib * 1024.0 / 1e6))
+}
