@@ -8,6 +8,20 @@ use lapwing_firmware::trigger::SimulatedPin;
 pub enum Line {
     /// A line in memory that keeps its last edges.
     Simulated(SimulatedPin),
+    /// A line that a test looks at from outside.
+    #[cfg(test)]
+    Probe(Probe),
+}
+
+/// Is told each level that is written, and may refuse it.
+#[cfg(test)]
+pub struct Probe(pub Box<dyn FnMut(bool) -> Result<(), LineError> + Send>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Probe")
+    }
 }
 
 /// A line could not be driven.
@@ -29,12 +43,16 @@ impl OutputPin for Line {
     fn set_low(&mut self) -> Result<(), LineError> {
         match self {
             Line::Simulated(pin) => pin.set_low().map_err(|e| LineError(e.kind())),
+            #[cfg(test)]
+            Line::Probe(probe) => (probe.0)(false),
         }
     }
 
     fn set_high(&mut self) -> Result<(), LineError> {
         match self {
             Line::Simulated(pin) => pin.set_high().map_err(|e| LineError(e.kind())),
+            #[cfg(test)]
+            Line::Probe(probe) => (probe.0)(true),
         }
     }
 }

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use lapwing_tests::{Seeded, binary, lapwing, root, stderr, stdout};
 
 const ROUNDS: usize = 16;
-const FRAMES: usize = 60;
+const FRAMES: u64 = 60;
 
 /// The numbers of the events that this output acknowledges; a line cut short counts for nothing.
 fn acknowledged(said: &str) -> impl Iterator<Item = u64> {
@@ -22,8 +22,8 @@ fn acknowledged(said: &str) -> impl Iterator<Item = u64> {
     complete.lines().filter_map(|line| line.trim_start().strip_prefix("log #")?.split_whitespace().next()?.parse().ok())
 }
 
-/// Runs until it ends or `after` passed, then kills; returns what it had said.
-fn run_and_kill(folder: &Path, after: Duration) -> String {
+/// Runs until it has said `lines` and `after` passed since, or until it ends, then kills; returns what it had said.
+fn run_and_kill(folder: &Path, lines: u64, after: Duration) -> String {
     let mut child = Command::new(binary())
         .args(["run", "--source", "many", "--data", "data"])
         .current_dir(folder)
@@ -31,9 +31,14 @@ fn run_and_kill(folder: &Path, after: Duration) -> String {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut pipe = child.stdout.take().unwrap();
+    let mut pipe = BufReader::new(child.stdout.take().unwrap());
+    let mut said = Vec::new();
+    for _ in 0..lines {
+        if pipe.read_until(b'\n', &mut said).unwrap() == 0 {
+            break;
+        }
+    }
     let reader = std::thread::spawn(move || {
-        let mut said = Vec::new();
         pipe.read_to_end(&mut said).unwrap();
         String::from_utf8_lossy(&said).into_owned()
     });
@@ -64,7 +69,8 @@ fn every_event_told_before_a_kill_is_in_the_log() {
     let mut told = BTreeSet::new();
     let mut cut_short = 0;
     for round in 0..ROUNDS {
-        let said = run_and_kill(folder.path(), Duration::from_millis(20 + random.below(1500)));
+        let (lines, after) = (random.below(3 * FRAMES / 2), Duration::from_micros(random.below(60_000)));
+        let said = run_and_kill(folder.path(), lines, after);
         cut_short += usize::from(!said.contains("first detection"));
         let before = told.len();
         told.extend(acknowledged(&said));

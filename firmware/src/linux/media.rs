@@ -35,7 +35,11 @@ impl core::fmt::Display for DirError {
             ErrorKind::ReadOnlyFilesystem => {
                 ": the disk is mounted read-only, often after an error of its own; see dmesg"
             }
-            ErrorKind::NotFound => ": no such folder; `lapwing run` makes it",
+            ErrorKind::NotFound if self.operation == "read" => ": no such folder; `lapwing run` makes it",
+            ErrorKind::NotFound => ": the folder is gone or cannot be made here; give another with --data",
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                ": a file stands where a folder should be; give another place with --data"
+            }
             ErrorKind::ResourceBusy => "",
             _ => "; see dmesg for the disk's own words",
         };

@@ -10,7 +10,7 @@ use lapwing_runtime::frame::{Frame, picture};
 use lapwing_runtime::sinks::annotate;
 use serde_json::{Value, json};
 
-use super::out::{Failure, Out, line};
+use super::out::{Failure, Out, complain, line};
 use super::progress;
 
 /// Arguments of `lapwing detect`.
@@ -109,7 +109,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn failed(&mut self, error: &dyn std::fmt::Display) {
         self.failures += 1;
-        eprintln!("lapwing: {error}");
+        complain!("{error}");
     }
 
     fn picture(&mut self, frame: &mut Frame) -> Result<(), Failure> {

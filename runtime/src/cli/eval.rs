@@ -11,7 +11,7 @@ use lapwing_runtime::eval::{Scorer, coco::Annotations, match_classes};
 use lapwing_runtime::frame::Frame;
 use serde_json::json;
 
-use super::out::{Failure, Out, line};
+use super::out::{Failure, Out, complain, line};
 use super::progress;
 
 /// Arguments of `lapwing eval`.
@@ -56,7 +56,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         return Err(Failure::Call(format!("model {:?} knows none of the annotated categories", model.manifest().name)));
     }
     if !unknown.is_empty() {
-        eprintln!("lapwing: the model does not know {}; left out of the mean", unknown.join(", "));
+        complain!("the model does not know {}; left out of the mean", unknown.join(", "));
     }
     let mut tally = Tally {
         detector: Detector::load(&model)?,
@@ -104,7 +104,7 @@ struct Tally<'a> {
 impl Tally<'_> {
     fn failed(&mut self, error: &dyn std::fmt::Display) {
         self.failures += 1;
-        eprintln!("lapwing: {error}");
+        complain!("{error}");
     }
 
     fn picture(&mut self, frame: &Frame) {
@@ -135,11 +135,11 @@ impl Tally<'_> {
             ));
         }
         if self.unlisted > 0 {
-            eprintln!("lapwing: {} pictures are not in the annotations and were passed over", self.unlisted);
+            complain!("{} pictures are not in the annotations and were passed over", self.unlisted);
         }
         let missing = self.annotations.truths.len().saturating_sub(self.scorer.pictures());
         if missing > 0 {
-            eprintln!("lapwing: {missing} annotated pictures were not among the images; the score is over the others");
+            complain!("{missing} annotated pictures were not among the images; the score is over the others");
         }
         let per_class: BTreeMap<&str, f64> = self
             .scorer

@@ -12,7 +12,7 @@ use lapwing_runtime::clock::iso8601;
 use lapwing_runtime::legend::Legend;
 use serde_json::{Value, json};
 
-use super::out::{Failure, Out, line};
+use super::out::{Failure, Out, complain, line};
 
 /// Arguments of `lapwing log`.
 #[derive(clap::Args)]
@@ -128,13 +128,13 @@ fn show(media: &mut DirMedia, as_json: bool, follow: bool, out: &mut Out) -> Res
             Found::Event { seq, event, legend, .. } => line!(out, "{}", in_words(seq, event, legend)),
             Found::Legend { .. } => Ok(()),
             Found::Unknown { seq, what } => {
-                eprintln!("lapwing: log #{seq}: {what}");
+                complain!("log #{seq}: {what}");
                 Ok(())
             }
             // a follower may look in the middle of a write: it will be whole the next time
             Found::Damage(damage) if follow && damage.kind == DamageKind::Torn => Ok(()),
             Found::Damage(damage) => {
-                eprintln!("lapwing: {}", damage_in_words(&damage));
+                complain!("{}", damage_in_words(&damage));
                 Ok(())
             }
         })?;
@@ -242,11 +242,11 @@ fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut
         (Found::Event { seq, event, legend, .. }, Format::Jsonl) => put(&in_json(seq, event, legend).to_string()),
         (Found::Event { seq, event, legend, .. }, Format::Csv) => put(&in_csv(seq, event, legend)),
         (Found::Damage(damage), _) => {
-            eprintln!("lapwing: {}", damage_in_words(&damage));
+            complain!("{}", damage_in_words(&damage));
             Ok(())
         }
         (Found::Unknown { seq, what }, _) => {
-            eprintln!("lapwing: log #{seq}: {what}");
+            complain!("log #{seq}: {what}");
             Ok(())
         }
         (Found::Legend { .. }, _) => Ok(()),

@@ -18,7 +18,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use out::{Failure, Out};
+use out::{Failure, Out, complain};
 
 /// Turns a board with a camera into a sentinel: sees, acts, hides and remembers.
 #[derive(Parser)]
@@ -78,6 +78,6 @@ pub fn main() -> ExitCode {
 }
 
 fn report(what: &str, code: u8) -> ExitCode {
-    eprintln!("lapwing: {what}");
+    complain!("{what}");
     ExitCode::from(code)
 }

@@ -79,6 +79,17 @@ impl Out {
     }
 }
 
+/// Writes a line to standard error. Errors that nobody reads are no reason to end.
+pub fn tell_error(line: Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "lapwing: {line}");
+}
+
+/// `complain!("…", …)` tells of what went wrong and goes on.
+macro_rules! complain {
+    ($($format:tt)*) => { $crate::cli::out::tell_error(format_args!($($format)*)) };
+}
+pub(crate) use complain;
+
 /// `line!(out, "…", …)?` writes a line.
 macro_rules! line {
     ($out:expr, $($format:tt)*) => { $out.line(format_args!($($format)*)) };

@@ -18,7 +18,7 @@ use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 
 use super::detect::in_words;
-use super::out::{Failure, Out, line};
+use super::out::{Failure, Out, complain, line};
 
 /// Arguments of `lapwing run`.
 #[derive(Default, clap::Args)]
@@ -178,7 +178,7 @@ impl Observer for Teller {
     }
 
     fn trouble(&mut self, what: &str) {
-        eprintln!("lapwing: {what}");
+        complain!("{what}");
     }
 }
 
@@ -200,6 +200,12 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
         .collect();
     let saw = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
     line!(out, "saw     {saw} in {} frames{}", report.frames, dropped(report.frames_dropped))?;
+    if report.frames_untold > 0 {
+        line!(out, "missed  {} of these were not counted or stored: the recorder was busy", report.frames_untold)?;
+    }
+    if report.record.panicked {
+        complain!("the recorder's thread panicked: what it logged and stored is not counted here");
+    }
     for rule in &report.rules {
         line!(out, "fired   {}: {} times, released {}", rule.name, rule.fired, rule.released)?;
     }

@@ -345,7 +345,7 @@ fn split_cure(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -
     let message = message.trim().replace('\n', ", ");
     let Some((what, expected)) = message.split_once(", expected ") else {
         let cure = if message.starts_with("missing field") {
-            "add it; see `lapwing check --help`"
+            "add it; `lapwing check --print` shows every key"
         } else {
             "correct the line"
         };

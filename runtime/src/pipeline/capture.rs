@@ -23,6 +23,7 @@ pub(super) fn run(
     clock: &dyn Clock,
     shared: &Shared,
 ) {
+    let _ending = Ending(captured);
     let mut spare: Option<Frame> = None;
     let mut seq = 0u64;
     let mut pause = BACKOFF.0;
@@ -56,7 +57,15 @@ pub(super) fn run(
             break;
         }
     }
-    captured.close();
+}
+
+/// Closes the queue when the capture thread ends, by a panic too.
+struct Ending<'a>(&'a Queue<Captured>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// A free frame; a live source that finds none takes back the one that waits, and counts it.
@@ -94,19 +103,21 @@ fn hand_over(
     pacing: Pacing,
     shared: &Shared,
 ) -> Result<(), Stopped> {
-    if pacing == Pacing::Live {
-        return match captured.push_newest(item) {
-            Ok(None) => Ok(()),
-            Ok(Some(Captured::Frame(frame, _))) => {
-                shared.frames_dropped.fetch_add(1, Ordering::Relaxed);
-                let _ = free.push_newest(frame); // the queue holds every frame there is
-                Ok(())
-            }
-            Ok(Some(Captured::Broken(_) | Captured::Lost(_))) => Ok(()),
-            Err(_) => Err(Stopped),
-        };
-    }
     let mut item = item;
+    if pacing == Pacing::Live {
+        // a frame goes for a newer one; a failure is told first
+        match captured.push_over(item, |waiting| matches!(waiting, Captured::Frame(..))) {
+            Ok(evicted) => {
+                if let Some(Captured::Frame(frame, _)) = evicted {
+                    shared.frames_dropped.fetch_add(1, Ordering::Relaxed);
+                    let _ = free.push_newest(frame); // the queue holds every frame there is
+                }
+                return Ok(());
+            }
+            Err(Refused::Full(back)) => item = back,
+            Err(Refused::Closed(_)) => return Err(Stopped),
+        }
+    }
     loop {
         match captured.push(item, WAIT) {
             Ok(()) => return Ok(()),

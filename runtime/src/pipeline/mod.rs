@@ -20,9 +20,14 @@ pub mod queue;
 mod record;
 mod report;
 
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
+
 pub use actuate::{Firing, RuleRunner};
 pub use record::{Recorder, RecorderError};
-pub use report::{Observer, Report, Seen};
+pub use report::{Observer, RecordReport, Report, RuleReport, Seen};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,7 +38,7 @@ use crate::camera::{Pacing, Source, SourceError};
 use crate::clock::{Clock, WALL_VALID_FROM_US};
 use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
 use crate::frame::Frame;
-use queue::{Pop, Queue};
+use queue::{Pop, Queue, Refused};
 
 /// Frames that exist: one being captured, one waiting, one being looked at, two being recorded.
 const FRAMES: usize = 5;
@@ -45,8 +50,9 @@ const RECORDING_MAX: usize = 1;
 const MESSAGES_MAX: usize = 256;
 /// Longest wait before the rules are told the time.
 const TICK: Duration = Duration::from_millis(20);
-/// Most events of one frame: a hold that ended and a firing for each rule, and one for dropped frames.
-pub const EVENTS_PER_FRAME_MAX: usize = 2 * crate::rules::RULES_MAX + 1;
+/// Most events of one frame: a hold that ended and a firing for each rule, one for a source that is back, and one for
+/// dropped frames.
+pub const EVENTS_PER_FRAME_MAX: usize = 2 * crate::rules::RULES_MAX + 2;
 
 /// What one frame brings to the recorder.
 pub(crate) type Events = heapless::Vec<Event, EVENTS_PER_FRAME_MAX>;
@@ -114,6 +120,21 @@ pub struct Pipeline<'a> {
     pub frames_max: Option<u64>,
 }
 
+/// Ends the other threads when the detector's ends, by a panic too.
+struct Ending<'a> {
+    shared: &'a Shared,
+    captured: &'a Queue<Captured>,
+    messages: &'a Queue<Message>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.captured.close();
+        self.messages.close();
+    }
+}
+
 impl Pipeline<'_> {
     /// Runs until the source ends, `frames_max` is reached or `stop` is set.
     pub fn run(mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Report {
@@ -131,6 +152,7 @@ impl Pipeline<'_> {
             let (shared, captured, free, messages) = (&shared, &captured, &free, &messages);
             scope.spawn(move || capture::run(source, pacing, captured, free, clock, shared));
             let recording = scope.spawn(move || recorder.run(messages, free, observer, &classes));
+            let ending = Ending { shared, captured, messages };
             let mut watcher = Watcher {
                 detector: self.detector,
                 options: self.options,
@@ -146,16 +168,18 @@ impl Pipeline<'_> {
                 dropped_told: 0,
                 frames_max: self.frames_max,
                 lost: 0,
+                untold: 0,
+                source_lost: 0,
+                source_away: false,
                 first_detection_us: None,
                 failed: 0,
                 last_us: 0,
             };
             watcher.run(captured);
-            shared.stop.store(true, Ordering::SeqCst);
-            captured.close();
-            messages.close();
             let summary = watcher.finish();
-            let record = recording.join().unwrap_or_default();
+            drop(ending);
+            let record =
+                recording.join().unwrap_or_else(|_| RecordReport { panicked: true, ..RecordReport::default() });
             Report { record, ..summary }
         })
     }
@@ -178,6 +202,12 @@ struct Watcher<'a> {
     frames_max: Option<u64>,
     /// Messages that the recorder had no room for.
     lost: u64,
+    /// Frames that were looked at while the recorder was busy.
+    untold: u64,
+    /// Times the source went away.
+    source_lost: u64,
+    /// It has not come back.
+    source_away: bool,
     first_detection_us: Option<u64>,
     /// Frames that the detector failed on.
     failed: u64,
@@ -193,8 +223,12 @@ impl Watcher<'_> {
                 Pop::Item(Captured::Broken(error)) => {
                     self.shared.broken.fetch_add(1, Ordering::Relaxed);
                     self.trouble(Events::new(), error.to_string());
+                    self.tick();
                 }
-                Pop::Item(Captured::Lost(error)) => self.source_lost(&error),
+                Pop::Item(Captured::Lost(error)) => {
+                    self.source_lost(&error);
+                    self.tick();
+                }
                 Pop::Timeout => self.tick(),
                 Pop::Closed => break,
             }
@@ -228,9 +262,10 @@ impl Watcher<'_> {
             self.failed += 1;
             let what = format!("{}: {error}", frame.name());
             self.give_back(frame);
-            return match error {
+            match error {
                 DetectError::Input(_) | DetectError::Engine(_) => self.trouble(Events::new(), what),
-            };
+            }
+            return self.tick(); // nobody has looked: to the rules no frame came
         }
         let now_us = match self.pacing {
             Pacing::Live => self.clock.mono_us(),
@@ -238,6 +273,9 @@ impl Watcher<'_> {
         };
         self.last_us = now_us;
         let mut events = Events::new();
+        if std::mem::take(&mut self.source_away) {
+            let _ = events.push(stamp(Event { kind: EventKind::SourceBack, ..Event::default() }, self.clock));
+        }
         let mut fired = false;
         for rule in &mut self.rules {
             // a hold that ended before this frame is told on its own; the frame may fire anew
@@ -251,7 +289,10 @@ impl Watcher<'_> {
                 let _ = events.push(event); // two a rule: has room
             }
         }
-        self.tell_dropped(&mut events);
+        // told with other events, so that a slow board does not fill its log with drops
+        if !events.is_empty() {
+            self.tell_dropped(&mut events);
+        }
         if self.first_detection_us.is_none() && !self.detector.detections().is_empty() {
             self.first_detection_us = Some(self.clock.mono_us());
         }
@@ -265,6 +306,7 @@ impl Watcher<'_> {
     fn hand_on(&mut self, events: Events, seen: SeenFrame) {
         let room = || self.messages.len() <= RECORDING_MAX;
         if self.pacing == Pacing::Live && !room() {
+            self.untold += 1;
             self.give_back(seen.frame);
             if !events.is_empty() {
                 self.send(Message { events, about: About::Nothing });
@@ -285,7 +327,12 @@ impl Watcher<'_> {
         self.send(Message { events, about: About::Trouble(what) });
     }
 
+    /// A source that stays away is told once.
     fn source_lost(&mut self, error: &SourceError) {
+        if std::mem::replace(&mut self.source_away, true) {
+            return;
+        }
+        self.source_lost += 1;
         let mut events = Events::new();
         let _ = events.push(stamp(Event { kind: EventKind::SourceLost, ..Event::default() }, self.clock));
         self.trouble(events, error.to_string());
@@ -293,8 +340,7 @@ impl Watcher<'_> {
 
     fn tell_dropped(&mut self, events: &mut Events) {
         let dropped = self.shared.frames_dropped.load(Ordering::Relaxed);
-        // told with the events of a rule, so that a slow board does not fill its log with drops
-        if dropped > self.dropped_told && !events.is_empty() {
+        if dropped > self.dropped_told {
             let value = u32::try_from(dropped - self.dropped_told).unwrap_or(u32::MAX);
             let _ = events.push(stamp(Event { kind: EventKind::FramesDropped, value, ..Event::default() }, self.clock));
             self.dropped_told = dropped;
@@ -309,9 +355,13 @@ impl Watcher<'_> {
 
     /// Never waits for the recorder. When even [`MESSAGES_MAX`] messages wait, the oldest goes and is counted.
     fn send(&mut self, message: Message) {
-        if let Ok(Some(evicted)) = self.messages.push_newest(message) {
+        let refused = match self.messages.push_newest(message) {
+            Ok(evicted) => evicted,
+            Err(Refused::Full(back) | Refused::Closed(back)) => Some(back), // the recorder's thread panicked
+        };
+        if let Some(message) = refused {
             self.lost += 1;
-            if let About::Frame(seen) = evicted.about {
+            if let About::Frame(seen) = message.about {
                 self.give_back(seen.frame);
             }
         }
@@ -325,6 +375,7 @@ impl Watcher<'_> {
                 let _ = events.push(stamp(firing.event(), self.clock)); // one a rule: has room
             }
         }
+        self.tell_dropped(&mut events);
         if !events.is_empty() {
             self.send(Message { events, about: About::Nothing });
         }
@@ -336,6 +387,8 @@ impl Watcher<'_> {
             frames: self.frames,
             frames_dropped: self.shared.frames_dropped.load(Ordering::Relaxed),
             broken: self.shared.broken.load(Ordering::Relaxed) + self.failed,
+            frames_untold: self.untold,
+            source_lost: self.source_lost,
             messages_lost: self.lost,
             first_detection_us: self.first_detection_us,
             rules: self.rules.into_iter().map(RuleRunner::into_report).collect(),

@@ -80,6 +80,24 @@ impl<T> Queue<T> {
         Ok(evicted)
     }
 
+    /// Queues `item` at once; where there is no room the oldest item that `may_go` makes it and is given back.
+    pub fn push_over(&self, item: T, may_go: impl Fn(&T) -> bool) -> Result<Option<T>, Refused<T>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Refused::Closed(item));
+        }
+        let mut evicted = None;
+        if state.items.len() == self.capacity {
+            match state.items.iter().position(may_go) {
+                Some(at) => evicted = state.items.remove(at),
+                None => return Err(Refused::Full(item)),
+            }
+        }
+        state.items.push_back(item);
+        self.changed.notify_all();
+        Ok(evicted)
+    }
+
     /// Waits at most `wait` for an item. What was queued before closing still comes out.
     pub fn pop(&self, wait: Duration) -> Pop<T> {
         let deadline = Instant::now() + wait;
@@ -141,6 +159,16 @@ mod tests {
         assert_eq!(queue.push_newest(2), Ok(None));
         assert_eq!(queue.push_newest(3), Ok(Some(1)));
         assert_eq!((queue.pop(SOON), queue.pop(SOON), queue.pop(SOON)), (Pop::Item(2), Pop::Item(3), Pop::Timeout));
+    }
+
+    #[test]
+    fn only_what_may_go_makes_room() {
+        let queue = Queue::new(2);
+        let even = |item: &i32| item % 2 == 0;
+        assert_eq!((queue.push_over(1, even), queue.push_over(2, even)), (Ok(None), Ok(None)));
+        assert_eq!(queue.push_over(3, even), Ok(Some(2)));
+        assert_eq!(queue.push_over(4, even), Err(Refused::Full(4)));
+        assert_eq!((queue.pop(SOON), queue.pop(SOON)), (Pop::Item(1), Pop::Item(3)));
     }
 
     #[test]

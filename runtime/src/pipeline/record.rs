@@ -41,6 +41,23 @@ pub enum RecorderError {
     Pictures(#[from] PictureError),
 }
 
+/// When the recorder's thread ends, by a panic too, nobody waits for it.
+struct Ending<'a> {
+    messages: &'a Queue<Message>,
+    free: &'a Queue<Frame>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.messages.close();
+        while let Pop::Item(message) = self.messages.pop(Duration::ZERO) {
+            if let About::Frame(seen) = message.about {
+                let _ = self.free.push_newest(seen.frame); // the queue holds every frame there is
+            }
+        }
+    }
+}
+
 /// The log and the pictures of one run.
 pub struct Recorder {
     log: Log<DirMedia>,
@@ -102,6 +119,7 @@ impl Recorder {
         observer: &mut dyn Observer,
         classes: &[String],
     ) -> RecordReport {
+        let _ending = Ending { messages, free };
         self.report.detections_by_class = vec![0; classes.len()];
         let mut group: Vec<Message> = Vec::with_capacity(GROUP_MAX);
         loop {

@@ -66,6 +66,8 @@ pub struct RecordReport {
     pub pictures_failed: u64,
     /// Detections by class index.
     pub detections_by_class: Vec<u64>,
+    /// The recorder's thread panicked: nothing above is known.
+    pub panicked: bool,
 }
 
 /// A run.
@@ -75,8 +77,13 @@ pub struct Report {
     pub frames: u64,
     /// Frames of a live source that a newer one replaced.
     pub frames_dropped: u64,
+    /// Frames of a live source that were looked at while the recorder was busy: neither told nor stored, but their
+    /// events are.
+    pub frames_untold: u64,
     /// Inputs that could not be used.
     pub broken: u64,
+    /// Times the source went away.
+    pub source_lost: u64,
     /// Messages that the recorder had no room for.
     pub messages_lost: u64,
     /// When the first detection was made, in the clock's microseconds.
@@ -91,6 +98,8 @@ impl Report {
     /// True if nothing went wrong.
     pub fn is_clean(&self) -> bool {
         self.broken == 0
+            && self.source_lost == 0
+            && !self.record.panicked
             && self.messages_lost == 0
             && self.record.events_lost == 0
             && self.record.pictures_failed == 0
