@@ -40,7 +40,7 @@ enum Command {
     Eval(eval::Args),
     /// Make, look into and prove quantised models
     Model(model::Args),
-    /// How fast a model runs here, and where the time goes
+    /// How fast a model runs here
     Bench(bench::Args),
     /// Read the record
     Log(log::Args),
