@@ -114,7 +114,7 @@ class Lapwing:
         keep = ("kernel", "weights_mb", "tensors_mb")
         self.found.details.update({key: said.get(key) for key in keep})
         self.found.details.setdefault("peak_gmac_per_s", []).append(said["peak_gmac_per_s"])
-        convs = [op["ms"] for op in said["ops"] if op["op"] == "conv"]
+        convs = [op["ms"] for op in said["ops"] if op["op"].lower() == "conv"]
         self.found.details["conv_share"] = sum(convs) / max(sum(op["ms"] for op in said["ops"]), 1e-9)
 
     def close(self):
