@@ -13,7 +13,7 @@ use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Ice Lake, Zen 4 and newer.
 pub static KERNELS: Kernels =
-    Kernels { name: "avx512-vnni", lanes: LANES, panel: 4, conv, depthwise, table, max, burn };
+    Kernels { name: "avx512-vnni", lanes: LANES, panel: 4, block: 4, flip: 0, conv, depthwise, table, max, burn };
 
 const LANES: usize = 16;
 

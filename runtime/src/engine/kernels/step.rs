@@ -142,7 +142,7 @@ impl Step {
                 }
             }
             Work::Conv { window, input, output, groups } => {
-                let reach = groups.iter().flat_map(|g| g.taps.iter().map(|t| t + 4 * g.groups)).max().unwrap_or(0);
+                let reach = groups.iter().flat_map(|g| g.taps.iter().map(|t| t + g.run)).max().unwrap_or(0);
                 windowed(window, input, output, reach, limit)?;
                 inside(output)?;
             }
@@ -188,6 +188,7 @@ impl Step {
     /// that the weights were packed for.
     pub unsafe fn run(&self, kernels: &Kernels, arena: &Arena, part: usize, parts: usize) {
         let base = arena.base();
+        let flip = kernels.flip;
         let share = |height: usize| height * part / parts..height * (part + 1) / parts;
         // Safety: every offset below lies inside the arena by `Step::new`.
         unsafe {
@@ -233,10 +234,10 @@ impl Step {
                         let (a, b) = (base.add(a.at(y, x)), base.add(b.at(y, x)));
                         let to = base.add(output.at(y, x));
                         for c in 0..output.shape.channels {
-                            let left = (i32::from(a.add(c).read()) - i32::from(zeros[0])) as f32 * multipliers[0];
-                            let right = (i32::from(b.add(c).read()) - i32::from(zeros[1])) as f32 * multipliers[1];
+                            let left = (i32::from(a.add(c).read() ^ flip) - i32::from(zeros[0])) as f32 * multipliers[0];
+                            let right = (i32::from(b.add(c).read() ^ flip) - i32::from(zeros[1])) as f32 * multipliers[1];
                             let sum = (left + right).round_ties_even() as i32 + i32::from(zeros[2]);
-                            to.add(c).write(sum.clamp(0, 255) as u8);
+                            to.add(c).write(sum.clamp(0, 255) as u8 ^ flip);
                         }
                     }
                 }
@@ -246,9 +247,9 @@ impl Step {
                         let b = base.add(if one { b.first } else { b.at(y, x) });
                         let (a, to) = (base.add(a.at(y, x)), base.add(output.at(y, x)));
                         for c in 0..output.shape.channels {
-                            let left = i32::from(a.add(c).read()) - i32::from(zeros[0]);
-                            let right = i32::from(b.add(c).read()) - i32::from(zeros[1]);
-                            to.add(c).write(requantise(left * right, *multiplier, zeros[2]));
+                            let left = i32::from(a.add(c).read() ^ flip) - i32::from(zeros[0]);
+                            let right = i32::from(b.add(c).read() ^ flip) - i32::from(zeros[1]);
+                            to.add(c).write(requantise(left * right, *multiplier, zeros[2]) ^ flip);
                         }
                     }
                 }
@@ -266,10 +267,10 @@ impl Step {
                             let mut sum = 0;
                             for row in rows.clone().step_by(dy) {
                                 for column in columns.clone().step_by(dx) {
-                                    sum += i32::from(base.add(from.at(row, column) + c).read());
+                                    sum += i32::from(base.add(from.at(row, column) + c).read() ^ flip);
                                 }
                             }
-                            base.add(to.at(y, x) + c).write(mean(sum, count));
+                            base.add(to.at(y, x) + c).write(mean(sum, count) ^ flip);
                         }
                     }
                 }
@@ -318,8 +319,8 @@ fn windowed(window: &Window, input: &Region, output: &Region, reach: usize, limi
     let before = window.pad[0] * input.row + window.pad[1] * input.pixel;
     let (h, w) = (output.shape.height - 1, output.shape.width - 1);
     let last = input.first + h * window.stride[0] * input.row + w * window.stride[1] * input.pixel + reach;
-    // groups of four may read up to three bytes of what follows the last channel
-    let fits = before <= input.first && last - before <= limit + 4 && input.end() <= limit;
+    // kernels read whole blocks and vectors: up to SLACK bytes of what follows the last channel
+    let fits = before <= input.first && last - before <= limit && input.end() <= limit;
     if fits { Ok(()) } else { Err(format!("{window:?} on {input:?} leaves the arena")) }
 }
 
@@ -364,9 +365,9 @@ unsafe fn max_row(kernels: &Kernels, base: *mut u8, window: &Window, from: &Regi
     unsafe {
         // a window with dilation may have no tap inside: then zero stands
         if to.dense() {
-            std::ptr::write_bytes(base.add(to.at(y, 0)), 0, width * channels);
+            std::ptr::write_bytes(base.add(to.at(y, 0)), kernels.flip, width * channels);
         } else {
-            (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), 0, channels));
+            (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), kernels.flip, channels));
         }
         for ky in 0..window.kernel[0] {
             let Some(row) = (y * sy + ky * window.dilation[0]).checked_sub(window.pad[0]) else { continue };
