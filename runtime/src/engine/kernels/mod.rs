@@ -46,6 +46,33 @@ pub struct Rows {
     pub height: usize,
 }
 
+/// What [`Kernels::add`] computes: `round((a - zeros[0]) * multipliers[0] + (b - zeros[1]) * multipliers[1]) + zeros[2]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Sum {
+    /// Of the two inputs.
+    pub multipliers: [f32; 2],
+    /// Of the two inputs and the output.
+    pub zeros: [u8; 3],
+}
+
+/// What [`Kernels::mul`] computes: `round((a - zeros[0]) * (b - zeros[1]) * multiplier) + zeros[2]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Product {
+    /// Of the product.
+    pub multiplier: f32,
+    /// Of the two inputs and the output.
+    pub zeros: [u8; 3],
+}
+
+/// The pixels under a window.
+#[derive(Debug, Clone, Copy)]
+pub struct Block {
+    /// Rows and columns.
+    pub pixels: [usize; 2],
+    /// Bytes from one row and from one column to the next.
+    pub steps: [usize; 2],
+}
+
 /// The kernels of one instruction set.
 pub struct Kernels {
     /// Shown by `doctor` and `bench`.
@@ -66,6 +93,14 @@ pub struct Kernels {
     pub table: unsafe fn(table: &Table, input: *const u8, output: *mut u8, count: usize),
     /// `accumulator[i] = max(accumulator[i], input[i])`. Safety: as for `table`.
     pub max: unsafe fn(input: *const u8, accumulator: *mut u8, count: usize),
+    /// See [`Sum`]. Safety: as for `table`, both inputs.
+    pub add: unsafe fn(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize),
+    /// See [`Product`]. Safety: as for `table`, both inputs.
+    pub mul: unsafe fn(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize),
+    /// The mean over a block of each of `channels` bytes, rounded to nearest even.
+    ///
+    /// Safety: `channels` bytes are readable at every pixel of the block and writable at `output`.
+    pub mean: unsafe fn(block: &Block, input: *const u8, output: *mut u8, channels: usize),
     /// Keeps the multipliers busy for this many multiplications and nothing else; 0 done where the
     /// instruction set has no such loop. Safety: `self` runs on this processor.
     pub burn: unsafe fn(multiplications: u64) -> u64,

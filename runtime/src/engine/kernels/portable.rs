@@ -1,10 +1,12 @@
 //! Plain loops: the reference of every other instruction set.
 
 use super::super::quant::{Table, requantise};
-use super::{Kernels, PackedConv, PackedDepthwise, Rows};
+use super::super::reference;
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
 
 /// Runs anywhere.
-pub static KERNELS: Kernels = Kernels { name: "portable", lanes: 4, panel: 2, conv, depthwise, table, max, burn };
+pub static KERNELS: Kernels =
+    Kernels { name: "portable", lanes: 4, panel: 2, conv, depthwise, table, max, add, mul, mean, burn };
 
 /// Widest panel in channels.
 const CHANNELS: usize = 8;
@@ -77,6 +79,49 @@ unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
     for i in 0..count {
         // Safety: below `count`.
         unsafe { accumulator.add(i).write(input.add(i).read().max(accumulator.add(i).read())) };
+    }
+}
+
+// Safety: see `Kernels::add`.
+pub(super) unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let [za, zb, zero] = sum.zeros.map(i32::from);
+    for i in 0..count {
+        // Safety: below `count`.
+        unsafe {
+            let left = (i32::from(a.add(i).read()) - za) as f32 * sum.multipliers[0];
+            let right = (i32::from(b.add(i).read()) - zb) as f32 * sum.multipliers[1];
+            let rounded = (left + right).round_ties_even() as i32;
+            output.add(i).write((rounded + zero).clamp(0, 255) as u8);
+        }
+    }
+}
+
+// Safety: see `Kernels::mul`.
+pub(super) unsafe fn mul(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let [za, zb, _] = product.zeros.map(i32::from);
+    for i in 0..count {
+        // Safety: below `count`.
+        unsafe {
+            let left = i32::from(a.add(i).read()) - za;
+            let right = i32::from(b.add(i).read()) - zb;
+            output.add(i).write(requantise(left * right, product.multiplier, product.zeros[2]));
+        }
+    }
+}
+
+// Safety: see `Kernels::mean`.
+pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+    let [rows, columns] = block.pixels;
+    for c in 0..channels {
+        let mut sum = 0i32;
+        for y in 0..rows {
+            for x in 0..columns {
+                // Safety: a channel of a pixel of the block.
+                sum += i32::from(unsafe { input.add(y * block.steps[0] + x * block.steps[1] + c).read() });
+            }
+        }
+        // Safety: below `channels`.
+        unsafe { output.add(c).write(reference::mean(sum, (rows * columns) as i32)) };
     }
 }
 
