@@ -4,7 +4,7 @@ use super::ir::{Graph, Node, Op, Shape, Source, TensorId};
 use super::kernels::packing::InputSteps;
 use super::kernels::program::Program;
 use super::kernels::step::{Region, Step, Work};
-use super::kernels::{Kernels, PackedConv, PackedDepthwise};
+use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
 use super::layout::Layout;
 use super::quant::Quant;
 
@@ -173,6 +173,7 @@ impl Planner<'_> {
         let input = self.region(node.inputs[0]);
         let output = self.region(node.output);
         let zero_of = |id: TensorId| self.graph.tensor(id).quant.zero;
+        let zeros = || [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)];
         match &node.op {
             Op::Conv(conv) => {
                 let steps = InputSteps { column: input.pixel, row: input.row };
@@ -187,18 +188,14 @@ impl Planner<'_> {
                 }
             }
             Op::Table(table) => push(Work::Table(self.kernels.flipped(table), input, output)),
-            Op::Add { multipliers } => push(Work::Add {
-                multipliers: *multipliers,
-                zeros: [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)],
-                inputs: [input, self.region(node.inputs[1])],
-                output,
-            }),
-            Op::Mul { multiplier } => push(Work::Mul {
-                multiplier: *multiplier,
-                zeros: [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)],
-                inputs: [input, self.region(node.inputs[1])],
-                output,
-            }),
+            Op::Add { multipliers } => {
+                let other = self.region(node.inputs[1]);
+                push(Work::Add(Sum { multipliers: *multipliers, zeros: zeros() }, [input, other], output));
+            }
+            Op::Mul { multiplier } => {
+                let other = self.region(node.inputs[1]);
+                push(Work::Mul(Product { multiplier: *multiplier, zeros: zeros() }, [input, other], output));
+            }
             Op::MaxPool(window) => push(Work::MaxPool(*window, input, output)),
             Op::MeanPool(window) => push(Work::MeanPool(*window, input, output)),
             Op::Upsample { factor } => push(Work::Upsample(*factor, input, output)),

@@ -7,7 +7,7 @@ use std::arch::aarch64::*;
 
 use super::super::quant::Table;
 use super::packing::DEPTHWISE_CHANNELS;
-use super::{PackedConv, PackedDepthwise, Rows};
+use super::{Block, PackedConv, PackedDepthwise, Product, Rows, Sum};
 
 /// See `Kernels::flip`.
 pub(super) const FLIP: u8 = 0x80;
@@ -233,6 +233,87 @@ pub(super) unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
             let (a, b) = (input.add(at).cast::<i8>().read(), accumulator.add(at).cast::<i8>().read());
             accumulator.add(at).cast::<i8>().write(a.max(b));
         }
+    }
+}
+
+/// Sixteen flipped bytes less a zero point.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn centred(from: *const u8, zero: u8) -> [int16x8_t; 2] {
+    let zero = vdup_n_s8((zero ^ FLIP) as i8);
+    // Safety: sixteen bytes are readable, the last ones perhaps as slack.
+    let bytes = unsafe { vld1q_s8(from.cast()) };
+    [vsubl_s8(vget_low_s8(bytes), zero), vsubl_s8(vget_high_s8(bytes), zero)]
+}
+
+/// `Kernels::add`.
+///
+/// Safety: as stated there.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let zero = flipped_zero(sum.zeros[2]);
+    let real = |q: int16x4_t, m: f32| vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(q)), m);
+    let [ma, mb] = sum.multipliers;
+    for at in (0..count).step_by(BYTES) {
+        // Safety: up to `count` is read (the rest is slack) and written.
+        unsafe {
+            let (a, b) = (centred(a.add(at), sum.zeros[0]), centred(b.add(at), sum.zeros[1]));
+            let r = |a: int16x4_t, b: int16x4_t| vcvtnq_s32_f32(vaddq_f32(real(a, ma), real(b, mb)));
+            let low = |i: usize| r(vget_low_s16(a[i]), vget_low_s16(b[i]));
+            let high = |i: usize| r(vget_high_s16(a[i]), vget_high_s16(b[i]));
+            let bytes = narrow([low(0), high(0), low(1), high(1)], zero);
+            store(bytes, output.add(at), (count - at).min(BYTES));
+        }
+    }
+}
+
+/// `Kernels::mul`.
+///
+/// Safety: as stated there.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn mul(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let zero = flipped_zero(product.zeros[2]);
+    let multiplier = vdupq_n_f32(product.multiplier);
+    for at in (0..count).step_by(BYTES) {
+        // Safety: up to `count` is read (the rest is slack) and written.
+        unsafe {
+            let (a, b) = (centred(a.add(at), product.zeros[0]), centred(b.add(at), product.zeros[1]));
+            let low = |i: usize| round(vmull_s16(vget_low_s16(a[i]), vget_low_s16(b[i])), multiplier);
+            let high = |i: usize| round(vmull_high_s16(a[i], b[i]), multiplier);
+            let bytes = narrow([low(0), high(0), low(1), high(1)], zero);
+            store(bytes, output.add(at), (count - at).min(BYTES));
+        }
+    }
+}
+
+/// `Kernels::mean`.
+///
+/// Safety: as stated there.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+    let [rows, columns] = block.pixels;
+    let count = vdupq_n_f32((rows * columns).max(1) as f32);
+    // the bytes are 128 less than the values
+    let bias = vdupq_n_s32((rows * columns) as i32 * i32::from(FLIP));
+    for channel in (0..channels).step_by(BYTES) {
+        let mut sums = [bias; 4];
+        for y in 0..rows {
+            for x in 0..columns {
+                // Safety: channels of a pixel of the block, and slack.
+                let bytes =
+                    unsafe { vld1q_s8(input.add(y * block.steps[0] + x * block.steps[1] + channel).cast()) };
+                let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+                sums = [
+                    vaddw_s16(sums[0], vget_low_s16(low)),
+                    vaddw_high_s16(sums[1], low),
+                    vaddw_s16(sums[2], vget_low_s16(high)),
+                    vaddw_high_s16(sums[3], high),
+                ];
+            }
+        }
+        let means = sums.map(|s| vcvtnq_s32_f32(vdivq_f32(vcvtq_f32_s32(s), count)));
+        // Safety: below `channels`.
+        unsafe { store(narrow(means, flipped_zero(0)), output.add(channel), (channels - channel).min(BYTES)) };
     }
 }
 

@@ -7,12 +7,25 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{FLIP, Lookup, Pixels, bands, depthwise, flipped_zero, max, narrow, round, store, table};
+use super::aarch64::{FLIP, Lookup, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table};
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
-pub static KERNELS: Kernels =
-    Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, flip: FLIP, conv, depthwise, table, max, burn };
+pub static KERNELS: Kernels = Kernels {
+    name: "dotprod",
+    lanes: LANES,
+    panel: 4,
+    block: 4,
+    flip: FLIP,
+    conv,
+    depthwise,
+    table,
+    max,
+    add,
+    mul,
+    mean,
+    burn,
+};
 
 const PIXELS: usize = 6;
 const LANES: usize = 4;

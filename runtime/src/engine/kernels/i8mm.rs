@@ -6,12 +6,25 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{FLIP, Pixels, bands, depthwise, flipped_zero, max, narrow, round, store, table, table_rows};
+use super::aarch64::{FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows};
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
-pub static KERNELS: Kernels =
-    Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, flip: FLIP, conv, depthwise, table, max, burn };
+pub static KERNELS: Kernels = Kernels {
+    name: "i8mm",
+    lanes: LANES,
+    panel: 1,
+    block: 8,
+    flip: FLIP,
+    conv,
+    depthwise,
+    table,
+    max,
+    add,
+    mul,
+    mean,
+    burn,
+};
 
 const PIXELS: usize = 8;
 const LANES: usize = 8;

@@ -13,10 +13,14 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 pub mod arena;
+#[cfg(target_arch = "arm")]
+pub mod armv7;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub mod dotprod;
+#[cfg(test)]
+mod guard_tests;
 #[cfg(target_arch = "aarch64")]
 pub mod i8mm;
 #[cfg(target_arch = "aarch64")]
@@ -54,6 +58,33 @@ pub struct Rows {
     pub height: usize,
 }
 
+/// What [`Kernels::add`] computes: `round((a - zeros[0]) * multipliers[0] + (b - zeros[1]) * multipliers[1]) + zeros[2]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Sum {
+    /// Of the two inputs.
+    pub multipliers: [f32; 2],
+    /// Of the two inputs and the output.
+    pub zeros: [u8; 3],
+}
+
+/// What [`Kernels::mul`] computes: `round((a - zeros[0]) * (b - zeros[1]) * multiplier) + zeros[2]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Product {
+    /// Of the product.
+    pub multiplier: f32,
+    /// Of the two inputs and the output.
+    pub zeros: [u8; 3],
+}
+
+/// The pixels under a window.
+#[derive(Debug, Clone, Copy)]
+pub struct Block {
+    /// Rows and columns.
+    pub pixels: [usize; 2],
+    /// Bytes from one row and from one column to the next.
+    pub steps: [usize; 2],
+}
+
 /// The kernels of one instruction set.
 pub struct Kernels {
     /// Shown by `doctor` and `bench`.
@@ -80,6 +111,14 @@ pub struct Kernels {
     /// `accumulator[i] = max(accumulator[i], input[i])` of the values, not of the flipped bytes.
     /// Safety: as for `table`.
     pub max: unsafe fn(input: *const u8, accumulator: *mut u8, count: usize),
+    /// See [`Sum`]. Safety: as for `table`, both inputs.
+    pub add: unsafe fn(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize),
+    /// See [`Product`]. Safety: as for `table`, both inputs.
+    pub mul: unsafe fn(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize),
+    /// The mean over a block of each of `channels` bytes, rounded to nearest even.
+    ///
+    /// Safety: `channels` bytes are readable at every pixel of the block and writable at `output`.
+    pub mean: unsafe fn(block: &Block, input: *const u8, output: *mut u8, channels: usize),
     /// Keeps the multipliers busy for this many multiplications and nothing else; 0 done where the
     /// instruction set has no such loop. Safety: `self` runs on this processor.
     pub burn: unsafe fn(multiplications: u64) -> u64,
@@ -127,6 +166,10 @@ pub fn available() -> Vec<&'static Kernels> {
     #[cfg(target_arch = "x86_64")]
     if avx512::supported() {
         found.push(&avx512::KERNELS);
+    }
+    #[cfg(target_arch = "arm")]
+    if armv7::supported() {
+        found.push(&armv7::KERNELS);
     }
     #[cfg(target_arch = "aarch64")]
     {

@@ -8,12 +8,25 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{FLIP, Pixels, bands, depthwise, flipped_zero, max, narrow, round, store, table, table_rows};
+use super::aarch64::{FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows};
 use super::{Kernels, PackedConv, Rows};
 
 /// Every 64-bit ARM.
-pub static KERNELS: Kernels =
-    Kernels { name: "neon", lanes: LANES, panel: 1, block: BLOCK, flip: FLIP, conv, depthwise, table, max, burn };
+pub static KERNELS: Kernels = Kernels {
+    name: "neon",
+    lanes: LANES,
+    panel: 1,
+    block: BLOCK,
+    flip: FLIP,
+    conv,
+    depthwise,
+    table,
+    max,
+    add,
+    mul,
+    mean,
+    burn,
+};
 
 const PIXELS: usize = 4;
 const LANES: usize = 4;

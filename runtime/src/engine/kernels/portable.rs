@@ -4,7 +4,8 @@
 //! long blocks, so that what the processors of ARM need is proven on every machine.
 
 use super::super::quant::{Table, requantise};
-use super::{Kernels, PackedConv, PackedDepthwise, Rows};
+use super::super::reference;
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
 
 /// Runs anywhere.
 pub static KERNELS: Kernels = Kernels {
@@ -17,6 +18,9 @@ pub static KERNELS: Kernels = Kernels {
     depthwise: depthwise::<0>,
     table,
     max: max::<0>,
+    add: add::<0>,
+    mul: mul::<0>,
+    mean: mean::<0>,
     burn,
 };
 
@@ -32,6 +36,9 @@ pub static SIGNED: Kernels = Kernels {
     depthwise: depthwise::<0x80>,
     table,
     max: max::<0x80>,
+    add: add::<0x80>,
+    mul: mul::<0x80>,
+    mean: mean::<0x80>,
     burn,
 };
 
@@ -108,7 +115,7 @@ unsafe fn depthwise<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
 }
 
 // Safety: see `Kernels::table`.
-unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
+pub(super) unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
     for i in 0..count {
         // Safety: below `count`.
         unsafe { output.add(i).write(table[usize::from(input.add(i).read())]) };
@@ -116,13 +123,57 @@ unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) 
 }
 
 // Safety: see `Kernels::max`.
-unsafe fn max<const FLIP: u8>(input: *const u8, accumulator: *mut u8, count: usize) {
+pub(super) unsafe fn max<const FLIP: u8>(input: *const u8, accumulator: *mut u8, count: usize) {
     for i in 0..count {
         // Safety: below `count`.
         unsafe {
             let (a, b) = (input.add(i).read() ^ FLIP, accumulator.add(i).read() ^ FLIP);
             accumulator.add(i).write(a.max(b) ^ FLIP);
         }
+    }
+}
+
+// Safety: see `Kernels::add`.
+pub(super) unsafe fn add<const FLIP: u8>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let [za, zb, zero] = sum.zeros.map(i32::from);
+    for i in 0..count {
+        // Safety: below `count`.
+        unsafe {
+            let left = (i32::from(a.add(i).read() ^ FLIP) - za) as f32 * sum.multipliers[0];
+            let right = (i32::from(b.add(i).read() ^ FLIP) - zb) as f32 * sum.multipliers[1];
+            let rounded = (left + right).round_ties_even() as i32;
+            output.add(i).write((rounded + zero).clamp(0, 255) as u8 ^ FLIP);
+        }
+    }
+}
+
+// Safety: see `Kernels::mul`.
+pub(super) unsafe fn mul<const FLIP: u8>(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let [za, zb, _] = product.zeros.map(i32::from);
+    for i in 0..count {
+        // Safety: below `count`.
+        unsafe {
+            let left = i32::from(a.add(i).read() ^ FLIP) - za;
+            let right = i32::from(b.add(i).read() ^ FLIP) - zb;
+            output.add(i).write(requantise(left * right, product.multiplier, product.zeros[2]) ^ FLIP);
+        }
+    }
+}
+
+// Safety: see `Kernels::mean`.
+pub(super) unsafe fn mean<const FLIP: u8>(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+    let [rows, columns] = block.pixels;
+    for c in 0..channels {
+        let mut sum = 0i32;
+        for y in 0..rows {
+            for x in 0..columns {
+                // Safety: a channel of a pixel of the block.
+                let read = unsafe { input.add(y * block.steps[0] + x * block.steps[1] + c).read() };
+                sum += i32::from(read ^ FLIP);
+            }
+        }
+        // Safety: below `channels`.
+        unsafe { output.add(c).write(reference::mean(sum, (rows * columns) as i32) ^ FLIP) };
     }
 }
 
