@@ -3,6 +3,8 @@
 //! Depends on the standard library alone, so that it starts at once.
 #![allow(clippy::print_stdout)]
 
+mod bench;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -12,6 +14,9 @@ const HELP: &str = "cargo xtask TASK
   test     everything a change must pass: format, lints, tests, no_std builds, the binary end to end
   lint     format and lints only
   sizes    size of the release binary
+  bench peers [OPTION]...     this machine: lapwing and its peers on the same networks, in turns
+  bench arm                   emulated ARM cores: instructions, predicted cycles, traffic
+  bench instructions          rewrite the instruction counts that the tests hold
 
 `test` installs what it needs: the Rust targets of the microcontrollers.
 Tests that need pictures outside the repository look under LAPWING_SHARED, else ../shared, and say
@@ -27,6 +32,7 @@ fn main() -> ExitCode {
         "test" => test(),
         "lint" => lint(),
         "sizes" => sizes(),
+        "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

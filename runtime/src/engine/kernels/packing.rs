@@ -92,14 +92,12 @@ impl PackedConv {
         let [dy, dx] = conv.window.dilation;
         // neighbouring columns are one run if the zero weights of the gap cost nothing
         let row = (kw - 1) * input.column + channels;
-        let whole = dx == 1
-            && input.column < channels + GAP_BYTES_MAX
-            && row.div_ceil(block) <= kw * channels.div_ceil(block);
+        let whole =
+            dx == 1 && input.column < channels + GAP_BYTES_MAX && row.div_ceil(block) <= kw * channels.div_ceil(block);
         let (runs, run) = if whole { (kh, row) } else { (kh * kw, channels) };
         // the weight for one byte of a run
         let source = |index: usize, byte: usize| {
-            let (tap, i) =
-                if whole { (index * kw + byte / input.column, byte % input.column) } else { (index, byte) };
+            let (tap, i) = if whole { (index * kw + byte / input.column, byte % input.column) } else { (index, byte) };
             (byte < run && i < channels).then_some(tap * channels + i)
         };
         let groups = run.div_ceil(block);
@@ -157,7 +155,9 @@ impl PackedDepthwise {
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),
-            bias: (0..padded).map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 }).collect(),
+            bias: (0..padded)
+                .map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 })
+                .collect(),
             multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
             pre_zero: conv.pre_zero,
             table: conv.table.as_deref().map(|t| kernels.flipped(t)),
