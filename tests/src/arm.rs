@@ -65,9 +65,11 @@ impl Rig {
         call(
             Command::new(cargo)
                 .args(["build", "--release", "--quiet", "--package", "lapwing-bench-arm", "--target", TARGET])
+                .arg("--target-dir")
+                .arg(&folder)
                 .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
         )?;
-        Ok(Rig { plugin, runner: target.join(TARGET).join("release/lapwing-bench-arm") })
+        Ok(Rig { plugin, runner: folder.join(TARGET).join("release/lapwing-bench-arm") })
     }
 
     /// Runs `artifact` on `core`; the executed blocks are written to `blocks`.
