@@ -100,7 +100,10 @@ pub fn install_emulator() -> Result<(), String> {
 }
 
 /// Installs a Debian package whose program is missing, or says what is to be installed.
-fn install(program: &str, package: &str) -> Result<(), String> {
+///
+/// # Errors
+/// That it is missing, and how to install it.
+pub fn install(program: &str, package: &str) -> Result<(), String> {
     let here = || Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
     if here() {
         return Ok(());

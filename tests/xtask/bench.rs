@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lapwing_tests::arm::{CORES, Caches, Rig};
+use lapwing_tests::arm::{CORES, Caches, Rig, install};
 
 use super::{root, step};
 
@@ -62,6 +62,7 @@ fn lapwing() -> Result<PathBuf, String> {
 }
 
 fn arm() -> Result<(), String> {
+    install("/usr/lib/llvm-19/bin/llvm-mca", "llvm-19")?;
     let (python, lapwing, models) = (environment()?, lapwing()?, folder().join("models"));
     let prepare = ["tests/bench/peers/bench.py", "--prepare", "--rust", "none"];
     step(text(&python)?, &[&prepare[..], &["--folder", text(&models)?, "--lapwing", text(&lapwing)?]].concat())?;
