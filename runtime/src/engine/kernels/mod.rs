@@ -14,6 +14,7 @@ pub mod arena;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
 pub mod packing;
+pub mod place;
 pub mod portable;
 pub mod program;
 pub mod step;

@@ -6,6 +6,7 @@ use super::super::ir::{Shape, Window};
 use super::super::quant::{Table, requantise};
 use super::super::reference::mean;
 use super::arena::Arena;
+use super::place::Place;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows, SLACK};
 
 /// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
@@ -22,7 +23,7 @@ pub struct Region {
 }
 
 impl Region {
-    fn at(&self, y: usize, x: usize) -> usize {
+    pub(super) fn at(&self, y: usize, x: usize) -> usize {
         self.first + y * self.row + x * self.pixel
     }
 
@@ -113,6 +114,8 @@ pub enum Work {
         /// The output.
         output: Region,
     },
+    /// Values to other places.
+    Place(Place),
 }
 
 /// A step that fits its arena.
@@ -162,6 +165,7 @@ impl Step {
             Work::Add { inputs, output, .. } | Work::Mul { inputs, output, .. } => {
                 inputs.iter().chain([output]).try_for_each(inside)?;
             }
+            Work::Place(place) => place.regions().iter().try_for_each(|r| inside(r))?,
             Work::Table(_, a, b)
             | Work::MaxPool(_, a, b)
             | Work::MeanPool(_, a, b)
@@ -273,6 +277,8 @@ impl Step {
                         }
                     }
                 }
+                // Safety: the place's regions lie inside the arena by `Step::new`.
+                Work::Place(place) => place.run(base, share(place.regions()[1].shape.height)),
                 Work::Upsample(factor, from, to) => {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let a = base.add(from.at(y / factor[0], x / factor[1]));
@@ -284,7 +290,7 @@ impl Step {
     }
 }
 
-fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+pub(super) fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
     let width = region.shape.width;
     rows.flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
