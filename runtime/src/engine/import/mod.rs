@@ -47,11 +47,25 @@ pub struct Options {
     pub real: BTreeSet<String>,
 }
 
+/// Imports a typed graph with one picture for its input, of which every node has a rule.
+///
+/// # Errors
+/// The first node without a rule, by name, and why; or what is wrong with the file, and the cure.
+pub fn import(model: TypedModel) -> Result<Network, String> {
+    let network = regions(model, &Options::default())?;
+    match network.remaining.first() {
+        None => Ok(network),
+        Some(Remaining { name, op, why }) => {
+            Err(format!("node {name:?} ({op}): {why}; end the model before it, or run the float model"))
+        }
+    }
+}
+
 /// Finds the regions of a typed graph with one picture for its input.
 ///
 /// # Errors
 /// The node, what is wrong with it and the cure; or why no node can be quantised.
-pub fn import(mut model: TypedModel, options: &Options) -> Result<Network, String> {
+pub fn regions(mut model: TypedModel, options: &Options) -> Result<Network, String> {
     constants(&mut model)?;
     let mut forced: BTreeMap<usize, String> = BTreeMap::new();
     for name in &options.real {
@@ -84,17 +98,23 @@ pub fn import(mut model: TypedModel, options: &Options) -> Result<Network, Strin
 /// Computes what does not depend on the picture; the nodes stay, with their values known.
 fn constants(model: &mut TypedModel) -> Result<(), String> {
     for id in model.eval_order().map_err(|e| words(&e))? {
-        let node = model.node(id);
-        let facts = model.node_input_facts(id).map_err(|e| words(&e))?;
-        let known = facts.iter().map(|f| f.konst.clone().filter(|k| k.is_plain_ram()));
-        let Some(inputs) = known.collect::<Option<TVec<_>>>().filter(|all| !all.is_empty()) else { continue };
-        let found = node.op.eval_out_of_plan(inputs.into_iter().map(IntoTValue::into_tvalue).collect());
-        let found = found.map_err(|e| format!("node {:?} ({}): {}", node.name, node.op.name(), words(&e)))?;
-        for (slot, value) in found.into_iter().flatten().enumerate() {
+        let found = computed(model, id)?;
+        for (slot, value) in found.into_iter().enumerate() {
             model.nodes[id].outputs[slot].fact.konst = Some(value.into_arc_tensor());
         }
     }
     Ok(())
+}
+
+/// What a node gives if all that it reads is known; nothing else.
+fn computed(model: &TypedModel, id: usize) -> Result<TVec<TValue>, String> {
+    let node = model.node(id);
+    let facts = model.node_input_facts(id).map_err(|e| words(&e))?;
+    let known = facts.iter().map(|f| f.konst.clone().filter(|k| k.is_plain_ram()));
+    let Some(inputs) = known.collect::<Option<TVec<_>>>().filter(|all| !all.is_empty()) else { return Ok(tvec!()) };
+    let found = node.op.eval_out_of_plan(inputs.into_iter().map(IntoTValue::into_tvalue).collect());
+    let found = found.map_err(|e| format!("node {:?} ({}): {}", node.name, node.op.name(), words(&e)))?;
+    Ok(found.unwrap_or_default())
 }
 
 struct Importer<'a> {

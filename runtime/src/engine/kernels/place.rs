@@ -55,12 +55,12 @@ impl Place {
         }
     }
 
-    /// Writes `rows` of the output.
+    /// Writes `share`, a range of the output's rows; values lie in memory as `value ^ flip`.
     ///
     /// # Safety
     /// Both regions lie inside the memory at `base`; nobody else touches these rows of the output or
     /// writes the input; the operation passes `Graph::check` for these regions.
-    pub unsafe fn run(&self, base: *mut u8, share: Range<usize>) {
+    pub unsafe fn run(&self, base: *mut u8, share: Range<usize>, flip: u8) {
         // Safety: rows, columns and channels are those of the input by `Graph::check`.
         unsafe {
             match self {
@@ -72,7 +72,7 @@ impl Place {
                             let from = base.add(input.at(usize::from(row), usize::from(column)));
                             std::ptr::copy_nonoverlapping(from, to, channels);
                         } else {
-                            std::ptr::write_bytes(to, *fill, channels);
+                            std::ptr::write_bytes(to, fill ^ flip, channels);
                         }
                     }
                 }
@@ -94,8 +94,9 @@ impl Place {
                         let [c, d] = [column.first, column.second].map(|x| at(row.second, x));
                         let to = base.add(output.at(y, x));
                         for i in 0..output.shape.channels {
-                            let (top, bottom) = ([a, b].map(|p| p.add(i).read()), [c, d].map(|p| p.add(i).read()));
-                            to.add(i).write(Between::bilinear(row, column, top, bottom));
+                            let value = |p: *mut u8| p.add(i).read() ^ flip;
+                            let mixed = Between::bilinear(row, column, [a, b].map(value), [c, d].map(value));
+                            to.add(i).write(mixed ^ flip);
                         }
                     }
                 }

@@ -14,7 +14,7 @@ use super::super::network::Network;
 use super::super::plan::Plan;
 use super::super::quant::Quant;
 use super::super::quantize::quantize;
-use super::{Options, import};
+use super::{Options, import, regions};
 use net::Net;
 
 /// The model's outputs in real numbers.
@@ -50,7 +50,7 @@ pub fn error(found: &[f32], expected: &[f32]) -> f32 {
 /// Imports, calibrates on noise, quantises, and holds the result to tract's.
 pub fn holds(net: &mut Net, outputs: &[&str], within: f32) -> Network {
     let model = net.typed(outputs);
-    let network = import(model.clone(), &Options::default()).unwrap();
+    let network = import(model.clone()).unwrap();
     assert_eq!(network.remaining, []);
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
     let mut calibrator = Calibrator::new(&network).unwrap();

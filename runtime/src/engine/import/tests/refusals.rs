@@ -4,11 +4,11 @@
 use super::super::super::network::Network;
 use super::net::Attribute::{Int, Ints};
 use super::net::Net;
-use super::{Options, import};
+use super::{Options, regions};
 use tract_onnx::prelude::*;
 
 fn refused(net: &Net, outputs: &[&str]) -> String {
-    let what = import(net.typed(outputs), &Options::default()).unwrap_err();
+    let what = regions(net.typed(outputs), &Options::default()).unwrap_err();
     assert!(!what.contains('\n'), "{what}");
     what
 }
@@ -38,7 +38,7 @@ fn a_shape_that_is_not_fixed_names_its_node_and_the_cure() {
     let batch = parsed.symbols.sym("batch");
     let fact = f32::fact([batch.to_dim(), 4.to_dim(), 6.to_dim(), 6.to_dim()]);
     let model = parsed.with_input_fact(0, fact.into()).unwrap().into_typed().unwrap();
-    let what = import(model, &Options::default()).unwrap_err();
+    let what = regions(model, &Options::default()).unwrap_err();
     assert!(what.contains("\"x\"") && what.contains("not fixed") && what.contains("fixed input shape"), "{what}");
 }
 
@@ -47,7 +47,7 @@ fn an_unknown_name_is_refused() {
     let mut net = Net::new([1, 4, 6, 6]);
     net.conv("a", "x", [4, 4, 1], &[]);
     let options = Options { real: ["nobody".to_owned()].into() };
-    assert!(import(net.typed(&["a"]), &options).unwrap_err().contains("nobody"));
+    assert!(regions(net.typed(&["a"]), &options).unwrap_err().contains("nobody"));
 }
 
 fn names(network: &Network) -> Vec<&str> {
@@ -62,7 +62,7 @@ fn the_tail_and_the_middle_without_a_rule_stay_with_tract() {
     net.conv("b", "odd", [8, 8, 3], &[("pads", Ints(&[1; 4]))]);
     net.node("Relu", "r", &["b"], &[]);
     net.node("Softmax", "y", &["r"], &[("axis", Int(3))]);
-    let network = import(net.typed(&["y"]), &Options::default()).unwrap();
+    let network = regions(net.typed(&["y"]), &Options::default()).unwrap();
     assert!(names(&network).contains(&"odd") && names(&network).contains(&"y"), "{:?}", network.remaining);
     let regions: Vec<usize> = network.nodes.iter().map(|n| n.region).collect();
     assert_eq!(regions, [1, 3, 3]);
