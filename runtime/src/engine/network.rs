@@ -23,6 +23,9 @@ pub struct Map {
     pub ordered: bool,
     /// The scale that the file states for it.
     pub quant: Option<Quant>,
+    /// The region that writes it; what comes from tract has an even level, of which the next is the
+    /// first region that can read it.
+    pub level: usize,
 }
 
 /// A convolution in real numbers.
@@ -164,6 +167,8 @@ pub struct RealOutput {
 /// A node that stays with tract, in real numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remaining {
+    /// Its number in tract's graph.
+    pub node: usize,
     /// The name in the file.
     pub name: String,
     /// tract's name of the operation.

@@ -55,7 +55,7 @@ pub fn import(model: TypedModel) -> Result<Network, String> {
     let network = regions(model, &Options::default())?;
     match network.remaining.first() {
         None => Ok(network),
-        Some(Remaining { name, op, why }) => {
+        Some(Remaining { name, op, why, .. }) => {
             Err(format!("node {name:?} ({op}): {why}; end the model before it, or run the float model"))
         }
     }
@@ -127,8 +127,6 @@ struct Importer<'a> {
     aliases: HashMap<OutletId, OutletId>,
     /// Meanings that were found before their node's turn.
     ready: HashMap<usize, Meaning>,
-    /// Level of each map: odd if a node of a region writes it, even if it comes from tract.
-    levels: Vec<usize>,
     /// Level of each node that stays with tract.
     real: HashMap<usize, usize>,
     /// What leaves the regions.
@@ -147,7 +145,6 @@ impl<'a> Importer<'a> {
             meanings: HashMap::new(),
             aliases: HashMap::new(),
             ready: HashMap::new(),
-            levels: Vec::new(),
             real: HashMap::new(),
             wanted: Vec::new(),
             outputs: Vec::new(),
@@ -223,16 +220,16 @@ impl<'a> Importer<'a> {
             let known = node.outputs[slot].fact.konst.clone();
             self.meanings.insert(OutletId::new(node.id, slot), known.map_or(Meaning::Real, Meaning::Constant));
         }
-        self.remaining.push(Remaining { name: node.name.clone(), op: node.op.name().into_owned(), why });
+        self.remaining.push(Remaining { node: node.id, name: node.name.clone(), op: node.op.name().into_owned(), why });
     }
 
     fn level_of(&self, meaning: &Meaning) -> usize {
         match meaning {
             Meaning::Constant(_) | Meaning::Real => 0,
-            Meaning::Map(map) => self.levels[*map],
+            Meaning::Map(map) => self.maps[*map].level,
             // what is computed from a map of level l is computed in the region of l or the next
-            Meaning::Pointwise(map, _) => self.levels[*map] | 1,
-            Meaning::Moved(moved) => moved.sources.iter().map(|&m| self.levels[m] | 1).max().unwrap_or(1),
+            Meaning::Pointwise(map, _) => self.maps[*map].level | 1,
+            Meaning::Moved(moved) => moved.sources.iter().map(|&m| self.maps[m].level | 1).max().unwrap_or(1),
         }
     }
 
@@ -316,13 +313,12 @@ impl<'a> Importer<'a> {
     }
 
     fn map(&mut self, shape: Shape, outlet: OutletId, level: usize) -> MapId {
-        self.maps.push(Map { shape, outlet, ordered: true, quant: None });
-        self.levels.push(level);
+        self.maps.push(Map { shape, outlet, ordered: true, quant: None, level });
         self.maps.len() - 1
     }
 
     fn push(&mut self, node: &TypedNode, op: RealOp, inputs: Vec<MapId>, shape: Shape) -> MapId {
-        let level = inputs.iter().map(|&m| self.levels[m] | 1).max().unwrap_or(1);
+        let level = inputs.iter().map(|&m| self.maps[m].level | 1).max().unwrap_or(1);
         let output = self.map(shape, OutletId::new(node.id, 0), level);
         let first = self.maps[inputs[0]].quant;
         if op.keeps_numbers() && inputs.iter().all(|&m| self.maps[m].quant == first) {
@@ -376,13 +372,18 @@ impl<'a> Importer<'a> {
         let meaning = self.meaning(outlet).ok_or("it has no meaning")?;
         let Meaning::Moved(moved) = meaning else {
             let map = self.mapped(outlet, &meaning)?;
-            if self.levels[map] == 0 {
+            if self.maps[map].level == 0 {
                 return Err("it gives the picture itself".into());
             }
             let Shape { height, width, .. } = self.maps[map].shape;
             let parts = vec![RealPart { map, base: 0, strides: [width, 1, height * width] }];
             return Ok(RealOutput { name, outlet, shape, parts });
         };
+        let mut regions = moved.sources.iter().map(|&m| self.maps[m].level);
+        let first = regions.next();
+        if regions.any(|r| Some(r) != first) {
+            return Err("it joins values of several regions".into());
+        }
         let mut places = vec![None; moved.sources.iter().map(|&m| self.maps[m].shape.elements()).sum()];
         for (place, &from) in moved.index.iter().enumerate() {
             if places[from as usize].replace(place).is_some() {
@@ -392,7 +393,7 @@ impl<'a> Importer<'a> {
         let mut parts = Vec::new();
         let mut first = 0;
         for &map in &moved.sources {
-            if self.levels[map].is_multiple_of(2) {
+            if self.maps[map].level.is_multiple_of(2) {
                 return Err("it only moves real numbers".into());
             }
             let shape = self.maps[map].shape;

@@ -5,6 +5,7 @@ mod cases;
 mod net;
 mod own;
 mod refusals;
+mod regions;
 
 use tract_onnx::prelude::*;
 
