@@ -42,15 +42,19 @@ const WAIT: Duration = Duration::from_secs(5);
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(&args.model)?;
     let scores = score(&model, &args.images, &args.annotations, "scoring")?;
-    let Scores { map50, images, per_class, ms_median, failures } = &scores;
+    let Scores { map50, images, per_class, ms_median, .. } = &scores;
     if args.json {
-        return out
-            .json(&json!({ "map50": map50, "images": images, "per_class": per_class, "ms_median": ms_median }));
+        out.json(&json!({ "map50": map50, "images": images, "per_class": per_class, "ms_median": ms_median }))?;
+    } else {
+        for (name, ap) in per_class {
+            line!(out, "{name:>16} {ap:6.2}")?;
+        }
+        line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")?;
     }
-    for (name, ap) in per_class {
-        line!(out, "{name:>16} {ap:6.2}")?;
+    match scores.failures {
+        0 => Ok(()),
+        failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
     }
-    line!(out, "{:>16} {map50:6.2}  on {images} pictures, {ms_median:.1} ms a picture", "mAP50")
 }
 
 /// What an evaluation found, in percent.

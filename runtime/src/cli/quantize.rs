@@ -53,7 +53,7 @@ pub struct Args {
     /// Their annotations in COCO's JSON
     #[arg(long, value_name = "COCO.json", requires = "images")]
     annotations: Option<PathBuf>,
-    /// Threads for the trials; default: all cores
+    /// Threads for the trials; default: half of the cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: Option<u8>,
 }
@@ -72,7 +72,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
     let network = import::import(float::typed(&model, bytes)?).map_err(named)?;
     let samples = samples(&args.calibrate, &model.manifest().input, args.pictures)?;
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
+    let cores = std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, THREADS_MAX));
     let request = Request {
         samples: &samples,
         family: model.manifest().head.family,

@@ -192,7 +192,18 @@ pub struct Calibrator {
     run: RealRun,
     observed: Vec<Observed>,
     scaled: HashMap<MapId, (Vec<f32>, Observed)>,
+    grouped: HashMap<MapId, Vec<(Vec<usize>, Observed)>>,
     pictures: usize,
+}
+
+/// What both passes saw.
+pub struct Seen {
+    /// By map.
+    pub maps: Vec<Observed>,
+    /// Maps whose channels were divided, see [`Calibrator::scale`].
+    pub scaled: HashMap<MapId, Observed>,
+    /// Groups of channels of a map, see [`Calibrator::group`].
+    pub grouped: HashMap<MapId, Vec<Observed>>,
 }
 
 impl Calibrator {
@@ -202,7 +213,8 @@ impl Calibrator {
     /// As for [`RealRun::new`].
     pub fn new(network: &Network) -> Result<Calibrator, String> {
         let observed = network.maps.iter().map(|m| Observed::nothing(m.shape.channels)).collect();
-        Ok(Calibrator { run: RealRun::new(network)?, observed, scaled: HashMap::new(), pictures: 0 })
+        let run = RealRun::new(network)?;
+        Ok(Calibrator { run, observed, scaled: HashMap::new(), grouped: HashMap::new(), pictures: 0 })
     }
 
     /// First pass: extremes and means.
@@ -243,10 +255,30 @@ impl Calibrator {
         &self.observed
     }
 
+    /// What the first pass saw, after [`Calibrator::seen`].
+    pub fn seen_so_far(&self) -> &[Observed] {
+        &self.observed
+    }
+
     /// Has the second pass count `map` also with each channel divided by its scale.
     pub fn scale(&mut self, map: MapId, scales: Vec<f32>) {
         let scaled = self.observed[map].scaled(&scales);
         self.scaled.insert(map, (scales, scaled));
+    }
+
+    /// Has the second pass count each group of `map`'s channels by itself too.
+    pub fn group(&mut self, map: MapId, groups: &[Vec<usize>]) {
+        let whole = &self.observed[map];
+        let part = |channels: &Vec<usize>| {
+            let mut part = Observed::nothing(channels.len());
+            for (to, &channel) in part.channels.iter_mut().zip(channels) {
+                *to = whole.channels[channel];
+                part.low = part.low.min(to.low);
+                part.high = part.high.max(to.high);
+            }
+            (channels.clone(), part)
+        };
+        self.grouped.insert(map, groups.iter().map(part).collect());
     }
 
     /// Second pass, after [`Calibrator::seen`]: histograms.
@@ -263,12 +295,21 @@ impl Calibrator {
                 let planes = values.chunks_exact(area.max(1)).zip(scales.iter());
                 scaled.count(planes.flat_map(|(plane, scale)| plane.iter().map(move |v| v / scale)));
             }
+            for (channels, part) in self.grouped.get_mut(&map).into_iter().flatten() {
+                let area = values.len() / observed.channels.len().max(1);
+                part.count(channels.iter().flat_map(|&c| values[c * area..(c + 1) * area].iter().copied()));
+            }
         }
         Ok(())
     }
 
-    /// What was seen, by map, and the scaled maps.
-    pub fn finish(self) -> (Vec<Observed>, HashMap<MapId, Observed>) {
-        (self.observed, self.scaled.into_iter().map(|(map, (_, scaled))| (map, scaled)).collect())
+    /// What was seen.
+    pub fn finish(self) -> Seen {
+        let parts = |parts: Vec<(Vec<usize>, Observed)>| parts.into_iter().map(|(_, seen)| seen).collect();
+        Seen {
+            maps: self.observed,
+            scaled: self.scaled.into_iter().map(|(map, (_, scaled))| (map, scaled)).collect(),
+            grouped: self.grouped.into_iter().map(|(map, all)| (map, parts(all))).collect(),
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::super::network::{MapId, Network, RealConv, RealOp, RealPart};
 use super::super::quant::Quant;
 use super::choices::{Quants, table};
 use super::classes::Classes;
+use super::split;
 
 /// A graph, and where each node came from.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct Lowered {
 }
 
 /// Where a node of the graph came from.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
     /// The node of the network; a convolution's where it stores through a function.
     pub node: usize,
@@ -32,6 +33,17 @@ pub struct Origin {
     pub map: MapId,
     /// What its results stand for before the table; as its output where there is none.
     pub before: Quant,
+    /// Channels of the map that it writes; none where it writes all.
+    pub channels: Option<Vec<usize>>,
+    /// The group, if it is one of a split convolution.
+    pub group: Option<usize>,
+}
+
+impl Origin {
+    /// The map's channel that is channel `c` of the node's result.
+    pub fn channel(&self, c: usize) -> usize {
+        self.channels.as_ref().map_or(c, |channels| channels[c])
+    }
 }
 
 /// Lowers a network. `rounding` takes the mean error of rounded weights off the biases.
@@ -67,8 +79,12 @@ pub fn lower(
         let made = Output { name: output.name.clone(), shape: output.shape.clone(), parts };
         builder.lowered.graph.outputs.push(made);
     }
-    builder.lowered.graph.check()?;
-    Ok(builder.lowered)
+    let mut lowered = builder.lowered;
+    for (&producer, parts) in &quants.parts {
+        split::apply(&mut lowered, network, classes, producer, parts)?;
+    }
+    lowered.graph.check()?;
+    Ok(lowered)
 }
 
 struct Builder<'a> {
@@ -118,7 +134,7 @@ impl Builder<'_> {
         let inputs = node.inputs.iter().map(|&map| self.tensor(map)).collect();
         let output = self.tensor(map);
         self.lowered.graph.nodes.push(Node { name: node.name.clone(), op, inputs, output });
-        self.lowered.origins.push(Origin { node: index, map, before });
+        self.lowered.origins.push(Origin { node: index, map, before, channels: None, group: None });
         Ok(())
     }
 

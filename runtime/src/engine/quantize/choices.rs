@@ -10,6 +10,7 @@ use super::super::network::{Function, MapId, Network};
 use super::super::quant::{Quant, Table};
 use super::classes::Classes;
 use super::ranges::{Method, Values};
+use super::split::Split;
 
 /// A range for which a method is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +19,10 @@ pub enum Range {
     Class(MapId),
     /// Before the table of the convolution that is this node.
     Before(usize),
+    /// Of a group of channels of a split convolution: its node, the group.
+    Part(usize, usize),
+    /// Before the table of such a group.
+    BeforePart(usize, usize),
 }
 
 /// Quantisations of a whole network.
@@ -27,6 +32,19 @@ pub struct Quants {
     pub maps: Vec<Quant>,
     /// Before the table, by node of the convolution; none where its store needs no table.
     pub before: HashMap<usize, Quant>,
+    /// Groups of channels of split convolutions, by node.
+    pub parts: HashMap<usize, Vec<Part>>,
+}
+
+/// A group of channels that has quantisations of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The channels.
+    pub channels: Vec<usize>,
+    /// Before the table; none where the store needs none.
+    pub before: Option<Quant>,
+    /// What is stored.
+    pub to: Quant,
 }
 
 /// Methods by range, with what follows from them.
@@ -37,6 +55,9 @@ pub struct Choices<'a> {
     methods: HashMap<Range, Method>,
     values: HashMap<Range, Values>,
     known: HashMap<Key, Quant>,
+    splits: Vec<Split>,
+    /// The bounds of functions that are clamps, by node of the convolution before them.
+    clamps: HashMap<usize, (f32, f32)>,
 }
 
 /// A range, a method, and, before a table, the quantisation after it.
@@ -44,7 +65,7 @@ type Key = (Range, Method, Option<(u32, u8)>);
 
 impl<'a> Choices<'a> {
     /// The first method for every range.
-    pub fn new(network: &'a Network, classes: &'a Classes, observed: &[Observed], input: Quant) -> Choices<'a> {
+    pub fn new(network: &'a Network, classes: &'a Classes, observed: &[Observed], input: Quant) -> Result<Choices<'a>, String> {
         let mut values = HashMap::new();
         for (root, members) in classes.members() {
             let seen: Vec<&Observed> = members.iter().map(|&m| &observed[m]).collect();
@@ -53,7 +74,13 @@ impl<'a> Choices<'a> {
         for &node in classes.fused.keys() {
             values.insert(Range::Before(node), Values::of(&[&observed[network.nodes[node].output]]));
         }
-        Choices { network, classes, input, methods: HashMap::new(), values, known: HashMap::new() }
+        let mut clamps = HashMap::new();
+        for &node in classes.fused.keys() {
+            let Some(function) = classes.function(network, node) else { continue };
+            let clamp = function.clamp().map_err(|e| format!("node {:?}: {e:#}", network.nodes[node].name))?;
+            clamps.extend(clamp.map(|bounds| (node, bounds)));
+        }
+        Ok(Choices { network, classes, input, methods: HashMap::new(), values, known: HashMap::new(), splits: Vec::new(), clamps })
     }
 
     /// The method of a range.
@@ -64,6 +91,25 @@ impl<'a> Choices<'a> {
     /// Chooses a method for a range.
     pub fn choose(&mut self, range: Range, method: Method) {
         self.methods.insert(range, method);
+    }
+
+    /// Splits a convolution's channels; `stored` and `before` are what each group holds.
+    pub fn split(&mut self, split: &Split, stored: &[Observed], before: &[Observed]) {
+        for (group, (stored, before)) in stored.iter().zip(before).enumerate() {
+            self.values.insert(Range::Part(split.producer, group), Values::of(&[stored]));
+            self.values.insert(Range::BeforePart(split.producer, group), Values::of(&[before]));
+        }
+        self.splits.push(split.clone());
+    }
+
+    /// Takes the last [`Choices::split`] back.
+    pub fn unsplit(&mut self) {
+        self.splits.pop();
+    }
+
+    /// The splits.
+    pub fn splits(&self) -> &[Split] {
+        &self.splits
     }
 
     /// What the methods make of the network.
@@ -80,27 +126,53 @@ impl<'a> Choices<'a> {
         for node in fused {
             let to = maps[self.classes.stored(self.network, node)];
             let Some(function) = self.classes.function(self.network, node) else { continue };
-            let named = |what| format!("node {:?}: {what}", self.network.nodes[node].name);
-            if !is_clamp_of(function, to).map_err(named)? {
-                let quant = self.of_before(node, function, to);
+            if !self.ends_at(node, to) {
+                let quant = self.of_before(Range::Before(node), function, to);
                 before.insert(node, quant.map_err(|what| format!("node {:?}: {what}", self.network.nodes[node].name))?);
             }
         }
-        Ok(Quants { maps, before })
+        let mut parts = HashMap::new();
+        for split in self.splits.clone() {
+            let node = split.producer;
+            let mut made = Vec::new();
+            for (group, channels) in split.groups.into_iter().enumerate() {
+                let to = self.of_values(Range::Part(node, group));
+                let before = match self.classes.function(self.network, node) {
+                    Some(function) if !self.ends_at(node, to) => {
+                        Some(self.of_before(Range::BeforePart(node, group), function, to)?)
+                    }
+                    _ => None,
+                };
+                made.push(Part { channels, before, to });
+            }
+            parts.insert(node, made);
+        }
+        Ok(Quants { maps, before, parts })
+    }
+
+    /// Whether the function behind `node` is a clamp at whose bounds the range of `to` ends already:
+    /// then rounding to `to` is the function, and the store needs no table.
+    fn ends_at(&self, node: usize, to: Quant) -> bool {
+        self.clamps.get(&node).is_some_and(|&(low, high)| {
+            let (least, greatest) = to.range();
+            low - to.scale / 2.0 <= least && greatest <= high + to.scale / 2.0
+        })
     }
 
     fn of_class(&mut self, root: MapId) -> Quant {
         if root == 0 {
             return self.input;
         }
-        let range = Range::Class(root);
+        self.of_values(Range::Class(root))
+    }
+
+    fn of_values(&mut self, range: Range) -> Quant {
         let method = self.method(range);
         let values = &self.values[&range];
         *self.known.entry((range, method, None)).or_insert_with(|| values.range(method, None))
     }
 
-    fn of_before(&mut self, node: usize, function: &Function, to: Quant) -> Result<Quant, String> {
-        let range = Range::Before(node);
+    fn of_before(&mut self, range: Range, function: &Function, to: Quant) -> Result<Quant, String> {
         let method = self.method(range);
         let key = (range, method, Some((to.scale.to_bits(), to.zero)));
         if let Some(known) = self.known.get(&key) {
@@ -134,16 +206,6 @@ impl<'a> Choices<'a> {
         self.known.insert(key, quant);
         Ok(quant)
     }
-}
-
-/// Whether `function` is a clamp at whose bounds the range of `to` ends already: then rounding to
-/// `to` is the function, and the store needs no table.
-pub fn is_clamp_of(function: &Function, to: Quant) -> Result<bool, String> {
-    let clamp = function.clamp().map_err(|e| format!("{e:#}"))?;
-    Ok(clamp.is_some_and(|(low, high)| {
-        let (least, greatest) = to.range();
-        low - to.scale / 2.0 <= least && greatest <= high + to.scale / 2.0
-    }))
 }
 
 /// The 256 values of `function` from one quantisation to another.

@@ -21,6 +21,12 @@ const BIAS_MAX: f64 = (1 << 29) as f64;
 pub struct Means(Vec<Vec<f64>>);
 
 impl Means {
+    /// Means that are known: by map, then by channel.
+    #[cfg(test)]
+    pub fn given(means: Vec<Vec<f64>>) -> Means {
+        Means(means)
+    }
+
     /// Runs the network in real numbers over `pictures`; `told` after each. `scales` divides the
     /// channels of a map.
     ///
@@ -71,10 +77,12 @@ pub fn correct(
     pictures: &[usize],
 ) -> Result<bool, String> {
     let Op::Conv(conv) = &lowered.graph.nodes[index].op else { return Ok(false) };
-    let origin = lowered.origins[index];
+    let origin = lowered.origins[index].clone();
     // a store with a table is observed before it, one that clamps behind it
     let map = if conv.table.is_some() { network.nodes[origin.node].output } else { origin.map };
-    let shifts = shifts(&lowered.graph, index, origin, &means.0[map], judge, pictures)?;
+    let all = &means.0[map];
+    let real: Vec<f64> = (0..conv.bias.len()).map(|c| all[origin.channel(c)]).collect();
+    let shifts = shifts(&lowered.graph, index, &origin, &real, judge, pictures)?;
     let Op::Conv(conv) = &mut lowered.graph.nodes[index].op else { return Ok(false) };
     let mut changed = false;
     for ((bias, multiplier), shift) in conv.bias.iter_mut().zip(&conv.multiplier).zip(shifts) {
@@ -92,7 +100,7 @@ pub fn correct(
 fn shifts(
     graph: &Graph,
     index: usize,
-    origin: Origin,
+    origin: &Origin,
     real: &[f64],
     judge: &mut Judge<'_>,
     pictures: &[usize],
@@ -122,7 +130,7 @@ fn shifts(
 }
 
 /// The graph up to node `index`, a convolution, which stores without its table; that is its only output.
-fn until(graph: &Graph, index: usize, origin: Origin) -> Graph {
+fn until(graph: &Graph, index: usize, origin: &Origin) -> Graph {
     let mut made = Graph::default();
     let mut ids = vec![None; graph.tensors.len()];
     let mut of = |id: TensorId, made: &mut Graph| {

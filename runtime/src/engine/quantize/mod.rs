@@ -18,7 +18,7 @@
 //! | [`choices`] | which method serves which range |
 //! | [`build`] | the graph |
 //! | [`judge`] | the error at the outputs |
-//! | [`equalise`], [`correct`] | like channels, true means |
+//! | [`equalise`], [`split`], [`correct`] | like channels, groups of them, true means |
 //! | [`search`] | the order of decisions |
 //! | [`harm`], [`report`] | what each layer costs |
 
@@ -33,6 +33,9 @@ pub mod ranges;
 pub mod report;
 pub mod samples;
 pub mod search;
+pub mod split;
+#[cfg(test)]
+mod tests;
 
 pub use report::Report;
 pub use samples::Samples;
@@ -50,6 +53,6 @@ use super::quant::Quant;
 /// The node and what is wrong with it.
 pub fn quantize(network: &Network, observed: &[Observed], input: Quant) -> Result<Graph, String> {
     let classes = classes::Classes::of(network);
-    let quants = choices::Choices::new(network, &classes, observed, input).quants()?;
+    let quants = choices::Choices::new(network, &classes, observed, input)?.quants()?;
     Ok(build::lower(network, &classes, observed, &quants, true)?.graph)
 }

@@ -9,7 +9,7 @@ use super::super::calibrate::Observed;
 use super::super::quant::Quant;
 
 /// Shares of a range that are tried as clipping.
-const CLIPS: [f32; 12] = [1.0, 0.97, 0.94, 0.9, 0.85, 0.8, 0.74, 0.68, 0.6, 0.5, 0.4, 0.3];
+const CLIPS: [f32; 14] = [1.0, 0.97, 0.94, 0.9, 0.85, 0.8, 0.74, 0.68, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
 /// Bins of the distribution that [`Method::Entropy`] compares.
 const ENTROPY_BINS: usize = 2048;
 

@@ -120,7 +120,8 @@ impl Subject<'_, '_> {
             samples.real(picture, &mut input);
             let maps = run.run(&input)?;
             for (tally, &index) in tallies.iter_mut().zip(&watched) {
-                let map = self.lowered.origins[index].map;
+                let origin = &self.lowered.origins[index];
+                let map = origin.map;
                 let real = maps.of(map)?;
                 let scales = (self.scales)(map);
                 let view = plan.view(graph.nodes[index].output);
@@ -131,9 +132,10 @@ impl Subject<'_, '_> {
                 for y in 0..view.shape.height {
                     for x in 0..view.shape.width {
                         for (c, &q) in view.pixel(y, x).iter().enumerate() {
-                            let mut value = real[c * area + y * view.shape.width + x];
+                            let channel = origin.channel(c);
+                            let mut value = real[channel * area + y * view.shape.width + x];
                             if let Some(scales) = &scales {
-                                value /= scales[c];
+                                value /= scales[channel];
                             }
                             tally.sums.add(value, numbers[usize::from(q)]);
                             tally.clipped += u64::from(value < low - half || value > high + half);
@@ -150,10 +152,20 @@ impl Subject<'_, '_> {
     fn layer(&self, index: usize, tally: Tally) -> LayerReport {
         let graph = &self.lowered.graph;
         let node = &graph.nodes[index];
-        let origin = self.lowered.origins[index];
+        let origin = &self.lowered.origins[index];
         let (low, high) = graph.tensor(node.output).quant.range();
         let root = self.classes.root(origin.map);
         let has_table = matches!(&node.op, Op::Conv(conv) if conv.table.is_some());
+        let stored = match origin.group {
+            Some(group) if self.choices.splits().iter().any(|s| s.producer == origin.node) => {
+                Range::Part(origin.node, group)
+            }
+            _ => Range::Class(root),
+        };
+        let before = match stored {
+            Range::Part(node, group) => Range::BeforePart(node, group),
+            _ => Range::Before(origin.node),
+        };
         LayerReport {
             name: node.name.clone(),
             op: node.op.name(),
@@ -161,8 +173,8 @@ impl Subject<'_, '_> {
             sqnr_db: tally.sums.decibels(),
             low,
             high,
-            method: if root == 0 { "pixels" } else { self.choices.method(Range::Class(root)).name() },
-            method_before_table: has_table.then(|| self.choices.method(Range::Before(origin.node)).name()),
+            method: if root == 0 { "pixels" } else { self.choices.method(stored).name() },
+            method_before_table: has_table.then(|| self.choices.method(before).name()),
             clipped: tally.clipped as f64 / tally.values.max(1) as f64,
             harm: None,
         }

@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 
-use super::super::calibrate::{Calibrator, Observed, RealOutputs};
+use super::super::calibrate::{Calibrator, Observed, RealOutputs, Seen};
 use super::super::int8::input_quant;
 use super::super::ir::Graph;
 use super::super::manifest::HeadFamily;
 use super::super::network::{MapId, Network};
 use super::super::quant::Quant;
 use super::build::{Lowered, lower};
-use super::choices::{Choices, Range};
+use super::choices::{Choices, Quants, Range};
 use super::classes::Classes;
 use super::correct::{self, Means};
 use super::equalise::{self, Equalisation};
@@ -21,9 +21,12 @@ use super::judge::Judge;
 use super::ranges::Method;
 use super::report::{self, Report, StepReport, Subject};
 use super::samples::Samples;
+use super::split::{self, Split};
 
 /// Least share of the error that a decision must take away.
 pub const GAIN_MIN: f64 = 0.001;
+/// Least share of the error that splitting a convolution must take away: it costs time in every run.
+pub const SPLIT_GAIN_MIN: f64 = 0.01;
 
 /// What is asked.
 pub struct Request<'a> {
@@ -70,7 +73,7 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
         return Err("there is no picture to calibrate on".into());
     }
     let classes = Classes::of(&network);
-    let (mut observed, places) = observe(&network, &classes, request, told)?;
+    let (mut observed, places, splits) = observe(&network, &classes, request, told)?;
     let (judges, others) = samples.split();
     let input = input_quant(samples.spec());
     let real = real_outputs(&network, samples, &judges, told)?;
@@ -105,9 +108,26 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     best = best.min(if rounding { best } else { rough });
     steps.push(StepReport { step: "rounding off biases", tried: 1, kept: usize::from(rounding), error: best });
 
-    let mut choices = Choices::new(&network, &classes, &observed, input);
+    let mut choices = Choices::new(&network, &classes, &observed, input)?;
+    let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
     if request.search {
-        let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
+        let of = splits.len();
+        let mut kept = 0;
+        for (done, seen) in splits.into_iter().enumerate() {
+            told(Phase { name: "splitting", done, of });
+            if seen.maps.iter().any(|map| scales.contains_key(map)) {
+                continue; // what was seen of its groups is no longer so
+            }
+            choices.split(&seen.split, &seen.stored, &seen.before);
+            let error = subject.error(&choices.quants()?, &mut judge)?;
+            if error < best * (1.0 - SPLIT_GAIN_MIN) {
+                best = error;
+                kept += 1;
+            } else {
+                choices.unsplit();
+            }
+        }
+        steps.push(StepReport { step: "splitting channels", tried: of, kept, error: best });
         let (tried, kept) = subject.ranges(&mut choices, &mut judge, &mut best, told)?;
         steps.push(StepReport { step: "ranges", tried, kept, error: best });
     }
@@ -146,6 +166,14 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     Ok(Quantised { graph: lowered.graph, report })
 }
 
+/// A convolution that can be split, and what its groups of channels hold.
+struct SplitSeen {
+    split: Split,
+    maps: [MapId; 2],
+    stored: Vec<Observed>,
+    before: Vec<Observed>,
+}
+
 type Places = Vec<(Equalisation, Vec<(MapId, Observed)>)>;
 
 /// Both passes of calibration: what every map holds, and where channels can be scaled, with what
@@ -155,11 +183,11 @@ fn observe(
     classes: &Classes,
     request: &Request<'_>,
     told: Told<'_>,
-) -> Result<(Vec<Observed>, Places), String> {
+) -> Result<(Vec<Observed>, Places, Vec<SplitSeen>), String> {
     let samples = request.samples;
     let mut calibrator = Calibrator::new(network)?;
     let mut input = Vec::new();
-    let mut places = Vec::new();
+    let (mut places, mut splits) = (Vec::new(), Vec::new());
     let of = 2 * samples.len();
     for pass in 0..2 {
         for index in 0..samples.len() {
@@ -173,14 +201,24 @@ fn observe(
             for place in &places {
                 place.maps.iter().for_each(|&map| calibrator.scale(map, place.scales.clone()));
             }
+            splits = split::find(network, classes, calibrator.seen_so_far());
+            for split in &splits {
+                split.maps(network, classes).into_iter().for_each(|map| calibrator.group(map, &split.groups));
+            }
         }
     }
-    let (observed, mut scaled) = calibrator.finish();
+    let Seen { maps: observed, mut scaled, grouped } = calibrator.finish();
     let with = places.into_iter().map(|place| {
         let seen = place.maps.iter().filter_map(|map| Some((*map, scaled.remove(map)?))).collect();
         (place, seen)
     });
-    Ok((observed, with.collect()))
+    let seen = splits.into_iter().filter_map(|split| {
+        let maps = split.maps(network, classes);
+        let of = |map: &MapId| grouped.get(map).cloned();
+        let (stored, before) = (of(&maps[0])?, of(&maps[1])?);
+        Some(SplitSeen { split, maps, stored, before })
+    });
+    Ok((observed, with.collect(), seen.collect()))
 }
 
 fn real_outputs(
@@ -208,7 +246,7 @@ fn plain(
     input: Quant,
     rounding: bool,
 ) -> Result<Lowered, String> {
-    let quants = Choices::new(network, classes, observed, input).quants()?;
+    let quants = Choices::new(network, classes, observed, input)?.quants()?;
     lower(network, classes, observed, &quants, rounding)
 }
 
@@ -220,6 +258,10 @@ struct Subjects<'a> {
 }
 
 impl Subjects<'_> {
+    fn error(&self, quants: &Quants, judge: &mut Judge<'_>) -> Result<f64, String> {
+        judge.error(&lower(self.network, self.classes, self.observed, quants, self.rounding)?.graph)
+    }
+
     /// Tries every method for every range; (tried, kept).
     fn ranges(
         &self,
@@ -238,6 +280,10 @@ impl Subjects<'_> {
                 ranges.push(Range::Before(index));
             }
         }
+        for split in choices.splits() {
+            let (node, groups) = (split.producer, 0..split.groups.len());
+            ranges.extend(groups.flat_map(|g| [Range::Part(node, g), Range::BeforePart(node, g)]));
+        }
         let mut seen = std::collections::HashSet::new();
         ranges.retain(|range| seen.insert(*range));
         let (mut tried, mut kept) = (0, 0);
@@ -252,8 +298,7 @@ impl Subjects<'_> {
                     continue; // another method gave the same
                 }
                 tried += 1;
-                let error =
-                    judge.error(&lower(self.network, self.classes, self.observed, &quants, self.rounding)?.graph)?;
+                let error = self.error(&quants, judge)?;
                 known.push(quants);
                 if error < *best * (1.0 - GAIN_MIN) {
                     *best = error;
