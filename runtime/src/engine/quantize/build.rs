@@ -81,7 +81,7 @@ pub fn lower(
     }
     let mut lowered = builder.lowered;
     for (&producer, parts) in &quants.parts {
-        split::apply(&mut lowered, network, classes, producer, parts)?;
+        split::lower(&mut lowered, network, classes, producer, parts)?;
     }
     lowered.graph.check()?;
     Ok(lowered)

@@ -10,7 +10,7 @@ use super::super::network::{Function, MapId, Network};
 use super::super::quant::{Quant, Table};
 use super::classes::Classes;
 use super::ranges::{Method, Values};
-use super::split::Split;
+use super::split::{Group, Split};
 
 /// A range for which a method is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,9 +19,7 @@ pub enum Range {
     Class(MapId),
     /// Before the table of the convolution that is this node.
     Before(usize),
-    /// Of a group of channels of a split convolution: its node, the group.
-    Part(usize, usize),
-    /// Before the table of such a group.
+    /// Before the table of a group of channels of a split convolution: its node, the group.
     BeforePart(usize, usize),
 }
 
@@ -36,15 +34,15 @@ pub struct Quants {
     pub parts: HashMap<usize, Vec<Part>>,
 }
 
-/// A group of channels that has quantisations of its own.
+/// A group of channels that has a table of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// The channels.
     pub channels: Vec<usize>,
-    /// Before the table; none where the store needs none.
-    pub before: Option<Quant>,
-    /// What is stored.
-    pub to: Quant,
+    /// What its results are divided by.
+    pub scale: f32,
+    /// Before the table.
+    pub before: Quant,
 }
 
 /// Methods by range, with what follows from them.
@@ -93,13 +91,29 @@ impl<'a> Choices<'a> {
         self.methods.insert(range, method);
     }
 
-    /// Splits a convolution's channels; `stored` and `before` are what each group holds.
-    pub fn split(&mut self, split: &Split, stored: &[Observed], before: &[Observed]) {
-        for (group, (stored, before)) in stored.iter().zip(before).enumerate() {
-            self.values.insert(Range::Part(split.producer, group), Values::of(&[stored]));
-            self.values.insert(Range::BeforePart(split.producer, group), Values::of(&[before]));
+    /// Splits a convolution's channels; `before` is what each group holds before the function.
+    pub fn split(&mut self, split: &Split, before: &[Observed]) {
+        for (group, seen) in before.iter().enumerate() {
+            self.values.insert(Range::BeforePart(split.producer, group), Values::of(&[seen]));
         }
         self.splits.push(split.clone());
+    }
+
+    /// Some maps hold other values now.
+    pub fn observe(&mut self, observed: &[Observed], maps: &[MapId]) {
+        let members = self.classes.members();
+        for &map in maps {
+            let root = self.classes.root(map);
+            let seen: Vec<&Observed> = members[&root].iter().map(|&m| &observed[m]).collect();
+            self.values.insert(Range::Class(root), Values::of(&seen));
+            self.known.retain(|key, _| key.0 != Range::Class(root));
+            for &node in self.classes.fused.keys() {
+                if self.network.nodes[node].output == map {
+                    self.values.insert(Range::Before(node), Values::of(&[&observed[map]]));
+                    self.known.retain(|key, _| key.0 != Range::Before(node));
+                }
+            }
+        }
     }
 
     /// Takes the last [`Choices::split`] back.
@@ -134,16 +148,13 @@ impl<'a> Choices<'a> {
         let mut parts = HashMap::new();
         for split in self.splits.clone() {
             let node = split.producer;
+            let to = maps[self.classes.stored(self.network, node)];
+            let Some(function) = self.classes.function(self.network, node) else { continue };
             let mut made = Vec::new();
-            for (group, channels) in split.groups.into_iter().enumerate() {
-                let to = self.of_values(Range::Part(node, group));
-                let before = match self.classes.function(self.network, node) {
-                    Some(function) if !self.ends_at(node, to) => {
-                        Some(self.of_before(Range::BeforePart(node, group), function, to)?)
-                    }
-                    _ => None,
-                };
-                made.push(Part { channels, before, to });
+            for (group, Group { channels, scale }) in split.groups.into_iter().enumerate() {
+                let to = Quant { scale: to.scale * scale, ..to };
+                let before = self.of_before(Range::BeforePart(node, group), function, to)?;
+                made.push(Part { channels, scale, before });
             }
             parts.insert(node, made);
         }

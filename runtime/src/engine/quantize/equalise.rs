@@ -32,37 +32,14 @@ pub struct Undo(Vec<(usize, RealConv)>);
 
 /// Finds all places; `observed` needs extremes only.
 pub fn find(network: &Network, classes: &Classes, observed: &[Observed]) -> Vec<Equalisation> {
-    let readers = readers(network);
     let mut found = Vec::new();
     for (producer, node) in network.nodes.iter().enumerate() {
         let RealOp::Conv(_) = node.op else { continue };
-        if let Some(function) = classes.function(network, producer)
-            && !is_homogeneous(function)
-        {
+        if classes.function(network, producer).is_some_and(|f| !is_homogeneous(f)) {
             continue;
         }
         let stored = classes.stored(network, producer);
-        let mut maps = vec![stored];
-        let mut consumers = Vec::new();
-        let mut at = 0;
-        let mut fits = true;
-        while fits && at < maps.len() {
-            let map = maps[at];
-            at += 1;
-            fits &= !is_output(network, map) && readers.contains_key(&map);
-            for &reader in readers.get(&map).into_iter().flatten() {
-                match network.nodes[reader].op {
-                    RealOp::Conv(_) => consumers.push(reader),
-                    RealOp::MaxPool(_) | RealOp::MeanPool(_) | RealOp::Upsample(_) => {
-                        maps.push(network.nodes[reader].output);
-                    }
-                    _ => fits = false,
-                }
-            }
-        }
-        if !fits || consumers.is_empty() {
-            continue;
-        }
+        let Some((mut maps, consumers)) = reached(network, stored) else { continue };
         if node.output != stored {
             maps.push(node.output);
         }
@@ -73,16 +50,36 @@ pub fn find(network: &Network, classes: &Classes, observed: &[Observed]) -> Vec<
     found
 }
 
+/// The maps that hold `stored`'s channels and the convolutions that read them, if nothing else does.
+pub(super) fn reached(network: &Network, stored: MapId) -> Option<(Vec<MapId>, Vec<usize>)> {
+    let readers = readers(network);
+    let mut maps = vec![stored];
+    let mut consumers = Vec::new();
+    let mut at = 0;
+    while let Some(&map) = maps.get(at) {
+        at += 1;
+        if is_output(network, map) {
+            return None;
+        }
+        for &reader in readers.get(&map)? {
+            match network.nodes[reader].op {
+                RealOp::Conv(_) => consumers.push(reader),
+                RealOp::MaxPool(_) | RealOp::MeanPool(_) | RealOp::Upsample(_) => {
+                    maps.push(network.nodes[reader].output);
+                }
+                _ => return None,
+            }
+        }
+    }
+    Some((maps, consumers))
+}
+
 impl Equalisation {
     /// Applies it to the network's weights.
     pub fn apply(&self, network: &mut Network) -> Undo {
-        let mut undo = Vec::new();
-        for &index in self.consumers.iter().chain([&self.producer]) {
-            if let RealOp::Conv(conv) = &network.nodes[index].op {
-                undo.push((index, conv.clone()));
-            }
-        }
+        let mut undo = multiply(network, &self.consumers, &self.scales);
         if let RealOp::Conv(conv) = &mut network.nodes[self.producer].op {
+            undo.0.push((self.producer, conv.clone()));
             let products = conv.weights.len() / conv.bias.len().max(1);
             for ((filter, bias), scale) in
                 conv.weights.chunks_exact_mut(products.max(1)).zip(&mut conv.bias).zip(&self.scales)
@@ -90,13 +87,20 @@ impl Equalisation {
                 filter.iter_mut().chain([bias]).for_each(|w| *w /= scale);
             }
         }
-        for &consumer in &self.consumers {
-            if let RealOp::Conv(conv) = &mut network.nodes[consumer].op {
-                each_input(conv, self.scales.len(), |channel, w| *w *= self.scales[channel]);
-            }
-        }
-        Undo(undo)
+        undo
     }
+}
+
+/// Multiplies the weights that read each channel by its scale.
+pub(super) fn multiply(network: &mut Network, consumers: &[usize], scales: &[f32]) -> Undo {
+    let mut undo = Vec::new();
+    for &consumer in consumers {
+        if let RealOp::Conv(conv) = &mut network.nodes[consumer].op {
+            undo.push((consumer, conv.clone()));
+            each_input(conv, scales.len(), |channel, w| *w *= scales[channel]);
+        }
+    }
+    Undo(undo)
 }
 
 impl Undo {
@@ -109,7 +113,7 @@ impl Undo {
 }
 
 /// f(s x) = s f(x) for all s > 0, as far as some points tell.
-fn is_homogeneous(function: &Function) -> bool {
+pub(super) fn is_homogeneous(function: &Function) -> bool {
     let points = [-9.0f32, -2.5, -0.3, -0.01, 0.0, 0.01, 0.7, 3.0, 20.0];
     let Ok(plain) = function.eval(&points) else { return false };
     [0.001f32, 0.3, 7.0, 5000.0].iter().all(|s| {
@@ -134,7 +138,7 @@ fn each_input(conv: &mut RealConv, channels: usize, mut f: impl FnMut(usize, &mu
 /// Channel i's reach a_i over the reach r_i of the weights that read it: s_i = sqrt(a_i / r_i) makes
 /// a_i / s_i and r_i s_i proportional. Where only depthwise convolutions read, whose filters have
 /// scales of their own, s_i = a_i. Then all are divided so that the tensor's reach stays.
-fn scales(network: &Network, consumers: &[usize], seen: &Observed) -> Option<Vec<f32>> {
+pub(super) fn scales(network: &Network, consumers: &[usize], seen: &Observed) -> Option<Vec<f32>> {
     let channels = seen.channels.len();
     let reach: Vec<f32> = seen.channels.iter().map(|c| c.low.abs().max(c.high.abs())).collect();
     let most = reach.iter().fold(0f32, |m, &r| m.max(r));

@@ -156,16 +156,8 @@ impl Subject<'_, '_> {
         let (low, high) = graph.tensor(node.output).quant.range();
         let root = self.classes.root(origin.map);
         let has_table = matches!(&node.op, Op::Conv(conv) if conv.table.is_some());
-        let stored = match origin.group {
-            Some(group) if self.choices.splits().iter().any(|s| s.producer == origin.node) => {
-                Range::Part(origin.node, group)
-            }
-            _ => Range::Class(root),
-        };
-        let before = match stored {
-            Range::Part(node, group) => Range::BeforePart(node, group),
-            _ => Range::Before(origin.node),
-        };
+        let stored = Range::Class(root);
+        let before = origin.group.map_or(Range::Before(origin.node), |group| Range::BeforePart(origin.node, group));
         LayerReport {
             name: node.name.clone(),
             op: node.op.name(),

@@ -10,12 +10,11 @@ use super::super::int8::input_quant;
 use super::super::ir::Graph;
 use super::super::manifest::HeadFamily;
 use super::super::network::{MapId, Network};
-use super::super::quant::Quant;
 use super::build::{Lowered, lower};
 use super::choices::{Choices, Quants, Range};
 use super::classes::Classes;
 use super::correct::{self, Means};
-use super::equalise::{self, Equalisation};
+use super::equalise::{self, Equalisation, Undo};
 use super::harm;
 use super::judge::Judge;
 use super::ranges::Method;
@@ -73,61 +72,60 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
         return Err("there is no picture to calibrate on".into());
     }
     let classes = Classes::of(&network);
-    let (mut observed, places, splits) = observe(&network, &classes, request, told)?;
+    let (mut observed, places) = observe(&network, &classes, request, told)?;
     let (judges, others) = samples.split();
     let input = input_quant(samples.spec());
     let real = real_outputs(&network, samples, &judges, told)?;
     let mut judge = Judge::new(samples, &judges, request.family, request.threads, input, real);
     let mut steps = Vec::new();
 
-    let first = plain(&network, &classes, &observed, input, true)?;
-    let mut best = judge.error(&first.graph)?;
+    let structure = network.clone(); // weights change below, shapes and functions do not
+    let mut choices = Choices::new(&structure, &classes, &observed, input)?;
+    let mut rounding = true;
+    let mut best = error_of(&network, &classes, &observed, &choices.quants()?, rounding, &mut judge)?;
     steps.push(StepReport { step: "mse ranges", tried: 0, kept: 0, error: best });
 
     let mut scales: HashMap<MapId, Vec<f32>> = HashMap::new();
-    let (tried, mut kept) = (if request.search { places.len() } else { 0 }, 0);
-    for (at, (place, scaled)) in places.into_iter().take(tried).enumerate() {
-        told(Phase { name: "equalising", done: at, of: tried });
-        let undo = place.apply(&mut network);
-        let before: Vec<(MapId, Observed)> =
-            scaled.into_iter().map(|(map, seen)| (map, std::mem::replace(&mut observed[map], seen))).collect();
-        let error = judge.error(&plain(&network, &classes, &observed, input, true)?.graph)?;
-        if error < best * (1.0 - GAIN_MIN) {
-            best = error;
-            kept += 1;
-            scales.extend(place.maps.iter().map(|&map| (map, place.scales.clone())));
-        } else {
-            undo.apply(&mut network);
-            before.into_iter().for_each(|(map, seen)| observed[map] = seen);
-        }
-    }
-    steps.push(StepReport { step: "equalisation", tried, kept, error: best });
-
-    let rough = judge.error(&plain(&network, &classes, &observed, input, false)?.graph)?;
-    let rounding = rough >= best * (1.0 - GAIN_MIN);
-    best = best.min(if rounding { best } else { rough });
-    steps.push(StepReport { step: "rounding off biases", tried: 1, kept: usize::from(rounding), error: best });
-
-    let mut choices = Choices::new(&network, &classes, &observed, input)?;
-    let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
     if request.search {
-        let of = splits.len();
-        let mut kept = 0;
-        for (done, seen) in splits.into_iter().enumerate() {
-            told(Phase { name: "splitting", done, of });
-            if seen.maps.iter().any(|map| scales.contains_key(map)) {
-                continue; // what was seen of its groups is no longer so
-            }
-            choices.split(&seen.split, &seen.stored, &seen.before);
-            let error = subject.error(&choices.quants()?, &mut judge)?;
-            if error < best * (1.0 - SPLIT_GAIN_MIN) {
+        let (of, mut kept) = (places.len(), 0);
+        for (done, place) in places.into_iter().enumerate() {
+            told(Phase { name: "equalising", done, of });
+            let maps: Vec<MapId> = place.scaled.iter().map(|(map, _)| *map).collect();
+            let undo = place.apply(&mut network);
+            let swap = |observed: &mut [Observed], scaled: Vec<(MapId, Observed)>| -> Vec<(MapId, Observed)> {
+                scaled.into_iter().map(|(map, seen)| (map, std::mem::replace(&mut observed[map], seen))).collect()
+            };
+            let before = swap(&mut observed, place.scaled);
+            choices.observe(&observed, &maps);
+            let gain = match &place.way {
+                Way::Whole(_) => GAIN_MIN,
+                Way::Split(split, groups) => {
+                    choices.split(split, groups);
+                    SPLIT_GAIN_MIN
+                }
+            };
+            let error = error_of(&network, &classes, &observed, &choices.quants()?, rounding, &mut judge)?;
+            if error < best * (1.0 - gain) {
                 best = error;
                 kept += 1;
+                scales.extend(maps.into_iter().map(|map| (map, place.way.scales())));
             } else {
-                choices.unsplit();
+                if let Way::Split(..) = place.way {
+                    choices.unsplit();
+                }
+                undo.apply(&mut network);
+                swap(&mut observed, before);
+                choices.observe(&observed, &maps);
             }
         }
-        steps.push(StepReport { step: "splitting channels", tried: of, kept, error: best });
+        steps.push(StepReport { step: "equalisation", tried: of, kept, error: best });
+
+        let rough = error_of(&network, &classes, &observed, &choices.quants()?, false, &mut judge)?;
+        rounding = rough >= best * (1.0 - GAIN_MIN);
+        best = if rounding { best } else { rough };
+        steps.push(StepReport { step: "rounding off biases", tried: 1, kept: usize::from(rounding), error: best });
+
+        let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
         let (tried, kept) = subject.ranges(&mut choices, &mut judge, &mut best, told)?;
         steps.push(StepReport { step: "ranges", tried, kept, error: best });
     }
@@ -166,15 +164,37 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     Ok(Quantised { graph: lowered.graph, report })
 }
 
-/// A convolution that can be split, and what its groups of channels hold.
-struct SplitSeen {
-    split: Split,
-    maps: [MapId; 2],
-    stored: Vec<Observed>,
-    before: Vec<Observed>,
+/// A place where channels can be scaled, with what its maps hold then.
+struct Place {
+    way: Way,
+    scaled: Vec<(MapId, Observed)>,
 }
 
-type Places = Vec<(Equalisation, Vec<(MapId, Observed)>)>;
+/// How channels are scaled.
+enum Way {
+    /// In the weights of the convolution.
+    Whole(Equalisation),
+    /// In the tables of its groups of channels, with what each holds before them.
+    Split(Split, Vec<Observed>),
+}
+
+impl Place {
+    fn apply(&self, network: &mut Network) -> Undo {
+        match &self.way {
+            Way::Whole(equalisation) => equalisation.apply(network),
+            Way::Split(split, _) => split.apply(network),
+        }
+    }
+}
+
+impl Way {
+    fn scales(&self) -> Vec<f32> {
+        match self {
+            Way::Whole(equalisation) => equalisation.scales.clone(),
+            Way::Split(split, _) => split.scales(),
+        }
+    }
+}
 
 /// Both passes of calibration: what every map holds, and where channels can be scaled, with what
 /// the scaled maps hold.
@@ -183,7 +203,7 @@ fn observe(
     classes: &Classes,
     request: &Request<'_>,
     told: Told<'_>,
-) -> Result<(Vec<Observed>, Places, Vec<SplitSeen>), String> {
+) -> Result<(Vec<Observed>, Vec<Place>), String> {
     let samples = request.samples;
     let mut calibrator = Calibrator::new(network)?;
     let mut input = Vec::new();
@@ -203,22 +223,27 @@ fn observe(
             }
             splits = split::find(network, classes, calibrator.seen_so_far());
             for split in &splits {
-                split.maps(network, classes).into_iter().for_each(|map| calibrator.group(map, &split.groups));
+                split.maps.iter().for_each(|&map| calibrator.scale(map, split.scales()));
+                let groups: Vec<Vec<usize>> = split.groups.iter().map(|g| g.channels.clone()).collect();
+                calibrator.group(split.before, &groups);
             }
         }
     }
-    let Seen { maps: observed, mut scaled, grouped } = calibrator.finish();
-    let with = places.into_iter().map(|place| {
-        let seen = place.maps.iter().filter_map(|map| Some((*map, scaled.remove(map)?))).collect();
-        (place, seen)
+    let Seen { maps: observed, mut scaled, mut grouped } = calibrator.finish();
+    let mut of = |maps: &[MapId]| maps.iter().filter_map(|map| Some((*map, scaled.remove(map)?))).collect();
+    let mut found: Vec<Place> = Vec::new();
+    for place in places {
+        found.push(Place { scaled: of(&place.maps), way: Way::Whole(place) });
+    }
+    for split in splits {
+        let groups = grouped.remove(&split.before).unwrap_or_default();
+        found.push(Place { scaled: of(&split.maps), way: Way::Split(split, groups) });
+    }
+    found.sort_by_key(|place| match &place.way {
+        Way::Whole(equalisation) => equalisation.producer,
+        Way::Split(split, _) => split.producer,
     });
-    let seen = splits.into_iter().filter_map(|split| {
-        let maps = split.maps(network, classes);
-        let of = |map: &MapId| grouped.get(map).cloned();
-        let (stored, before) = (of(&maps[0])?, of(&maps[1])?);
-        Some(SplitSeen { split, maps, stored, before })
-    });
-    Ok((observed, with.collect(), seen.collect()))
+    Ok((observed, found))
 }
 
 fn real_outputs(
@@ -238,16 +263,15 @@ fn real_outputs(
     Ok(real)
 }
 
-/// The first method for every range.
-fn plain(
+fn error_of(
     network: &Network,
     classes: &Classes,
     observed: &[Observed],
-    input: Quant,
+    quants: &Quants,
     rounding: bool,
-) -> Result<Lowered, String> {
-    let quants = Choices::new(network, classes, observed, input)?.quants()?;
-    lower(network, classes, observed, &quants, rounding)
+    judge: &mut Judge<'_>,
+) -> Result<f64, String> {
+    judge.error(&lower(network, classes, observed, quants, rounding)?.graph)
 }
 
 struct Subjects<'a> {
@@ -259,7 +283,7 @@ struct Subjects<'a> {
 
 impl Subjects<'_> {
     fn error(&self, quants: &Quants, judge: &mut Judge<'_>) -> Result<f64, String> {
-        judge.error(&lower(self.network, self.classes, self.observed, quants, self.rounding)?.graph)
+        error_of(self.network, self.classes, self.observed, quants, self.rounding, judge)
     }
 
     /// Tries every method for every range; (tried, kept).
@@ -282,7 +306,7 @@ impl Subjects<'_> {
         }
         for split in choices.splits() {
             let (node, groups) = (split.producer, 0..split.groups.len());
-            ranges.extend(groups.flat_map(|g| [Range::Part(node, g), Range::BeforePart(node, g)]));
+            ranges.extend(groups.map(|group| Range::BeforePart(node, group)));
         }
         let mut seen = std::collections::HashSet::new();
         ranges.retain(|range| seen.insert(*range));

@@ -1,154 +1,160 @@
-//! A convolution is split by the reach of its channels, so that each group has a range of its own.
+//! Equalisation through a function that is not homogeneous, such as SiLU: by groups of channels.
 //!
-//! Where channels of very different reach share one range, the small ones are lost in its steps. If
-//! only a depthwise convolution reads them, which mixes no channels, both become one convolution a
-//! group; the depthwise ones store side by side again, and a permutation restores the order of channels.
-//! Unlike equalisation this holds for every function between them. It costs some speed: narrower
-//! convolutions and one pass over the result.
+//! Where channels of very different reach share one range, the small ones are lost in its steps. The
+//! convolution is split into one a group, each with a range before and a table of its own, and the
+//! table divides by the group's scale; the weights that read the channels are multiplied by it. The
+//! groups store side by side, and a permutation restores the order of channels. It costs some speed:
+//! narrower convolutions and one pass over the result.
 
 use super::super::calibrate::Observed;
-use super::super::ir::{Conv, Node, Op, Source, Tensor, TensorId};
+use super::super::ir::{Conv, Node, Op, Shape, Source, Tensor, TensorId};
 use super::super::network::{MapId, Network, RealOp};
+use super::super::quant::Quant;
 use super::build::{Lowered, Origin};
 use super::choices::{Part, table};
-use super::classes::{Classes, is_output, readers};
+use super::classes::Classes;
+use super::equalise::{Undo, is_homogeneous, multiply, reached, scales};
 
 /// Most groups of one convolution.
 const GROUPS_MAX: usize = 4;
-/// A group holds channels that reach at least this share of its greatest.
-const REACH_SHARE: f32 = 0.35;
+/// A group holds channels whose wanted scale is at least this share of its greatest.
+const SCALE_SHARE: f32 = 0.4;
 
 /// A convolution that can be split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
     /// The node of the convolution.
     pub producer: usize,
-    /// The depthwise convolution that reads it.
-    pub consumer: usize,
-    /// Channels of each group.
-    pub groups: Vec<Vec<usize>>,
+    /// Those that read it.
+    pub consumers: Vec<usize>,
+    /// Maps whose channels are divided: what it stores, and what holds the same channels.
+    pub maps: Vec<MapId>,
+    /// The map before the function.
+    pub before: MapId,
+    /// At least two.
+    pub groups: Vec<Group>,
+}
+
+/// Channels with one scale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The channels.
+    pub channels: Vec<usize>,
+    /// What they are divided by.
+    pub scale: f32,
 }
 
 impl Split {
-    /// What the convolution stores, and what it computes before the function.
-    pub fn maps(&self, network: &Network, classes: &Classes) -> [MapId; 2] {
-        [classes.stored(network, self.producer), network.nodes[self.producer].output]
+    /// The scale of each channel.
+    pub fn scales(&self) -> Vec<f32> {
+        let mut scales = vec![1.0; self.groups.iter().map(|g| g.channels.len()).sum()];
+        for group in &self.groups {
+            group.channels.iter().for_each(|&c| scales[c] = group.scale);
+        }
+        scales
+    }
+
+    /// Multiplies the weights of the readers.
+    pub fn apply(&self, network: &mut Network) -> Undo {
+        multiply(network, &self.consumers, &self.scales())
     }
 }
 
 /// Finds all places; `observed` needs extremes only.
 pub fn find(network: &Network, classes: &Classes, observed: &[Observed]) -> Vec<Split> {
-    let readers = readers(network);
     let mut found = Vec::new();
     for (producer, node) in network.nodes.iter().enumerate() {
         let RealOp::Conv(conv) = &node.op else { continue };
-        let stored = classes.stored(network, producer);
-        let Some(&[consumer]) = readers.get(&stored).map(Vec::as_slice) else { continue };
-        let RealOp::Conv(reader) = &network.nodes[consumer].op else { continue };
-        let channels = conv.bias.len();
-        let depthwise = reader.groups == channels && reader.bias.len() == channels;
-        if conv.groups != 1 || !depthwise || channels < 2 || is_output(network, stored) {
+        let Some(function) = classes.function(network, producer) else { continue };
+        let depthwise = conv.groups == conv.bias.len();
+        if is_homogeneous(function) || !(conv.groups == 1 || depthwise) {
             continue;
         }
-        let groups = groups(&observed[stored]);
+        let stored = classes.stored(network, producer);
+        let Some((maps, consumers)) = reached(network, stored) else { continue };
+        let Some(wanted) = scales(network, &consumers, &observed[stored]) else { continue };
+        let groups = groups(&wanted);
         if groups.len() > 1 {
-            found.push(Split { producer, consumer, groups });
+            found.push(Split { producer, consumers, maps, before: node.output, groups });
         }
     }
     found
 }
 
-/// Channels by falling reach, a new group where it falls below a share of the group's first.
-fn groups(seen: &Observed) -> Vec<Vec<usize>> {
-    let reach = |c: usize| seen.channels[c].low.abs().max(seen.channels[c].high.abs());
-    let mut order: Vec<usize> = (0..seen.channels.len()).collect();
-    order.sort_by(|&a, &b| reach(b).total_cmp(&reach(a)));
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut first = f32::INFINITY;
+/// Channels by falling scale, a new group where it falls below a share of the group's first.
+fn groups(wanted: &[f32]) -> Vec<Group> {
+    let mut order: Vec<usize> = (0..wanted.len()).collect();
+    order.sort_by(|&a, &b| wanted[b].total_cmp(&wanted[a]));
+    let mut groups: Vec<Group> = Vec::new();
     for channel in order {
         let full = groups.len() == GROUPS_MAX;
         match groups.last_mut() {
-            Some(group) if full || reach(channel) >= first * REACH_SHARE => group.push(channel),
-            _ => {
-                first = reach(channel);
-                groups.push(vec![channel]);
-            }
+            Some(group) if full || wanted[channel] >= group.scale * SCALE_SHARE => group.channels.push(channel),
+            _ => groups.push(Group { channels: vec![channel], scale: wanted[channel] }),
         }
     }
     groups
 }
 
-/// Splits the convolution of network node `producer` and its reader in a lowered graph.
+/// Splits the convolution of network node `producer` in a lowered graph.
 ///
 /// # Errors
 /// The node whose function cannot be evaluated.
-pub fn apply(
+pub fn lower(
     lowered: &mut Lowered,
     network: &Network,
     classes: &Classes,
     producer: usize,
     parts: &[Part],
 ) -> Result<(), String> {
-    let find = |node: usize| lowered.origins.iter().position(|o| o.node == node && o.channels.is_none());
-    let Some(at) = find(producer) else { return Ok(()) };
-    let stored = lowered.graph.nodes[at].output;
-    let Some(reader) = lowered.graph.nodes.iter().position(|n| n.inputs == [stored]) else { return Ok(()) };
-    let (first, second) = (lowered.graph.nodes[at].clone(), lowered.graph.nodes[reader].clone());
-    let (first_origin, second_origin) = (lowered.origins[at].clone(), lowered.origins[reader].clone());
-    let (Op::Conv(one), Op::Conv(two)) = (&first.op, &second.op) else { return Ok(()) };
+    let Some(at) = lowered.origins.iter().position(|o| o.node == producer) else { return Ok(()) };
+    let (whole, origin) = (lowered.graph.nodes[at].clone(), lowered.origins[at].clone());
+    let (Op::Conv(conv), Some(function)) = (&whole.op, classes.function(network, producer)) else { return Ok(()) };
+    let tensor = lowered.graph.tensor(whole.output).clone();
+    let source = lowered.graph.tensor(whole.inputs[0]).clone();
     let tensors = &mut lowered.graph.tensors;
-    let (whole, result) = (tensors[stored.at()].clone(), tensors[second.output.at()].clone());
-    let add = |tensors: &mut Vec<Tensor>, tensor: Tensor| {
-        tensors.push(tensor);
+    let mut add = |like: &Tensor, channels: usize| {
+        tensors.push(Tensor { shape: Shape { channels, ..like.shape }, quant: like.quant });
         TensorId(tensors.len() as u32 - 1)
     };
-    let (mut ones, mut twos, mut joined) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut made, mut joined) = (Vec::new(), Vec::new());
     for (group, part) in parts.iter().enumerate() {
         let count = part.channels.len();
-        let mut shape = whole.shape;
-        shape.channels = count;
-        let between = add(tensors, Tensor { shape, quant: part.to });
-        let mut shape = result.shape;
-        shape.channels = count;
-        let out = add(tensors, Tensor { shape, quant: result.quant });
-        let before = part.before.unwrap_or(part.to);
-        let activation = match (classes.function(network, producer), part.before) {
-            (Some(function), Some(before)) => Some(table(before, part.to, function)?),
-            _ => None,
-        };
-        let mut conv = Conv { pre_zero: before.zero, table: activation, ..filters(one, &part.channels) };
-        conv.multiplier.iter_mut().for_each(|m| *m *= first_origin.before.scale / before.scale);
-        ones.push((
-            Node { op: Op::Conv(conv), output: between, ..first.clone() },
-            Origin { before, channels: Some(part.channels.clone()), group: Some(group), ..first_origin.clone() },
-        ));
-        let finer = whole.quant.scale / part.to.scale;
-        let mut conv = Conv { groups: count, ..filters(two, &part.channels) };
-        conv.multiplier.iter_mut().for_each(|m| *m /= finer);
-        conv.bias.iter_mut().for_each(|b| *b = (f64::from(*b) * f64::from(finer)).round_ties_even() as i32);
-        twos.push((
-            Node { op: Op::Conv(conv), inputs: vec![between], output: out, ..second.clone() },
-            Origin { channels: Some(part.channels.clone()), group: Some(group), ..second_origin.clone() },
-        ));
-        joined.push(out);
+        let mut filters = filters(conv, &part.channels);
+        let mut inputs = whole.inputs.clone();
+        if conv.groups > 1 {
+            // a depthwise filter reads its own channel only
+            filters.groups = count;
+            let output = add(&source, count);
+            let from = part.channels.iter().map(|&channel| Source { row: 0, column: 0, channel }).collect();
+            let op = Op::Gather { stride: [1, 1], from };
+            made.push((Node { op, inputs, output, ..whole.clone() }, origin.clone()));
+            inputs = vec![output];
+        }
+        let to = Quant { scale: tensor.quant.scale * part.scale, ..tensor.quant };
+        filters.pre_zero = part.before.zero;
+        filters.table = Some(table(part.before, to, function)?);
+        filters.multiplier.iter_mut().for_each(|m| *m *= origin.before.scale / part.before.scale);
+        let output = add(&tensor, count);
+        joined.push(output);
+        let node = Node { op: Op::Conv(filters), inputs, output, ..whole.clone() };
+        let channels = Some(part.channels.clone());
+        made.push((node, Origin { before: part.before, channels, group: Some(group), ..origin.clone() }));
     }
     let order: Vec<usize> = parts.iter().flat_map(|p| p.channels.iter().copied()).collect();
-    let mixed = add(tensors, result);
-    let origin = Origin { channels: Some(order.clone()), group: None, ..second_origin };
-    twos.push((Node { op: Op::Concat, inputs: joined, output: mixed, ..second.clone() }, origin.clone()));
+    let mixed = add(&tensor, order.len());
+    let moved = Origin { channels: Some(order.clone()), ..origin.clone() };
+    made.push((Node { op: Op::Concat, inputs: joined, output: mixed, ..whole.clone() }, moved));
     let mut from = vec![Source { row: 0, column: 0, channel: 0 }; order.len()];
     order.iter().enumerate().for_each(|(place, &channel)| from[channel].channel = place);
-    twos.push((
-        Node { op: Op::Gather { stride: [1, 1], from }, inputs: vec![mixed], ..second.clone() },
-        Origin { channels: Some((0..order.len()).collect()), ..origin },
-    ));
-    replace(lowered, reader, twos);
-    replace(lowered, at, ones);
-    prune(lowered, stored);
+    made.push((Node { op: Op::Gather { stride: [1, 1], from }, inputs: vec![mixed], ..whole.clone() }, origin));
+    let (nodes, origins): (Vec<Node>, Vec<Origin>) = made.into_iter().unzip();
+    lowered.graph.nodes.splice(at..=at, nodes);
+    lowered.origins.splice(at..=at, origins);
     Ok(())
 }
 
-/// Some filters of a convolution; a depthwise one keeps one group a filter.
+/// Some filters of a convolution.
 fn filters(conv: &Conv, channels: &[usize]) -> Conv {
     let products = conv.weights.len() / conv.bias.len().max(1);
     Conv {
@@ -158,29 +164,6 @@ fn filters(conv: &Conv, channels: &[usize]) -> Conv {
         bias: channels.iter().map(|&c| conv.bias[c]).collect(),
         multiplier: channels.iter().map(|&c| conv.multiplier[c]).collect(),
         pre_zero: conv.pre_zero,
-        table: conv.table.clone(),
+        table: None,
     }
-}
-
-fn replace(lowered: &mut Lowered, at: usize, by: Vec<(Node, Origin)>) {
-    let (nodes, origins): (Vec<Node>, Vec<Origin>) = by.into_iter().unzip();
-    lowered.graph.nodes.splice(at..=at, nodes);
-    lowered.origins.splice(at..=at, origins);
-}
-
-/// Removes a tensor that nothing writes any more.
-fn prune(lowered: &mut Lowered, gone: TensorId) {
-    let graph = &mut lowered.graph;
-    graph.tensors.remove(gone.at());
-    let moved = |id: &mut TensorId| {
-        if id.0 > gone.0 {
-            id.0 -= 1;
-        }
-    };
-    graph.inputs.iter_mut().for_each(moved);
-    for node in &mut graph.nodes {
-        node.inputs.iter_mut().for_each(moved);
-        moved(&mut node.output);
-    }
-    graph.outputs.iter_mut().flat_map(|o| &mut o.parts).for_each(|p| moved(&mut p.tensor));
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use tract_onnx::prelude::{OutletId, TypedModel};
+use tract_onnx::tract_core::ops::nn::sigmoid;
 
 use super::super::calibrate::{Channel, Observed};
 use super::super::ir::{Op, Shape, Window};
 use super::super::manifest::{HeadFamily, InputSpec};
-use super::super::network::{Map, Network, RealConv, RealNode, RealOp, RealOutput, RealPart};
+use super::super::network::{Function, Map, Network, RealConv, RealNode, RealOp, RealOutput, RealPart};
 use super::super::quant::Quant;
 use super::super::reference;
 use super::build::lower;
@@ -66,9 +67,15 @@ fn network(seed: u64) -> Network {
 
 /// All maps in real numbers, (row, column, channel), one loop a convolution.
 fn run(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
-    let mut maps = vec![input.to_vec()];
+    let mut maps = vec![Vec::new(); network.maps.len()];
+    maps[0] = input.to_vec();
     for node in &network.nodes {
-        let RealOp::Conv(conv) = &node.op else { continue };
+        let RealOp::Conv(conv) = &node.op else {
+            if let RealOp::Pointwise(function) = &node.op {
+                maps[node.output] = function.eval(&maps[node.inputs[0]]).unwrap();
+            }
+            continue;
+        };
         let (from, inputs) = (&maps[node.inputs[0]], network.maps[node.inputs[0]].shape.channels);
         let (kernel, pad, outputs) = (conv.window.kernel[0], conv.window.pad[0], conv.bias.len());
         let per_group = inputs / conv.groups;
@@ -88,7 +95,7 @@ fn run(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
             }
             out.push(sum as f32);
         }
-        maps.push(out);
+        maps[node.output] = out;
     }
     maps
 }
@@ -159,19 +166,17 @@ proptest! {
         }
     }
 
-    /// With one quantisation for all groups, a split graph computes what the whole one does.
+    /// With one scale and one range for all groups, a split graph computes what the whole one does.
     #[test]
-    fn a_split_convolution_computes_the_same(seed: u64) {
-        let network = network(seed);
+    fn a_split_convolution_computes_the_same(seed: u64, producer in 0usize..2) {
+        let network = with_functions(network(seed));
         let input = input(seed);
         let seen = observed(&network, &run(&network, &input));
         let classes = Classes::of(&network);
         let whole = Choices::new(&network, &classes, &seen, PIXELS).unwrap().quants().unwrap();
-        let splits = split::find(&network, &classes, &seen);
-        prop_assume!(!splits.is_empty());
-        let to = whole.maps[1];
-        let part = |channels: &Vec<usize>| Part { channels: channels.clone(), before: None, to };
-        let parts = HashMap::from([(0, splits[0].groups.iter().map(part).collect())]);
+        let producer = producer * 2; // every second node is a function
+        let part = |channels: Vec<usize>| Part { channels, scale: 1.0, before: whole.before[&producer] };
+        let parts = HashMap::from([(producer, vec![part(vec![4, 0]), part(vec![5]), part(vec![1, 3, 2])])]);
         let split = Quants { parts, ..whole.clone() };
         let pixels: Vec<u8> = input.iter().map(|&v| v as u8).collect();
         let result = |quants: &Quants| {
@@ -182,37 +187,58 @@ proptest! {
     }
 }
 
+/// The network with a logistic function behind its first two convolutions.
+fn with_functions(mut network: Network) -> Network {
+    let last = network.nodes.pop().unwrap();
+    let mut nodes = Vec::new();
+    for node in network.nodes {
+        let map = network.maps[node.output].clone();
+        let (name, output) = (format!("{}.sigmoid", node.name), network.maps.len());
+        network.maps.push(map);
+        let function = Function::Apply(Box::new(sigmoid()), vec![Function::Argument]);
+        let mut conv = node;
+        if let Some(RealNode { output: before, .. }) = nodes.last() {
+            conv.inputs = vec![*before];
+        }
+        let inputs = vec![conv.output];
+        nodes.push(conv);
+        nodes.push(RealNode { name, op: RealOp::Pointwise(function), inputs, output });
+    }
+    let inputs = vec![network.maps.len() - 1];
+    nodes.push(RealNode { inputs, ..last });
+    Network { nodes, ..network }
+}
+
+/// Groups of channels have the scales they ask for, and the real function is as it was.
 #[test]
 fn a_split_brings_small_channels_closer() {
-    let network = network(3);
+    let network = with_functions(network(3));
+    let classes = Classes::of(&network);
     let input = input(3);
     let real = run(&network, &input);
-    let seen = observed(&network, &real);
-    let classes = Classes::of(&network);
-    let mut choices = Choices::new(&network, &classes, &seen, PIXELS).unwrap();
-    let pixels: Vec<u8> = input.iter().map(|&v| v as u8).collect();
-    let error = |quants: &Quants| -> f32 {
-        let lowered = lower(&network, &classes, &seen, quants, true).unwrap();
-        let tensor = lowered.graph.outputs[0].parts[0].tensor;
-        let found = &reference::run(&lowered.graph, &[&pixels]).unwrap()[tensor.at()];
-        let quant = lowered.graph.tensor(tensor).quant;
-        found.iter().zip(&real[3]).map(|(&q, r)| (quant.real(q) - r).powi(2)).sum()
+    let mut seen = observed(&network, &real);
+    // the second channel is small and matters: its readers' weights are large
+    let mut made = network.clone();
+    let scale_down = |channels: &mut [Channel]| channels[1].high = 0.01;
+    scale_down(&mut seen[4].channels);
+    let splits = split::find(&made, &classes, &seen);
+    let split = &splits[0];
+    assert!(split.groups.len() > 1);
+    let scales = split.scales();
+    assert!(scales[1] < scales.iter().fold(0f32, |m, &s| m.max(s)) * 0.5, "{scales:?}");
+    let undo = split.apply(&mut made);
+    let (RealOp::Conv(before), RealOp::Conv(after)) =
+        (&network.nodes[split.consumers[0]].op, &made.nodes[split.consumers[0]].op)
+    else {
+        panic!("convolutions read it")
     };
-    let before = error(&choices.quants().unwrap());
-    let split = split::find(&network, &classes, &seen).remove(0);
-    let groups: Vec<Observed> = split
-        .groups
-        .iter()
-        .map(|group| {
-            let channels: Vec<Channel> = group.iter().map(|&c| seen[1].channels[c]).collect();
-            let low = channels.iter().map(|c| c.low).fold(f32::INFINITY, f32::min);
-            let high = channels.iter().map(|c| c.high).fold(f32::NEG_INFINITY, f32::max);
-            Observed { low, high, histogram: vec![1.0; 2048], channels }
-        })
-        .collect();
-    choices.split(&split, &groups, &groups);
-    let after = error(&choices.quants().unwrap());
-    assert!(after < before * 0.8, "{before} -> {after}");
+    // depthwise 3x3: nine weights a channel
+    for (at, (b, a)) in before.weights.iter().zip(&after.weights).enumerate() {
+        assert!((b * scales[at / 9] - a).abs() < 1e-6);
+    }
+    undo.apply(&mut made);
+    let RealOp::Conv(undone) = &made.nodes[split.consumers[0]].op else { panic!("it is one still") };
+    assert_eq!(undone.weights, before.weights);
 }
 
 /// A known shift of every bias is found and taken off.
