@@ -55,10 +55,10 @@ pub fn holds(net: &mut Net, outputs: &[&str], within: f32) -> Network {
     assert_eq!(network.remaining, []);
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
     let mut calibrator = Calibrator::new(&network).unwrap();
-    for pass in [Calibrator::extremes, Calibrator::count] {
-        pictures.iter().for_each(|p| pass(&mut calibrator, p).unwrap());
-    }
-    let graph = quantize(&network, &calibrator.finish(), Quant::covering(-1.0, 1.0)).unwrap();
+    pictures.iter().for_each(|p| calibrator.extremes(p).unwrap());
+    calibrator.seen();
+    pictures.iter().for_each(|p| calibrator.count(p).unwrap());
+    let graph = quantize(&network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap();
     let mut plan = Plan::new(graph, kernels::best(), 1).unwrap();
     for picture in &pictures {
         let (found, expected) = (run(&mut plan, picture), real(&model, net.input, picture));

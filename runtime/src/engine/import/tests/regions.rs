@@ -41,10 +41,10 @@ fn compared(options: &Options) -> (Network, f32) {
     let network = regions(model.clone(), options).unwrap();
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
     let mut calibrator = Calibrator::new(&network).unwrap();
-    for pass in [Calibrator::extremes, Calibrator::count] {
-        pictures.iter().for_each(|p| pass(&mut calibrator, p).unwrap());
-    }
-    let graph = quantize(&network, &calibrator.finish(), Quant::covering(-1.0, 1.0)).unwrap();
+    pictures.iter().for_each(|p| calibrator.extremes(p).unwrap());
+    calibrator.seen();
+    pictures.iter().for_each(|p| calibrator.count(p).unwrap());
+    let graph = quantize(&network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap();
     let made = mixed::model(&network, &graph, kernels::best(), 1).unwrap();
     let plan = made.into_optimized().unwrap().into_runnable().unwrap();
     // two at once, each with its own plans, used again and again

@@ -1,0 +1,139 @@
+//! How far a quantised graph is from the network in real numbers: the measure of every decision.
+//!
+//! The graph runs on this machine's kernels over pictures that no mean was taken from; its outputs are
+//! compared with tract's. The error is noise power by signal power, in the numbers that decide:
+//! logits go through the logistic function first, so that an error where nothing is near counts
+//! for little. Parts of outputs (scales, boxes and classes) count alike.
+
+use super::super::int8::pixel_tables;
+use super::super::ir::Graph;
+use super::super::kernels;
+use super::super::manifest::HeadFamily;
+use super::super::plan::Plan;
+use super::super::quant::Table;
+use super::samples::Samples;
+
+/// Pictures with the outputs that the network gives for them in real numbers.
+pub struct Judge<'a> {
+    samples: &'a Samples,
+    pictures: &'a [usize],
+    family: HeadFamily,
+    threads: usize,
+    /// By picture, then by output.
+    real: Vec<Vec<Vec<f32>>>,
+    tables: [Table; 3],
+    input: Vec<u8>,
+}
+
+/// Sums over values.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sums {
+    /// Squares of the real values.
+    pub signal: f64,
+    /// Squares of the differences.
+    pub noise: f64,
+}
+
+impl Sums {
+    /// Adds a real value and what stands for it.
+    pub fn add(&mut self, real: f32, found: f32) {
+        self.signal += f64::from(real).powi(2);
+        self.noise += f64::from(found - real).powi(2);
+    }
+
+    /// Noise by signal; zero where there is no noise.
+    pub fn ratio(self) -> f64 {
+        if self.noise == 0.0 { 0.0 } else { self.noise / self.signal.max(f64::MIN_POSITIVE) }
+    }
+
+    /// Signal by noise in decibels, at most 150.
+    pub fn decibels(self) -> f64 {
+        -10.0 * self.ratio().max(1e-15).log10()
+    }
+}
+
+impl<'a> Judge<'a> {
+    /// `real(picture)` gives the outputs in real numbers, flat; `input` is the pixels' quantisation.
+    pub fn new(
+        samples: &'a Samples,
+        pictures: &'a [usize],
+        family: HeadFamily,
+        threads: usize,
+        input: super::super::quant::Quant,
+        real: Vec<Vec<Vec<f32>>>,
+    ) -> Judge<'a> {
+        let tables = pixel_tables(samples.spec(), input);
+        Judge { samples, pictures, family, threads, real, tables, input: Vec::new() }
+    }
+
+    /// The error of a graph.
+    ///
+    /// # Errors
+    /// The plan's.
+    pub fn error(&mut self, graph: &Graph) -> Result<f64, String> {
+        let family = self.family;
+        let sums = self.sums(graph, |output, value| match family {
+            HeadFamily::Ltrb if output % 2 == 0 => 1.0 / (1.0 + (-value).exp()),
+            _ => value,
+        })?;
+        let parts = sums.iter().flatten();
+        let count = parts.clone().count().max(1);
+        Ok(parts.map(|s| s.ratio()).sum::<f64>() / count as f64)
+    }
+
+    /// Sums for each part of each output as it is.
+    ///
+    /// # Errors
+    /// The plan's.
+    pub fn outputs(&mut self, graph: &Graph) -> Result<Vec<Vec<Sums>>, String> {
+        self.sums(graph, |_, value| value)
+    }
+
+    /// Runs `graph` on one of `pictures`.
+    pub fn run(&mut self, plan: &mut Plan, picture: usize) {
+        self.samples.quantised(picture, &self.tables, &mut self.input);
+        write(plan, &self.input);
+        plan.run();
+    }
+
+    /// A plan of `graph` for this machine.
+    ///
+    /// # Errors
+    /// The node and what is wrong with it.
+    pub fn plan(&self, graph: Graph) -> Result<Plan, String> {
+        Plan::new(graph, kernels::best(), self.threads)
+    }
+
+    fn sums(&mut self, graph: &Graph, decides: impl Fn(usize, f32) -> f32) -> Result<Vec<Vec<Sums>>, String> {
+        let mut sums: Vec<Vec<Sums>> = graph.outputs.iter().map(|o| vec![Sums::default(); o.parts.len()]).collect();
+        let mut plan = self.plan(graph.clone())?;
+        for (at, &picture) in self.pictures.iter().enumerate() {
+            self.run(&mut plan, picture);
+            for (index, (output, sums)) in graph.outputs.iter().zip(&mut sums).enumerate() {
+                let real = &self.real[at][index];
+                for (part, sums) in output.parts.iter().zip(sums) {
+                    let view = plan.view(part.tensor);
+                    let found: [f32; 256] = std::array::from_fn(|q| decides(index, view.quant.real(q as u8)));
+                    let [sy, sx, sc] = part.strides;
+                    for y in 0..view.shape.height {
+                        for x in 0..view.shape.width {
+                            for (c, &q) in view.pixel(y, x).iter().enumerate() {
+                                let real = real[part.base + y * sy + x * sx + c * sc];
+                                sums.add(decides(index, real), found[usize::from(q)]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// Writes an input, (row, column, plane).
+fn write(plan: &mut Plan, input: &[u8]) {
+    let width = plan.graph().tensor(plan.graph().inputs[0]).shape.width;
+    for (y, row) in input.chunks_exact(3 * width).enumerate() {
+        plan.write_row(0, y, row);
+    }
+}
