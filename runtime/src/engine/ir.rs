@@ -451,8 +451,9 @@ fn numbers_of(op: &Op, inputs: &[&Tensor], output: &Tensor) -> Result<(), String
                 if weights.contains(&i8::MIN) {
                     return Err(format!("channel {channel}: weight -128, the least is -127"));
                 }
-                let reach: i64 = weights.iter().map(|&w| i64::from(w).abs() * 255).sum();
-                let sum = reach + i64::from(conv.bias[channel]).abs();
+                // at most PRODUCTS_MAX of at most 127: it fits
+                let magnitude: u32 = weights.iter().map(|w| u32::from(w.unsigned_abs())).sum();
+                let sum = i64::from(magnitude) * 255 + i64::from(conv.bias[channel]).abs();
                 if sum > i64::from(i32::MAX) {
                     return Err(format!("channel {channel}: its sum may exceed 32 bits"));
                 }
