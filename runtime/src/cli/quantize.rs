@@ -45,7 +45,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
     let frames = pictures(&args.calibrate, args.pictures)?;
     let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
-    let network = import::import(float::typed(&model, bytes)?).map_err(named)?;
+    let network = import::import(float::typed(&model, bytes)?, &import::Options::default()).map_err(named)?;
     let spec = &model.manifest().input;
     let mut input = InputTensor::real(spec);
     let mut calibrator = Calibrator::new(&network).map_err(named)?;

@@ -43,6 +43,8 @@ pub struct Calibrator {
     observed: Vec<Observed>,
     /// Output of the run for each map.
     slots: Vec<usize>,
+    /// Whether a map's values come channel by channel.
+    ordered: Vec<bool>,
     pictures: usize,
 }
 
@@ -80,7 +82,14 @@ impl Calibrator {
                 means: vec![0.0; m.shape.channels],
             })
             .collect();
-        Ok(Calibrator { state, shape, observed, slots, pictures: 0 })
+        Ok(Calibrator {
+            state,
+            shape,
+            observed,
+            slots,
+            ordered: network.maps.iter().map(|m| m.ordered).collect(),
+            pictures: 0,
+        })
     }
 
     /// First pass: extremes and means.
@@ -101,7 +110,7 @@ impl Calibrator {
             }
             let channels = observed.means.len();
             let area = values.len() / channels;
-            if area * channels == values.len() && area > 0 {
+            if self.ordered[map] && area * channels == values.len() && area > 0 {
                 for (mean, plane) in observed.means.iter_mut().zip(values.chunks_exact(area)) {
                     *mean += plane.iter().sum::<f32>() / area as f32;
                 }

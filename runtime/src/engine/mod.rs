@@ -27,6 +27,8 @@ pub mod manifest;
 pub mod model;
 #[cfg(feature = "onnx")]
 pub mod network;
+#[cfg(feature = "onnx")]
+pub mod own_scales;
 pub mod plan;
 #[cfg(test)]
 mod plan_tests;

@@ -24,8 +24,10 @@ pub fn quantize(network: &Network, observed: &[Observed], input: Quant) -> Resul
     let fused = fused(network);
     let quants = Ranges::of(network, observed, input).quants();
     let mut builder = Builder { network, observed, quants, tensors: HashMap::new(), graph: Graph::default() };
-    let first = builder.tensor(0);
-    builder.graph.inputs.push(first);
+    for &map in &network.inputs {
+        let input = builder.tensor(map);
+        builder.graph.inputs.push(input);
+    }
     for (index, node) in network.nodes.iter().enumerate() {
         if let RealOp::Pointwise(_) = node.op
             && fused.values().any(|&f| f == index)
@@ -77,13 +79,8 @@ impl<'a> Ranges<'a> {
     fn of(network: &Network, observed: &'a [Observed], input: Quant) -> Ranges<'a> {
         let mut ranges = Ranges { parents: (0..network.maps.len()).collect(), observed, input };
         for node in &network.nodes {
-            match node.op {
-                RealOp::MaxPool(_)
-                | RealOp::MeanPool(_)
-                | RealOp::Upsample(_)
-                | RealOp::Concat
-                | RealOp::Gather { .. } => node.inputs.iter().for_each(|&map| ranges.unite(map, node.output)),
-                _ => {}
+            if node.op.keeps_numbers() {
+                node.inputs.iter().for_each(|&map| ranges.unite(map, node.output));
             }
         }
         ranges
@@ -206,17 +203,15 @@ impl Builder<'_> {
             }
             RealOp::Pointwise(function) => Op::Table(table(of(0), to, function)?),
             RealOp::Add => Op::Add { multipliers: [of(0).scale / to.scale, of(1).scale / to.scale] },
+            RealOp::Sub => Op::Add { multipliers: [of(0).scale / to.scale, -of(1).scale / to.scale] },
             RealOp::Mul => Op::Mul { multiplier: of(0).scale * of(1).scale / to.scale },
             RealOp::MaxPool(window) => Op::MaxPool(*window),
             RealOp::MeanPool(window) => Op::MeanPool(*window),
             RealOp::Upsample(factor) => Op::Upsample { factor: *factor },
             RealOp::Concat => Op::Concat,
-            RealOp::Gather { stride: [1, 1], from }
-                if from.iter().enumerate().all(|(i, s)| s.channel == from[0].channel + i) =>
-            {
-                Op::Slice { start: from[0].channel }
+            RealOp::Gather { .. } | RealOp::Pick { .. } | RealOp::DepthToSpace { .. } | RealOp::Bilinear { .. } => {
+                self.network.moving(node, to).ok_or("it has no rule")?
             }
-            RealOp::Gather { stride, from } => Op::Gather { stride: *stride, from: from.clone() },
         };
         let inputs = node.inputs.iter().map(|&map| self.tensor(map)).collect();
         let output = self.tensor(output);

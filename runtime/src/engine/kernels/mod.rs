@@ -30,6 +30,7 @@ pub mod i8mm;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod packing;
+pub mod place;
 pub mod portable;
 pub mod program;
 pub mod step;

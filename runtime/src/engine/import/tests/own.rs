@@ -1,0 +1,1 @@
+//! Scales that the file states.
