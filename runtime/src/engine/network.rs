@@ -282,7 +282,8 @@ impl Function {
                 let value = inner.tensor(argument)?;
                 let value = value.cast_to::<f32>()?;
                 let view = value.as_plain_ram().context("a plain tensor")?;
-                let rounded: Vec<f32> = view.as_slice::<f32>()?.iter().map(|&x| quant.real(quant.quantise(x))).collect();
+                let rounded: Vec<f32> =
+                    view.as_slice::<f32>()?.iter().map(|&x| quant.real(quant.quantise(x))).collect();
                 Tensor::from_shape(value.shape(), &rounded)?.into_tvalue()
             }
         })

@@ -20,7 +20,8 @@ pub fn graph(network: &Network) -> Result<Graph, String> {
     for &map in &network.inputs {
         let quant = network.maps[map].quant;
         let unread = !readers.contains_key(&map);
-        let quant = quant.or(unread.then(|| Quant::covering(0.0, 1.0))).ok_or("the file states no scale for an input")?;
+        let quant =
+            quant.or(unread.then(|| Quant::covering(0.0, 1.0))).ok_or("the file states no scale for an input")?;
         let tensor = builder.tensor(map, quant);
         builder.graph.inputs.push(tensor);
     }

@@ -214,12 +214,9 @@ impl Planner<'_> {
             Op::DepthToSpace { block, from } => {
                 push(Work::Place(Place::DepthToSpace { block: *block, from: from.clone(), input, output }));
             }
-            Op::Bilinear { rows, columns } => push(Work::Place(Place::Bilinear {
-                rows: rows.clone(),
-                columns: columns.clone(),
-                input,
-                output,
-            })),
+            Op::Bilinear { rows, columns } => {
+                push(Work::Place(Place::Bilinear { rows: rows.clone(), columns: columns.clone(), input, output }))
+            }
             Op::Slice { start } => {
                 if !self.layout.within(node.output, node.inputs[0], *start) {
                     let part = Region { first: input.first + start, shape: output.shape, ..input };

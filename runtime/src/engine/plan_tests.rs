@@ -237,7 +237,7 @@ pub(super) fn random_graph(seed: u64) -> Graph {
 
 /// Fewer cases where a processor is emulated.
 fn cases() -> u32 {
-    std::env::var("LAPWING_PLAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+    std::env::var("LAPWING_PLAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
 }
 
 proptest! {

@@ -6,8 +6,8 @@ use tract_onnx::tract_core::ops::nn::DataFormat;
 
 use super::super::ir::{Shape, Source, Window};
 use super::super::network::{Codes, MapId, RealConv, RealOp};
-use super::meaning::{Meaning, Refusal, concrete, reals, shape_of, window};
 use super::Importer;
+use super::meaning::{Meaning, Refusal, concrete, reals, shape_of, window};
 
 impl Importer<'_> {
     pub(super) fn conv(&mut self, node: &TypedNode, conv: &Conv, inputs: &[Meaning]) -> Result<Meaning, Refusal> {
@@ -92,7 +92,9 @@ impl Importer<'_> {
             )
             .map_err(|e| super::meaning::words(&e))?;
         let axes: Vec<Phases> = (0..2)
-            .map(|axis| Phases::of(spec.kernel_shape[axis], spec.stride(axis), spec.dilation(axis), details[axis].pad_before))
+            .map(|axis| {
+                Phases::of(spec.kernel_shape[axis], spec.stride(axis), spec.dilation(axis), details[axis].pad_before)
+            })
             .collect();
         let stride = [spec.stride(0), spec.stride(1)];
         let kernel = reals(kernel)?;
@@ -222,7 +224,9 @@ fn spread(bias: &[f32], outputs: usize) -> Result<Vec<f32>, Refusal> {
 
 pub(super) fn finite(weights: &[f32], bias: &[f32]) -> Result<(), Refusal> {
     match weights.iter().chain(bias).position(|w| !w.is_finite()) {
-        Some(at) => Err(Refusal::Broken(format!("weight {at} is not a finite number; train or export the model again"))),
+        Some(at) => {
+            Err(Refusal::Broken(format!("weight {at} is not a finite number; train or export the model again")))
+        }
         None => Ok(()),
     }
 }

@@ -7,10 +7,10 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use super::super::ir::{Shape, Window};
 use super::super::network::{Codes, RealConv, RealOp};
+use super::Importer;
 use super::conv::finite;
 use super::meaning::{Meaning, Moved, Refusal, concrete, reals};
 use super::pointwise::in_order;
-use super::Importer;
 
 /// Steps of a row-major tensor.
 fn steps(shape: &[usize]) -> Vec<usize> {
@@ -115,7 +115,8 @@ impl Importer<'_> {
         });
         let window = Window { kernel, stride: [1, 1], dilation: [1, 1], pad: [0; 4] };
         let conv = RealConv { window, groups: 1, weights, bias: vec![0.0; outputs], codes };
-        let made = if whole { Shape { height: 1, width: 1, channels: outputs } } else { Shape { channels: outputs, ..shape } };
+        let made =
+            if whole { Shape { height: 1, width: 1, channels: outputs } } else { Shape { channels: outputs, ..shape } };
         let map = self.push(node, RealOp::Conv(conv), vec![source], made);
         let mut index = vec![0u32; to.iter().product()];
         for (m, &pixel) in o_pixels.iter().enumerate() {

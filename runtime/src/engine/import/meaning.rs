@@ -102,7 +102,9 @@ pub(super) fn window(spec: &PoolSpec, input: Shape, output: Shape) -> Result<Win
     };
     if matches!(spec.padding, PaddingSpec::ExplicitOnnxPool(_, _, true)) {
         // the last window may reach further than the stated padding
-        for (axis, (size, count)) in [(input.height, output.height), (input.width, output.width)].into_iter().enumerate() {
+        for (axis, (size, count)) in
+            [(input.height, output.height), (input.width, output.width)].into_iter().enumerate()
+        {
             let reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
             let end = (count - 1) * window.stride[axis] + reach;
             window.pad[axis + 2] = end.saturating_sub(size + window.pad[axis]);

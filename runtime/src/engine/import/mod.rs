@@ -24,9 +24,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::array::{Pad, TypedConcat};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, MaxPool, SumPool};
-use tract_onnx::tract_core::ops::array::{Pad, TypedConcat};
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::Reduce;

@@ -150,7 +150,8 @@ impl Importer<'_> {
             let plane: Vec<f32> =
                 (0..from.height).flat_map(|y| (0..from.width).map(move |x| (y, x))).map(|(y, x)| value(y, x)).collect();
             let data: Vec<f32> = (0..from.channels).flat_map(|_| plane.iter().copied()).collect();
-            let picture = Tensor::from_shape(&[1, from.channels, from.height, from.width], &data).map_err(|e| words(&e))?;
+            let picture =
+                Tensor::from_shape(&[1, from.channels, from.height, from.width], &data).map_err(|e| words(&e))?;
             let mut values = tvec!(picture.into_tvalue());
             for meaning in &inputs[1..] {
                 let Meaning::Constant(value) = meaning else { return Err("its size is not constant".into()) };

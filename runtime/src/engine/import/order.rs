@@ -62,8 +62,6 @@ pub(super) fn spread(shape: Shape, from: Shape, output: From<'_>) -> Option<Real
             output(place / bx, place % bx, c).2
         })
         .collect();
-    let fits = all(shape, output, |y, x, c| {
-        (y / by, x / bx, channels[((y % by) * bx + x % bx) * shape.channels + c])
-    });
+    let fits = all(shape, output, |y, x, c| (y / by, x / bx, channels[((y % by) * bx + x % bx) * shape.channels + c]));
     fits.then_some(RealOp::DepthToSpace { block, from: channels })
 }

@@ -7,8 +7,8 @@ use tract_onnx::prelude::*;
 
 use super::super::ir::{Shape, Source, Window};
 use super::super::network::{Function, MapId, RealConv, RealOp};
-use super::meaning::{Meaning, Moved, Refusal, concrete, reals, shape_of, words};
 use super::Importer;
+use super::meaning::{Meaning, Moved, Refusal, concrete, reals, shape_of, words};
 
 impl Importer<'_> {
     /// Operations on one map and scalars: a function of each value.
@@ -126,11 +126,16 @@ impl Importer<'_> {
         let values = reals(&wide)?;
         // one constant a channel of all sources, one source after the other
         let mut of_channel: Vec<Option<f32>> = Vec::new();
-        let channel_of: Vec<usize> = moved.sources.iter().enumerate().flat_map(|(i, &map)| {
-            let before: usize = moved.sources[..i].iter().map(|&m| self.maps[m].shape.channels).sum();
-            let Shape { height, width, channels } = self.maps[map].shape;
-            (0..channels).flat_map(move |c| std::iter::repeat_n(before + c, height * width))
-        }).collect();
+        let channel_of: Vec<usize> = moved
+            .sources
+            .iter()
+            .enumerate()
+            .flat_map(|(i, &map)| {
+                let before: usize = moved.sources[..i].iter().map(|&m| self.maps[m].shape.channels).sum();
+                let Shape { height, width, channels } = self.maps[map].shape;
+                (0..channels).flat_map(move |c| std::iter::repeat_n(before + c, height * width))
+            })
+            .collect();
         of_channel.resize(channel_of.last().map_or(0, |c| c + 1), None);
         for (&from, &value) in moved.index.iter().zip(&values) {
             let slot = &mut of_channel[channel_of[from as usize]];
@@ -165,7 +170,9 @@ impl Importer<'_> {
         let alone = self.model.node(from.node).outputs[from.slot].successors.len() == 1;
         let unread = self.nodes.iter().all(|n| !n.inputs.contains(&map));
         let free = self.maps[map].quant.is_none() && self.maps[map].outlet == from;
-        if alone && unread && free
+        if alone
+            && unread
+            && free
             && let Some(before) = self.nodes.iter_mut().find(|n| n.output == map)
             && let RealOp::Conv(conv) = &mut before.op
             && conv.codes.is_none()

@@ -6,22 +6,36 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 use super::super::ir::{Shape, Window};
 use super::super::network::{Codes, RealConv, RealOp};
-use super::meaning::{Meaning, Refusal, concrete, reals, shape_of, window};
 use super::Importer;
+use super::meaning::{Meaning, Refusal, concrete, reals, shape_of, window};
 
 impl Importer<'_> {
-    fn window_of(&self, node: &TypedNode, spec: &tract_onnx::tract_core::ops::cnn::PoolSpec) -> Result<Window, Refusal> {
+    fn window_of(
+        &self,
+        node: &TypedNode,
+        spec: &tract_onnx::tract_core::ops::cnn::PoolSpec,
+    ) -> Result<Window, Refusal> {
         let input = shape_of(&concrete(self.model, node.inputs[0])?)?;
         let output = shape_of(&concrete(self.model, OutletId::new(node.id, 0))?)?;
         Ok(window(spec, input, output)?)
     }
 
-    pub(super) fn max_pool(&mut self, node: &TypedNode, pool: &MaxPool, inputs: &[Meaning]) -> Result<Meaning, Refusal> {
+    pub(super) fn max_pool(
+        &mut self,
+        node: &TypedNode,
+        pool: &MaxPool,
+        inputs: &[Meaning],
+    ) -> Result<Meaning, Refusal> {
         let window = self.window_of(node, &pool.pool_spec)?;
         self.unary(node, &inputs[0], RealOp::MaxPool(window))
     }
 
-    pub(super) fn sum_pool(&mut self, node: &TypedNode, pool: &SumPool, inputs: &[Meaning]) -> Result<Meaning, Refusal> {
+    pub(super) fn sum_pool(
+        &mut self,
+        node: &TypedNode,
+        pool: &SumPool,
+        inputs: &[Meaning],
+    ) -> Result<Meaning, Refusal> {
         let window = self.window_of(node, &pool.pool_spec)?;
         let area = (window.kernel[0] * window.kernel[1]) as f32;
         if !pool.normalize {

@@ -15,8 +15,8 @@ use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, QuantizeLinearI8, 
 
 use super::super::network::{Function, RealOp};
 use super::super::quant::Quant;
-use super::meaning::{Meaning, Refusal, reals};
 use super::Importer;
+use super::meaning::{Meaning, Refusal, reals};
 
 /// A constant tensor of whole numbers with scales.
 pub(super) struct Coded {

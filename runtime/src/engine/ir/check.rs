@@ -5,7 +5,8 @@
 
 use super::super::quant::REQUANTISED_MAX;
 use super::{
-    BYTES_MAX, Between, Graph, NODES_MAX, Node, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor, TensorId, WEIGHT_ONE, Window,
+    BYTES_MAX, Between, Graph, NODES_MAX, Node, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor, TensorId,
+    WEIGHT_ONE, Window,
 };
 
 pub(super) struct Check<'a> {
@@ -166,7 +167,8 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
         },
         Op::Gather { stride, from } => {
             let inside = |s: &Source| {
-                let reach = |at: usize, count: usize, step: usize| at.checked_add((count.max(1) - 1).checked_mul(step)?);
+                let reach =
+                    |at: usize, count: usize, step: usize| at.checked_add((count.max(1) - 1).checked_mul(step)?);
                 s.channel < first.channels
                     && reach(s.row, found.height, stride[0]).is_some_and(|row| row < first.height)
                     && reach(s.column, found.width, stride[1]).is_some_and(|column| column < first.width)
@@ -215,8 +217,9 @@ fn numbers_of(op: &Op, inputs: &[&Tensor], output: &Tensor) -> Result<(), String
                 if weights.contains(&i8::MIN) {
                     return Err(format!("channel {channel}: weight -128, the least is -127"));
                 }
-                let reach: i64 = weights.iter().map(|&w| i64::from(w).abs() * 255).sum();
-                let sum = reach + i64::from(conv.bias[channel]).abs();
+                // at most PRODUCTS_MAX of at most 127: it fits
+                let magnitude: u32 = weights.iter().map(|w| u32::from(w.unsigned_abs())).sum();
+                let sum = i64::from(magnitude) * 255 + i64::from(conv.bias[channel]).abs();
                 if sum > i64::from(i32::MAX) {
                     return Err(format!("channel {channel}: its sum may exceed 32 bits"));
                 }

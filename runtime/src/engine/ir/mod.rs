@@ -333,4 +333,3 @@ impl Graph {
         Check::of(self).run()
     }
 }
-

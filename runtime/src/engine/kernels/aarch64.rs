@@ -300,8 +300,7 @@ pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, chan
         for y in 0..rows {
             for x in 0..columns {
                 // Safety: channels of a pixel of the block, and slack.
-                let bytes =
-                    unsafe { vld1q_s8(input.add(y * block.steps[0] + x * block.steps[1] + channel).cast()) };
+                let bytes = unsafe { vld1q_s8(input.add(y * block.steps[0] + x * block.steps[1] + channel).cast()) };
                 let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
                 sums = [
                     vaddw_s16(sums[0], vget_low_s16(low)),

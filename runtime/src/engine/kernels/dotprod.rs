@@ -7,7 +7,9 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{FLIP, Lookup, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table};
+use super::aarch64::{
+    FLIP, Lookup, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table,
+};
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
@@ -52,11 +54,15 @@ macro_rules! column {
 
 /// One group of four input bytes and all vectors of the panel.
 macro_rules! group {
-    (1, $group:literal) => { concat!("ldr q6, [{w}], #16\n", column!($group, 6, 0)) };
+    (1, $group:literal) => {
+        concat!("ldr q6, [{w}], #16\n", column!($group, 6, 0))
+    };
     (2, $group:literal) => {
         concat!("ldp q6, q7, [{w}], #32\n", column!($group, 6, 0), column!($group, 7, 1))
     };
-    (3, $group:literal) => { concat!(group!(2, $group), "ldr q6, [{w}], #16\n", column!($group, 6, 2)) };
+    (3, $group:literal) => {
+        concat!(group!(2, $group), "ldr q6, [{w}], #16\n", column!($group, 6, 2))
+    };
     (4, $group:literal) => {
         concat!(group!(2, $group), "ldp q6, q7, [{w}], #32\n", column!($group, 6, 2), column!($group, 7, 3))
     };

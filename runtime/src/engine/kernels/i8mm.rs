@@ -6,7 +6,9 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows};
+use super::aarch64::{
+    FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows,
+};
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
@@ -38,10 +40,9 @@ pub fn supported() -> bool {
 macro_rules! products {
     ($a:literal, $w0:literal $w1:literal $w2:literal $w3:literal, $s0:literal $s1:literal $s2:literal $s3:literal) => {
         concat!(
-            "smmla v", $s0, ".4s, v", $a, ".16b, v", $w0, ".16b\n",
-            "smmla v", $s1, ".4s, v", $a, ".16b, v", $w1, ".16b\n",
-            "smmla v", $s2, ".4s, v", $a, ".16b, v", $w2, ".16b\n",
-            "smmla v", $s3, ".4s, v", $a, ".16b, v", $w3, ".16b\n",
+            "smmla v", $s0, ".4s, v", $a, ".16b, v", $w0, ".16b\n", "smmla v", $s1, ".4s, v", $a, ".16b, v", $w1,
+            ".16b\n", "smmla v", $s2, ".4s, v", $a, ".16b, v", $w2, ".16b\n", "smmla v", $s3, ".4s, v", $a, ".16b, v",
+            $w3, ".16b\n",
         )
     };
 }

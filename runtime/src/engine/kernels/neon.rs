@@ -8,7 +8,9 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows};
+use super::aarch64::{
+    FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows,
+};
 use super::{Kernels, PackedConv, Rows};
 
 /// Every 64-bit ARM.
@@ -36,10 +38,26 @@ const BLOCK: usize = 16;
 macro_rules! first {
     ($w:literal, $t0:literal $t1:literal $t2:literal $t3:literal) => {
         concat!(
-            "smull v", $t0, ".8h, v0.8b, v", $w, ".8b\n",
-            "smull v", $t1, ".8h, v1.8b, v", $w, ".8b\n",
-            "smull v", $t2, ".8h, v2.8b, v", $w, ".8b\n",
-            "smull v", $t3, ".8h, v3.8b, v", $w, ".8b\n",
+            "smull v",
+            $t0,
+            ".8h, v0.8b, v",
+            $w,
+            ".8b\n",
+            "smull v",
+            $t1,
+            ".8h, v1.8b, v",
+            $w,
+            ".8b\n",
+            "smull v",
+            $t2,
+            ".8h, v2.8b, v",
+            $w,
+            ".8b\n",
+            "smull v",
+            $t3,
+            ".8h, v3.8b, v",
+            $w,
+            ".8b\n",
         )
     };
 }

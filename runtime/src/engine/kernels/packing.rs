@@ -92,17 +92,16 @@ impl PackedConv {
         let [dy, dx] = conv.window.dilation;
         // neighbouring columns are one run if the zero weights of the gap cost nothing
         let row = (kw - 1) * input.column + channels;
-        let whole = dx == 1
-            && input.column < channels + GAP_BYTES_MAX
-            && row.div_ceil(block) <= kw * channels.div_ceil(block);
+        let whole =
+            dx == 1 && input.column < channels + GAP_BYTES_MAX && row.div_ceil(block) <= kw * channels.div_ceil(block);
         let (runs, run) = if whole { (kh, row) } else { (kh * kw, channels) };
-        // the weight for one byte of a run
-        let source = |index: usize, byte: usize| {
-            let (tap, i) =
-                if whole { (index * kw + byte / input.column, byte % input.column) } else { (index, byte) };
-            (byte < run && i < channels).then_some(tap * channels + i)
-        };
         let groups = run.div_ceil(block);
+        // where the weights of a tap go in the runs of one filter
+        let place = |tap: usize| {
+            let (index, byte) = if whole { (tap / kw, tap % kw * input.column) } else { (tap, 0) };
+            index * groups * block + byte
+        };
+        let mut filter = vec![0i8; runs * groups * block];
         let mut packed = PackedConv {
             panels: panels(outputs, lanes, kernels.panel, runs * groups * block),
             weights: Vec::new(),
@@ -115,13 +114,18 @@ impl PackedConv {
             run,
         };
         for panel in &packed.panels {
-            for (index, group) in (0..runs).flat_map(|index| (0..groups).map(move |group| (index, group))) {
-                for lane in 0..panel.vectors * lanes {
-                    let filter = &conv.weights[(first + panel.channel + lane).min(conv.bias.len() - 1) * products..];
-                    for byte in group * block..(group + 1) * block {
-                        let weight = source(index, byte).filter(|_| lane < panel.channels);
-                        packed.weights.push(weight.map_or(0, |at| filter[at]));
-                    }
+            let width = panel.vectors * lanes;
+            packed.weights.resize(panel.weights + width * filter.len(), 0);
+            for lane in 0..panel.channels {
+                let weights = &conv.weights[(first + panel.channel + lane) * products..][..products];
+                for (tap, weights) in weights.chunks_exact(channels).enumerate() {
+                    filter[place(tap)..][..channels].copy_from_slice(weights);
+                }
+                let target = &mut packed.weights[panel.weights..];
+                match block {
+                    4 => interleave::<4>(&filter, target, width, lane),
+                    8 => interleave::<8>(&filter, target, width, lane),
+                    _ => interleave::<16>(&filter, target, width, lane),
                 }
             }
             for lane in 0..panel.vectors * lanes {
@@ -157,7 +161,9 @@ impl PackedDepthwise {
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),
-            bias: (0..padded).map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 }).collect(),
+            bias: (0..padded)
+                .map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 })
+                .collect(),
             multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
             pre_zero: conv.pre_zero,
             table: conv.table.as_deref().map(|t| kernels.flipped(t)),
@@ -177,6 +183,15 @@ fn folded_bias(conv: &Conv, output: usize, zero: i32) -> i32 {
     let products = conv.weights.len() / conv.bias.len();
     let sum: i32 = conv.weights[output * products..][..products].iter().map(|&w| i32::from(w)).sum();
     conv.bias[output].wrapping_sub(sum.wrapping_mul(zero))
+}
+
+/// Block i of `filter` becomes block `i * width + lane` of `target`.
+fn interleave<const BLOCK: usize>(filter: &[i8], target: &mut [i8], width: usize, lane: usize) {
+    let (blocks, _) = filter.as_chunks::<BLOCK>();
+    let (target, _) = target.as_chunks_mut::<BLOCK>();
+    for (to, from) in target[lane..].iter_mut().step_by(width).zip(blocks) {
+        *to = *from;
+    }
 }
 
 /// Splits the channels over panels as evenly as whole vectors allow.

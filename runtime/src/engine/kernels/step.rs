@@ -146,7 +146,7 @@ impl Step {
             Work::Add(_, inputs, output) | Work::Mul(_, inputs, output) => {
                 inputs.iter().chain([output]).try_for_each(inside)?;
             }
-            Work::Place(place) => place.regions().iter().try_for_each(|r| inside(r))?,
+            Work::Place(place) => place.regions().iter().try_for_each(&inside)?,
             Work::Table(_, a, b)
             | Work::MaxPool(_, a, b)
             | Work::MeanPool(_, a, b)

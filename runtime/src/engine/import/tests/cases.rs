@@ -171,9 +171,14 @@ fn resizing() {
 
 #[test]
 fn transposed_convolutions() {
-    for (k, stride, pad, more, dilation, group) in
-        [(2, 2, 0, 0, 1, 1), (3, 2, 1, 1, 1, 1), (4, 2, 1, 0, 1, 2), (3, 1, 1, 0, 1, 1), (3, 3, 0, 1, 1, 1), (3, 2, 2, 1, 2, 8)]
-    {
+    for (k, stride, pad, more, dilation, group) in [
+        (2, 2, 0, 0, 1, 1),
+        (3, 2, 1, 1, 1, 1),
+        (4, 2, 1, 0, 1, 2),
+        (3, 1, 1, 0, 1, 1),
+        (3, 3, 0, 1, 1, 1),
+        (3, 2, 2, 1, 2, 8),
+    ] {
         between(6 / 6 * if group == 8 { 8 } else { 6 }, |n| {
             let outputs = if group == 8 { 1 } else { 6 / group as usize };
             n.noise("w", &[8, outputs, k as usize, k as usize], 0.4);

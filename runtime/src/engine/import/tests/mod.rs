@@ -21,8 +21,12 @@ use net::Net;
 /// The model's outputs in real numbers.
 pub fn real(model: &TypedModel, shape: [usize; 4], picture: &[f32]) -> Vec<Vec<f32>> {
     let input = Tensor::from_shape(&shape, picture).unwrap();
-    let found = model.clone().into_optimized().unwrap().into_runnable().unwrap().run(tvec!(input.into_tvalue())).unwrap();
-    found.iter().map(|t| t.cast_to::<f32>().unwrap().as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()).collect()
+    let found =
+        model.clone().into_optimized().unwrap().into_runnable().unwrap().run(tvec!(input.into_tvalue())).unwrap();
+    found
+        .iter()
+        .map(|t| t.cast_to::<f32>().unwrap().as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec())
+        .collect()
 }
 
 /// Runs a plan on (channel, row, column) numbers.

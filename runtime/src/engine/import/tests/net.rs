@@ -27,10 +27,7 @@ pub enum Attribute<'a> {
 use Attribute::{Float, Int, Ints, Text};
 
 fn value(name: &str, shape: Option<&[usize]>) -> ValueInfoProto {
-    let dim = |&n: &usize| Dimension {
-        value: Some(dimension::Value::DimValue(n as i64)),
-        ..Dimension::default()
-    };
+    let dim = |&n: &usize| Dimension { value: Some(dimension::Value::DimValue(n as i64)), ..Dimension::default() };
     let shape = shape.map(|s| TensorShapeProto { dim: s.iter().map(dim).collect() });
     let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape };
     let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
@@ -51,7 +48,13 @@ impl Net {
     pub fn constant(&mut self, name: &str, shape: &[usize], data: Vec<f32>) {
         let dims = shape.iter().map(|&d| d as i64).collect();
         let data_type = DataType::Float as i32;
-        self.graph.initializer.push(TensorProto { name: name.into(), dims, data_type, float_data: data, ..TensorProto::default() });
+        self.graph.initializer.push(TensorProto {
+            name: name.into(),
+            dims,
+            data_type,
+            float_data: data,
+            ..TensorProto::default()
+        });
     }
 
     pub fn longs(&mut self, name: &str, data: &[i64]) {
@@ -62,7 +65,13 @@ impl Net {
     pub fn raw(&mut self, name: &str, shape: &[usize], kind: DataType, raw: Vec<u8>) {
         let dims = shape.iter().map(|&d| d as i64).collect();
         let data_type = kind as i32;
-        self.graph.initializer.push(TensorProto { name: name.into(), dims, data_type, raw_data: raw, ..TensorProto::default() });
+        self.graph.initializer.push(TensorProto {
+            name: name.into(),
+            dims,
+            data_type,
+            raw_data: raw,
+            ..TensorProto::default()
+        });
     }
 
     /// A constant of random numbers in -size..size.
