@@ -44,17 +44,17 @@ pub fn supported() -> bool {
 /// What the assembly reads, at the offsets that stand in it.
 #[repr(C)]
 struct Job {
-    inputs: [*const u8; 2],  // 0, 4
-    tap: *const usize,       // 8
-    tap_end: *const usize,   // 12
-    weights: *const i8,      // 16
+    inputs: [*const u8; 2], // 0, 4
+    tap: *const usize,      // 8
+    tap_end: *const usize,  // 12
+    weights: *const i8,     // 16
     /// Blocks a run; for a depthwise job the bytes from tap to tap.
-    blocks: usize,           // 20
-    bias: *const i32,        // 24
-    multiplier: *const f32,  // 28
-    zero: i32,               // 32
+    blocks: usize, // 20
+    bias: *const i32,       // 24
+    multiplier: *const f32, // 28
+    zero: i32,              // 32
     /// The result.
-    bytes: [u8; 8],          // 36
+    bytes: [u8; 8], // 36
 }
 
 /// Sums in q0 and q1 with multipliers in q2 and q3 to eight flipped bytes in the job.

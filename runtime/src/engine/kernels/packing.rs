@@ -44,6 +44,8 @@ pub struct PackedConv {
     pub groups: usize,
     /// Length of a run in bytes.
     pub run: usize,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// A depthwise convolution; channels are padded to a multiple of 64.
@@ -63,6 +65,8 @@ pub struct PackedDepthwise {
     pub table: Option<Box<Table>>,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// Channels of [`PackedDepthwise`] are padded to a multiple of this.
@@ -70,6 +74,41 @@ pub const DEPTHWISE_CHANNELS: usize = 64;
 
 /// Columns farther apart than this are not read as one run: what lies between may be another tensor.
 const GAP_BYTES_MAX: usize = 4;
+
+/// Bounds of the numbers before the rounding, by the weights: where they are small, a float's own bits
+/// do what conversions do, at less cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing is known.
+    Any,
+    /// Every product with the multiplier is below [`RESULT_MAX`] in magnitude.
+    SmallResults,
+    /// And every sum is below [`SUM_MAX`].
+    SmallSums,
+}
+
+/// See [`Reach`]: an i16 holds the rounded number.
+pub const RESULT_MAX: f32 = 32_000.0;
+/// See [`Reach`]: added to 1.5 * 2^23 it stays between 2^23 and 2^24, where a float's last bit is one.
+pub const SUM_MAX: i64 = 1 << 22;
+
+impl Reach {
+    /// Over the outputs of a convolution.
+    fn of(conv: &Conv, outputs: std::ops::Range<usize>) -> Reach {
+        let products = conv.weights.len() / conv.bias.len();
+        let of_one = |o: usize| {
+            let weights: i64 =
+                conv.weights[o * products..][..products].iter().map(|w| i64::from(w.unsigned_abs())).sum();
+            let sum = weights * 255 + i64::from(conv.bias[o]).abs();
+            match sum as f32 * conv.multiplier[o] < RESULT_MAX {
+                true if sum < SUM_MAX => Reach::SmallSums,
+                true => Reach::SmallResults,
+                false => Reach::Any,
+            }
+        };
+        outputs.map(of_one).min().unwrap_or(Reach::Any)
+    }
+}
 
 /// How the input of a convolution lies in memory.
 #[derive(Debug, Clone, Copy)]
@@ -92,14 +131,12 @@ impl PackedConv {
         let [dy, dx] = conv.window.dilation;
         // neighbouring columns are one run if the zero weights of the gap cost nothing
         let row = (kw - 1) * input.column + channels;
-        let whole = dx == 1
-            && input.column < channels + GAP_BYTES_MAX
-            && row.div_ceil(block) <= kw * channels.div_ceil(block);
+        let whole =
+            dx == 1 && input.column < channels + GAP_BYTES_MAX && row.div_ceil(block) <= kw * channels.div_ceil(block);
         let (runs, run) = if whole { (kh, row) } else { (kh * kw, channels) };
         // the weight for one byte of a run
         let source = |index: usize, byte: usize| {
-            let (tap, i) =
-                if whole { (index * kw + byte / input.column, byte % input.column) } else { (index, byte) };
+            let (tap, i) = if whole { (index * kw + byte / input.column, byte % input.column) } else { (index, byte) };
             (byte < run && i < channels).then_some(tap * channels + i)
         };
         let groups = run.div_ceil(block);
@@ -113,6 +150,7 @@ impl PackedConv {
             taps: Vec::new(),
             groups,
             run,
+            reach: Reach::of(conv, first..first + outputs),
         };
         for panel in &packed.panels {
             for (index, group) in (0..runs).flat_map(|index| (0..groups).map(move |group| (index, group))) {
@@ -157,10 +195,13 @@ impl PackedDepthwise {
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),
-            bias: (0..padded).map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 }).collect(),
+            bias: (0..padded)
+                .map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 })
+                .collect(),
             multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
             pre_zero: conv.pre_zero,
             table: conv.table.as_deref().map(|t| kernels.flipped(t)),
+            reach: Reach::of(conv, 0..channels),
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
         }
     }
