@@ -3,6 +3,8 @@
 //! Depends on the standard library alone, so that it starts at once.
 #![allow(clippy::print_stdout)]
 
+mod arm;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -13,7 +15,9 @@ const HELP: &str = "cargo xtask TASK
   lint     format and lints only
   sizes    size of the release binary
 
-`test` installs what it needs: the Rust targets of the microcontrollers.
+  arm      the kernels of ARM processors under emulation; part of `test`
+
+`test` installs what it needs: Rust targets, and with apt-get the linkers and emulators for ARM.
 Tests that need pictures outside the repository look under LAPWING_SHARED, else ../shared, and say
 SKIPPED where they are missing.";
 
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
     let done = match task.as_str() {
         "test" => test(),
         "lint" => lint(),
+        "arm" => arm::test(),
         "sizes" => sizes(),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
@@ -53,9 +58,18 @@ fn root() -> PathBuf {
 }
 
 fn step(program: &str, arguments: &[&str]) -> Result<(), String> {
+    step_with(program, arguments, &[])
+}
+
+fn step_with(program: &str, arguments: &[&str], environment: &[(String, &str)]) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
     println!("xtask: {shown}");
-    match Command::new(program).args(arguments).current_dir(root()).status() {
+    match Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(root())
+        .status()
+    {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{shown}` ended with {status}")),
         Err(error) => Err(format!("`{shown}` could not start: {error}")),
@@ -76,6 +90,7 @@ fn test() -> Result<(), String> {
     }
     step("cargo", &["test", "--package", "lapwing-firmware"])?;
     step("cargo", &["test", "--workspace", "--all-features"])?;
+    arm::test()?;
     sizes()
 }
 
