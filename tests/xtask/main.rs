@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod arm;
+mod bench;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,7 +15,9 @@ const HELP: &str = "cargo xtask TASK
   test     everything a change must pass: format, lints, tests, no_std builds, the binary end to end
   lint     format and lints only
   sizes    size of the release binary
-
+  bench peers [OPTION]...     this machine: lapwing and its peers on the same networks, in turns
+  bench arm                   emulated ARM cores: instructions, predicted cycles, traffic
+  bench instructions          rewrite the instruction counts that the tests hold
   arm      the kernels of ARM processors under emulation; part of `test`
 
 `test` installs what it needs: Rust targets, and with apt-get the linkers and emulators for ARM.
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "arm" => arm::test(),
         "sizes" => sizes(),
+        "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
             return ExitCode::SUCCESS;
