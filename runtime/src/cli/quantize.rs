@@ -9,7 +9,8 @@ use lapwing_runtime::engine::artifact::{self, Artifact, Calibration};
 use lapwing_runtime::engine::manifest::{InputSpec, Layout};
 use lapwing_runtime::engine::model::Network;
 use lapwing_runtime::engine::quantize::{Phase, Quantised, Report, Request, Samples, tuned};
-use lapwing_runtime::engine::{Model, float, import};
+use lapwing_runtime::engine::ir::Graph;
+use lapwing_runtime::engine::{Model, float, import, own_scales};
 use lapwing_runtime::frame::Frame;
 use lapwing_runtime::input::InputTensor;
 use serde_json::json;
@@ -29,8 +30,8 @@ pub struct Args {
     /// A .onnx with its manifest beside it, or a manifest
     #[arg(value_name = "IN")]
     network: String,
-    /// Pictures, folders or .tar archives
-    #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
+    /// Pictures, folders or .tar archives; a network that states its own scales (QDQ) needs none
+    #[arg(long, num_args = 1.., value_name = "DIR")]
     calibrate: Vec<PathBuf>,
     /// Most pictures that are used, spread evenly over what is there
     #[arg(long, default_value_t = 200, value_name = "N")]
@@ -71,6 +72,26 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
     let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
     let network = import::import(float::typed(&model, bytes)?).map_err(named)?;
+    if network.has_own_scales() {
+        let graph = own_scales::graph(&network).map_err(named)?;
+        let made = artifact_of(&model, bytes, graph, 0).map_err(named)?;
+        let file = made.to_bytes().map_err(named)?;
+        write(&output, &file)?;
+        return line!(
+            out,
+            "{}: {:.2} MB, {} nodes, {:.3} GMAC, with the scales of the file",
+            output.display(),
+            file.len() as f64 / 1e6,
+            made.graph.nodes.len(),
+            made.graph.macs() as f64 / 1e9
+        );
+    }
+    if args.calibrate.is_empty() {
+        return Err(Failure::Call(format!(
+            "{}: it states no scales of its own; give pictures like those the camera will see: --calibrate DIR",
+            args.network
+        )));
+    }
     let samples = samples(&args.calibrate, &model.manifest().input, args.pictures)?;
     let cores = std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, THREADS_MAX));
     let request = Request {
@@ -84,13 +105,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let made = tuned(network, &request, &mut |phase| bars.tell(phase));
     bars.end();
     let Quantised { graph, report } = made.map_err(named)?;
-    let golden = artifact::golden(&graph).map_err(named)?;
-    let calibration = Calibration { source_sha256: artifact::sha256_hex(bytes), pictures: samples.len() };
-    let made = Artifact { manifest: model.manifest().clone(), graph, calibration, golden };
+    let made = artifact_of(&model, bytes, graph, samples.len()).map_err(named)?;
     let bytes = made.to_bytes().map_err(named)?;
-    std::fs::write(&output, &bytes).map_err(|e| {
-        Failure::Job(format!("{}: cannot be written: {e}; name another file with --output", output.display()))
-    })?;
+    write(&output, &bytes)?;
     let maps = match &args.annotations {
         Some(annotations) => Some(before_and_after(args, &model, &bytes, &output, annotations)?),
         None => None,
@@ -122,6 +139,18 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         made.graph.macs() as f64 / 1e9,
         samples.len()
     )
+}
+
+fn artifact_of(model: &Model, source: &[u8], graph: Graph, pictures: usize) -> Result<Artifact, String> {
+    let golden = artifact::golden(&graph)?;
+    let calibration = Calibration { source_sha256: artifact::sha256_hex(source), pictures };
+    Ok(Artifact { manifest: model.manifest().clone(), graph, calibration, golden })
+}
+
+fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(output, bytes).map_err(|e| {
+        Failure::Job(format!("{}: cannot be written: {e}; name another file with --output", output.display()))
+    })
 }
 
 fn before_and_after(

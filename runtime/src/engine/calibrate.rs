@@ -85,6 +85,8 @@ pub struct RealRun {
     slots: Vec<usize>,
     /// The node that computes each map, for messages.
     names: Vec<String>,
+    /// Whether a map's values come channel by channel.
+    ordered: Vec<bool>,
 }
 
 /// The maps of one picture.
@@ -127,7 +129,8 @@ impl RealRun {
             Ok((model.clone().into_optimized()?.into_runnable()?.spawn()?, shape))
         };
         let (state, shape) = prepare(&mut model).map_err(|e| format!("planning it in real numbers: {e:#}"))?;
-        Ok(RealRun { state, shape, slots, names })
+        let ordered = network.maps.iter().map(|m| m.ordered).collect();
+        Ok(RealRun { state, shape, slots, names, ordered })
     }
 
     /// Runs the network on a flat input.
@@ -232,8 +235,8 @@ impl Calibrator {
                     maps.run.names[map]
                 ));
             }
-            let area = values.len() / observed.channels.len().max(1);
-            for (channel, plane) in observed.channels.iter_mut().zip(values.chunks_exact(area.max(1))) {
+            let area = (values.len() / observed.channels.len().max(1)).max(1);
+            for (channel, plane) in observed.channels.iter_mut().zip(values.chunks_exact(area)) {
                 let (mut low, mut high, mut sum) = (channel.low, channel.high, 0f32);
                 for &v in plane {
                     low = low.min(v);
@@ -252,6 +255,12 @@ impl Calibrator {
     pub fn seen(&mut self) -> &[Observed] {
         let pictures = std::mem::take(&mut self.pictures).max(1) as f32;
         self.observed.iter_mut().flat_map(|o| &mut o.channels).for_each(|c| c.mean /= pictures);
+        for (observed, ordered) in self.observed.iter_mut().zip(&self.run.ordered) {
+            if !ordered {
+                // nothing is known of single channels
+                observed.channels.fill(Channel { low: observed.low, high: observed.high, mean: 0.0 });
+            }
+        }
         &self.observed
     }
 

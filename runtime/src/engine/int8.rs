@@ -102,7 +102,7 @@ impl Int8Engine {
         for view in self.parts() {
             for y in 0..view.shape.height {
                 for x in 0..view.shape.width {
-                    digest.update(view.pixel(y, x));
+                    view.pixel(y, x).for_each(|q| digest.update([q]));
                 }
             }
         }

@@ -59,8 +59,10 @@ pub fn lower(
 ) -> Result<Lowered, String> {
     let lowered = Lowered { graph: Graph::default(), origins: Vec::new() };
     let mut builder = Builder { network, classes, observed, quants, rounding, tensors: HashMap::new(), lowered };
-    let first = builder.tensor(0);
-    builder.lowered.graph.inputs.push(first);
+    for &map in &network.inputs {
+        let input = builder.tensor(map);
+        builder.lowered.graph.inputs.push(input);
+    }
     for (index, node) in network.nodes.iter().enumerate() {
         if let RealOp::Pointwise(_) = node.op
             && classes.fused.values().any(|&f| f == index)
@@ -119,17 +121,9 @@ impl Builder<'_> {
             RealOp::Conv(conv) => Op::Conv(self.conv(index, conv, before, to)?),
             RealOp::Pointwise(function) => Op::Table(table(of(0), to, function)?),
             RealOp::Add => Op::Add { multipliers: [of(0).scale / to.scale, of(1).scale / to.scale] },
+            RealOp::Sub => Op::Add { multipliers: [of(0).scale / to.scale, -of(1).scale / to.scale] },
             RealOp::Mul => Op::Mul { multiplier: of(0).scale * of(1).scale / to.scale },
-            RealOp::MaxPool(window) => Op::MaxPool(*window),
-            RealOp::MeanPool(window) => Op::MeanPool(*window),
-            RealOp::Upsample(factor) => Op::Upsample { factor: *factor },
-            RealOp::Concat => Op::Concat,
-            RealOp::Gather { stride: [1, 1], from }
-                if from.iter().enumerate().all(|(i, s)| s.channel == from[0].channel + i) =>
-            {
-                Op::Slice { start: from[0].channel }
-            }
-            RealOp::Gather { stride, from } => Op::Gather { stride: *stride, from: from.clone() },
+            _ => self.network.moving(node, to).ok_or("it has no rule")?,
         };
         let inputs = node.inputs.iter().map(|&map| self.tensor(map)).collect();
         let output = self.tensor(map);

@@ -21,13 +21,8 @@ impl Classes {
         let parents = (0..network.maps.len()).collect();
         let mut classes = Classes { parents, fused: fused(network) };
         for node in &network.nodes {
-            match node.op {
-                RealOp::MaxPool(_)
-                | RealOp::MeanPool(_)
-                | RealOp::Upsample(_)
-                | RealOp::Concat
-                | RealOp::Gather { .. } => node.inputs.iter().for_each(|&map| classes.unite(map, node.output)),
-                _ => {}
+            if node.op.keeps_numbers() {
+                node.inputs.iter().for_each(|&map| classes.unite(map, node.output));
             }
         }
         classes

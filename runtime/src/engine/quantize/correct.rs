@@ -114,7 +114,7 @@ fn shifts(
         let view = plan.view(tensor);
         for y in 0..view.shape.height {
             for x in 0..view.shape.width {
-                for (sum, &q) in sums.iter_mut().zip(view.pixel(y, x)) {
+                for (sum, q) in sums.iter_mut().zip(view.pixel(y, x)) {
                     *sum = (sum.0 + u64::from(q), sum.1 + u64::from(q != 0 && q != 255));
                 }
             }

@@ -159,7 +159,7 @@ impl<'a> Judge<'a> {
                     let [sy, sx, sc] = part.strides;
                     for y in 0..view.shape.height {
                         for x in 0..view.shape.width {
-                            for (c, &q) in view.pixel(y, x).iter().enumerate() {
+                            for (c, q) in view.pixel(y, x).enumerate() {
                                 let real = real[part.base + y * sy + x * sx + c * sc];
                                 sums.add(decides(index, real), found[usize::from(q)]);
                             }

@@ -131,7 +131,7 @@ impl Subject<'_, '_> {
                 let area = view.shape.height * view.shape.width;
                 for y in 0..view.shape.height {
                     for x in 0..view.shape.width {
-                        for (c, &q) in view.pixel(y, x).iter().enumerate() {
+                        for (c, q) in view.pixel(y, x).enumerate() {
                             let channel = origin.channel(c);
                             let mut value = real[channel * area + y * view.shape.width + x];
                             if let Some(scales) = &scales {

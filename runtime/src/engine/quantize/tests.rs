@@ -37,7 +37,7 @@ fn window(kernel: usize) -> Window {
 fn conv(seed: &mut u64, kernel: usize, inputs: usize, outputs: usize, groups: usize) -> RealConv {
     let weights = (0..outputs * kernel * kernel * inputs / groups).map(|_| noise(seed)).collect();
     let bias = (0..outputs).map(|_| noise(seed)).collect();
-    RealConv { window: window(kernel), groups, weights, bias }
+    RealConv { window: window(kernel), groups, weights, bias, codes: None }
 }
 
 /// 3 channels -> 1x1 -> 6 channels of unlike reach -> depthwise 3x3 -> 1x1 -> 2 channels.
@@ -49,19 +49,28 @@ fn network(seed: u64) -> Network {
     }
     let convs = [first, conv(&mut seed, 3, 6, 6, 6), conv(&mut seed, 1, 6, 2, 1)];
     let shape = |channels| Shape { height: HEIGHT, width: WIDTH, channels };
-    let map = |channels| Map { shape: shape(channels), outlet: OutletId::new(0, 0) };
+    let map = |channels| Map { shape: shape(channels), outlet: OutletId::new(0, 0), ordered: true, quant: None, level: 1 };
     let nodes = convs.into_iter().enumerate().map(|(at, conv)| RealNode {
         name: format!("conv{at}"),
         op: RealOp::Conv(conv),
         inputs: vec![at],
         output: at + 1,
+        origin: vec![at],
+        region: 1,
     });
     let parts = vec![RealPart { map: 3, base: 0, strides: [WIDTH, 1, HEIGHT * WIDTH] }];
     Network {
         model: TypedModel::default(),
         maps: [3, 6, 6, 2].map(map).to_vec(),
+        inputs: vec![0],
         nodes: nodes.collect(),
-        outputs: vec![RealOutput { name: "out".into(), shape: vec![1, 2, HEIGHT, WIDTH], parts }],
+        outputs: vec![RealOutput {
+            name: "out".into(),
+            outlet: OutletId::new(0, 0),
+            shape: vec![1, 2, HEIGHT, WIDTH],
+            parts,
+        }],
+        remaining: Vec::new(),
     }
 }
 
@@ -202,7 +211,7 @@ fn with_functions(mut network: Network) -> Network {
         }
         let inputs = vec![conv.output];
         nodes.push(conv);
-        nodes.push(RealNode { name, op: RealOp::Pointwise(function), inputs, output });
+        nodes.push(RealNode { name, op: RealOp::Pointwise(function), inputs, output, origin: vec![0], region: 1 });
     }
     let inputs = vec![network.maps.len() - 1];
     nodes.push(RealNode { inputs, ..last });
