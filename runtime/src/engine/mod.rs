@@ -24,9 +24,13 @@ pub mod ir;
 pub mod kernels;
 pub mod layout;
 pub mod manifest;
+#[cfg(feature = "onnx")]
+pub mod mixed;
 pub mod model;
 #[cfg(feature = "onnx")]
 pub mod network;
+#[cfg(feature = "onnx")]
+pub mod own_scales;
 pub mod plan;
 #[cfg(test)]
 mod plan_tests;
@@ -34,6 +38,8 @@ pub mod quant;
 #[cfg(feature = "onnx")]
 pub mod quantize;
 pub mod reference;
+#[cfg(feature = "onnx")]
+pub mod region;
 
 pub use artifact::Artifact;
 #[cfg(feature = "onnx")]

@@ -74,7 +74,11 @@ impl Model {
         }
     }
 
-    fn from_artifact(bytes: &[u8], origin: String) -> Result<Model, EngineError> {
+    /// The artifact in `bytes`; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// What is wrong with the artifact.
+    pub fn from_artifact(bytes: &[u8], origin: String) -> Result<Model, EngineError> {
         match Artifact::from_bytes(bytes) {
             Ok(artifact) => {
                 Ok(Model { manifest: artifact.manifest.clone(), network: Network::Int8(Arc::new(artifact)), origin })

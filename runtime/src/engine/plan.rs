@@ -2,6 +2,7 @@
 
 use super::ir::{Graph, Node, Op, Shape, Source, TensorId};
 use super::kernels::packing::InputSteps;
+use super::kernels::place::Place;
 use super::kernels::program::Program;
 use super::kernels::step::{Region, Step, Work};
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
@@ -202,6 +203,19 @@ impl Planner<'_> {
             Op::Gather { stride, from } => {
                 let offset = |s: &Source| s.row * input.row + s.column * input.pixel + s.channel;
                 push(Work::Gather { offsets: from.iter().map(offset).collect(), stride: *stride, input, output });
+            }
+            Op::Pick { rows, columns, fill } => push(Work::Place(Place::Pick {
+                rows: rows.clone(),
+                columns: columns.clone(),
+                fill: *fill,
+                input,
+                output,
+            })),
+            Op::DepthToSpace { block, from } => {
+                push(Work::Place(Place::DepthToSpace { block: *block, from: from.clone(), input, output }));
+            }
+            Op::Bilinear { rows, columns } => {
+                push(Work::Place(Place::Bilinear { rows: rows.clone(), columns: columns.clone(), input, output }))
             }
             Op::Slice { start } => {
                 if !self.layout.within(node.output, node.inputs[0], *start) {

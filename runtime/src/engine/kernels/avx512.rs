@@ -132,7 +132,10 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize>(
         for &tap in &packed.taps {
             let mut at = input.add(tap);
             for _ in 0..packed.groups {
-                let w: [__m512i; VECTORS] = std::array::from_fn(|v| _mm512_loadu_si512(weights.add(64 * v).cast()));
+                let mut w = [_mm512_setzero_si512(); VECTORS];
+                for (v, w) in w.iter_mut().enumerate() {
+                    *w = _mm512_loadu_si512(weights.add(64 * v).cast());
+                }
                 for (pixel, sums) in sums.iter_mut().enumerate() {
                     let four = at.add(pixel * step).cast::<i32>().read_unaligned();
                     let four = _mm512_set1_epi32(four);

@@ -16,7 +16,11 @@ pub mod arena;
 #[cfg(target_arch = "arm")]
 pub mod armv7;
 #[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "x86_64")]
 pub mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 pub mod dotprod;
 #[cfg(test)]
@@ -26,9 +30,12 @@ pub mod i8mm;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod packing;
+pub mod place;
 pub mod portable;
 pub mod program;
 pub mod step;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
 
 pub use packing::{PackedConv, PackedDepthwise};
 
@@ -164,8 +171,16 @@ impl std::fmt::Debug for Kernels {
 pub fn available() -> Vec<&'static Kernels> {
     let mut found: Vec<&'static Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    if avx512::supported() {
-        found.push(&avx512::KERNELS);
+    {
+        if avx512::supported() {
+            found.push(&avx512::KERNELS);
+        }
+        if avxvnni::supported() {
+            found.push(&avxvnni::KERNELS);
+        }
+        if avx2::supported() {
+            found.push(&avx2::KERNELS);
+        }
     }
     #[cfg(target_arch = "arm")]
     if armv7::supported() {
@@ -185,11 +200,16 @@ pub fn available() -> Vec<&'static Kernels> {
     found
 }
 
-/// What tests compare: [`available`], and the portable loops on flipped bytes.
+/// What tests compare: [`available`], the portable loops on flipped bytes, and loops of another
+/// processor that this one can run in another encoding.
 #[cfg(test)]
 pub(super) fn tested() -> Vec<&'static Kernels> {
     let mut all = available();
     all.push(&portable::SIGNED);
+    #[cfg(target_arch = "x86_64")]
+    if avxvnni::evex::supported() {
+        all.push(&avxvnni::evex::KERNELS);
+    }
     all
 }
 

@@ -44,6 +44,8 @@ pub struct PackedConv {
     pub groups: usize,
     /// Length of a run in bytes.
     pub run: usize,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// A depthwise convolution; channels are padded to a multiple of 64.
@@ -63,6 +65,8 @@ pub struct PackedDepthwise {
     pub table: Option<Box<Table>>,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// Channels of [`PackedDepthwise`] are padded to a multiple of this.
@@ -70,6 +74,41 @@ pub const DEPTHWISE_CHANNELS: usize = 64;
 
 /// Columns farther apart than this are not read as one run: what lies between may be another tensor.
 const GAP_BYTES_MAX: usize = 4;
+
+/// Bounds of the numbers before the rounding, by the weights: where they are small, a float's own bits
+/// do what conversions do, at less cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing is known.
+    Any,
+    /// Every product with the multiplier is below [`RESULT_MAX`] in magnitude.
+    SmallResults,
+    /// And every sum is below [`SUM_MAX`].
+    SmallSums,
+}
+
+/// See [`Reach`]: an i16 holds the rounded number.
+pub const RESULT_MAX: f32 = 32_000.0;
+/// See [`Reach`]: added to 1.5 * 2^23 it stays between 2^23 and 2^24, where a float's last bit is one.
+pub const SUM_MAX: i64 = 1 << 22;
+
+impl Reach {
+    /// Over the outputs of a convolution.
+    fn of(conv: &Conv, outputs: std::ops::Range<usize>) -> Reach {
+        let products = conv.weights.len() / conv.bias.len();
+        let of_one = |o: usize| {
+            let weights: i64 =
+                conv.weights[o * products..][..products].iter().map(|w| i64::from(w.unsigned_abs())).sum();
+            let sum = weights * 255 + i64::from(conv.bias[o]).abs();
+            match sum as f32 * conv.multiplier[o] < RESULT_MAX {
+                true if sum < SUM_MAX => Reach::SmallSums,
+                true => Reach::SmallResults,
+                false => Reach::Any,
+            }
+        };
+        outputs.map(of_one).min().unwrap_or(Reach::Any)
+    }
+}
 
 /// How the input of a convolution lies in memory.
 #[derive(Debug, Clone, Copy)]
@@ -95,12 +134,13 @@ impl PackedConv {
         let whole =
             dx == 1 && input.column < channels + GAP_BYTES_MAX && row.div_ceil(block) <= kw * channels.div_ceil(block);
         let (runs, run) = if whole { (kh, row) } else { (kh * kw, channels) };
-        // the weight for one byte of a run
-        let source = |index: usize, byte: usize| {
-            let (tap, i) = if whole { (index * kw + byte / input.column, byte % input.column) } else { (index, byte) };
-            (byte < run && i < channels).then_some(tap * channels + i)
-        };
         let groups = run.div_ceil(block);
+        // where the weights of a tap go in the runs of one filter
+        let place = |tap: usize| {
+            let (index, byte) = if whole { (tap / kw, tap % kw * input.column) } else { (tap, 0) };
+            index * groups * block + byte
+        };
+        let mut filter = vec![0i8; runs * groups * block];
         let mut packed = PackedConv {
             panels: panels(outputs, lanes, kernels.panel, runs * groups * block),
             weights: Vec::new(),
@@ -111,15 +151,21 @@ impl PackedConv {
             taps: Vec::new(),
             groups,
             run,
+            reach: Reach::of(conv, first..first + outputs),
         };
         for panel in &packed.panels {
-            for (index, group) in (0..runs).flat_map(|index| (0..groups).map(move |group| (index, group))) {
-                for lane in 0..panel.vectors * lanes {
-                    let filter = &conv.weights[(first + panel.channel + lane).min(conv.bias.len() - 1) * products..];
-                    for byte in group * block..(group + 1) * block {
-                        let weight = source(index, byte).filter(|_| lane < panel.channels);
-                        packed.weights.push(weight.map_or(0, |at| filter[at]));
-                    }
+            let width = panel.vectors * lanes;
+            packed.weights.resize(panel.weights + width * filter.len(), 0);
+            for lane in 0..panel.channels {
+                let weights = &conv.weights[(first + panel.channel + lane) * products..][..products];
+                for (tap, weights) in weights.chunks_exact(channels).enumerate() {
+                    filter[place(tap)..][..channels].copy_from_slice(weights);
+                }
+                let target = &mut packed.weights[panel.weights..];
+                match block {
+                    4 => interleave::<4>(&filter, target, width, lane),
+                    8 => interleave::<8>(&filter, target, width, lane),
+                    _ => interleave::<16>(&filter, target, width, lane),
                 }
             }
             for lane in 0..panel.vectors * lanes {
@@ -161,6 +207,7 @@ impl PackedDepthwise {
             multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
             pre_zero: conv.pre_zero,
             table: conv.table.as_deref().map(|t| kernels.flipped(t)),
+            reach: Reach::of(conv, 0..channels),
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
         }
     }
@@ -177,6 +224,15 @@ fn folded_bias(conv: &Conv, output: usize, zero: i32) -> i32 {
     let products = conv.weights.len() / conv.bias.len();
     let sum: i32 = conv.weights[output * products..][..products].iter().map(|&w| i32::from(w)).sum();
     conv.bias[output].wrapping_sub(sum.wrapping_mul(zero))
+}
+
+/// Block i of `filter` becomes block `i * width + lane` of `target`.
+fn interleave<const BLOCK: usize>(filter: &[i8], target: &mut [i8], width: usize, lane: usize) {
+    let (blocks, _) = filter.as_chunks::<BLOCK>();
+    let (target, _) = target.as_chunks_mut::<BLOCK>();
+    for (to, from) in target[lane..].iter_mut().step_by(width).zip(blocks) {
+        *to = *from;
+    }
 }
 
 /// Splits the channels over panels as evenly as whole vectors allow.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::ir::{Shape, Window};
 use super::super::quant::Table;
 use super::arena::Arena;
+use super::place::Place;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
 
 /// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
@@ -21,7 +22,7 @@ pub struct Region {
 }
 
 impl Region {
-    fn at(&self, y: usize, x: usize) -> usize {
+    pub(super) fn at(&self, y: usize, x: usize) -> usize {
         self.first + y * self.row + x * self.pixel
     }
 
@@ -94,6 +95,8 @@ pub enum Work {
         /// The output.
         output: Region,
     },
+    /// Values to other places.
+    Place(Place),
 }
 
 /// A step that fits its arena.
@@ -143,6 +146,7 @@ impl Step {
             Work::Add(_, inputs, output) | Work::Mul(_, inputs, output) => {
                 inputs.iter().chain([output]).try_for_each(inside)?;
             }
+            Work::Place(place) => place.regions().iter().try_for_each(&inside)?,
             Work::Table(_, a, b)
             | Work::MaxPool(_, a, b)
             | Work::MeanPool(_, a, b)
@@ -237,6 +241,8 @@ impl Step {
                         (kernels.mean)(&block, first, base.add(to.at(y, x)), to.shape.channels);
                     }
                 }
+                // Safety: the place's regions lie inside the arena by `Step::new`.
+                Work::Place(place) => place.run(base, share(place.regions()[1].shape.height), kernels.flip),
                 Work::Upsample(factor, from, to) => {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let a = base.add(from.at(y / factor[0], x / factor[1]));
@@ -248,7 +254,7 @@ impl Step {
     }
 }
 
-fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+pub(super) fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
     let width = region.shape.width;
     rows.flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
