@@ -83,10 +83,13 @@ def _silu_slope(z: Tensor) -> Tensor:
     return s + z * s * (1 - s)
 
 
-def _back(conv: Conv, gradient: Tensor) -> Tensor:
-    """The transpose of a convolution of stride 1, as a convolution."""
-    kernel = conv.kernel().flip(2, 3).transpose(0, 1)
-    return F.conv2d(gradient, kernel.to(gradient.dtype), None, 1, conv.padding)
+def transposed(conv: Conv) -> Tensor:
+    """The kernel of a convolution's transpose (stride 1), itself a convolution's."""
+    return conv.kernel().flip(2, 3).transpose(0, 1)
+
+
+def _back(kernel: Tensor, gradient: Tensor) -> Tensor:
+    return F.conv2d(gradient, kernel.to(gradient.dtype), None, 1, kernel.shape[-1] // 2)
 
 
 class Guide(nn.Module):
@@ -119,12 +122,16 @@ class Guide(nn.Module):
         """Logits [B, classes] at times t [B]."""
         return self(x, features(t).to(x.dtype)[:, :, None, None])[:, :, 0, 0]
 
-    def gradient(self, x: Tensor, time: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities' gradient by x_t, for one-hot labels [B, classes, 1, 1], and logits."""
+    def gradient(
+        self, x: Tensor, time: Tensor, label: Tensor, back: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probabilities' gradient by x_t, for one-hot labels [B, classes, 1, 1], and logits.
+        `back`: the transposed kernels of the convolutions and the head, if already made."""
+        *kernels, head = back or [transposed(conv) for conv in (*self.convs, self.head)]
         logits, before = self._forward(x, time)
-        slope = _back(self.head, label - F.softmax(logits, 1))
+        slope = _back(head, label - F.softmax(logits, 1))
         slope = F.interpolate(slope, scale_factor=2.0, mode="nearest") * 0.25
-        for conv, z in zip(reversed(self.convs), reversed(before)):
+        for kernel, z in zip(reversed(kernels), reversed(before)):
             slope = F.interpolate(slope, scale_factor=2.0, mode="nearest") * 0.25
-            slope = _back(conv, slope * _silu_slope(z))
+            slope = _back(kernel, slope * _silu_slope(z))
         return slope, logits

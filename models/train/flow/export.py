@@ -26,7 +26,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from classifier import Guide
+from classifier import Guide, transposed
 from network import SHAPES, Flow, bake, load_weights
 from path import FEATURES, features
 
@@ -41,9 +41,12 @@ class Gradient(nn.Module):
     def __init__(self, guide: Guide):
         super().__init__()
         self.guide = guide
+        self.back = nn.ParameterList(
+            nn.Parameter(transposed(conv).detach().clone()) for conv in (*guide.convs, guide.head)
+        )
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        return self.guide.gradient(x, time, label)
+        return self.guide.gradient(x, time, label, list(self.back))
 
 
 def round_weights(model: nn.Module) -> None:
@@ -52,6 +55,17 @@ def round_weights(model: nn.Module) -> None:
         for parameter in model.parameters():
             if parameter.numel() >= LARGE:
                 parameter.copy_(parameter.half().float())
+
+
+def drop_identities(graph: onnx.GraphProto) -> None:
+    """Let consumers of an Identity (equal tensors that the exporter shares) read its input."""
+    same = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity"}
+    nodes = [node for node in graph.node if node.op_type != "Identity"]
+    for node in nodes:
+        for k, name in enumerate(node.input):
+            node.input[k] = same.get(name, name)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def halve(graph: onnx.GraphProto) -> None:
@@ -79,6 +93,7 @@ def write(
             output_names=outputs, dynamo=False, do_constant_folding=True,
         )
     proto = onnx.load(out)
+    drop_identities(proto.graph)
     halve(proto.graph)
     proto.producer_name, proto.producer_version, proto.doc_string = "lapwing", "", ""
     for node in proto.graph.node:
