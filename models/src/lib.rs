@@ -15,7 +15,8 @@ pub struct Shipped {
     pub name: &'static str,
     /// Its manifest, TOML.
     pub manifest: &'static str,
-    /// Its network in real numbers, ONNX.
+    /// Its network in real numbers, ONNX. Only with the feature `onnx`.
+    #[cfg(feature = "onnx")]
     pub network: &'static [u8],
     /// The quantised model: an artifact that needs neither of the others.
     pub artifact: &'static [u8],
@@ -25,6 +26,7 @@ pub struct Shipped {
 pub const DETECT_NANO: Shipped = Shipped {
     name: "detect-nano",
     manifest: include_str!("../detect-nano/manifest.toml"),
+    #[cfg(feature = "onnx")]
     network: include_bytes!("../detect-nano/model.onnx"),
     artifact: include_bytes!("../detect-nano/model.lap"),
 };

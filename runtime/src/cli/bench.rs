@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use lapwing_runtime::detect::{DetectOptions, Detector};
+#[cfg(feature = "onnx")]
+use lapwing_runtime::engine::FloatEngine;
 use lapwing_runtime::engine::artifact::golden_input;
 use lapwing_runtime::engine::ir::Op;
 use lapwing_runtime::engine::model::Network;
-use lapwing_runtime::engine::{Artifact, FloatEngine, Int8Engine, Model, kernels};
+use lapwing_runtime::engine::{Artifact, EngineError, Int8Engine, Model, kernels};
 use lapwing_runtime::frame::{Frame, picture};
 use serde_json::{Value, json};
 
@@ -40,7 +42,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(&args.model)?;
     let found = match model.network() {
         Network::Int8(artifact) => int8(args, &model, artifact, start)?,
+        #[cfg(feature = "onnx")]
         Network::Onnx(_) => float(args, &model, start)?,
+        #[cfg(not(feature = "onnx"))]
+        Network::Onnx(_) => {
+            return Err(lapwing_runtime::engine::EngineError::NoOnnx { origin: model.origin().to_owned() }.into());
+        }
     };
     if args.json {
         return line!(out, "{found}");
@@ -88,6 +95,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     }))
 }
 
+#[cfg(feature = "onnx")]
 fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
     let mut engine = FloatEngine::load(model)?;
     let load_ms = ms(start.elapsed());
@@ -111,12 +119,20 @@ fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
     }))
 }
 
-/// Medians of the stages of detection on a bundled photograph, in ms.
+/// Medians of the stages of detection on a bundled photograph, in ms; null for a network that the
+/// manifest's head cannot read.
 fn stages(args: &Args, model: &Model) -> Result<Value, Failure> {
     let Some((name, bytes)) = lapwing_runtime::photos::PHOTOS.first() else { return Ok(Value::Null) };
     let mut frame = Frame::new();
     picture::decode(bytes, name, &mut frame).map_err(|e| Failure::Job(e.to_string()))?;
-    let mut detector = Detector::with_threads(model, usize::from(args.threads))?;
+    let mut detector = match Detector::with_threads(model, usize::from(args.threads)) {
+        Ok(detector) => detector,
+        Err(EngineError::Shape { what, .. }) => {
+            eprintln!("lapwing: only the network is timed, for no head reads it: {what}");
+            return Ok(Value::Null);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let options = DetectOptions::of(model.manifest());
     let mut times = Vec::new();
     for _ in 0..args.runs.min(50) {

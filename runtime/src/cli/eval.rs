@@ -1,7 +1,7 @@
 //! `lapwing eval`: average precision on annotated pictures.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lapwing_runtime::camera::{Next, SourceSpec};
@@ -40,13 +40,44 @@ const WAIT: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
-    let specs = args
-        .images
+    let model = Model::open(&args.model)?;
+    let scores = score(&model, &args.images, &args.annotations, "scoring")?;
+    let Scores { map50, images, per_class, ms_median, .. } = &scores;
+    if args.json {
+        out.json(&json!({ "map50": map50, "images": images, "per_class": per_class, "ms_median": ms_median }))?;
+    } else {
+        for (name, ap) in per_class {
+            line!(out, "{name:>16} {ap:6.2}")?;
+        }
+        line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")?;
+    }
+    match scores.failures {
+        0 => Ok(()),
+        failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
+    }
+}
+
+/// What an evaluation found, in percent.
+pub struct Scores {
+    /// The mean over classes.
+    pub map50: f64,
+    /// Pictures that were scored.
+    pub images: usize,
+    /// AP by class.
+    pub per_class: BTreeMap<String, f64>,
+    /// Time of a picture, input and decoding included.
+    pub ms_median: f64,
+    /// Pictures that could not be used.
+    pub failures: usize,
+}
+
+/// Scores a model on annotated pictures, with a progress bar that is called `what`.
+pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'static str) -> Result<Scores, Failure> {
+    let specs = images
         .iter()
         .map(|p| SourceSpec::parse(&p.to_string_lossy()).map_err(Failure::call))
         .collect::<Result<Vec<_>, _>>()?;
-    let annotations = Annotations::read(&args.annotations).map_err(Failure::call)?;
-    let model = Model::open(&args.model)?;
+    let annotations = Annotations::read(annotations).map_err(Failure::call)?;
     let category_of = match_classes(&model.manifest().classes.names, &annotations.categories);
     let unknown: Vec<&str> = (0..annotations.categories.len())
         .filter(|index| !category_of.contains(&Some(*index)))
@@ -59,7 +90,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         complain!("the model does not know {}; left out of the mean", unknown.join(", "));
     }
     let mut tally = Tally {
-        detector: Detector::load(&model)?,
+        detector: Detector::load(model)?,
         options: DetectOptions::for_evaluation(model.manifest()),
         scorer: Scorer::new(annotations.categories.len()),
         annotations: &annotations,
@@ -68,7 +99,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         unlisted: 0,
         failures: 0,
     };
-    let bar = progress::bar(Some(annotations.truths.len() as u64), "scoring", false);
+    let bar = progress::bar(Some(annotations.truths.len() as u64), what, false);
     let mut frame = Frame::new();
     for spec in &specs {
         let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::job)?;
@@ -87,7 +118,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         }
     }
     bar.finish_and_clear();
-    tally.tell(args.json, out)
+    tally.scores()
 }
 
 struct Tally<'a> {
@@ -128,7 +159,7 @@ impl Tally<'_> {
         }
     }
 
-    fn tell(mut self, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+    fn scores(mut self) -> Result<Scores, Failure> {
         if self.scorer.pictures() == 0 {
             return Err(Failure::job(
                 "none of the pictures is listed in the annotations; check that both belong together",
@@ -141,31 +172,20 @@ impl Tally<'_> {
         if missing > 0 {
             complain!("{missing} annotated pictures were not among the images; the score is over the others");
         }
-        let per_class: BTreeMap<&str, f64> = self
+        let per_class: BTreeMap<String, f64> = self
             .scorer
             .average_precisions()
             .into_iter()
             .zip(&self.annotations.categories)
             .enumerate()
             .filter(|(index, _)| self.category_of.contains(&Some(*index)))
-            .filter_map(|(_, (ap, name))| Some((name.as_str(), round(ap? * 100.0, 2))))
+            .filter_map(|(_, (ap, name))| Some((name.clone(), round(ap? * 100.0, 2))))
             .collect();
         let map50 = round(per_class.values().sum::<f64>() / per_class.len().max(1) as f64, 2);
         self.times_ms.sort_by(f64::total_cmp);
         let ms_median = round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3);
         let images = self.scorer.pictures();
-        if as_json {
-            out.json(&json!({ "map50": map50, "images": images, "per_class": per_class, "ms_median": ms_median }))?;
-        } else {
-            for (name, ap) in &per_class {
-                line!(out, "{name:>16} {ap:6.2}")?;
-            }
-            line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")?;
-        }
-        match self.failures {
-            0 => Ok(()),
-            failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
-        }
+        Ok(Scores { map50, images, per_class, ms_median, failures: self.failures })
     }
 }
 

@@ -13,6 +13,8 @@ mod log;
 mod model;
 mod out;
 mod progress;
+#[cfg(feature = "onnx")]
+mod quantize;
 mod run;
 
 use std::process::ExitCode;

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::head::Head;
 use super::{Candidates, DETECTIONS_MAX, Detection, nms};
+#[cfg(feature = "onnx")]
+use crate::engine::FloatEngine;
 use crate::engine::manifest::Layout;
 use crate::engine::model::Network;
-use crate::engine::{EngineError, FloatEngine, Int8Engine, Manifest, Model};
+use crate::engine::{EngineError, Int8Engine, Manifest, Model};
 use crate::frame::Frame;
 use crate::input::{InputError, InputTensor};
 
@@ -79,6 +81,7 @@ pub enum DetectError {
 
 /// What runs the network, and the input it takes.
 enum Engine {
+    #[cfg(feature = "onnx")]
     Float(Box<InputTensor<f32>>, Box<FloatEngine>),
     Int8(Box<InputTensor<u8>>, Box<Int8Engine>),
 }
@@ -87,7 +90,10 @@ impl Engine {
     fn load(model: &Model, threads: usize) -> Result<Engine, EngineError> {
         let spec = &model.manifest().input;
         Ok(match model.network() {
+            #[cfg(feature = "onnx")]
             Network::Onnx(_) => Engine::Float(Box::new(InputTensor::real(spec)), Box::new(FloatEngine::load(model)?)),
+            #[cfg(not(feature = "onnx"))]
+            Network::Onnx(_) => return Err(EngineError::NoOnnx { origin: model.origin().to_owned() }),
             Network::Int8(artifact) => {
                 let engine = Int8Engine::load(artifact, threads).map_err(|what| EngineError::Load {
                     origin: model.origin().to_owned(),
@@ -102,6 +108,7 @@ impl Engine {
 
     fn output_shapes(&self) -> &[Vec<usize>] {
         match self {
+            #[cfg(feature = "onnx")]
             Engine::Float(_, engine) => engine.output_shapes(),
             Engine::Int8(_, engine) => engine.output_shapes(),
         }
@@ -144,6 +151,7 @@ impl Detector {
     /// What runs the network: `float`, or the name of the int8 kernels.
     pub fn engine_name(&self) -> &'static str {
         match &self.engine {
+            #[cfg(feature = "onnx")]
             Engine::Float(..) => "float",
             Engine::Int8(_, engine) => engine.plan().program().kernels(),
         }
@@ -164,6 +172,7 @@ impl Detector {
         let start = Instant::now();
         self.candidates.clear();
         let (fitting, filled, run) = match &mut self.engine {
+            #[cfg(feature = "onnx")]
             Engine::Float(input, engine) => {
                 let fitting = input.fill(frame)?;
                 let filled = Instant::now();

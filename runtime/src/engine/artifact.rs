@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  8   magic  "lapwing\0"
-//!  8  4   format, u32, 1
+//!  8  4   format, u32; 1 lacks Pick, DepthToSpace and Bilinear, else as 2
 //! 12  4   0x01020304: all numbers are little-endian
 //! 16  8   length of the header, u64
 //! 24  8   length of the blobs, u64
@@ -18,13 +18,13 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::ir::{Conv, Graph, Node, Op, Output, Source, Tensor, TensorId, Window};
+use super::ir::{Between, Conv, Graph, Node, Op, Output, Source, Tensor, TensorId, Window};
 use super::manifest::Manifest;
 use super::quant::Table;
 use super::reference;
 
-/// The format that this build reads and writes.
-pub const FORMAT: u32 = 1;
+/// The format that this build writes; it reads this one and every older one.
+pub const FORMAT: u32 = 2;
 /// The first bytes of every artifact.
 pub const MAGIC: &[u8; 8] = b"lapwing\0";
 
@@ -152,6 +152,19 @@ enum OpHeader {
         stride: [usize; 2],
         from: Vec<Source>,
     },
+    Pick {
+        rows: Vec<Option<u16>>,
+        columns: Vec<Option<u16>>,
+        fill: u8,
+    },
+    DepthToSpace {
+        block: [usize; 2],
+        from: Vec<usize>,
+    },
+    Bilinear {
+        rows: Vec<Between>,
+        columns: Vec<Between>,
+    },
 }
 
 /// A run of bytes behind the header.
@@ -215,9 +228,9 @@ impl Artifact {
         }
         let word = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
-        if word(8) != FORMAT {
+        if !(1..=FORMAT).contains(&word(8)) {
             return Err(format!(
-                "its format is {}, this lapwing reads {FORMAT}; make it again or update lapwing",
+                "its format is {}, this lapwing reads up to {FORMAT}; update lapwing or make the file again",
                 word(8)
             ));
         }
@@ -262,6 +275,11 @@ fn node_header(node: &Node, blobs: &mut Blobs) -> NodeHeader {
         Op::Concat => OpHeader::Concat,
         Op::Slice { start } => OpHeader::Slice { start: *start },
         Op::Gather { stride, from } => OpHeader::Gather { stride: *stride, from: from.clone() },
+        Op::Pick { rows, columns, fill } => {
+            OpHeader::Pick { rows: rows.clone(), columns: columns.clone(), fill: *fill }
+        }
+        Op::DepthToSpace { block, from } => OpHeader::DepthToSpace { block: *block, from: from.clone() },
+        Op::Bilinear { rows, columns } => OpHeader::Bilinear { rows: rows.clone(), columns: columns.clone() },
     };
     NodeHeader { name: node.name.clone(), op, inputs: node.inputs.clone(), output: node.output }
 }
@@ -299,6 +317,9 @@ fn node_of(header: NodeHeader, blobs: &[u8]) -> Result<Node, String> {
         OpHeader::Concat => Op::Concat,
         OpHeader::Slice { start } => Op::Slice { start },
         OpHeader::Gather { stride, from } => Op::Gather { stride, from },
+        OpHeader::Pick { rows, columns, fill } => Op::Pick { rows, columns, fill },
+        OpHeader::DepthToSpace { block, from } => Op::DepthToSpace { block, from },
+        OpHeader::Bilinear { rows, columns } => Op::Bilinear { rows, columns },
     };
     Ok(Node { name, op, inputs: header.inputs, output: header.output })
 }

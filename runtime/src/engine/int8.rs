@@ -102,7 +102,7 @@ impl Int8Engine {
         for view in self.parts() {
             for y in 0..view.shape.height {
                 for x in 0..view.shape.width {
-                    digest.update(view.pixel(y, x));
+                    view.pixel(y, x).for_each(|q| digest.update([q]));
                 }
             }
         }
@@ -123,7 +123,8 @@ pub fn input_quant(spec: &InputSpec) -> Quant {
     Quant::covering(low, high)
 }
 
-fn pixel_tables(spec: &InputSpec, quant: Quant) -> [Table; 3] {
+/// For each colour plane, what a pixel value becomes in `quant`.
+pub fn pixel_tables(spec: &InputSpec, quant: Quant) -> [Table; 3] {
     std::array::from_fn(|plane| {
         std::array::from_fn(|value| quant.quantise((value as f32 - spec.mean[plane]) * spec.scale[plane]))
     })

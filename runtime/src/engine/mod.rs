@@ -1,15 +1,22 @@
 //! The engine: a network file becomes something that runs.
 //!
 //! ```text
-//! Manifest + bytes ─▶ Model ─▶ FloatEngine ─▶ Outputs (one f32 slice a tensor)
+//! Manifest + bytes ─▶ Model ─┬▶ Int8Engine ─▶ views of u8      (an artifact)
+//!                            └▶ FloatEngine ─▶ f32 slices      (ONNX, through tract; feature `onnx`)
 //! ```
+//!
+//! From ONNX to an artifact: [`import`] ─▶ [`calibrate`] ─▶ [`quantize`] ─▶ [`artifact`].
+//! From an artifact to a result: [`ir`] ─▶ [`layout`] ─▶ [`plan`] ─▶ [`kernels`].
 //!
 //! The engine knows tensors, not pictures and not boxes: `input` fills its input, `detect` reads
 //! its outputs.
 
 pub mod artifact;
+#[cfg(feature = "onnx")]
 pub mod calibrate;
+#[cfg(feature = "onnx")]
 pub mod float;
+#[cfg(feature = "onnx")]
 pub mod import;
 pub mod int8;
 pub mod ir;
@@ -17,16 +24,25 @@ pub mod ir;
 pub mod kernels;
 pub mod layout;
 pub mod manifest;
+#[cfg(feature = "onnx")]
+pub mod mixed;
 pub mod model;
+#[cfg(feature = "onnx")]
 pub mod network;
+#[cfg(feature = "onnx")]
+pub mod own_scales;
 pub mod plan;
 #[cfg(test)]
 mod plan_tests;
 pub mod quant;
+#[cfg(feature = "onnx")]
 pub mod quantize;
 pub mod reference;
+#[cfg(feature = "onnx")]
+pub mod region;
 
 pub use artifact::Artifact;
+#[cfg(feature = "onnx")]
 pub use float::{FloatEngine, Outputs};
 pub use int8::Int8Engine;
 pub use manifest::Manifest;
@@ -108,6 +124,14 @@ pub enum EngineError {
         origin: String,
         /// Found, expected, and which field of the manifest to correct.
         what: String,
+    },
+    /// A network in real numbers, and a build that runs artifacts only.
+    #[error(
+        "model {origin}: this lapwing was built without ONNX (feature `onnx`); run `lapwing model quantize` with a full build, on any machine, and give the .lap"
+    )]
+    NoOnnx {
+        /// The network.
+        origin: String,
     },
     /// A node failed while running.
     #[error("model {origin}: running it failed: {what}")]

@@ -41,6 +41,7 @@ impl Model {
     }
 
     /// The built-in detector in real numbers, as it was trained.
+    #[cfg(feature = "onnx")]
     pub fn builtin_float() -> Result<Model, EngineError> {
         let shipped = &lapwing_models::DETECT_NANO;
         Model::new(shipped.manifest, Cow::Borrowed(shipped.network), format!("{}-float (built in)", shipped.name))
@@ -57,7 +58,10 @@ impl Model {
             return Model::builtin();
         }
         if word.strip_suffix("-float") == Some(name) {
+            #[cfg(feature = "onnx")]
             return Model::builtin_float();
+            #[cfg(not(feature = "onnx"))]
+            return Err(EngineError::NoOnnx { origin: word.to_owned() });
         }
         let path = Path::new(word);
         if !path.exists() {
@@ -70,7 +74,11 @@ impl Model {
         }
     }
 
-    fn from_artifact(bytes: &[u8], origin: String) -> Result<Model, EngineError> {
+    /// The artifact in `bytes`; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// What is wrong with the artifact.
+    pub fn from_artifact(bytes: &[u8], origin: String) -> Result<Model, EngineError> {
         match Artifact::from_bytes(bytes) {
             Ok(artifact) => {
                 Ok(Model { manifest: artifact.manifest.clone(), network: Network::Int8(Arc::new(artifact)), origin })
@@ -103,6 +111,9 @@ impl Model {
 
     fn new(manifest: &str, network: Cow<'static, [u8]>, origin: String) -> Result<Model, EngineError> {
         let manifest = parse(Path::new(&origin), manifest)?;
+        if cfg!(not(feature = "onnx")) {
+            return Err(EngineError::NoOnnx { origin });
+        }
         if let Some(stated) = &manifest.sha256 {
             let found = sha256_hex(&network);
             if !stated.eq_ignore_ascii_case(&found) {

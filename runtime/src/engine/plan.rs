@@ -2,9 +2,10 @@
 
 use super::ir::{Graph, Node, Op, Shape, Source, TensorId};
 use super::kernels::packing::InputSteps;
+use super::kernels::place::Place;
 use super::kernels::program::Program;
 use super::kernels::step::{Region, Step, Work};
-use super::kernels::{Kernels, PackedConv, PackedDepthwise};
+use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
 use super::layout::Layout;
 use super::quant::Quant;
 
@@ -13,13 +14,17 @@ pub struct Plan {
     graph: Graph,
     layout: Layout,
     program: Program,
+    /// See [`Kernels::flip`].
+    flip: u8,
 }
 
-/// A tensor's bytes after a run: value (y, x, c) is `bytes[y * row + x * pixel + c]`.
+/// A tensor's bytes after a run: value (y, x, c) is `bytes[y * row + x * pixel + c] ^ flip`.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     /// From the first value on.
     pub bytes: &'a [u8],
+    /// See [`Kernels::flip`].
+    pub flip: u8,
     /// Bytes to the next row.
     pub row: usize,
     /// Bytes to the next pixel.
@@ -32,7 +37,13 @@ pub struct View<'a> {
 
 impl View<'_> {
     /// The channels of one pixel.
-    pub fn pixel(&self, y: usize, x: usize) -> &[u8] {
+    pub fn pixel(&self, y: usize, x: usize) -> impl Iterator<Item = u8> {
+        let flip = self.flip;
+        self.stored(y, x).iter().map(move |byte| byte ^ flip)
+    }
+
+    /// The channels of one pixel as they lie in memory.
+    fn stored(&self, y: usize, x: usize) -> &[u8] {
         let at = y * self.row + x * self.pixel;
         &self.bytes[at..at + self.shape.channels]
     }
@@ -54,7 +65,7 @@ impl Plan {
         }
         let program =
             Program::new(steps, kernels, layout.bytes, threads).map_err(|e| format!("starting a thread: {e}"))?;
-        Ok(Plan { graph, layout, program })
+        Ok(Plan { graph, layout, program, flip: kernels.flip })
     }
 
     /// The graph.
@@ -82,7 +93,9 @@ impl Plan {
         }
         let row = &mut self.program.bytes_mut()[region.first + y * region.row..][..width * region.pixel];
         for (to, from) in row.chunks_exact_mut(region.pixel).zip(values.chunks_exact(channels)) {
-            to[..channels].copy_from_slice(from);
+            for (to, from) in to[..channels].iter_mut().zip(from) {
+                *to = from ^ self.flip;
+            }
         }
     }
 
@@ -101,6 +114,7 @@ impl Plan {
         let region = region(&self.graph, &self.layout, id);
         View {
             bytes: &self.program.bytes()[region.first..],
+            flip: self.flip,
             row: region.row,
             pixel: region.pixel,
             shape: region.shape,
@@ -115,12 +129,12 @@ impl Plan {
         into.resize(output.shape.iter().product(), 0.0);
         for part in &output.parts {
             let view = self.view(part.tensor);
-            let real: [f32; 256] = std::array::from_fn(|q| view.quant.real(q as u8));
+            let real: [f32; 256] = std::array::from_fn(|byte| view.quant.real(byte as u8 ^ view.flip));
             let [sy, sx, sc] = part.strides;
             for y in 0..view.shape.height {
                 for x in 0..view.shape.width {
-                    for (c, &q) in view.pixel(y, x).iter().enumerate() {
-                        into[part.base + y * sy + x * sx + c * sc] = real[usize::from(q)];
+                    for (c, &byte) in view.stored(y, x).iter().enumerate() {
+                        into[part.base + y * sy + x * sx + c * sc] = real[usize::from(byte)];
                     }
                 }
             }
@@ -149,7 +163,7 @@ impl Planner<'_> {
         for (index, node) in self.graph.nodes.iter().enumerate() {
             for slab in self.layout.slabs.iter().filter(|s| s.life.0 == index && s.border != [0; 4]) {
                 let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
-                all.push((index, Work::Border { inner, border: slab.border, zero: slab.zero }));
+                all.push((index, Work::Border { inner, border: slab.border, zero: slab.zero ^ self.kernels.flip }));
             }
             self.node(node, &mut |work| all.push((index, work)));
         }
@@ -160,37 +174,48 @@ impl Planner<'_> {
         let input = self.region(node.inputs[0]);
         let output = self.region(node.output);
         let zero_of = |id: TensorId| self.graph.tensor(id).quant.zero;
+        let zeros = || [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)];
         match &node.op {
             Op::Conv(conv) => {
                 let steps = InputSteps { column: input.pixel, row: input.row };
                 let zero = zero_of(node.inputs[0]);
                 let window = conv.window;
                 if conv.is_depthwise(input.shape) {
-                    push(Work::Depthwise { packed: PackedDepthwise::new(conv, zero, steps), window, input, output });
+                    let packed = PackedDepthwise::new(conv, zero, steps, self.kernels);
+                    push(Work::Depthwise { packed, window, input, output });
                 } else {
                     let pack = |group| PackedConv::new(conv, group, zero, steps, self.kernels);
                     push(Work::Conv { groups: (0..conv.groups).map(pack).collect(), window, input, output });
                 }
             }
-            Op::Table(table) => push(Work::Table(table.clone(), input, output)),
-            Op::Add { multipliers } => push(Work::Add {
-                multipliers: *multipliers,
-                zeros: [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)],
-                inputs: [input, self.region(node.inputs[1])],
-                output,
-            }),
-            Op::Mul { multiplier } => push(Work::Mul {
-                multiplier: *multiplier,
-                zeros: [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)],
-                inputs: [input, self.region(node.inputs[1])],
-                output,
-            }),
+            Op::Table(table) => push(Work::Table(self.kernels.flipped(table), input, output)),
+            Op::Add { multipliers } => {
+                let other = self.region(node.inputs[1]);
+                push(Work::Add(Sum { multipliers: *multipliers, zeros: zeros() }, [input, other], output));
+            }
+            Op::Mul { multiplier } => {
+                let other = self.region(node.inputs[1]);
+                push(Work::Mul(Product { multiplier: *multiplier, zeros: zeros() }, [input, other], output));
+            }
             Op::MaxPool(window) => push(Work::MaxPool(*window, input, output)),
             Op::MeanPool(window) => push(Work::MeanPool(*window, input, output)),
             Op::Upsample { factor } => push(Work::Upsample(*factor, input, output)),
             Op::Gather { stride, from } => {
                 let offset = |s: &Source| s.row * input.row + s.column * input.pixel + s.channel;
                 push(Work::Gather { offsets: from.iter().map(offset).collect(), stride: *stride, input, output });
+            }
+            Op::Pick { rows, columns, fill } => push(Work::Place(Place::Pick {
+                rows: rows.clone(),
+                columns: columns.clone(),
+                fill: *fill,
+                input,
+                output,
+            })),
+            Op::DepthToSpace { block, from } => {
+                push(Work::Place(Place::DepthToSpace { block: *block, from: from.clone(), input, output }));
+            }
+            Op::Bilinear { rows, columns } => {
+                push(Work::Place(Place::Bilinear { rows: rows.clone(), columns: columns.clone(), input, output }))
             }
             Op::Slice { start } => {
                 if !self.layout.within(node.output, node.inputs[0], *start) {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, Window};
+use super::ir::{Between, Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, WEIGHT_ONE, Window};
 use super::kernels;
 use super::plan::Plan;
 use super::quant::Quant;
@@ -76,7 +76,7 @@ impl Maker {
         let (height, width) = window.output(input.height, input.width).unwrap();
         let divisors: Vec<usize> = (1..=input.channels.min(4)).filter(|g| input.channels.is_multiple_of(*g)).collect();
         let groups = if depthwise { input.channels } else { self.one_of(&divisors) };
-        let per_group = self.one_of(&[1, 2, 3, 4, 5, 16, 17, 31, 33, 48, 64, 65, 80]);
+        let per_group = self.one_of(&[1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 31, 33, 48, 64, 65, 80, 255]);
         let channels = if depthwise { groups } else { groups * per_group };
         let products = window.kernel[0] * window.kernel[1] * (input.channels / groups);
         let extreme = self.below(4) == 0;
@@ -85,7 +85,9 @@ impl Maker {
             .collect();
         let bias = (0..channels).map(|_| self.below(20_001) as i32 - 10_000).collect();
         let spread = 0.5 / (products as f32).sqrt() / 64.0;
-        let multiplier = (0..channels).map(|_| spread * (1 + self.below(8)) as f32 * 0.25).collect();
+        // now and then results far beyond eight bits, and once beyond sixteen
+        let steep = self.one_of(&[1.0, 1.0, 1.0, 30.0, 3000.0]);
+        let multiplier = (0..channels).map(|_| spread * (1 + self.below(8)) as f32 * 0.25 * steep).collect();
         let table = (self.below(2) == 0).then(|| self.table());
         let pre_zero = self.below(256) as u8;
         let quant = self.quant();
@@ -96,7 +98,7 @@ impl Maker {
     fn step(&mut self, from_tensor: TensorId) -> TensorId {
         let from = from_tensor;
         let Tensor { shape, quant } = self.of(from);
-        match self.below(9) {
+        match self.below(12) {
             0..=2 => self.conv(from, false),
             3 => self.conv(from, true),
             4 => {
@@ -115,21 +117,58 @@ impl Maker {
                 self.node(Op::Upsample { factor }, &[from], up, quant)
             }
             7 => {
+                let pick = |maker: &mut Maker, size: usize| -> Vec<Option<u16>> {
+                    let count = 1 + maker.below(2 * size);
+                    (0..count).map(|_| (maker.below(5) != 0).then(|| maker.below(size) as u16)).collect()
+                };
+                let (rows, columns) = (pick(self, shape.height), pick(self, shape.width));
+                let out = Shape { height: rows.len(), width: columns.len(), ..shape };
+                let fill = self.below(256) as u8;
+                self.node(Op::Pick { rows, columns, fill }, &[from], out, quant)
+            }
+            8 => {
+                let block = [self.one_of(&[1, 2, 3]), self.one_of(&[1, 2])];
+                let channels = 1 + self.below(9);
+                let from: Vec<usize> =
+                    (0..block[0] * block[1] * channels).map(|_| self.below(shape.channels)).collect();
+                let out = Shape { height: shape.height * block[0], width: shape.width * block[1], channels };
+                self.node(Op::DepthToSpace { block, from }, &[from_tensor], out, quant)
+            }
+            9 => {
+                let between = |maker: &mut Maker, size: usize| -> Vec<Between> {
+                    let count = 1 + maker.below(2 * size);
+                    let mut place = || Between {
+                        first: maker.below(size) as u16,
+                        second: maker.below(size) as u16,
+                        weight: maker.below(usize::from(WEIGHT_ONE) + 1) as u16,
+                    };
+                    (0..count).map(|_| place()).collect()
+                };
+                let (rows, columns) = (between(self, shape.height), between(self, shape.width));
+                let out = Shape { height: rows.len(), width: columns.len(), ..shape };
+                self.node(Op::Bilinear { rows, columns }, &[from], out, quant)
+            }
+            10 => {
                 let start = self.below(shape.channels);
                 let channels = 1 + self.below(shape.channels - start);
                 self.node(Op::Slice { start }, &[from], Shape { channels, ..shape }, quant)
             }
             _ => {
                 let stride = [self.one_of(&[1, 1, 2]).min(shape.height), self.one_of(&[1, 1, 2]).min(shape.width)];
+                // as large as the input allows, or a crop
+                let whole = self.below(2) == 0;
+                let height = if whole { shape.height / stride[0] } else { 1 + self.below(shape.height / stride[0]) };
+                let width = if whole { shape.width / stride[1] } else { 1 + self.below(shape.width / stride[1]) };
+                let room = [shape.height - (height - 1) * stride[0], shape.width - (width - 1) * stride[1]];
                 let from: Vec<Source> = (0..shape.channels * stride[0])
                     .map(|_| Source {
-                        row: self.below(stride[0]),
-                        column: self.below(stride[1]),
+                        row: self.below(room[0]),
+                        column: self.below(room[1]),
                         channel: self.below(shape.channels),
                     })
                     .collect();
                 let channels = from.len();
-                let out = Shape { height: shape.height / stride[0], width: shape.width / stride[1], channels };
+                let out = Shape { height, width, channels };
                 self.node(Op::Gather { stride, from }, &[from_tensor], out, quant)
             }
         }
@@ -165,8 +204,10 @@ impl Maker {
     }
 
     fn make(mut self) -> Graph {
-        let channels = self.one_of(&[1, 3, 4, 16, 20, 33]);
-        let shape = Shape { height: 1 + self.below(14), width: 1 + self.below(20), channels };
+        let channels = self.one_of(&[1, 3, 3, 4, 8, 16, 20, 24, 33, 80]);
+        // now and then a long row
+        let (height, width) = if self.below(8) == 0 { (2, 90) } else { (14, 20) };
+        let shape = Shape { height: 1 + self.below(height), width: 1 + self.below(width), channels };
         let quant = self.quant();
         let input = self.tensor(shape, quant);
         self.graph.inputs.push(input);
@@ -196,8 +237,23 @@ pub(super) fn random_graph(seed: u64) -> Graph {
     Maker::new(seed).make()
 }
 
+/// Where a processor is emulated, the tests are told what it can run.
+#[test]
+fn the_kernels_of_this_processor_are_found() {
+    let found: Vec<&str> = kernels::available().iter().map(|k| k.name).collect();
+    match std::env::var("LAPWING_KERNELS") {
+        Ok(expected) => assert_eq!(found.join(","), expected),
+        Err(_) => assert_eq!(found.last(), Some(&"portable")),
+    }
+}
+
+/// Fewer cases where a processor is emulated.
+fn cases() -> u32 {
+    std::env::var("LAPWING_PLAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn plans_equal_the_reference(seed: u64) {
@@ -211,7 +267,7 @@ proptest! {
         let mut input = vec![0u8; shape.elements()];
         noise.rng.fill_bytes(&mut input);
         let expected = reference::run(&graph, &[&input]).unwrap();
-        for kernels in kernels::available() {
+        for kernels in kernels::tested() {
             for threads in [1, 3] {
                 let mut plan = Plan::new(graph.clone(), kernels, threads).unwrap();
                 for turn in 0..2 {
@@ -223,7 +279,7 @@ proptest! {
                         let (view, expected) = (plan.view(part.tensor), &expected[part.tensor.at()]);
                         let found: Vec<u8> = (0..view.shape.height)
                             .flat_map(|y| (0..view.shape.width).map(move |x| (y, x)))
-                            .flat_map(|(y, x)| view.pixel(y, x).to_vec())
+                            .flat_map(|(y, x)| view.pixel(y, x).collect::<Vec<u8>>())
                             .collect();
                         prop_assert_eq!(&found, expected, "{:?}, {} threads, turn {}", kernels, threads, turn);
                     }

@@ -3,7 +3,7 @@
 //! This is the safe and slow twin of [`super::plan`]: tests hold every plan on every instruction
 //! set equal to it, bit for bit.
 
-use super::ir::{Conv, Graph, Node, Op, Shape, Tensor, Window};
+use super::ir::{Between, Conv, Graph, Node, Op, Shape, Tensor, Window};
 use super::quant::requantise;
 
 /// Runs a graph that passes [`Graph::check`]; `inputs[i]` are the values of input i in the order
@@ -97,6 +97,18 @@ fn compute(node: &Node, inputs: &[View<'_>], output: &Tensor) -> Vec<u8> {
         Op::Gather { stride: [sy, sx], from } => each(output.shape, |y, x, c| {
             let source = from[c];
             a.at(y * sy + source.row, x * sx + source.column, source.channel)
+        }),
+        Op::Pick { rows, columns, fill } => each(output.shape, |y, x, c| match (rows[y], columns[x]) {
+            (Some(row), Some(column)) => a.at(usize::from(row), usize::from(column), c),
+            _ => *fill,
+        }),
+        Op::DepthToSpace { block: [by, bx], from } => each(output.shape, |y, x, c| {
+            a.at(y / by, x / bx, from[((y % by) * bx + x % bx) * output.shape.channels + c])
+        }),
+        Op::Bilinear { rows, columns } => each(output.shape, |y, x, c| {
+            let (row, column) = (rows[y], columns[x]);
+            let pair = |y: u16| [column.first, column.second].map(|x| a.at(usize::from(y), usize::from(x), c));
+            Between::bilinear(row, column, pair(row.first), pair(row.second))
         }),
     }
 }

@@ -9,11 +9,24 @@ use std::arch::x86_64::*;
 
 use super::super::quant::Table;
 use super::packing::DEPTHWISE_CHANNELS;
-use super::{Kernels, PackedConv, PackedDepthwise, Rows};
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
-pub static KERNELS: Kernels =
-    Kernels { name: "avx512-vnni", lanes: LANES, panel: 4, conv, depthwise, table, max, burn };
+pub static KERNELS: Kernels = Kernels {
+    name: "avx512-vnni",
+    lanes: LANES,
+    panel: 4,
+    block: 4,
+    flip: 0,
+    conv,
+    depthwise,
+    table,
+    max,
+    add,
+    mul,
+    mean,
+    burn,
+};
 
 const LANES: usize = 16;
 
@@ -119,7 +132,10 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize>(
         for &tap in &packed.taps {
             let mut at = input.add(tap);
             for _ in 0..packed.groups {
-                let w: [__m512i; VECTORS] = std::array::from_fn(|v| _mm512_loadu_si512(weights.add(64 * v).cast()));
+                let mut w = [_mm512_setzero_si512(); VECTORS];
+                for (v, w) in w.iter_mut().enumerate() {
+                    *w = _mm512_loadu_si512(weights.add(64 * v).cast());
+                }
                 for (pixel, sums) in sums.iter_mut().enumerate() {
                     let four = at.add(pixel * step).cast::<i32>().read_unaligned();
                     let four = _mm512_set1_epi32(four);
@@ -347,6 +363,96 @@ unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
     }
     // Safety: handed on.
     unsafe { inner(input, accumulator, count) }
+}
+
+/// Lanes of a tail; all of them where at least sixteen bytes are left.
+fn mask16(left: usize) -> u16 {
+    if left >= 16 { u16::MAX } else { (1 << left) - 1 }
+}
+
+/// Sixteen bytes less their zero point, as real numbers. Safety: bytes under the mask are readable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn centred(mask: u16, at: *const u8, zero: __m512i) -> __m512 {
+    // Safety: masked.
+    let bytes = unsafe { _mm_maskz_loadu_epi8(mask, at.cast()) };
+    _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), zero))
+}
+
+/// Rounds to nearest even, adds the zero point and clamps.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+fn narrow16(real: __m512, zero: __m512i) -> __m128i {
+    let rounded = _mm512_add_epi32(_mm512_cvtps_epi32(real), zero);
+    _mm512_cvtusepi32_epi8(_mm512_max_epi32(rounded, _mm512_setzero_si512()))
+}
+
+// Safety: see `Kernels::add`; only reachable where `supported`.
+unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn inner(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+        let [za, zb, zero] = sum.zeros.map(|z| _mm512_set1_epi32(i32::from(z)));
+        let [ma, mb] = sum.multipliers.map(|m| _mm512_set1_ps(m));
+        for at in (0..count).step_by(16) {
+            let mask = mask16(count - at);
+            // Safety: masked to `count`.
+            unsafe {
+                let left = _mm512_mul_ps(centred(mask, a.add(at), za), ma);
+                let right = _mm512_mul_ps(centred(mask, b.add(at), zb), mb);
+                _mm_mask_storeu_epi8(output.add(at).cast(), mask, narrow16(_mm512_add_ps(left, right), zero));
+            }
+        }
+    }
+    // Safety: handed on.
+    unsafe { inner(sum, a, b, output, count) }
+}
+
+// Safety: see `Kernels::mul`; only reachable where `supported`.
+unsafe fn mul(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn inner(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+        let [za, zb, zero] = product.zeros.map(|z| _mm512_set1_epi32(i32::from(z)));
+        let multiplier = _mm512_set1_ps(product.multiplier);
+        for at in (0..count).step_by(16) {
+            let mask = mask16(count - at);
+            // Safety: masked to `count`.
+            unsafe {
+                // below 2^24: the product of two reals is the exact product of the integers
+                let exact = _mm512_mul_ps(centred(mask, a.add(at), za), centred(mask, b.add(at), zb));
+                _mm_mask_storeu_epi8(output.add(at).cast(), mask, narrow16(_mm512_mul_ps(exact, multiplier), zero));
+            }
+        }
+    }
+    // Safety: handed on.
+    unsafe { inner(product, a, b, output, count) }
+}
+
+// Safety: see `Kernels::mean`; only reachable where `supported`.
+unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn inner(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+        let [rows, columns] = block.pixels;
+        let count = _mm512_set1_ps(((rows * columns) as i32).max(1) as f32);
+        for at in (0..channels).step_by(16) {
+            let mask = mask16(channels - at);
+            let mut sum = _mm512_setzero_si512();
+            for y in 0..rows {
+                for x in 0..columns {
+                    // Safety: a pixel of the block, masked to its channels.
+                    let bytes = unsafe {
+                        let pixel = input.add(y * block.steps[0] + x * block.steps[1] + at);
+                        _mm_maskz_loadu_epi8(mask, pixel.cast())
+                    };
+                    sum = _mm512_add_epi32(sum, _mm512_cvtepu8_epi32(bytes));
+                }
+            }
+            let mean = narrow16(_mm512_div_ps(_mm512_cvtepi32_ps(sum), count), _mm512_setzero_si512());
+            // Safety: masked to `channels`.
+            unsafe { _mm_mask_storeu_epi8(output.add(at).cast(), mask, mean) };
+        }
+    }
+    // Safety: handed on.
+    unsafe { inner(block, input, output, channels) }
 }
 
 // Safety: see `Kernels::burn`; only reachable where `supported`.

@@ -10,13 +10,32 @@
 //! [`super::plan`] makes jobs; it proves once, when a plan is made, that each byte a job may touch
 //! lies inside the arena: those of the job itself and [`SLACK`] bytes behind them for reading.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 pub mod arena;
+#[cfg(target_arch = "arm")]
+pub mod armv7;
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub mod avxvnni;
+#[cfg(target_arch = "aarch64")]
+pub mod dotprod;
+#[cfg(test)]
+mod guard_tests;
+#[cfg(target_arch = "aarch64")]
+pub mod i8mm;
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 pub mod packing;
+pub mod place;
 pub mod portable;
 pub mod program;
 pub mod step;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
 
 pub use packing::{PackedConv, PackedDepthwise};
 
@@ -46,6 +65,33 @@ pub struct Rows {
     pub height: usize,
 }
 
+/// What [`Kernels::add`] computes: `round((a - zeros[0]) * multipliers[0] + (b - zeros[1]) * multipliers[1]) + zeros[2]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Sum {
+    /// Of the two inputs.
+    pub multipliers: [f32; 2],
+    /// Of the two inputs and the output.
+    pub zeros: [u8; 3],
+}
+
+/// What [`Kernels::mul`] computes: `round((a - zeros[0]) * (b - zeros[1]) * multiplier) + zeros[2]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Product {
+    /// Of the product.
+    pub multiplier: f32,
+    /// Of the two inputs and the output.
+    pub zeros: [u8; 3],
+}
+
+/// The pixels under a window.
+#[derive(Debug, Clone, Copy)]
+pub struct Block {
+    /// Rows and columns.
+    pub pixels: [usize; 2],
+    /// Bytes from one row and from one column to the next.
+    pub steps: [usize; 2],
+}
+
 /// The kernels of one instruction set.
 pub struct Kernels {
     /// Shown by `doctor` and `bench`.
@@ -54,24 +100,48 @@ pub struct Kernels {
     pub lanes: usize,
     /// Widest panel, in vectors.
     pub panel: usize,
+    /// Input bytes that one lane of such a vector is multiplied with.
+    pub block: usize,
+    /// A value lies in memory as `value ^ flip`: 0 where the processor multiplies u8 by i8, 0x80 where
+    /// it multiplies i8 by i8. Then a byte of memory, read as i8, is the value less 128.
+    pub flip: u8,
     /// Dense convolution of all rows and channels.
     ///
-    /// Safety: every tap of every pixel, rounded up to groups of four channels, is readable
-    /// ([`SLACK`] included); every output channel is writable and no other thread touches it.
+    /// Safety: every run of every pixel is readable ([`SLACK`] included); every output channel is
+    /// writable and no other thread touches it.
     pub conv: unsafe fn(&PackedConv, &Rows),
     /// Depthwise convolution of all rows and channels. Safety: as for `conv`.
     pub depthwise: unsafe fn(&PackedDepthwise, &Rows),
     /// `output[i] = table[input[i]]`. Safety: `count` bytes are readable and writable; the two may
     /// be the same.
     pub table: unsafe fn(table: &Table, input: *const u8, output: *mut u8, count: usize),
-    /// `accumulator[i] = max(accumulator[i], input[i])`. Safety: as for `table`.
+    /// `accumulator[i] = max(accumulator[i], input[i])` of the values, not of the flipped bytes.
+    /// Safety: as for `table`.
     pub max: unsafe fn(input: *const u8, accumulator: *mut u8, count: usize),
+    /// See [`Sum`]. Safety: as for `table`, both inputs.
+    pub add: unsafe fn(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize),
+    /// See [`Product`]. Safety: as for `table`, both inputs.
+    pub mul: unsafe fn(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize),
+    /// The mean over a block of each of `channels` bytes, rounded to nearest even.
+    ///
+    /// Safety: `channels` bytes are readable at every pixel of the block and writable at `output`.
+    pub mean: unsafe fn(block: &Block, input: *const u8, output: *mut u8, channels: usize),
     /// Keeps the multipliers busy for this many multiplications and nothing else; 0 done where the
     /// instruction set has no such loop. Safety: `self` runs on this processor.
     pub burn: unsafe fn(multiplications: u64) -> u64,
 }
 
 impl Kernels {
+    /// A zero point as the kernels' multiplications see it.
+    pub fn centre(&self, zero: u8) -> i32 {
+        i32::from(zero) - i32::from(self.flip)
+    }
+
+    /// A table of values as a table of bytes in memory.
+    pub fn flipped(&self, table: &Table) -> Box<Table> {
+        Box::new(std::array::from_fn(|i| table[i ^ usize::from(self.flip)] ^ self.flip))
+    }
+
     /// Multiplications a second of one thread that waits for nothing, in 10^9; the best of several
     /// tries. Takes some 50 ms. 0 for kernels that do not say.
     ///
@@ -101,11 +171,46 @@ impl std::fmt::Debug for Kernels {
 pub fn available() -> Vec<&'static Kernels> {
     let mut found: Vec<&'static Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    if avx512::supported() {
-        found.push(&avx512::KERNELS);
+    {
+        if avx512::supported() {
+            found.push(&avx512::KERNELS);
+        }
+        if avxvnni::supported() {
+            found.push(&avxvnni::KERNELS);
+        }
+        if avx2::supported() {
+            found.push(&avx2::KERNELS);
+        }
+    }
+    #[cfg(target_arch = "arm")]
+    if armv7::supported() {
+        found.push(&armv7::KERNELS);
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        if i8mm::supported() {
+            found.push(&i8mm::KERNELS);
+        }
+        if dotprod::supported() {
+            found.push(&dotprod::KERNELS);
+        }
+        found.push(&neon::KERNELS);
     }
     found.push(&portable::KERNELS);
     found
+}
+
+/// What tests compare: [`available`], the portable loops on flipped bytes, and loops of another
+/// processor that this one can run in another encoding.
+#[cfg(test)]
+pub(super) fn tested() -> Vec<&'static Kernels> {
+    let mut all = available();
+    all.push(&portable::SIGNED);
+    #[cfg(target_arch = "x86_64")]
+    if avxvnni::evex::supported() {
+        all.push(&avxvnni::evex::KERNELS);
+    }
+    all
 }
 
 /// The fastest table of this processor.

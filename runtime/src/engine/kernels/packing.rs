@@ -21,8 +21,9 @@ pub struct Panel {
 
 /// One group of a dense convolution.
 ///
-/// Weights lie panel by panel; in a panel by (row, column, four input channels, lane), four bytes
-/// a lane, input channels padded with zero weights to a multiple of four.
+/// The window of a pixel is a few runs of bytes without a gap. Weights lie panel by panel; in a panel
+/// by (run, block, lane, byte of the block); see [`Kernels::block`]. A run is padded with zero weights
+/// to whole blocks.
 #[derive(Debug, Clone)]
 pub struct PackedConv {
     /// See [`Panel`].
@@ -37,10 +38,14 @@ pub struct PackedConv {
     pub pre_zero: u8,
     /// The activation.
     pub table: Option<Box<Table>>,
-    /// Input offset of each run of bytes that is read without a gap.
+    /// Input offset of each run.
     pub taps: Vec<usize>,
-    /// Length of such a run in groups of four bytes.
+    /// Length of a run in blocks.
     pub groups: usize,
+    /// Length of a run in bytes.
+    pub run: usize,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// A depthwise convolution; channels are padded to a multiple of 64.
@@ -60,10 +65,50 @@ pub struct PackedDepthwise {
     pub table: Option<Box<Table>>,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// Channels of [`PackedDepthwise`] are padded to a multiple of this.
 pub const DEPTHWISE_CHANNELS: usize = 64;
+
+/// Columns farther apart than this are not read as one run: what lies between may be another tensor.
+const GAP_BYTES_MAX: usize = 4;
+
+/// Bounds of the numbers before the rounding, by the weights: where they are small, a float's own bits
+/// do what conversions do, at less cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing is known.
+    Any,
+    /// Every product with the multiplier is below [`RESULT_MAX`] in magnitude.
+    SmallResults,
+    /// And every sum is below [`SUM_MAX`].
+    SmallSums,
+}
+
+/// See [`Reach`]: an i16 holds the rounded number.
+pub const RESULT_MAX: f32 = 32_000.0;
+/// See [`Reach`]: added to 1.5 * 2^23 it stays between 2^23 and 2^24, where a float's last bit is one.
+pub const SUM_MAX: i64 = 1 << 22;
+
+impl Reach {
+    /// Over the outputs of a convolution.
+    fn of(conv: &Conv, outputs: std::ops::Range<usize>) -> Reach {
+        let products = conv.weights.len() / conv.bias.len();
+        let of_one = |o: usize| {
+            let weights: i64 =
+                conv.weights[o * products..][..products].iter().map(|w| i64::from(w.unsigned_abs())).sum();
+            let sum = weights * 255 + i64::from(conv.bias[o]).abs();
+            match sum as f32 * conv.multiplier[o] < RESULT_MAX {
+                true if sum < SUM_MAX => Reach::SmallSums,
+                true => Reach::SmallResults,
+                false => Reach::Any,
+            }
+        };
+        outputs.map(of_one).min().unwrap_or(Reach::Any)
+    }
+}
 
 /// How the input of a convolution lies in memory.
 #[derive(Debug, Clone, Copy)]
@@ -82,44 +127,58 @@ impl PackedConv {
         let products = conv.weights.len() / conv.bias.len();
         let [kh, kw] = conv.window.kernel;
         let channels = products / (kh * kw);
-        let fours = channels.div_ceil(4);
-        let lanes = kernels.lanes;
+        let (lanes, block) = (kernels.lanes, kernels.block);
+        let [dy, dx] = conv.window.dilation;
+        // neighbouring columns are one run if the zero weights of the gap cost nothing
+        let row = (kw - 1) * input.column + channels;
+        let whole =
+            dx == 1 && input.column < channels + GAP_BYTES_MAX && row.div_ceil(block) <= kw * channels.div_ceil(block);
+        let (runs, run) = if whole { (kh, row) } else { (kh * kw, channels) };
+        let groups = run.div_ceil(block);
+        // where the weights of a tap go in the runs of one filter
+        let place = |tap: usize| {
+            let (index, byte) = if whole { (tap / kw, tap % kw * input.column) } else { (tap, 0) };
+            index * groups * block + byte
+        };
+        let mut filter = vec![0i8; runs * groups * block];
         let mut packed = PackedConv {
-            panels: panels(outputs, lanes, kernels.panel, kh * kw * fours * 4),
+            panels: panels(outputs, lanes, kernels.panel, runs * groups * block),
             weights: Vec::new(),
             bias: Vec::new(),
             multiplier: Vec::new(),
             pre_zero: conv.pre_zero,
-            table: conv.table.clone(),
+            table: conv.table.as_deref().map(|t| kernels.flipped(t)),
             taps: Vec::new(),
-            groups: fours,
+            groups,
+            run,
+            reach: Reach::of(conv, first..first + outputs),
         };
         for panel in &packed.panels {
-            for tap in 0..kh * kw {
-                for four in 0..fours {
-                    for lane in 0..panel.vectors * lanes {
-                        for i in four * 4..four * 4 + 4 {
-                            let real = lane < panel.channels && i < channels;
-                            let o = first + panel.channel + lane;
-                            packed.weights.push(if real { conv.weights[o * products + tap * channels + i] } else { 0 });
-                        }
-                    }
+            let width = panel.vectors * lanes;
+            packed.weights.resize(panel.weights + width * filter.len(), 0);
+            for lane in 0..panel.channels {
+                let weights = &conv.weights[(first + panel.channel + lane) * products..][..products];
+                for (tap, weights) in weights.chunks_exact(channels).enumerate() {
+                    filter[place(tap)..][..channels].copy_from_slice(weights);
+                }
+                let target = &mut packed.weights[panel.weights..];
+                match block {
+                    4 => interleave::<4>(&filter, target, width, lane),
+                    8 => interleave::<8>(&filter, target, width, lane),
+                    _ => interleave::<16>(&filter, target, width, lane),
                 }
             }
             for lane in 0..panel.vectors * lanes {
                 let o = (lane < panel.channels).then_some(first + panel.channel + lane);
-                packed.bias.push(o.map_or(0, |o| folded_bias(conv, o, zero_in)));
+                packed.bias.push(o.map_or(0, |o| folded_bias(conv, o, kernels.centre(zero_in))));
                 packed.multiplier.push(o.map_or(0.0, |o| conv.multiplier[o]));
             }
         }
-        let [dy, dx] = conv.window.dilation;
-        // neighbouring columns without a gap are read as one run
-        if channels.is_multiple_of(4) && input.column == channels && dx == 1 {
-            packed.taps = (0..kh).map(|y| y * dy * input.row).collect();
-            packed.groups = fours * kw;
+        packed.taps = if whole {
+            (0..kh).map(|y| y * dy * input.row).collect()
         } else {
-            packed.taps = (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect();
-        }
+            (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect()
+        };
         packed
     }
 
@@ -131,7 +190,7 @@ impl PackedConv {
 
 impl PackedDepthwise {
     /// Packs `conv`, in which every channel is a group of its own.
-    pub fn new(conv: &Conv, zero_in: u8, input: InputSteps) -> PackedDepthwise {
+    pub fn new(conv: &Conv, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedDepthwise {
         let channels = conv.bias.len();
         let padded = channels.next_multiple_of(DEPTHWISE_CHANNELS);
         let [kh, kw] = conv.window.kernel;
@@ -142,10 +201,13 @@ impl PackedDepthwise {
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),
-            bias: (0..padded).map(|c| if real(c) { folded_bias(conv, c, zero_in) } else { 0 }).collect(),
+            bias: (0..padded)
+                .map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 })
+                .collect(),
             multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
             pre_zero: conv.pre_zero,
-            table: conv.table.clone(),
+            table: conv.table.as_deref().map(|t| kernels.flipped(t)),
+            reach: Reach::of(conv, 0..channels),
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
         }
     }
@@ -158,10 +220,19 @@ impl PackedDepthwise {
 
 /// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,
 /// because only the whole is known to fit: the sum of all terms does.
-fn folded_bias(conv: &Conv, output: usize, zero_in: u8) -> i32 {
+fn folded_bias(conv: &Conv, output: usize, zero: i32) -> i32 {
     let products = conv.weights.len() / conv.bias.len();
     let sum: i32 = conv.weights[output * products..][..products].iter().map(|&w| i32::from(w)).sum();
-    conv.bias[output].wrapping_sub(sum.wrapping_mul(i32::from(zero_in)))
+    conv.bias[output].wrapping_sub(sum.wrapping_mul(zero))
+}
+
+/// Block i of `filter` becomes block `i * width + lane` of `target`.
+fn interleave<const BLOCK: usize>(filter: &[i8], target: &mut [i8], width: usize, lane: usize) {
+    let (blocks, _) = filter.as_chunks::<BLOCK>();
+    let (target, _) = target.as_chunks_mut::<BLOCK>();
+    for (to, from) in target[lane..].iter_mut().step_by(width).zip(blocks) {
+        *to = *from;
+    }
 }
 
 /// Splits the channels over panels as evenly as whole vectors allow.

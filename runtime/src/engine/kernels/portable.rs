@@ -1,41 +1,91 @@
 //! Plain loops: the reference of every other instruction set.
+//!
+//! They exist twice: on values as they are, which runs anywhere, and, for tests, on flipped bytes in
+//! long blocks, so that what the processors of ARM need is proven on every machine.
 
 use super::super::quant::{Table, requantise};
-use super::{Kernels, PackedConv, PackedDepthwise, Rows};
+use super::super::reference;
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
 
 /// Runs anywhere.
-pub static KERNELS: Kernels = Kernels { name: "portable", lanes: 4, panel: 2, conv, depthwise, table, max, burn };
+pub static KERNELS: Kernels = Kernels {
+    name: "portable",
+    lanes: 4,
+    panel: 2,
+    block: 4,
+    flip: 0,
+    conv: conv::<4, 0>,
+    depthwise: depthwise::<0>,
+    table,
+    max: max::<0>,
+    add: add::<0>,
+    mul: mul::<0>,
+    mean: mean::<0>,
+    burn,
+};
 
+/// The same with i8 x i8 products, as on ARM.
+#[cfg(test)]
+pub static SIGNED: Kernels = Kernels {
+    name: "portable-signed",
+    lanes: 4,
+    panel: 1,
+    block: 16,
+    flip: 0x80,
+    conv: conv::<16, 0x80>,
+    depthwise: depthwise::<0x80>,
+    table,
+    max: max::<0x80>,
+    add: add::<0x80>,
+    mul: mul::<0x80>,
+    mean: mean::<0x80>,
+    burn,
+};
+
+/// Lanes of both.
+const LANES: usize = 4;
 /// Widest panel in channels.
 const CHANNELS: usize = 8;
 
+/// The number that a byte of memory is multiplied as.
+fn number<const FLIP: u8>(byte: u8) -> i32 {
+    i32::from(byte ^ FLIP) - i32::from(FLIP)
+}
+
+/// A sum as a byte of memory. Tables hold such bytes and are indexed by them.
+fn stored<const FLIP: u8>(sum: i32, multiplier: f32, zero: u8, table: Option<&Table>) -> u8 {
+    let q = requantise(sum, multiplier, zero) ^ FLIP;
+    table.map_or(q, |t| t[usize::from(q)])
+}
+
 // Safety: see `Kernels::conv`.
-unsafe fn conv(packed: &PackedConv, rows: &Rows) {
+unsafe fn conv<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &Rows) {
     for panel in &packed.panels {
-        let width = panel.vectors * KERNELS.lanes;
+        let width = panel.vectors * LANES;
         let bias = &packed.bias[panel.constants..][..width];
         let multiplier = &packed.multiplier[panel.constants..][..width];
         for y in 0..rows.height {
             for x in 0..rows.width {
                 let mut sums = [0i32; CHANNELS];
                 sums[..width].copy_from_slice(bias);
-                let mut weights = packed.weights[panel.weights..].chunks_exact(4);
+                let mut weights = packed.weights[panel.weights..].chunks_exact(BLOCK);
                 for &tap in &packed.taps {
                     for group in 0..packed.groups {
-                        let at = y * rows.input_row + x * rows.input_pixel + tap + 4 * group;
-                        // Safety: a tap of this pixel; the caller vouches for all of them.
-                        let read = unsafe { rows.input.add(at).cast::<[u8; 4]>().read() };
+                        let at = y * rows.input_row + x * rows.input_pixel + tap + BLOCK * group;
+                        // Safety: a block of a run of this pixel; the caller vouches for all of them.
+                        let read = unsafe { rows.input.add(at).cast::<[u8; BLOCK]>().read() };
                         for (sum, w) in sums[..width].iter_mut().zip(&mut weights) {
-                            let products = read.iter().zip(w).map(|(&a, &w)| i32::from(a) * i32::from(w));
+                            let products = read.iter().zip(w).map(|(&a, &w)| number::<FLIP>(a) * i32::from(w));
                             *sum = sum.wrapping_add(products.sum());
                         }
                     }
                 }
                 for channel in 0..panel.channels {
-                    let q = requantise(sums[channel], multiplier[channel], packed.pre_zero);
+                    let q =
+                        stored::<FLIP>(sums[channel], multiplier[channel], packed.pre_zero, packed.table.as_deref());
                     let at = y * rows.output_row + x * rows.output_pixel + panel.channel + channel;
                     // Safety: a channel of this pixel; the caller vouches for all of them.
-                    unsafe { rows.output.add(at).write(packed.table.as_ref().map_or(q, |t| t[usize::from(q)])) };
+                    unsafe { rows.output.add(at).write(q) };
                 }
             }
         }
@@ -43,7 +93,7 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
 }
 
 // Safety: see `Kernels::depthwise`.
-unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
+unsafe fn depthwise<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
     let padded = packed.bias.len();
     for y in 0..rows.height {
         for x in 0..rows.width {
@@ -52,20 +102,20 @@ unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
                 for (index, &tap) in packed.taps.iter().enumerate() {
                     let at = y * rows.input_row + x * rows.input_pixel + tap + channel;
                     // Safety: a tap of this pixel; the caller vouches for all of them.
-                    let read = unsafe { rows.input.add(at).read() };
-                    sum = sum.wrapping_add(i32::from(read) * i32::from(packed.weights[index * padded + channel]));
+                    let read = number::<FLIP>(unsafe { rows.input.add(at).read() });
+                    sum = sum.wrapping_add(read * i32::from(packed.weights[index * padded + channel]));
                 }
-                let q = requantise(sum, packed.multiplier[channel], packed.pre_zero);
+                let q = stored::<FLIP>(sum, packed.multiplier[channel], packed.pre_zero, packed.table.as_deref());
                 let at = y * rows.output_row + x * rows.output_pixel + channel;
                 // Safety: a channel of this pixel; the caller vouches for all of them.
-                unsafe { rows.output.add(at).write(packed.table.as_ref().map_or(q, |t| t[usize::from(q)])) };
+                unsafe { rows.output.add(at).write(q) };
             }
         }
     }
 }
 
 // Safety: see `Kernels::table`.
-unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
+pub(super) unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
     for i in 0..count {
         // Safety: below `count`.
         unsafe { output.add(i).write(table[usize::from(input.add(i).read())]) };
@@ -73,10 +123,57 @@ unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) 
 }
 
 // Safety: see `Kernels::max`.
-unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
+pub(super) unsafe fn max<const FLIP: u8>(input: *const u8, accumulator: *mut u8, count: usize) {
     for i in 0..count {
         // Safety: below `count`.
-        unsafe { accumulator.add(i).write(input.add(i).read().max(accumulator.add(i).read())) };
+        unsafe {
+            let (a, b) = (input.add(i).read() ^ FLIP, accumulator.add(i).read() ^ FLIP);
+            accumulator.add(i).write(a.max(b) ^ FLIP);
+        }
+    }
+}
+
+// Safety: see `Kernels::add`.
+pub(super) unsafe fn add<const FLIP: u8>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let [za, zb, zero] = sum.zeros.map(i32::from);
+    for i in 0..count {
+        // Safety: below `count`.
+        unsafe {
+            let left = (i32::from(a.add(i).read() ^ FLIP) - za) as f32 * sum.multipliers[0];
+            let right = (i32::from(b.add(i).read() ^ FLIP) - zb) as f32 * sum.multipliers[1];
+            let rounded = (left + right).round_ties_even() as i32;
+            output.add(i).write((rounded + zero).clamp(0, 255) as u8 ^ FLIP);
+        }
+    }
+}
+
+// Safety: see `Kernels::mul`.
+pub(super) unsafe fn mul<const FLIP: u8>(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let [za, zb, _] = product.zeros.map(i32::from);
+    for i in 0..count {
+        // Safety: below `count`.
+        unsafe {
+            let left = i32::from(a.add(i).read() ^ FLIP) - za;
+            let right = i32::from(b.add(i).read() ^ FLIP) - zb;
+            output.add(i).write(requantise(left * right, product.multiplier, product.zeros[2]) ^ FLIP);
+        }
+    }
+}
+
+// Safety: see `Kernels::mean`.
+pub(super) unsafe fn mean<const FLIP: u8>(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+    let [rows, columns] = block.pixels;
+    for c in 0..channels {
+        let mut sum = 0i32;
+        for y in 0..rows {
+            for x in 0..columns {
+                // Safety: a channel of a pixel of the block.
+                let read = unsafe { input.add(y * block.steps[0] + x * block.steps[1] + c).read() };
+                sum += i32::from(read ^ FLIP);
+            }
+        }
+        // Safety: below `channels`.
+        unsafe { output.add(c).write(reference::mean(sum, (rows * columns) as i32) ^ FLIP) };
     }
 }
 

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::super::ir::{Shape, Window};
-use super::super::quant::{Table, requantise};
-use super::super::reference::mean;
+use super::super::quant::Table;
 use super::arena::Arena;
-use super::{Kernels, PackedConv, PackedDepthwise, Rows, SLACK};
+use super::place::Place;
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
 
 /// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Region {
 }
 
 impl Region {
-    fn at(&self, y: usize, x: usize) -> usize {
+    pub(super) fn at(&self, y: usize, x: usize) -> usize {
         self.first + y * self.row + x * self.pixel
     }
 
@@ -72,28 +72,10 @@ pub enum Work {
     },
     /// Each value through a table.
     Table(Box<Table>, Region, Region),
-    /// See `ir::Op::Add`.
-    Add {
-        /// Of the two inputs.
-        multipliers: [f32; 2],
-        /// Of the two inputs and the output.
-        zeros: [u8; 3],
-        /// The two inputs.
-        inputs: [Region; 2],
-        /// The output.
-        output: Region,
-    },
-    /// See `ir::Op::Mul`.
-    Mul {
-        /// Of the product.
-        multiplier: f32,
-        /// Of the two inputs and the output.
-        zeros: [u8; 3],
-        /// The two inputs; the second may be one pixel.
-        inputs: [Region; 2],
-        /// The output.
-        output: Region,
-    },
+    /// See `ir::Op::Add`: the two inputs and the output.
+    Add(Sum, [Region; 2], Region),
+    /// See `ir::Op::Mul`: the two inputs, of which the second may be one pixel, and the output.
+    Mul(Product, [Region; 2], Region),
     /// See `ir::Op::MaxPool`.
     MaxPool(Window, Region, Region),
     /// See `ir::Op::MeanPool`.
@@ -113,6 +95,8 @@ pub enum Work {
         /// The output.
         output: Region,
     },
+    /// Values to other places.
+    Place(Place),
 }
 
 /// A step that fits its arena.
@@ -142,7 +126,7 @@ impl Step {
                 }
             }
             Work::Conv { window, input, output, groups } => {
-                let reach = groups.iter().flat_map(|g| g.taps.iter().map(|t| t + 4 * g.groups)).max().unwrap_or(0);
+                let reach = groups.iter().flat_map(|g| g.taps.iter().map(|t| t + g.run)).max().unwrap_or(0);
                 windowed(window, input, output, reach, limit)?;
                 inside(output)?;
             }
@@ -159,9 +143,10 @@ impl Step {
                 }
                 inside(output)?;
             }
-            Work::Add { inputs, output, .. } | Work::Mul { inputs, output, .. } => {
+            Work::Add(_, inputs, output) | Work::Mul(_, inputs, output) => {
                 inputs.iter().chain([output]).try_for_each(inside)?;
             }
+            Work::Place(place) => place.regions().iter().try_for_each(&inside)?,
             Work::Table(_, a, b)
             | Work::MaxPool(_, a, b)
             | Work::MeanPool(_, a, b)
@@ -228,29 +213,15 @@ impl Step {
                         }
                     }
                 }
-                Work::Add { multipliers, zeros, inputs: [a, b], output } => {
-                    for (y, x) in pixels(output, share(output.shape.height)) {
-                        let (a, b) = (base.add(a.at(y, x)), base.add(b.at(y, x)));
-                        let to = base.add(output.at(y, x));
-                        for c in 0..output.shape.channels {
-                            let left = (i32::from(a.add(c).read()) - i32::from(zeros[0])) as f32 * multipliers[0];
-                            let right = (i32::from(b.add(c).read()) - i32::from(zeros[1])) as f32 * multipliers[1];
-                            let sum = (left + right).round_ties_even() as i32 + i32::from(zeros[2]);
-                            to.add(c).write(sum.clamp(0, 255) as u8);
-                        }
-                    }
+                Work::Add(sum, [a, b], output) => {
+                    spans2(a, b, output, share(output.shape.height), |a, b, to, count| {
+                        (kernels.add)(sum, base.add(a), base.add(b), base.add(to), count);
+                    });
                 }
-                Work::Mul { multiplier, zeros, inputs: [a, b], output } => {
-                    let one = b.shape.height == 1 && b.shape.width == 1;
-                    for (y, x) in pixels(output, share(output.shape.height)) {
-                        let b = base.add(if one { b.first } else { b.at(y, x) });
-                        let (a, to) = (base.add(a.at(y, x)), base.add(output.at(y, x)));
-                        for c in 0..output.shape.channels {
-                            let left = i32::from(a.add(c).read()) - i32::from(zeros[0]);
-                            let right = i32::from(b.add(c).read()) - i32::from(zeros[1]);
-                            to.add(c).write(requantise(left * right, *multiplier, zeros[2]));
-                        }
-                    }
+                Work::Mul(product, [a, b], output) => {
+                    spans2(a, b, output, share(output.shape.height), |a, b, to, count| {
+                        (kernels.mul)(product, base.add(a), base.add(b), base.add(to), count);
+                    });
                 }
                 Work::MaxPool(window, from, to) => {
                     for y in share(to.shape.height) {
@@ -261,18 +232,17 @@ impl Step {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let (rows, columns) = covered(window, from.shape, y, x);
                         let [dy, dx] = window.dilation;
-                        let count = (rows.len().div_ceil(dy) * columns.len().div_ceil(dx)) as i32;
-                        for c in 0..to.shape.channels {
-                            let mut sum = 0;
-                            for row in rows.clone().step_by(dy) {
-                                for column in columns.clone().step_by(dx) {
-                                    sum += i32::from(base.add(from.at(row, column) + c).read());
-                                }
-                            }
-                            base.add(to.at(y, x) + c).write(mean(sum, count));
-                        }
+                        let block = Block {
+                            pixels: [rows.len().div_ceil(dy), columns.len().div_ceil(dx)],
+                            steps: [dy * from.row, dx * from.pixel],
+                        };
+                        // a window with dilation may have no tap inside; then nothing is read
+                        let first = base.wrapping_add(from.at(rows.start, columns.start));
+                        (kernels.mean)(&block, first, base.add(to.at(y, x)), to.shape.channels);
                     }
                 }
+                // Safety: the place's regions lie inside the arena by `Step::new`.
+                Work::Place(place) => place.run(base, share(place.regions()[1].shape.height), kernels.flip),
                 Work::Upsample(factor, from, to) => {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let a = base.add(from.at(y / factor[0], x / factor[1]));
@@ -284,7 +254,7 @@ impl Step {
     }
 }
 
-fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+pub(super) fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
     let width = region.shape.width;
     rows.flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
@@ -297,6 +267,20 @@ fn spans(from: &Region, to: &Region, rows: Range<usize>, mut run: impl FnMut(usi
         } else {
             for x in 0..to.shape.width {
                 run(from.at(y, x), to.at(y, x), to.shape.channels);
+            }
+        }
+    }
+}
+
+/// Calls `run(a, b, to, count)` for runs of bytes that cover the rows; `b` may be one pixel for all.
+fn spans2(a: &Region, b: &Region, to: &Region, rows: Range<usize>, mut run: impl FnMut(usize, usize, usize, usize)) {
+    let one = b.shape.height == 1 && b.shape.width == 1;
+    for y in rows {
+        if a.dense() && b.dense() && to.dense() && !one {
+            run(a.at(y, 0), b.at(y, 0), to.at(y, 0), to.shape.width * to.shape.channels);
+        } else {
+            for x in 0..to.shape.width {
+                run(a.at(y, x), if one { b.first } else { b.at(y, x) }, to.at(y, x), to.shape.channels);
             }
         }
     }
@@ -318,8 +302,8 @@ fn windowed(window: &Window, input: &Region, output: &Region, reach: usize, limi
     let before = window.pad[0] * input.row + window.pad[1] * input.pixel;
     let (h, w) = (output.shape.height - 1, output.shape.width - 1);
     let last = input.first + h * window.stride[0] * input.row + w * window.stride[1] * input.pixel + reach;
-    // groups of four may read up to three bytes of what follows the last channel
-    let fits = before <= input.first && last - before <= limit + 4 && input.end() <= limit;
+    // kernels read whole blocks and vectors: up to SLACK bytes of what follows the last channel
+    let fits = before <= input.first && last - before <= limit && input.end() <= limit;
     if fits { Ok(()) } else { Err(format!("{window:?} on {input:?} leaves the arena")) }
 }
 
@@ -364,9 +348,9 @@ unsafe fn max_row(kernels: &Kernels, base: *mut u8, window: &Window, from: &Regi
     unsafe {
         // a window with dilation may have no tap inside: then zero stands
         if to.dense() {
-            std::ptr::write_bytes(base.add(to.at(y, 0)), 0, width * channels);
+            std::ptr::write_bytes(base.add(to.at(y, 0)), kernels.flip, width * channels);
         } else {
-            (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), 0, channels));
+            (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), kernels.flip, channels));
         }
         for ky in 0..window.kernel[0] {
             let Some(row) = (y * sy + ky * window.dilation[0]).checked_sub(window.pad[0]) else { continue };

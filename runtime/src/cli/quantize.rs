@@ -1,0 +1,290 @@
+//! `lapwing model quantize`: a network in real numbers becomes an artifact.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use lapwing_runtime::camera::{Next, SourceSpec};
+use lapwing_runtime::engine::artifact::{self, Artifact, Calibration};
+use lapwing_runtime::engine::ir::Graph;
+use lapwing_runtime::engine::manifest::{InputSpec, Layout};
+use lapwing_runtime::engine::model::Network;
+use lapwing_runtime::engine::quantize::{Phase, Quantised, Report, Request, Samples, tuned};
+use lapwing_runtime::engine::{Model, float, import, own_scales};
+use lapwing_runtime::frame::Frame;
+use lapwing_runtime::input::InputTensor;
+use serde_json::json;
+
+use super::eval::{Scores, score};
+use super::out::{Failure, Out, complain, line};
+use super::progress;
+
+/// Arguments of `lapwing model quantize`.
+#[derive(clap::Args)]
+#[command(after_help = "Calibrate on pictures like those the camera will see, some hundred of them. Ranges, \
+    equalisations and bias corrections are tried on a quarter of them (at most 32), and kept where the outputs come \
+    closer to the real ones.\n\n\
+    Examples:\n  lapwing model quantize street.onnx --calibrate pictures/ -o street.lap\n  \
+    lapwing model quantize street.onnx --calibrate pictures/ --report --images val.tar --annotations val.json")]
+pub struct Args {
+    /// A .onnx with its manifest beside it, or a manifest
+    #[arg(value_name = "IN")]
+    network: String,
+    /// Pictures, folders or .tar archives; a network that states its own scales (QDQ) needs none
+    #[arg(long, num_args = 1.., value_name = "DIR")]
+    calibrate: Vec<PathBuf>,
+    /// Most pictures that are used, spread evenly over what is there
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pictures: usize,
+    /// The artifact; default: IN with the ending .lap
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Only ranges of least squared error: some ten times faster, nothing is tried
+    #[arg(long)]
+    quick: bool,
+    /// A table of all layers: signal to noise, range, clipping, and what each costs at the outputs
+    #[arg(long)]
+    report: bool,
+    /// The result as one JSON object with all layers, on standard output
+    #[arg(long)]
+    json: bool,
+    /// Annotated pictures; scores the network before and after
+    #[arg(long, num_args = 1.., value_name = "DIR_OR_TAR", requires = "annotations")]
+    images: Vec<PathBuf>,
+    /// Their annotations in COCO's JSON
+    #[arg(long, value_name = "COCO.json", requires = "images")]
+    annotations: Option<PathBuf>,
+    /// Threads for the trials; default: half of the cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: Option<u8>,
+}
+
+const WAIT: Duration = Duration::from_secs(5);
+/// Most threads that are taken unasked.
+const THREADS_MAX: usize = 8;
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    let model = Model::open(&args.network)?;
+    let Network::Onnx(bytes) = model.network() else {
+        return Err(Failure::Call(format!("{} is an artifact already; give the .onnx it was made from", args.network)));
+    };
+    let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
+    let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
+    let network = import::import(float::typed(&model, bytes)?).map_err(named)?;
+    if network.has_own_scales() {
+        let graph = own_scales::graph(&network).map_err(named)?;
+        let made = artifact_of(&model, bytes, graph, 0).map_err(named)?;
+        let file = made.to_bytes().map_err(named)?;
+        write(&output, &file)?;
+        return line!(
+            out,
+            "{}: {:.2} MB, {} nodes, {:.3} GMAC, with the scales of the file",
+            output.display(),
+            file.len() as f64 / 1e6,
+            made.graph.nodes.len(),
+            made.graph.macs() as f64 / 1e9
+        );
+    }
+    if args.calibrate.is_empty() {
+        return Err(Failure::Call(format!(
+            "{}: it states no scales of its own; give pictures like those the camera will see: --calibrate DIR",
+            args.network
+        )));
+    }
+    let samples = samples(&args.calibrate, &model.manifest().input, args.pictures)?;
+    let cores = std::thread::available_parallelism().map_or(1, |n| (n.get() / 2).clamp(1, THREADS_MAX));
+    let request = Request {
+        samples: &samples,
+        family: model.manifest().head.family,
+        threads: args.threads.map_or(cores, usize::from),
+        search: !args.quick,
+        harm: args.report || args.json,
+    };
+    let mut bars = Bars::default();
+    let made = tuned(network, &request, &mut |phase| bars.tell(phase));
+    bars.end();
+    let Quantised { graph, report } = made.map_err(named)?;
+    let made = artifact_of(&model, bytes, graph, samples.len()).map_err(named)?;
+    let bytes = made.to_bytes().map_err(named)?;
+    write(&output, &bytes)?;
+    let maps = match &args.annotations {
+        Some(annotations) => Some(before_and_after(args, &model, &bytes, &output, annotations)?),
+        None => None,
+    };
+    if args.json {
+        let maps = maps.map(|(before, after)| json!({ "float": before.map50, "int8": after.map50 }));
+        return out.json(&json!({
+            "artifact": output.display().to_string(),
+            "bytes": bytes.len(),
+            "nodes": made.graph.nodes.len(),
+            "macs": made.graph.macs(),
+            "map50": maps,
+            "report": report,
+        }));
+    }
+    if args.report {
+        layers(&report, out)?;
+    }
+    summary(&report, out)?;
+    if let Some((before, after)) = maps {
+        line!(
+            out,
+            "mAP50     {:.2} in real numbers, {:.2} as int8, over {} pictures",
+            before.map50,
+            after.map50,
+            after.images
+        )?;
+    }
+    line!(
+        out,
+        "{}: {:.2} MB, {} nodes, {:.3} GMAC, calibrated on {} pictures",
+        output.display(),
+        bytes.len() as f64 / 1e6,
+        made.graph.nodes.len(),
+        made.graph.macs() as f64 / 1e9,
+        samples.len()
+    )
+}
+
+fn artifact_of(model: &Model, source: &[u8], graph: Graph, pictures: usize) -> Result<Artifact, String> {
+    let golden = artifact::golden(&graph)?;
+    let calibration = Calibration { source_sha256: artifact::sha256_hex(source), pictures };
+    Ok(Artifact { manifest: model.manifest().clone(), graph, calibration, golden })
+}
+
+fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(output, bytes).map_err(|e| {
+        Failure::Job(format!("{}: cannot be written: {e}; name another file with --output", output.display()))
+    })
+}
+
+fn before_and_after(
+    args: &Args,
+    model: &Model,
+    artifact: &[u8],
+    output: &Path,
+    annotations: &Path,
+) -> Result<(Scores, Scores), Failure> {
+    let quantised = Model::from_artifact(artifact, output.display().to_string())?;
+    let before = score(model, &args.images, annotations, "scoring float")?;
+    let after = score(&quantised, &args.images, annotations, "scoring int8")?;
+    Ok((before, after))
+}
+
+/// A row a layer, the most harmful first.
+fn layers(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    line!(
+        out,
+        "{:>6} {:>8} {:>8}  {:<21} {:<17} {:>8}  layer",
+        "harm",
+        "SQNR dB",
+        "MMAC",
+        "range",
+        "method",
+        "clipped"
+    )?;
+    for layer in &report.layers {
+        let harm = layer.harm.map_or_else(|| "-".to_owned(), |h| format!("{:.2} %", h * 100.0));
+        let before = layer.method_before_table.map_or(String::new(), |m| format!("{m}, "));
+        let method = format!("{before}{}", layer.method);
+        line!(
+            out,
+            "{harm:>7} {:>7.1} {:>8.3}  {:>9.3} ..{:>9.3} {method:<17} {:>6.3} %  {} {}",
+            layer.sqnr_db,
+            layer.macs as f64 / 1e6,
+            layer.low,
+            layer.high,
+            layer.clipped * 100.0,
+            layer.op,
+            layer.name
+        )?;
+    }
+    Ok(())
+}
+
+fn summary(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    for output in &report.outputs {
+        line!(out, "{:<9} {:>6.1} dB  part {} of {}", "output", output.sqnr_db, output.part, output.name)?;
+    }
+    for step in &report.steps {
+        line!(
+            out,
+            "{:<9} {:>9.6} of the signal is noise after {} ({} of {} kept)",
+            "error",
+            step.error,
+            step.step,
+            step.kept,
+            step.tried
+        )?;
+    }
+    Ok(())
+}
+
+/// One bar a phase.
+#[derive(Default)]
+struct Bars {
+    bar: Option<(&'static str, ProgressBar)>,
+}
+
+impl Bars {
+    fn tell(&mut self, phase: Phase) {
+        if self.bar.as_ref().is_none_or(|(name, _)| *name != phase.name) {
+            self.end();
+            self.bar = Some((phase.name, progress::bar(Some(phase.of as u64), phase.name, false)));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(phase.done as u64);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// At most `most` pictures, spread evenly; a broken one is named and passed over.
+fn samples(paths: &[PathBuf], spec: &InputSpec, most: usize) -> Result<Samples, Failure> {
+    let plain: [u8; 256] = std::array::from_fn(|v| v as u8);
+    let mut input = InputTensor::new(spec, Layout::Nhwc, [plain; 3]);
+    let mut samples = Samples::new(spec, most);
+    let mut frame = Frame::new();
+    let bar = progress::bar(None, "reading pictures", false);
+    for path in paths {
+        let spec = SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call)?;
+        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
+        loop {
+            let next = if samples.wants_next() { source.next(&mut frame, WAIT) } else { source.skip(&mut frame) };
+            match next {
+                Next::End => break,
+                Next::Frame if samples.wants_next() => match input.fill(&frame) {
+                    Ok(_) => samples.add(frame.name(), input.values()),
+                    Err(error) => complain!("{}: {error}", frame.name()),
+                },
+                Next::Frame => samples.pass(),
+                Next::Timeout => {}
+                Next::Broken(error) => complain!("{error}"),
+                Next::Lost(error) => {
+                    complain!("{error}");
+                    break;
+                }
+            }
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    samples.finish();
+    if samples.is_empty() {
+        let named: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(Failure::Call(format!(
+            "--calibrate {}: no picture in it can be read; give a folder or .tar of pictures",
+            named.join(" ")
+        )));
+    }
+    if samples.len() < most {
+        log::info!("calibrating on {} pictures", samples.len());
+    }
+    Ok(samples)
+}

@@ -1,0 +1,240 @@
+//! What execution takes for granted about a [`Graph`], proved node by node.
+//!
+//! A graph that passes needs no further check: every shape follows from its inputs', every value is
+//! written once before it is read, every sum fits its type on every instruction set.
+
+use super::super::quant::REQUANTISED_MAX;
+use super::{
+    BYTES_MAX, Between, Graph, NODES_MAX, Node, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor, TensorId,
+    WEIGHT_ONE, Window,
+};
+
+pub(super) struct Check<'a> {
+    graph: &'a Graph,
+    written: Vec<bool>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn of(graph: &'a Graph) -> Check<'a> {
+        Check { graph, written: vec![false; graph.tensors.len()] }
+    }
+
+    pub(super) fn run(mut self) -> Result<(), String> {
+        let graph = self.graph;
+        if graph.nodes.len() > NODES_MAX || graph.tensors.len() > 2 * NODES_MAX {
+            return Err(format!("{} nodes are more than {NODES_MAX}", graph.nodes.len()));
+        }
+        let mut bytes = 0;
+        for (index, tensor) in graph.tensors.iter().enumerate() {
+            let Shape { height, width, channels } = tensor.shape;
+            if [height, width, channels].iter().any(|&n| n == 0 || n > SIDE_MAX) {
+                return Err(format!("tensor {index}: extents {:?}, each must be 1 to {SIDE_MAX}", tensor.shape));
+            }
+            if !(tensor.quant.scale.is_finite() && tensor.quant.scale > 0.0) {
+                return Err(format!("tensor {index}: scale {}, it must be above zero", tensor.quant.scale));
+            }
+            bytes += tensor.shape.elements();
+            if bytes > BYTES_MAX {
+                return Err(format!("its tensors need more than {BYTES_MAX} bytes"));
+            }
+        }
+        if graph.inputs.is_empty() {
+            return Err("it has no input".into());
+        }
+        for &input in &graph.inputs {
+            self.write(input).map_err(|e| format!("input: {e}"))?;
+        }
+        for node in &graph.nodes {
+            self.node(node).map_err(|what| format!("node {:?} ({}): {what}", node.name, node.op.name()))?;
+        }
+        graph
+            .outputs
+            .iter()
+            .try_for_each(|output| self.output(output).map_err(|what| format!("output {:?}: {what}", output.name)))
+    }
+
+    fn write(&mut self, id: TensorId) -> Result<(), String> {
+        match self.written.get_mut(id.at()) {
+            None => Err(format!("there is no tensor {}", id.0)),
+            Some(true) => Err(format!("tensor {} is written twice", id.0)),
+            Some(written) => {
+                *written = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn readable(&self, id: TensorId) -> Result<&Tensor, String> {
+        match self.written.get(id.at()) {
+            Some(true) => Ok(self.graph.tensor(id)),
+            _ => Err(format!("it reads tensor {}, which nothing before it writes", id.0)),
+        }
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), String> {
+        let inputs = node.inputs.iter().map(|&id| self.readable(id)).collect::<Result<Vec<_>, _>>()?;
+        let count = match node.op {
+            Op::Add { .. } | Op::Mul { .. } => 2..=2,
+            Op::Concat => 1..=NODES_MAX,
+            _ => 1..=1,
+        };
+        if !count.contains(&inputs.len()) {
+            return Err(format!("it has {} inputs", inputs.len()));
+        }
+        let output = self.graph.tensors.get(node.output.at()).ok_or("its output does not exist")?;
+        let found = output.shape;
+        let expected = shape_of(&node.op, &inputs, found)?;
+        if found != expected {
+            return Err(format!("its output is {found:?}, it should be {expected:?}"));
+        }
+        numbers_of(&node.op, &inputs, output)?;
+        self.write(node.output)
+    }
+
+    fn output(&self, output: &Output) -> Result<(), String> {
+        let mut elements = 1usize;
+        for &extent in &output.shape {
+            elements = elements.checked_mul(extent).filter(|&n| n <= BYTES_MAX).ok_or("it is too large")?;
+        }
+        let mut filled = 0;
+        for part in &output.parts {
+            let shape = self.readable(part.tensor)?.shape;
+            let last = [(shape.height, 0), (shape.width, 1), (shape.channels, 2)]
+                .into_iter()
+                .try_fold(part.base, |at, (n, axis)| at.checked_add((n - 1).checked_mul(part.strides[axis])?));
+            if last.is_none_or(|last| last >= elements) {
+                return Err("a part lies outside it".into());
+            }
+            filled += shape.elements();
+        }
+        if filled == elements { Ok(()) } else { Err(format!("its parts hold {filled} of {elements} values")) }
+    }
+}
+
+/// The output's shape; `found` serves where the operation leaves a choice.
+fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> {
+    let first = inputs[0].shape;
+    let windowed = |window: &Window, channels: usize| {
+        if !window.valid() {
+            return Err(format!("its window is {window:?}"));
+        }
+        let (height, width) = window.output(first.height, first.width).ok_or("its window is larger than its input")?;
+        Ok(Shape { height, width, channels })
+    };
+    match op {
+        Op::Conv(conv) => {
+            let out = conv.bias.len();
+            if conv.groups == 0 || !first.channels.is_multiple_of(conv.groups) || !out.is_multiple_of(conv.groups) {
+                return Err(format!("{} groups do not divide {} and {out} channels", conv.groups, first.channels));
+            }
+            let [kh, kw] = conv.window.kernel;
+            let products = kh.saturating_mul(kw).saturating_mul(first.channels / conv.groups);
+            if products > PRODUCTS_MAX {
+                return Err(format!("{products} products a value are more than {PRODUCTS_MAX}"));
+            }
+            if conv.weights.len() != products * out || conv.multiplier.len() != out {
+                return Err("its weights do not fit its window and channels".into());
+            }
+            windowed(&conv.window, out)
+        }
+        Op::Table(_) => Ok(first),
+        Op::Add { .. } if inputs[1].shape == first => Ok(first),
+        Op::Mul { .. } if inputs[1].shape == first || inputs[1].shape == (Shape { height: 1, width: 1, ..first }) => {
+            Ok(first)
+        }
+        Op::Add { .. } | Op::Mul { .. } => Err(format!("{first:?} and {:?} do not combine", inputs[1].shape)),
+        Op::MaxPool(window) | Op::MeanPool(window) => {
+            let fits = |axis: usize| {
+                let reach = (window.kernel[axis] - 1) * window.dilation[axis];
+                window.pad[axis] <= reach && window.pad[axis + 2] <= reach
+            };
+            let shape = windowed(window, first.channels)?;
+            if fits(0) && fits(1) { Ok(shape) } else { Err("a window may lie outside the input".into()) }
+        }
+        Op::Upsample { factor } if factor.iter().all(|f| (1..=SIDE_MAX).contains(f)) => {
+            Ok(Shape { height: first.height * factor[0], width: first.width * factor[1], ..first })
+        }
+        Op::Upsample { factor } => Err(format!("factor {factor:?}")),
+        Op::Concat => {
+            if inputs.iter().any(|t| (t.shape.height, t.shape.width) != (first.height, first.width)) {
+                return Err("its inputs differ in height or width".into());
+            }
+            Ok(Shape { channels: inputs.iter().map(|t| t.shape.channels).sum(), ..first })
+        }
+        Op::Slice { start } => match start.checked_add(found.channels) {
+            Some(end) if end <= first.channels => Ok(Shape { channels: found.channels, ..first }),
+            _ => Err(format!("channels {start}.. are not in its input")),
+        },
+        Op::Gather { stride, from } => {
+            let inside = |s: &Source| {
+                let reach =
+                    |at: usize, count: usize, step: usize| at.checked_add((count.max(1) - 1).checked_mul(step)?);
+                s.channel < first.channels
+                    && reach(s.row, found.height, stride[0]).is_some_and(|row| row < first.height)
+                    && reach(s.column, found.width, stride[1]).is_some_and(|column| column < first.width)
+            };
+            if !from.iter().all(inside) {
+                return Err(format!("stride {stride:?}: it takes what its input has not"));
+            }
+            Ok(Shape { channels: from.len(), ..found })
+        }
+        Op::Pick { rows, columns, .. } => {
+            let inside = |picks: &[Option<u16>], size: usize| picks.iter().flatten().all(|&at| usize::from(at) < size);
+            if !inside(rows, first.height) || !inside(columns, first.width) {
+                return Err("it takes what its input has not".into());
+            }
+            Ok(Shape { height: rows.len(), width: columns.len(), ..first })
+        }
+        Op::DepthToSpace { block, from } => {
+            let [by, bx] = *block;
+            let parts = by.checked_mul(bx).filter(|&n| (1..=SIDE_MAX).contains(&n)).ok_or("its block")?;
+            if !from.len().is_multiple_of(parts) || from.iter().any(|&c| c >= first.channels) {
+                return Err(format!("block {block:?}: it takes what its input has not"));
+            }
+            Ok(Shape { height: first.height * by, width: first.width * bx, channels: from.len() / parts })
+        }
+        Op::Bilinear { rows, columns } => {
+            let inside = |all: &[Between], size: usize| {
+                all.iter().all(|b| usize::from(b.first.max(b.second)) < size && b.weight <= WEIGHT_ONE)
+            };
+            if !inside(rows, first.height) || !inside(columns, first.width) {
+                return Err("it takes what its input has not".into());
+            }
+            Ok(Shape { height: rows.len(), width: columns.len(), ..first })
+        }
+    }
+}
+
+/// Scales and sums that every instruction set computes alike.
+fn numbers_of(op: &Op, inputs: &[&Tensor], output: &Tensor) -> Result<(), String> {
+    let bounded = |value: f32, what: &str| {
+        if value.is_finite() && value.abs() < REQUANTISED_MAX { Ok(()) } else { Err(format!("{what} is {value}")) }
+    };
+    match op {
+        Op::Conv(conv) => {
+            let per = conv.weights.len() / conv.bias.len().max(1);
+            for (channel, weights) in conv.weights.chunks_exact(per.max(1)).enumerate() {
+                if weights.contains(&i8::MIN) {
+                    return Err(format!("channel {channel}: weight -128, the least is -127"));
+                }
+                // at most PRODUCTS_MAX of at most 127: it fits
+                let magnitude: u32 = weights.iter().map(|w| u32::from(w.unsigned_abs())).sum();
+                let sum = i64::from(magnitude) * 255 + i64::from(conv.bias[channel]).abs();
+                if sum > i64::from(i32::MAX) {
+                    return Err(format!("channel {channel}: its sum may exceed 32 bits"));
+                }
+                let multiplier = conv.multiplier[channel];
+                if multiplier.is_nan() || multiplier < 0.0 {
+                    return Err(format!("channel {channel}: multiplier {multiplier}"));
+                }
+                bounded(sum as f32 * multiplier, &format!("channel {channel}: its largest result"))?;
+            }
+            Ok(())
+        }
+        Op::Add { multipliers } => multipliers.iter().try_for_each(|m| bounded(m * 512.0, "the largest result")),
+        Op::Mul { multiplier } => bounded(multiplier * 65_536.0, "the largest result"),
+        Op::Table(_) => Ok(()),
+        _ if inputs.iter().all(|t| t.quant == output.quant) => Ok(()),
+        _ => Err("input and output stand for different numbers".into()),
+    }
+}

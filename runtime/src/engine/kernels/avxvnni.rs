@@ -1,0 +1,65 @@
+//! x86-64 with AVX-VNNI and no AVX-512 (Alder Lake and newer, N100 among them).
+
+use std::arch::x86_64::*;
+
+use super::ymm::{Dot, entries};
+
+/// True if this processor has every instruction used here.
+pub fn supported() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")
+}
+
+/// VPDPBUSD in its VEX encoding.
+struct Vex;
+
+impl Dot for Vex {
+    const FLIP: u8 = 0;
+    type Input = __m256i;
+
+    #[inline(always)]
+    unsafe fn input(four: i32) -> __m256i {
+        // Safety: see `ymm`.
+        unsafe { _mm256_set1_epi32(four) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sums: __m256i, input: __m256i, weights: __m256i) -> __m256i {
+        // Safety: see `ymm`.
+        unsafe { _mm256_dpbusd_avx_epi32(sums, input, weights) }
+    }
+}
+
+entries!(pub KERNELS, "avx-vnni", "avx2,avxvnni", Vex);
+
+/// The same loops with the same instruction in its EVEX encoding: tests run them on processors that
+/// have AVX-512 and no AVX-VNNI.
+#[cfg(test)]
+pub mod evex {
+    use super::*;
+
+    /// True if this processor has every instruction used here.
+    pub fn supported() -> bool {
+        is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl")
+    }
+
+    struct Evex;
+
+    impl Dot for Evex {
+        const FLIP: u8 = 0;
+        type Input = __m256i;
+
+        #[inline(always)]
+        unsafe fn input(four: i32) -> __m256i {
+            // Safety: see `ymm`.
+            unsafe { _mm256_set1_epi32(four) }
+        }
+
+        #[inline(always)]
+        unsafe fn dot(sums: __m256i, input: __m256i, weights: __m256i) -> __m256i {
+            // Safety: see `ymm`.
+            unsafe { _mm256_dpbusd_epi32(sums, input, weights) }
+        }
+    }
+
+    entries!(pub KERNELS, "avx-vnni, EVEX", "avx2,avx512vnni,avx512vl", Evex);
+}

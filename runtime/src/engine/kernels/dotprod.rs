@@ -1,0 +1,276 @@
+//! 64-bit ARM with dot products (Cortex-A55, A75, A76, A78 and newer: Raspberry Pi 5, Jetson Orin).
+//!
+//! A tile is six pixels by up to sixteen output channels in 24 registers of sums. One SDOT by element
+//! multiplies four input bytes of a pixel with four weights of each of four channels. A load brings
+//! sixteen bytes of a pixel; what is left of a run comes in fours.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+use super::aarch64::{
+    ANY, FLIP, Lookup, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, depthwise, finish, flipped_zero,
+    max, mean, mul, store, table,
+};
+use super::packing::Reach;
+use super::{Kernels, PackedConv, Rows};
+
+/// Armv8.2 with FEAT_DotProd.
+pub static KERNELS: Kernels = Kernels {
+    name: "dotprod",
+    lanes: LANES,
+    panel: 4,
+    block: 4,
+    flip: FLIP,
+    conv,
+    depthwise,
+    table,
+    max,
+    add,
+    mul,
+    mean,
+    burn,
+};
+
+const PIXELS: usize = 6;
+const LANES: usize = 4;
+
+/// True if this processor has SDOT.
+pub fn supported() -> bool {
+    std::arch::is_aarch64_feature_detected!("dotprod")
+}
+
+/// Four channels of all pixels: sums `$sum` += input group `$group` of pixel `$a` x weights `$w`.
+macro_rules! dots {
+    ($group:literal, $w:literal, $($sum:literal $a:literal),+) => {
+        concat!($("sdot v", $sum, ".4s, v", $w, ".16b, v", $a, ".4b[", $group, "]\n"),+)
+    };
+}
+
+/// The sums of pixel p and vector v are in register 8 + 4 p + v.
+macro_rules! column {
+    ($group:literal, $w:literal, 0) => { dots!($group, $w, 8 0, 12 1, 16 2, 20 3, 24 4, 28 5) };
+    ($group:literal, $w:literal, 1) => { dots!($group, $w, 9 0, 13 1, 17 2, 21 3, 25 4, 29 5) };
+    ($group:literal, $w:literal, 2) => { dots!($group, $w, 10 0, 14 1, 18 2, 22 3, 26 4, 30 5) };
+    ($group:literal, $w:literal, 3) => { dots!($group, $w, 11 0, 15 1, 19 2, 23 3, 27 4, 31 5) };
+}
+
+/// One group of four input bytes and all vectors of the panel.
+macro_rules! group {
+    (1, $group:literal) => {
+        concat!("ldr q6, [{w}], #16\n", column!($group, 6, 0))
+    };
+    (2, $group:literal) => {
+        concat!("ldp q6, q7, [{w}], #32\n", column!($group, 6, 0), column!($group, 7, 1))
+    };
+    (3, $group:literal) => {
+        concat!(group!(2, $group), "ldr q6, [{w}], #16\n", column!($group, 6, 2))
+    };
+    (4, $group:literal) => {
+        concat!(group!(2, $group), "ldp q6, q7, [{w}], #32\n", column!($group, 6, 2), column!($group, 7, 3))
+    };
+}
+
+/// Sums of one tile, bias included.
+macro_rules! tile {
+    ($name:ident, $vectors:tt, $($register:tt $pixel:literal $vector:literal),+) => {
+        /// Safety: as for [`Kernels::conv`]; `weights` are those of one panel of as many vectors.
+        #[inline]
+        #[target_feature(enable = "neon,dotprod")]
+        unsafe fn $name(
+            packed: &PackedConv,
+            weights: *const i8,
+            inputs: &[*const u8; PIXELS],
+            bias: &[int32x4_t; $vectors],
+        ) -> [[int32x4_t; $vectors]; PIXELS] {
+            let mut sums = [*bias; PIXELS];
+            let taps = packed.taps.as_ptr_range();
+            // Safety: reads whole vectors of each run of each pixel, and the panel's weights, as many
+            // as there are groups of four; writes registers only.
+            unsafe {
+                asm!(
+                    "2:",
+                    "ldr {at}, [{tap}], #8",
+                    "mov {left}, {sixteens}",
+                    "cbz {left}, 4f",
+                    "3:",
+                    "ldr q0, [{p0}, {at}]",
+                    "ldr q1, [{p1}, {at}]",
+                    "ldr q2, [{p2}, {at}]",
+                    "ldr q3, [{p3}, {at}]",
+                    "ldr q4, [{p4}, {at}]",
+                    "ldr q5, [{p5}, {at}]",
+                    "add {at}, {at}, #16",
+                    "subs {left}, {left}, #1",
+                    group!($vectors, 0),
+                    group!($vectors, 1),
+                    group!($vectors, 2),
+                    group!($vectors, 3),
+                    "b.ne 3b",
+                    "4:",
+                    "cbz {fours}, 6f",
+                    "mov {left}, {fours}",
+                    "5:",
+                    "ldr s0, [{p0}, {at}]",
+                    "ldr s1, [{p1}, {at}]",
+                    "ldr s2, [{p2}, {at}]",
+                    "ldr s3, [{p3}, {at}]",
+                    "ldr s4, [{p4}, {at}]",
+                    "ldr s5, [{p5}, {at}]",
+                    "add {at}, {at}, #4",
+                    "subs {left}, {left}, #1",
+                    group!($vectors, 0),
+                    "b.ne 5b",
+                    "6:",
+                    "cmp {tap}, {end}",
+                    "b.ne 2b",
+                    tap = inout(reg) taps.start => _,
+                    end = in(reg) taps.end,
+                    w = inout(reg) weights => _,
+                    sixteens = in(reg) packed.groups / 4,
+                    fours = in(reg) packed.groups % 4,
+                    at = out(reg) _,
+                    left = out(reg) _,
+                    p0 = in(reg) inputs[0],
+                    p1 = in(reg) inputs[1],
+                    p2 = in(reg) inputs[2],
+                    p3 = in(reg) inputs[3],
+                    p4 = in(reg) inputs[4],
+                    p5 = in(reg) inputs[5],
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
+                    out("v7") _,
+                    $(inout($register) sums[$pixel][$vector],)+
+                    options(nostack, readonly),
+                );
+            }
+            sums
+        }
+    };
+}
+
+tile!(tile_1, 1, "v8" 0 0, "v12" 1 0, "v16" 2 0, "v20" 3 0, "v24" 4 0, "v28" 5 0);
+tile!(
+    tile_2, 2, "v8" 0 0, "v12" 1 0, "v16" 2 0, "v20" 3 0, "v24" 4 0, "v28" 5 0,
+    "v9" 0 1, "v13" 1 1, "v17" 2 1, "v21" 3 1, "v25" 4 1, "v29" 5 1
+);
+tile!(
+    tile_3, 3, "v8" 0 0, "v12" 1 0, "v16" 2 0, "v20" 3 0, "v24" 4 0, "v28" 5 0,
+    "v9" 0 1, "v13" 1 1, "v17" 2 1, "v21" 3 1, "v25" 4 1, "v29" 5 1,
+    "v10" 0 2, "v14" 1 2, "v18" 2 2, "v22" 3 2, "v26" 4 2, "v30" 5 2
+);
+tile!(
+    tile_4, 4, "v8" 0 0, "v12" 1 0, "v16" 2 0, "v20" 3 0, "v24" 4 0, "v28" 5 0,
+    "v9" 0 1, "v13" 1 1, "v17" 2 1, "v21" 3 1, "v25" 4 1, "v29" 5 1,
+    "v10" 0 2, "v14" 1 2, "v18" 2 2, "v22" 3 2, "v26" 4 2, "v30" 5 2,
+    "v11" 0 3, "v15" 1 3, "v19" 2 3, "v23" 3 3, "v27" 4 3, "v31" 5 3
+);
+
+/// The sums of one pixel to bytes; what lies behind its vectors is of no meaning.
+#[inline(always)]
+fn pixel<const VECTORS: usize, const REACH: u8>(
+    sums: &[int32x4_t; VECTORS],
+    multiplier: &[float32x4_t; VECTORS],
+    zero: int16x8_t,
+) -> uint8x16_t {
+    let s = |v: usize| sums[v.min(VECTORS - 1)];
+    let m = |v: usize| multiplier[v.min(VECTORS - 1)];
+    finish::<REACH>([s(0), s(1), s(2), s(3)], [m(0), m(1), m(2), m(3)], zero)
+}
+
+/// All pixels of one panel.
+macro_rules! panel {
+    ($name:ident, $tile:ident, $vectors:literal) => {
+        /// Safety: as for [`Kernels::conv`].
+        #[target_feature(enable = "neon,dotprod")]
+        unsafe fn $name<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
+            let panel = packed.panels[index];
+            let weights = packed.weights[panel.weights..].as_ptr();
+            let bias = &packed.bias[panel.constants..][..$vectors * LANES];
+            let multiplier = &packed.multiplier[panel.constants..][..$vectors * LANES];
+            let zero = flipped_zero(packed.pre_zero);
+            let mut pixels = Pixels::of(rows);
+            // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
+            // vouch for.
+            unsafe {
+                let bias: [int32x4_t; $vectors] =
+                    std::array::from_fn(|v| begin::<REACH>(vld1q_s32(bias.as_ptr().add(LANES * v))));
+                let multiplier: [float32x4_t; $vectors] =
+                    std::array::from_fn(|v| vld1q_f32(multiplier.as_ptr().add(LANES * v)));
+                while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
+                    let sums = $tile(packed, weights, &inputs, &bias);
+                    let mut bytes = [
+                        pixel::<$vectors, REACH>(&sums[0], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[1], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[2], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[3], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[4], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[5], &multiplier, zero),
+                    ];
+                    if let Some(table) = packed.table.as_deref() {
+                        let lookup = Lookup::load(table);
+                        for b in &mut bytes {
+                            *b = lookup.apply(*b);
+                        }
+                    }
+                    if panel.channels == 4 * LANES {
+                        for i in 0..PIXELS {
+                            vst1q_u8(outputs[i].wrapping_add(panel.channel), bytes[i]);
+                        }
+                    } else {
+                        for i in 0..PIXELS {
+                            store(bytes[i], outputs[i].wrapping_add(panel.channel), panel.channels);
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+panel!(panel_1, tile_1, 1);
+panel!(panel_2, tile_2, 2);
+panel!(panel_3, tile_3, 3);
+panel!(panel_4, tile_4, 4);
+
+// Safety: see `Kernels::conv`; only reachable where `supported`.
+unsafe fn conv(packed: &PackedConv, rows: &Rows) {
+    bands(packed, rows, |band| {
+        for (index, panel) in packed.panels.iter().enumerate() {
+            // Safety: handed on.
+            unsafe {
+                match panel.vectors {
+                    1 => by_reach!(packed.reach, panel_1(packed, index, band)),
+                    2 => by_reach!(packed.reach, panel_2(packed, index, band)),
+                    3 => by_reach!(packed.reach, panel_3(packed, index, band)),
+                    _ => by_reach!(packed.reach, panel_4(packed, index, band)),
+                }
+            }
+        }
+    });
+}
+
+// Safety: see `Kernels::burn`; only reachable where `supported`.
+unsafe fn burn(multiplications: u64) -> u64 {
+    const PER_ROUND: u64 = 24 * 16;
+    #[target_feature(enable = "neon,dotprod")]
+    fn inner(rounds: u64) {
+        // Safety: registers only.
+        unsafe {
+            asm!(
+                "2:",
+                "subs {n}, {n}, #1",
+                column!(0, 6, 0), column!(0, 6, 1), column!(0, 6, 2), column!(0, 6, 3),
+                "b.ne 2b",
+                n = inout(reg) rounds => _,
+                out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
+                out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+                out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _,
+                out("v29") _, out("v30") _, out("v31") _,
+                options(nostack, nomem),
+            );
+        }
+    }
+    let rounds = (multiplications / PER_ROUND).max(1);
+    // Safety: `supported`.
+    unsafe { inner(rounds) };
+    rounds * PER_ROUND
+}

@@ -1,0 +1,168 @@
+//! No kernel reads further than [`SLACK`] behind its job or writes outside it.
+//!
+//! Buffers end, or begin, at a page that nobody may touch; bytes between pixels must stay as they are.
+
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+
+use super::super::ir::{Conv, Window};
+use super::packing::InputSteps;
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum, tested};
+
+/// Larger than a page of any processor that runs this.
+const PAGE: usize = 1 << 16;
+const CANARY: u8 = 0xa5;
+
+/// Readable and writable bytes between two pages that are neither.
+struct Guarded {
+    map: *mut u8,
+    inner: usize,
+    /// The first of the bytes asked for.
+    first: *mut u8,
+}
+
+impl Guarded {
+    /// `bytes` that begin behind a guard page (`front`) or end before one.
+    fn new(bytes: usize, front: bool) -> Guarded {
+        let inner = bytes.next_multiple_of(PAGE).max(PAGE);
+        // Safety: a new mapping; only its two ends lose their rights.
+        unsafe {
+            let size = inner + 2 * PAGE;
+            let rights = ProtFlags::READ | ProtFlags::WRITE;
+            let map = mmap_anonymous(std::ptr::null_mut(), size, rights, MapFlags::PRIVATE).unwrap().cast::<u8>();
+            mprotect(map.cast(), PAGE, MprotectFlags::empty()).unwrap();
+            mprotect(map.add(PAGE + inner).cast(), PAGE, MprotectFlags::empty()).unwrap();
+            std::ptr::write_bytes(map.add(PAGE), CANARY, inner);
+            let first = map.add(PAGE + if front { 0 } else { inner - bytes });
+            Guarded { map, inner, first }
+        }
+    }
+
+    fn noise(self, bytes: usize, seed: &mut u32) -> Guarded {
+        for i in 0..bytes {
+            // Safety: inside the mapping.
+            unsafe { self.first.add(i).write(random(seed, 256) as u8) };
+        }
+        self
+    }
+
+    /// All bytes between the guards.
+    fn all(&self) -> &[u8] {
+        // Safety: mapped, and nothing writes while the slice lives.
+        unsafe { std::slice::from_raw_parts(self.map.add(PAGE), self.inner) }
+    }
+
+    /// Where the bytes asked for begin among all.
+    fn start(&self) -> usize {
+        self.first as usize - self.map as usize - PAGE
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // Safety: the mapping of `new`.
+        unsafe { munmap(self.map.cast(), self.inner + 2 * PAGE).unwrap() };
+    }
+}
+
+fn random(seed: &mut u32, below: usize) -> usize {
+    *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    (*seed >> 8) as usize % below
+}
+
+/// One convolution of a random shape; `depthwise` or dense.
+fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
+    let mut seed = seed.wrapping_mul(2_654_435_761) | 1;
+    let s = &mut seed;
+    let of = |s: &mut u32, list: &[usize]| list[random(s, list.len())];
+    let channels = of(s, &[2, 3, 4, 8, 15, 16, 17, 24, 33, 80]);
+    let outputs = if depthwise { channels } else { of(s, &[1, 4, 5, 8, 12, 15, 16, 17, 24, 33, 80, 255]) };
+    let kernel = [of(s, &[1, 2, 3, 5]), of(s, &[1, 3, 5])];
+    let stride = [1 + random(s, 2), 1 + random(s, 2)];
+    let (height, width) = (1 + random(s, 3), 1 + random(s, 14));
+    let (pixel, gap) = (channels + random(s, 5), random(s, 4));
+    let columns = (width - 1) * stride[1] + kernel[1];
+    let row = columns * pixel;
+    let per = kernel[0] * kernel[1] * if depthwise { 1 } else { channels };
+    let conv = Conv {
+        window: Window { kernel, stride, dilation: [1, 1], pad: [0; 4] },
+        groups: if depthwise { channels } else { 1 },
+        weights: (0..per * outputs).map(|_| (random(s, 255) as i32 - 127) as i8).collect(),
+        bias: (0..outputs).map(|_| random(s, 2000) as i32 - 1000).collect(),
+        multiplier: vec![0.002; outputs],
+        pre_zero: 100,
+        table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
+    };
+    let steps = InputSteps { column: pixel, row };
+    let read = ((height - 1) * stride[0] + kernel[0] - 1) * row + (columns - 1) * pixel + channels;
+    let out_pixel = outputs + gap;
+    let written = ((height - 1) * width + width - 1) * out_pixel + outputs;
+    for front in [false, true] {
+        let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
+        let output = Guarded::new(written, front);
+        let rows = Rows {
+            input: input.first,
+            input_pixel: stride[1] * pixel,
+            input_row: stride[0] * row,
+            output: output.first,
+            output_pixel: out_pixel,
+            output_row: width * out_pixel,
+            width,
+            height,
+        };
+        // Safety: the buffers hold the job; reading past them is what would be caught.
+        unsafe {
+            if depthwise {
+                (kernels.depthwise)(&PackedDepthwise::new(&conv, 9, steps, kernels), &rows);
+            } else {
+                (kernels.conv)(&PackedConv::new(&conv, 0, 9, steps, kernels), &rows);
+            }
+        }
+        for (at, &byte) in output.all().iter().enumerate() {
+            let inside = at.checked_sub(output.start()).is_some_and(|i| i < written && i % out_pixel < outputs);
+            assert!(inside || byte == CANARY, "{kernels:?}: byte {at} written, {conv:?}");
+        }
+    }
+}
+
+#[test]
+fn convolutions_stay_inside() {
+    for kernels in tested() {
+        for seed in 0..60 {
+            convolve(kernels, seed, false);
+            convolve(kernels, seed, true);
+        }
+    }
+}
+
+#[test]
+fn loops_over_bytes_stay_inside() {
+    let mut seed = 5;
+    for kernels in tested() {
+        for count in (0..70).chain([127, 128, 129]) {
+            for front in [false, true] {
+                let slack = if front { 0 } else { SLACK };
+                let [a, b] = [0; 2].map(|_| Guarded::new(count + slack, front).noise(count, &mut seed));
+                let run = |what: &str, kernel: &dyn Fn(*mut u8)| {
+                    let output = Guarded::new(count, front);
+                    kernel(output.first);
+                    let range = output.start()..output.start() + count;
+                    let outside = |(at, byte): (usize, &u8)| !range.contains(&at) && *byte != CANARY;
+                    assert!(!output.all().iter().enumerate().any(outside), "{kernels:?} {what} {count}");
+                };
+                let table = std::array::from_fn(|i| i as u8);
+                let sum = Sum { multipliers: [0.5, 0.25], zeros: [1, 2, 3] };
+                let product = Product { multiplier: 0.01, zeros: [1, 2, 3] };
+                let block = Block { pixels: [1, 1], steps: [0, 0] };
+                let (a, b) = (a.first, b.first);
+                // Safety: the buffers hold `count` bytes; reading past them is what would be caught.
+                unsafe {
+                    run("table", &|to| (kernels.table)(&table, a, to, count));
+                    run("max", &|to| (kernels.max)(a, to, count));
+                    run("add", &|to| (kernels.add)(&sum, a, b, to, count));
+                    run("mul", &|to| (kernels.mul)(&product, a, b, to, count));
+                    run("mean", &|to| (kernels.mean)(&block, a, to, count));
+                }
+            }
+        }
+    }
+}

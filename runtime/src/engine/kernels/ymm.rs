@@ -1,0 +1,439 @@
+//! Loops on 256-bit vectors, shared by the x86-64 instruction sets that have no more.
+//!
+//! What differs between them is one step, [`Dot`]: how four bytes of input meet four weights in each
+//! of eight lanes. All functions here are inlined into an entry point that enables the features;
+//! on their own they enable none.
+//!
+//! # Safety
+//! Every function must be inlined into one that enables AVX2 and what its [`Dot`] needs, on a
+//! processor that has them.
+
+use std::arch::x86_64::*;
+
+use super::super::quant::Table;
+use super::{Block, PackedConv, PackedDepthwise, Product, Rows, Sum};
+
+/// Output channels of one vector of packed weights.
+pub const LANES: usize = 8;
+/// Widest panel, in vectors.
+pub const PANEL: usize = 2;
+/// Pixels of the widest tile: sums, weights, input and temporaries fit in sixteen registers.
+const PIXELS: usize = 4;
+
+/// One step of a convolution.
+pub trait Dot {
+    /// What lies in memory is `value ^ FLIP`, see `Kernels::flip`.
+    const FLIP: u8;
+    /// Four bytes of input, made ready once for all lanes.
+    type Input: Copy;
+
+    /// Four bytes in every lane. Safety: see the module.
+    unsafe fn input(four: i32) -> Self::Input;
+
+    /// `sums[lane] + sum of input[i] * weights[lane][i]`. Safety: see the module.
+    unsafe fn dot(sums: __m256i, input: Self::Input, weights: __m256i) -> __m256i;
+}
+
+/// Sixteen rounded sums a pixel, two pixels, to bytes in memory: [first pixel, second pixel].
+#[inline(always)]
+unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> [__m128i; 2] {
+    // Safety: see the module.
+    unsafe {
+        // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the same
+        // as one clamp at the end, because the zero point is below 256
+        let first = _mm256_adds_epi16(_mm256_packs_epi32(r[0], r[1]), zero);
+        let second = _mm256_adds_epi16(_mm256_packs_epi32(r[2], r[3]), zero);
+        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order);
+        let bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(D::FLIP as i8));
+        [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)]
+    }
+}
+
+/// Each byte replaced by its entry: one shuffle for each sixteen entries, which yields zero for the
+/// bytes that belong to others.
+#[inline(always)]
+unsafe fn look_up(table: &Table, bytes: __m128i) -> __m128i {
+    // Safety: see the module; the table has sixteen parts.
+    unsafe {
+        let mut index = bytes;
+        let mut found = _mm_setzero_si128();
+        for part in 0..16 {
+            let entries = _mm_loadu_si128(table.as_ptr().add(16 * part).cast());
+            // 0..=15 keeps bit 7 clear, all else saturates to where it is set
+            let chosen = _mm_shuffle_epi8(entries, _mm_adds_epu8(index, _mm_set1_epi8(0x70)));
+            found = _mm_or_si128(found, chosen);
+            index = _mm_sub_epi8(index, _mm_set1_epi8(16));
+        }
+        found
+    }
+}
+
+/// Writes the first `channels` of sixteen bytes. Safety: so many are writable.
+#[inline(always)]
+unsafe fn store(bytes: __m128i, output: *mut u8, channels: usize) {
+    // Safety: see the module; a short store goes through a buffer.
+    unsafe {
+        if channels >= 16 {
+            _mm_storeu_si128(output.cast(), bytes);
+        } else {
+            let mut buffer = [0u8; 16];
+            _mm_storeu_si128(buffer.as_mut_ptr().cast(), bytes);
+            std::ptr::copy_nonoverlapping(buffer.as_ptr(), output, channels);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn round(sums: __m256i, multiplier: __m256) -> __m256i {
+    // Safety: see the module.
+    unsafe { _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), multiplier)) }
+}
+
+/// One tile: `P` pixels of one row, all channels of a panel of `V` vectors.
+#[inline(always)]
+unsafe fn tile<D: Dot, const P: usize, const V: usize>(
+    packed: &PackedConv,
+    index: usize,
+    rows: &Rows,
+    input: *const u8,
+    output: *mut u8,
+) {
+    // Safety: this tile's taps, weights and channels, for which the caller of `conv` vouches.
+    unsafe {
+        let panel = packed.panels[index];
+        let bias = packed.bias[panel.constants..][..V * LANES].as_ptr();
+        let mut weights = packed.weights[panel.weights..].as_ptr();
+        let mut sums = [[_mm256_setzero_si256(); V]; P];
+        for sums in &mut sums {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = _mm256_loadu_si256(bias.add(LANES * v).cast());
+            }
+        }
+        for &tap in &packed.taps {
+            let mut at = input.add(tap);
+            for _ in 0..packed.groups {
+                let mut w = [_mm256_setzero_si256(); V];
+                for (v, w) in w.iter_mut().enumerate() {
+                    *w = _mm256_loadu_si256(weights.add(32 * v).cast());
+                }
+                for (pixel, sums) in sums.iter_mut().enumerate() {
+                    let four = D::input(at.add(pixel * rows.input_pixel).cast::<i32>().read_unaligned());
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = D::dot(*sum, four, w);
+                    }
+                }
+                at = at.add(4);
+                weights = weights.add(32 * V);
+            }
+        }
+        let zero = _mm256_set1_epi16(i16::from(packed.pre_zero));
+        let multiplier = packed.multiplier[panel.constants..][..V * LANES].as_ptr();
+        let rounded = |pixel: usize, v: usize| {
+            if pixel < P && v < V {
+                round(sums[pixel.min(P - 1)][v.min(V - 1)], _mm256_loadu_ps(multiplier.add(LANES * v)))
+            } else {
+                _mm256_setzero_si256()
+            }
+        };
+        for pair in (0..P).step_by(2) {
+            let r = [rounded(pair, 0), rounded(pair, 1), rounded(pair + 1, 0), rounded(pair + 1, 1)];
+            for (i, bytes) in narrow::<D>(r, zero).into_iter().enumerate().take(P - pair) {
+                let bytes = packed.table.as_deref().map_or(bytes, |table| look_up(table, bytes));
+                store(bytes, output.add((pair + i) * rows.output_pixel), panel.channels);
+            }
+        }
+    }
+}
+
+/// See `Kernels::conv`.
+#[inline(always)]
+pub unsafe fn conv<D: Dot>(packed: &PackedConv, rows: &Rows) {
+    for (index, panel) in packed.panels.iter().enumerate() {
+        let tiles = rows.width.div_ceil(PIXELS);
+        for y in 0..rows.height {
+            let mut x = 0;
+            for left in (1..=tiles).rev() {
+                // the pixels of a row are split into tiles as evenly as possible
+                let pixels = (rows.width - x).div_ceil(left);
+                // Safety: pixel (y, x) of the job, for which the caller vouches.
+                unsafe {
+                    let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
+                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + panel.channel);
+                    match (pixels, panel.vectors) {
+                        (1, 1) => tile::<D, 1, 1>(packed, index, rows, input, output),
+                        (2, 1) => tile::<D, 2, 1>(packed, index, rows, input, output),
+                        (3, 1) => tile::<D, 3, 1>(packed, index, rows, input, output),
+                        (_, 1) => tile::<D, 4, 1>(packed, index, rows, input, output),
+                        (1, _) => tile::<D, 1, 2>(packed, index, rows, input, output),
+                        (2, _) => tile::<D, 2, 2>(packed, index, rows, input, output),
+                        (3, _) => tile::<D, 3, 2>(packed, index, rows, input, output),
+                        _ => tile::<D, 4, 2>(packed, index, rows, input, output),
+                    }
+                }
+                x += pixels;
+            }
+        }
+    }
+}
+
+/// Sixteen bytes of memory as sixteen i16 in the sense of the multiplications.
+#[inline(always)]
+unsafe fn widen<D: Dot>(bytes: __m128i) -> __m256i {
+    // Safety: see the module.
+    unsafe { if D::FLIP == 0 { _mm256_cvtepu8_epi16(bytes) } else { _mm256_cvtepi8_epi16(bytes) } }
+}
+
+/// See `Kernels::depthwise`: sixteen channels at a time, two taps a multiplication.
+#[inline(always)]
+pub unsafe fn depthwise<D: Dot>(packed: &PackedDepthwise, rows: &Rows) {
+    let padded = packed.bias.len();
+    // Safety: constants are padded to whole blocks; taps and channels of this job are the caller's to
+    // vouch for, and fifteen bytes behind them are slack.
+    unsafe {
+        let zero = _mm256_set1_epi16(i16::from(packed.pre_zero));
+        for block in (0..packed.channels).step_by(16) {
+            // unpacking puts channels 0-3 and 8-11 into one vector, 4-7 and 12-15 into the other
+            let split = |from: *const i32, first: usize| {
+                let low = _mm_loadu_si128(from.add(block + first).cast());
+                _mm256_inserti128_si256::<1>(
+                    _mm256_castsi128_si256(low),
+                    _mm_loadu_si128(from.add(block + first + 8).cast()),
+                )
+            };
+            let bias = [split(packed.bias.as_ptr(), 0), split(packed.bias.as_ptr(), 4)];
+            let multiplier = [0, 4].map(|first| _mm256_castsi256_ps(split(packed.multiplier.as_ptr().cast(), first)));
+            for y in 0..rows.height {
+                for x in 0..rows.width {
+                    let input = rows.input.add(y * rows.input_row + x * rows.input_pixel + block);
+                    let mut sums = bias;
+                    for (pair, taps) in packed.taps.chunks(2).enumerate() {
+                        let mut a = [_mm256_setzero_si256(); 2];
+                        let mut w = [_mm256_setzero_si256(); 2];
+                        for (i, &tap) in taps.iter().enumerate() {
+                            a[i] = widen::<D>(_mm_loadu_si128(input.add(tap).cast()));
+                            let weights = packed.weights.as_ptr().add((2 * pair + i) * padded + block);
+                            w[i] = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.cast()));
+                        }
+                        let low =
+                            _mm256_madd_epi16(_mm256_unpacklo_epi16(a[0], a[1]), _mm256_unpacklo_epi16(w[0], w[1]));
+                        let high =
+                            _mm256_madd_epi16(_mm256_unpackhi_epi16(a[0], a[1]), _mm256_unpackhi_epi16(w[0], w[1]));
+                        sums = [_mm256_add_epi32(sums[0], low), _mm256_add_epi32(sums[1], high)];
+                    }
+                    let rounded = [round(sums[0], multiplier[0]), round(sums[1], multiplier[1])];
+                    let sixteen = _mm256_adds_epi16(_mm256_packs_epi32(rounded[0], rounded[1]), zero);
+                    let bytes =
+                        _mm_packus_epi16(_mm256_castsi256_si128(sixteen), _mm256_extracti128_si256::<1>(sixteen));
+                    let bytes = _mm_xor_si128(bytes, _mm_set1_epi8(D::FLIP as i8));
+                    let bytes = packed.table.as_deref().map_or(bytes, |table| look_up(table, bytes));
+                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + block);
+                    store(bytes, output, packed.channels - block);
+                }
+            }
+        }
+    }
+}
+
+/// Up to sixteen bytes, zeros behind them. Safety: `count` bytes are readable.
+#[inline(always)]
+unsafe fn load(input: *const u8, count: usize) -> __m128i {
+    // Safety: see the module; a short load goes through a buffer.
+    unsafe {
+        if count >= 16 {
+            return _mm_loadu_si128(input.cast());
+        }
+        let mut buffer = [0u8; 16];
+        std::ptr::copy_nonoverlapping(input, buffer.as_mut_ptr(), count);
+        _mm_loadu_si128(buffer.as_ptr().cast())
+    }
+}
+
+/// See `Kernels::table`.
+#[inline(always)]
+pub unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
+    for at in (0..count).step_by(16) {
+        // Safety: at most `count`.
+        unsafe { store(look_up(table, load(input.add(at), count - at)), output.add(at), count - at) };
+    }
+}
+
+/// See `Kernels::max`.
+#[inline(always)]
+pub unsafe fn max<D: Dot>(input: *const u8, accumulator: *mut u8, count: usize) {
+    for at in (0..count).step_by(16) {
+        // Safety: at most `count`.
+        unsafe {
+            let (a, b) = (load(input.add(at), count - at), load(accumulator.add(at), count - at));
+            let greatest = if D::FLIP == 0 { _mm_max_epu8(a, b) } else { _mm_max_epi8(a, b) };
+            store(greatest, accumulator.add(at), count - at);
+        }
+    }
+}
+
+/// Sixteen bytes of memory as real values less their zero point, in two vectors.
+#[inline(always)]
+unsafe fn centred<D: Dot>(bytes: __m128i, zero: u8) -> [__m256; 2] {
+    // Safety: see the module.
+    unsafe {
+        let values = _mm_xor_si128(bytes, _mm_set1_epi8(D::FLIP as i8));
+        let zero = _mm256_set1_epi32(i32::from(zero));
+        [values, _mm_srli_si128::<8>(values)]
+            .map(|v| _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu8_epi32(v), zero)))
+    }
+}
+
+/// Sixteen real numbers, rounded, to bytes in memory.
+#[inline(always)]
+unsafe fn narrowed<D: Dot>(real: [__m256; 2], zero: u8) -> __m128i {
+    // Safety: see the module.
+    unsafe {
+        let r = real.map(|r| _mm256_cvtps_epi32(r));
+        let none = _mm256_setzero_si256();
+        narrow::<D>([r[0], r[1], none, none], _mm256_set1_epi16(i16::from(zero)))[0]
+    }
+}
+
+/// See `Kernels::add`.
+#[inline(always)]
+pub unsafe fn add<D: Dot>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    for at in (0..count).step_by(16) {
+        // Safety: at most `count`.
+        unsafe {
+            let [ma, mb] = sum.multipliers.map(|m| _mm256_set1_ps(m));
+            let left = centred::<D>(load(a.add(at), count - at), sum.zeros[0]);
+            let right = centred::<D>(load(b.add(at), count - at), sum.zeros[1]);
+            let both = |i: usize| _mm256_add_ps(_mm256_mul_ps(left[i], ma), _mm256_mul_ps(right[i], mb));
+            store(narrowed::<D>([both(0), both(1)], sum.zeros[2]), output.add(at), count - at);
+        }
+    }
+}
+
+/// See `Kernels::mul`.
+#[inline(always)]
+pub unsafe fn mul<D: Dot>(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    for at in (0..count).step_by(16) {
+        // Safety: at most `count`.
+        unsafe {
+            let multiplier = _mm256_set1_ps(product.multiplier);
+            let left = centred::<D>(load(a.add(at), count - at), product.zeros[0]);
+            let right = centred::<D>(load(b.add(at), count - at), product.zeros[1]);
+            // below 2^24: the product of two reals is the exact product of the integers
+            let both = |i: usize| _mm256_mul_ps(_mm256_mul_ps(left[i], right[i]), multiplier);
+            store(narrowed::<D>([both(0), both(1)], product.zeros[2]), output.add(at), count - at);
+        }
+    }
+}
+
+/// See `Kernels::mean`.
+#[inline(always)]
+pub unsafe fn mean<D: Dot>(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+    let [rows, columns] = block.pixels;
+    for at in (0..channels).step_by(16) {
+        // Safety: pixels of the block, at most `channels`.
+        unsafe {
+            let mut sums = [_mm256_setzero_si256(); 2];
+            for y in 0..rows {
+                for x in 0..columns {
+                    let pixel = input.add(y * block.steps[0] + x * block.steps[1] + at);
+                    let values = _mm_xor_si128(load(pixel, channels - at), _mm_set1_epi8(D::FLIP as i8));
+                    sums[0] = _mm256_add_epi32(sums[0], _mm256_cvtepu8_epi32(values));
+                    sums[1] = _mm256_add_epi32(sums[1], _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(values)));
+                }
+            }
+            let count = _mm256_set1_ps(((rows * columns) as i32).max(1) as f32);
+            let means = sums.map(|s| _mm256_div_ps(_mm256_cvtepi32_ps(s), count));
+            store(narrowed::<D>(means, 0), output.add(at), channels - at);
+        }
+    }
+}
+
+/// See `Kernels::burn`.
+#[inline(always)]
+pub unsafe fn burn<D: Dot>(multiplications: u64) -> u64 {
+    const SUMS: usize = 10;
+    let per_round = (SUMS * 32) as u64;
+    let rounds = multiplications / per_round;
+    // Safety: see the module.
+    unsafe {
+        let mut sums = [_mm256_setzero_si256(); SUMS];
+        let input = D::input(std::hint::black_box(0x0102_0304));
+        let weights = std::hint::black_box(_mm256_set1_epi8(1));
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = D::dot(*sum, input, weights);
+            }
+        }
+        std::hint::black_box(&sums);
+    }
+    rounds * per_round
+}
+
+/// Makes the entry points of one instruction set: a table of kernels whose functions enable
+/// `$features` and inline the loops of this module with `$dot`.
+macro_rules! entries {
+    ($visibility:vis $table:ident, $name:literal, $features:literal, $dot:ty) => {
+        #[doc = concat!("The kernels of ", $name, ".")]
+        $visibility static $table: $crate::engine::kernels::Kernels = {
+            use $crate::engine::kernels::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, ymm};
+            use $crate::engine::quant::Table;
+
+            #[target_feature(enable = $features)]
+            unsafe fn conv(packed: &PackedConv, rows: &Rows) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::conv::<$dot>(packed, rows) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::depthwise::<$dot>(packed, rows) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::table(table, input, output, count) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::max::<$dot>(input, accumulator, count) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::add::<$dot>(sum, a, b, output, count) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn mul(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::mul::<$dot>(product, a, b, output, count) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::mean::<$dot>(block, input, output, channels) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn burn(multiplications: u64) -> u64 {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::burn::<$dot>(multiplications) }
+            }
+            Kernels {
+                name: $name,
+                lanes: ymm::LANES,
+                panel: ymm::PANEL,
+                block: 4,
+                flip: <$dot as ymm::Dot>::FLIP,
+                conv,
+                depthwise,
+                table,
+                max,
+                add,
+                mul,
+                mean,
+                burn,
+            }
+        };
+    };
+}
+pub(super) use entries;

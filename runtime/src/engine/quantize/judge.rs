@@ -1,0 +1,190 @@
+//! How far a quantised graph is from the network in real numbers: the measure of every decision.
+//!
+//! The graph runs on this machine's kernels over pictures that no mean was taken from; its outputs are
+//! compared with tract's. The error is noise power by signal power, in the numbers that decide:
+//! logits go through the logistic function first, so that an error where nothing is near counts
+//! for little. Parts of outputs (scales, boxes and classes) count alike.
+
+use super::super::int8::pixel_tables;
+use super::super::ir::Graph;
+use super::super::kernels;
+use super::super::manifest::HeadFamily;
+use super::super::plan::Plan;
+use super::super::quant::Table;
+use super::samples::Samples;
+
+/// Pictures with the outputs that the network gives for them in real numbers.
+pub struct Judge<'a> {
+    samples: &'a Samples,
+    pictures: &'a [usize],
+    family: HeadFamily,
+    threads: usize,
+    /// By picture, then by output.
+    real: Vec<Vec<Vec<f32>>>,
+    tables: [Table; 3],
+    input: Vec<u8>,
+    /// The error of the graph that is to be beaten, over the first pictures.
+    first: f64,
+}
+
+/// A trial whose error over the first pictures exceeds that to be beaten by this share is given up.
+const FIRST_WORSE: f64 = 1.02;
+/// The first pictures: one in so many.
+const FIRST_SHARE: usize = 4;
+
+/// Sums over values.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sums {
+    /// Squares of the real values.
+    pub signal: f64,
+    /// Squares of the differences.
+    pub noise: f64,
+}
+
+impl Sums {
+    /// Adds a real value and what stands for it.
+    pub fn add(&mut self, real: f32, found: f32) {
+        self.signal += f64::from(real).powi(2);
+        self.noise += f64::from(found - real).powi(2);
+    }
+
+    /// Noise by signal; zero where there is no noise.
+    pub fn ratio(self) -> f64 {
+        if self.noise == 0.0 { 0.0 } else { self.noise / self.signal.max(f64::MIN_POSITIVE) }
+    }
+
+    /// Signal by noise in decibels, at most 150.
+    pub fn decibels(self) -> f64 {
+        -10.0 * self.ratio().max(1e-15).log10()
+    }
+}
+
+impl<'a> Judge<'a> {
+    /// `real(picture)` gives the outputs in real numbers, flat; `input` is the pixels' quantisation.
+    pub fn new(
+        samples: &'a Samples,
+        pictures: &'a [usize],
+        family: HeadFamily,
+        threads: usize,
+        input: super::super::quant::Quant,
+        real: Vec<Vec<Vec<f32>>>,
+    ) -> Judge<'a> {
+        let tables = pixel_tables(samples.spec(), input);
+        Judge { samples, pictures, family, threads, real, tables, input: Vec::new(), first: f64::INFINITY }
+    }
+
+    /// The error of a graph, which is the one to be beaten from now on.
+    ///
+    /// # Errors
+    /// The plan's.
+    pub fn error(&mut self, graph: &Graph) -> Result<f64, String> {
+        let (first, whole) = self.errors(graph, f64::INFINITY)?;
+        self.first = first;
+        Ok(whole)
+    }
+
+    /// The graph's error, and whether it lies below `bound`: then it is the one to be beaten. A graph that
+    /// is worse already on the first pictures is not run on the others; its error counts as infinite.
+    ///
+    /// # Errors
+    /// The plan's.
+    pub fn beats(&mut self, graph: &Graph, bound: f64) -> Result<(f64, bool), String> {
+        let (first, whole) = self.errors(graph, self.first * FIRST_WORSE)?;
+        let better = whole < bound;
+        if better {
+            self.first = first;
+        }
+        Ok((whole, better))
+    }
+
+    fn errors(&mut self, graph: &Graph, first_most: f64) -> Result<(f64, f64), String> {
+        let family = self.family;
+        let decides = |output: usize, value: f32| match family {
+            HeadFamily::Ltrb if output % 2 == 0 => 1.0 / (1.0 + (-value).exp()),
+            _ => value,
+        };
+        let mut plan = self.plan(graph.clone())?;
+        let mut sums = nothing(graph);
+        let few = self.pictures.len().div_ceil(FIRST_SHARE);
+        self.add(&mut plan, 0..few, decides, &mut sums);
+        let first = mean(&sums);
+        if first > first_most {
+            return Ok((first, f64::INFINITY));
+        }
+        self.add(&mut plan, few..self.pictures.len(), decides, &mut sums);
+        Ok((first, mean(&sums)))
+    }
+
+    /// Sums for each part of each output as it is.
+    ///
+    /// # Errors
+    /// The plan's.
+    pub fn outputs(&mut self, graph: &Graph) -> Result<Vec<Vec<Sums>>, String> {
+        let mut plan = self.plan(graph.clone())?;
+        let mut sums = nothing(graph);
+        self.add(&mut plan, 0..self.pictures.len(), |_, value| value, &mut sums);
+        Ok(sums)
+    }
+
+    /// Runs `graph` on one of `pictures`.
+    pub fn run(&mut self, plan: &mut Plan, picture: usize) {
+        self.samples.quantised(picture, &self.tables, &mut self.input);
+        write(plan, &self.input);
+        plan.run();
+    }
+
+    /// A plan of `graph` for this machine.
+    ///
+    /// # Errors
+    /// The node and what is wrong with it.
+    pub fn plan(&self, graph: Graph) -> Result<Plan, String> {
+        Plan::new(graph, kernels::best(), self.threads)
+    }
+
+    /// Adds pictures to the sums, by output and part.
+    fn add(
+        &mut self,
+        plan: &mut Plan,
+        pictures: std::ops::Range<usize>,
+        decides: impl Fn(usize, f32) -> f32,
+        sums: &mut [Vec<Sums>],
+    ) {
+        for at in pictures {
+            self.run(plan, self.pictures[at]);
+            for (index, (output, sums)) in plan.graph().outputs.iter().zip(sums.iter_mut()).enumerate() {
+                let real = &self.real[at][index];
+                for (part, sums) in output.parts.iter().zip(sums) {
+                    let view = plan.view(part.tensor);
+                    let found: [f32; 256] = std::array::from_fn(|q| decides(index, view.quant.real(q as u8)));
+                    let [sy, sx, sc] = part.strides;
+                    for y in 0..view.shape.height {
+                        for x in 0..view.shape.width {
+                            for (c, q) in view.pixel(y, x).enumerate() {
+                                let real = real[part.base + y * sy + x * sx + c * sc];
+                                sums.add(decides(index, real), found[usize::from(q)]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn nothing(graph: &Graph) -> Vec<Vec<Sums>> {
+    graph.outputs.iter().map(|o| vec![Sums::default(); o.parts.len()]).collect()
+}
+
+/// Over all parts of all outputs.
+fn mean(sums: &[Vec<Sums>]) -> f64 {
+    let count = sums.iter().flatten().count().max(1);
+    sums.iter().flatten().map(|s| s.ratio()).sum::<f64>() / count as f64
+}
+
+/// Writes an input, (row, column, plane).
+fn write(plan: &mut Plan, input: &[u8]) {
+    let width = plan.graph().tensor(plan.graph().inputs[0]).shape.width;
+    for (y, row) in input.chunks_exact(3 * width).enumerate() {
+        plan.write_row(0, y, row);
+    }
+}

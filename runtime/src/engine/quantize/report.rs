@@ -1,0 +1,206 @@
+//! What quantisation did to each layer, for people and for scripts.
+
+use serde::Serialize;
+
+use super::super::calibrate::RealRun;
+use super::super::ir::{Graph, Op, Output, Part, TensorId};
+use super::super::network::{MapId, Network};
+use super::build::Lowered;
+use super::choices::{Choices, Range};
+use super::classes::Classes;
+use super::judge::{Judge, Sums};
+use super::samples::Samples;
+
+/// The whole of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Pictures that ranges were taken from.
+    pub pictures: usize,
+    /// Pictures on which decisions and this report were measured.
+    pub judged_on: usize,
+    /// Noise by signal at the outputs, in the numbers that decide, after each step.
+    pub steps: Vec<StepReport>,
+    /// Each output.
+    pub outputs: Vec<OutputReport>,
+    /// Each node that computes; the most harmful first.
+    pub layers: Vec<LayerReport>,
+}
+
+/// A step of the quantisation.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepReport {
+    /// Its name.
+    pub step: &'static str,
+    /// What was tried.
+    pub tried: usize,
+    /// What lowered the error and was kept.
+    pub kept: usize,
+    /// Noise by signal at the outputs after it.
+    pub error: f64,
+}
+
+/// An output of the network, or a part of one that has a tensor of its own.
+#[derive(Debug, Clone, Serialize)]
+pub struct OutputReport {
+    /// The name in the file.
+    pub name: String,
+    /// Which part of it, counted from 0.
+    pub part: usize,
+    /// Signal by noise.
+    pub sqnr_db: f64,
+}
+
+/// A layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerReport {
+    /// The node's name in the file.
+    pub name: String,
+    /// What it computes.
+    pub op: &'static str,
+    /// Multiplications of one run.
+    pub macs: u64,
+    /// Signal by noise of its results, everything before it quantised too.
+    pub sqnr_db: f64,
+    /// What its 256 values reach from.
+    pub low: f32,
+    /// And to.
+    pub high: f32,
+    /// How the range was chosen.
+    pub method: &'static str,
+    /// How the range before its table was chosen, if it has one.
+    pub method_before_table: Option<&'static str>,
+    /// Share of the real values that lie outside the range.
+    pub clipped: f64,
+    /// Its share of the error at the outputs, measured by making it coarser; absent if that was not asked for.
+    pub harm: Option<f64>,
+}
+
+/// What a report is made from.
+pub struct Subject<'a, 'b> {
+    /// In real numbers.
+    pub network: &'a Network,
+    /// Its classes.
+    pub classes: &'a Classes,
+    /// The methods.
+    pub choices: &'a Choices<'b>,
+    /// The result.
+    pub lowered: &'a Lowered,
+    /// Divisors of the channels of equalised maps.
+    pub scales: &'a dyn Fn(MapId) -> Option<Vec<f32>>,
+}
+
+/// Sums of one layer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    sums: Sums,
+    clipped: u64,
+    values: u64,
+}
+
+impl Subject<'_, '_> {
+    /// Compares every layer with the real numbers over `pictures`; the order is that of the graph.
+    ///
+    /// # Errors
+    /// The plan's, or tract's words.
+    pub fn layers(
+        &self,
+        samples: &Samples,
+        pictures: &[usize],
+        judge: &mut Judge<'_>,
+        told: &mut dyn FnMut(),
+    ) -> Result<Vec<(usize, LayerReport)>, String> {
+        let graph = &self.lowered.graph;
+        let watched: Vec<usize> = (0..graph.nodes.len()).filter(|&n| computes(&graph.nodes[n].op)).collect();
+        let mut plan = judge.plan(watching(graph, &watched))?;
+        let mut run = RealRun::new(self.network)?;
+        let mut tallies = vec![Tally::default(); watched.len()];
+        let mut input = Vec::new();
+        for &picture in pictures {
+            judge.run(&mut plan, picture);
+            samples.real(picture, &mut input);
+            let maps = run.run(&input)?;
+            for (tally, &index) in tallies.iter_mut().zip(&watched) {
+                let origin = &self.lowered.origins[index];
+                let map = origin.map;
+                let real = maps.of(map)?;
+                let scales = (self.scales)(map);
+                let view = plan.view(graph.nodes[index].output);
+                let (low, high) = view.quant.range();
+                let half = view.quant.scale / 2.0;
+                let numbers: [f32; 256] = std::array::from_fn(|q| view.quant.real(q as u8));
+                let area = view.shape.height * view.shape.width;
+                for y in 0..view.shape.height {
+                    for x in 0..view.shape.width {
+                        for (c, q) in view.pixel(y, x).enumerate() {
+                            let channel = origin.channel(c);
+                            let mut value = real[channel * area + y * view.shape.width + x];
+                            if let Some(scales) = &scales {
+                                value /= scales[channel];
+                            }
+                            tally.sums.add(value, numbers[usize::from(q)]);
+                            tally.clipped += u64::from(value < low - half || value > high + half);
+                            tally.values += 1;
+                        }
+                    }
+                }
+            }
+            told();
+        }
+        Ok(watched.iter().zip(tallies).map(|(&index, tally)| (index, self.layer(index, tally))).collect())
+    }
+
+    fn layer(&self, index: usize, tally: Tally) -> LayerReport {
+        let graph = &self.lowered.graph;
+        let node = &graph.nodes[index];
+        let origin = &self.lowered.origins[index];
+        let (low, high) = graph.tensor(node.output).quant.range();
+        let root = self.classes.root(origin.map);
+        let has_table = matches!(&node.op, Op::Conv(conv) if conv.table.is_some());
+        let stored = Range::Class(root);
+        let before = origin.group.map_or(Range::Before(origin.node), |group| Range::BeforePart(origin.node, group));
+        LayerReport {
+            name: node.name.clone(),
+            op: node.op.name(),
+            macs: graph.macs_of(node),
+            sqnr_db: tally.sums.decibels(),
+            low,
+            high,
+            method: if root == 0 { "pixels" } else { self.choices.method(stored).name() },
+            method_before_table: has_table.then(|| self.choices.method(before).name()),
+            clipped: tally.clipped as f64 / tally.values.max(1) as f64,
+            harm: None,
+        }
+    }
+}
+
+/// Whether an operation makes new numbers.
+fn computes(op: &Op) -> bool {
+    !matches!(op, Op::MaxPool(_) | Op::Upsample { .. } | Op::Concat | Op::Slice { .. } | Op::Gather { .. })
+}
+
+/// The graph with the results of `watched` for its outputs, so that all are there after a run.
+fn watching(graph: &Graph, watched: &[usize]) -> Graph {
+    let mut made = graph.clone();
+    made.outputs = watched
+        .iter()
+        .map(|&index| {
+            let tensor: TensorId = graph.nodes[index].output;
+            let shape = graph.tensor(tensor).shape;
+            let strides = [shape.width * shape.channels, shape.channels, 1];
+            let parts = vec![Part { tensor, base: 0, strides }];
+            Output { name: String::new(), shape: vec![shape.elements()], parts }
+        })
+        .collect();
+    made
+}
+
+/// Each part of each output.
+pub fn outputs(graph: &Graph, sums: &[Vec<Sums>]) -> Vec<OutputReport> {
+    let part = |output: &Output, part: usize, sums: &Sums| OutputReport {
+        name: output.name.clone(),
+        part,
+        sqnr_db: sums.decibels(),
+    };
+    let of = graph.outputs.iter().zip(sums);
+    of.flat_map(|(output, sums)| sums.iter().enumerate().map(move |(at, s)| part(output, at, s))).collect()
+}

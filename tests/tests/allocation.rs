@@ -1,0 +1,84 @@
+//! The network and the decoding of its outputs ask for no memory after the first picture.
+//!
+//! The pictures have the network's size: resizing goes through a library that works its weights out
+//! anew, in new memory, for every picture.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use lapwing_runtime::detect::{DetectOptions, Detector};
+use lapwing_runtime::engine::Model;
+use lapwing_runtime::frame::{Frame, picture};
+use lapwing_runtime::photos::PHOTOS;
+
+/// The system's allocator, counting the requests of each thread.
+struct Counting;
+
+thread_local! {
+    static REQUESTS: Cell<usize> = const { Cell::new(0) };
+}
+
+// Safety: every call is handed to the system's allocator as it is; the counter is a plain cell of
+// this thread and allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = REQUESTS.try_with(|n| n.set(n.get() + 1));
+        // Safety: handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // Safety: handed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let _ = REQUESTS.try_with(|n| n.set(n.get() + 1));
+        // Safety: handed on.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The picture with its long side at `size`, by the nearest pixel.
+fn fitted(whole: &Frame, size: usize) -> Frame {
+    let (w, h) = (whole.width() as usize, whole.height() as usize);
+    let (width, height) = (w * size / w.max(h), h * size / w.max(h));
+    let mut frame = Frame::new();
+    frame.reset(width as u32, height as u32).unwrap();
+    for (at, pixel) in frame.rgb_mut().chunks_exact_mut(3).enumerate() {
+        let (y, x) = (at / width * h / height, at % width * w / width);
+        pixel.copy_from_slice(&whole.rgb()[(y * w + x) * 3..][..3]);
+    }
+    frame
+}
+
+#[test]
+fn detection_allocates_nothing_after_the_first_picture() {
+    let model = Model::builtin().unwrap();
+    let mut detector = Detector::load(&model).unwrap();
+    let options = DetectOptions::of(model.manifest());
+    let frames: Vec<Frame> = PHOTOS
+        .iter()
+        .map(|(name, bytes)| {
+            let mut whole = Frame::new();
+            picture::decode(bytes, name, &mut whole).unwrap();
+            fitted(&whole, model.manifest().input.width as usize)
+        })
+        .collect();
+    let mut found = 0;
+    for frame in &frames {
+        found += detector.detect(frame, &options).unwrap().len();
+        let before = REQUESTS.get();
+        for _ in 0..3 {
+            detector.detect(frame, &options).unwrap();
+        }
+        assert_eq!(REQUESTS.get() - before, 0, "{}", frame.name());
+    }
+    assert!(found > 3, "{found} objects on the bundled photographs");
+    let before = REQUESTS.get();
+    drop(std::hint::black_box(Box::new(1u8)));
+    assert_eq!(REQUESTS.get() - before, 1, "the counter counts");
+}
