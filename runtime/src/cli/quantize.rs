@@ -6,10 +6,10 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use lapwing_runtime::camera::{Next, SourceSpec};
 use lapwing_runtime::engine::artifact::{self, Artifact, Calibration};
+use lapwing_runtime::engine::ir::Graph;
 use lapwing_runtime::engine::manifest::{InputSpec, Layout};
 use lapwing_runtime::engine::model::Network;
 use lapwing_runtime::engine::quantize::{Phase, Quantised, Report, Request, Samples, tuned};
-use lapwing_runtime::engine::ir::Graph;
 use lapwing_runtime::engine::{Model, float, import, own_scales};
 use lapwing_runtime::frame::Frame;
 use lapwing_runtime::input::InputTensor;
@@ -128,7 +128,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     }
     summary(&report, out)?;
     if let Some((before, after)) = maps {
-        line!(out, "mAP50     {:.2} in real numbers, {:.2} as int8, over {} pictures", before.map50, after.map50, after.images)?;
+        line!(
+            out,
+            "mAP50     {:.2} in real numbers, {:.2} as int8, over {} pictures",
+            before.map50,
+            after.map50,
+            after.images
+        )?;
     }
     line!(
         out,
@@ -168,7 +174,16 @@ fn before_and_after(
 
 /// A row a layer, the most harmful first.
 fn layers(report: &Report, out: &mut Out) -> Result<(), Failure> {
-    line!(out, "{:>6} {:>8} {:>8}  {:<21} {:<17} {:>8}  layer", "harm", "SQNR dB", "MMAC", "range", "method", "clipped")?;
+    line!(
+        out,
+        "{:>6} {:>8} {:>8}  {:<21} {:<17} {:>8}  layer",
+        "harm",
+        "SQNR dB",
+        "MMAC",
+        "range",
+        "method",
+        "clipped"
+    )?;
     for layer in &report.layers {
         let harm = layer.harm.map_or_else(|| "-".to_owned(), |h| format!("{:.2} %", h * 100.0));
         let before = layer.method_before_table.map_or(String::new(), |m| format!("{m}, "));

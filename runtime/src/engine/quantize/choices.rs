@@ -63,7 +63,12 @@ type Key = (Range, Method, Option<(u32, u8)>);
 
 impl<'a> Choices<'a> {
     /// The first method for every range.
-    pub fn new(network: &'a Network, classes: &'a Classes, observed: &[Observed], input: Quant) -> Result<Choices<'a>, String> {
+    pub fn new(
+        network: &'a Network,
+        classes: &'a Classes,
+        observed: &[Observed],
+        input: Quant,
+    ) -> Result<Choices<'a>, String> {
         let mut values = HashMap::new();
         for (root, members) in classes.members() {
             let seen: Vec<&Observed> = members.iter().map(|&m| &observed[m]).collect();
@@ -78,7 +83,16 @@ impl<'a> Choices<'a> {
             let clamp = function.clamp().map_err(|e| format!("node {:?}: {e:#}", network.nodes[node].name))?;
             clamps.extend(clamp.map(|bounds| (node, bounds)));
         }
-        Ok(Choices { network, classes, input, methods: HashMap::new(), values, known: HashMap::new(), splits: Vec::new(), clamps })
+        Ok(Choices {
+            network,
+            classes,
+            input,
+            methods: HashMap::new(),
+            values,
+            known: HashMap::new(),
+            splits: Vec::new(),
+            clamps,
+        })
     }
 
     /// The method of a range.

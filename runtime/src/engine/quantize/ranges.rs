@@ -144,8 +144,7 @@ impl Values {
         self.least(&mut |quant| {
             let (least, greatest) = quant.range();
             let inside = |bin: &usize| (least..=greatest).contains(&middle(*bin));
-            let (Some(first), Some(last)) =
-                ((0..ENTROPY_BINS).find(inside), (0..ENTROPY_BINS).rev().find(inside))
+            let (Some(first), Some(last)) = ((0..ENTROPY_BINS).find(inside), (0..ENTROPY_BINS).rev().find(inside))
             else {
                 return f64::INFINITY;
             };

@@ -160,7 +160,10 @@ fn filters(conv: &Conv, channels: &[usize]) -> Conv {
     Conv {
         window: conv.window,
         groups: conv.groups,
-        weights: channels.iter().flat_map(|&c| conv.weights[c * products..(c + 1) * products].iter().copied()).collect(),
+        weights: channels
+            .iter()
+            .flat_map(|&c| conv.weights[c * products..(c + 1) * products].iter().copied())
+            .collect(),
         bias: channels.iter().map(|&c| conv.bias[c]).collect(),
         multiplier: channels.iter().map(|&c| conv.multiplier[c]).collect(),
         pre_zero: conv.pre_zero,

@@ -49,7 +49,8 @@ fn network(seed: u64) -> Network {
     }
     let convs = [first, conv(&mut seed, 3, 6, 6, 6), conv(&mut seed, 1, 6, 2, 1)];
     let shape = |channels| Shape { height: HEIGHT, width: WIDTH, channels };
-    let map = |channels| Map { shape: shape(channels), outlet: OutletId::new(0, 0), ordered: true, quant: None, level: 1 };
+    let map =
+        |channels| Map { shape: shape(channels), outlet: OutletId::new(0, 0), ordered: true, quant: None, level: 1 };
     let nodes = convs.into_iter().enumerate().map(|(at, conv)| RealNode {
         name: format!("conv{at}"),
         op: RealOp::Conv(conv),
@@ -269,9 +270,7 @@ fn bias_correction_takes_off_a_known_shift() {
     samples.add("a", &input.iter().map(|&v| v as u8).collect::<Vec<u8>>());
     let pictures = [0];
     let mut judge = Judge::new(&samples, &pictures, HeadFamily::Yolox, 1, PIXELS, Vec::new());
-    let means = Means::given(
-        seen.iter().map(|o| o.channels.iter().map(|c| f64::from(c.mean)).collect()).collect(),
-    );
+    let means = Means::given(seen.iter().map(|o| o.channels.iter().map(|c| f64::from(c.mean)).collect()).collect());
     assert!(correct::correct(&mut lowered, 0, &network, &means, &mut judge, &pictures).unwrap());
     let Op::Conv(conv) = &lowered.graph.nodes[0].op else { panic!("a convolution comes first") };
     for ((found, right), multiplier) in conv.bias.iter().zip(&right).zip(&multipliers) {
