@@ -3,6 +3,9 @@
 //! Depends on the standard library alone, so that it starts at once.
 #![allow(clippy::print_stdout)]
 
+mod arm;
+mod bench;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -12,8 +15,12 @@ const HELP: &str = "cargo xtask TASK
   test     everything a change must pass: format, lints, tests, no_std builds, the binary end to end
   lint     format and lints only
   sizes    size of the release binary
+  bench peers [OPTION]...     this machine: lapwing and its peers on the same networks, in turns
+  bench arm                   emulated ARM cores: instructions, predicted cycles, traffic
+  bench instructions          rewrite the instruction counts that the tests hold
+  arm      the kernels of ARM processors under emulation; part of `test`
 
-`test` installs what it needs: the Rust targets of the microcontrollers.
+`test` installs what it needs: Rust targets, and with apt-get the linkers and emulators for ARM.
 Tests that need pictures outside the repository look under LAPWING_SHARED, else ../shared, and say
 SKIPPED where they are missing.";
 
@@ -26,7 +33,9 @@ fn main() -> ExitCode {
     let done = match task.as_str() {
         "test" => test(),
         "lint" => lint(),
+        "arm" => arm::test(),
         "sizes" => sizes(),
+        "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
             return ExitCode::SUCCESS;
@@ -53,9 +62,18 @@ fn root() -> PathBuf {
 }
 
 fn step(program: &str, arguments: &[&str]) -> Result<(), String> {
+    step_with(program, arguments, &[])
+}
+
+fn step_with(program: &str, arguments: &[&str], environment: &[(String, &str)]) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
     println!("xtask: {shown}");
-    match Command::new(program).args(arguments).current_dir(root()).status() {
+    match Command::new(program)
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(root())
+        .status()
+    {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{shown}` ended with {status}")),
         Err(error) => Err(format!("`{shown}` could not start: {error}")),
@@ -76,6 +94,7 @@ fn test() -> Result<(), String> {
     }
     step("cargo", &["test", "--package", "lapwing-firmware"])?;
     step("cargo", &["test", "--workspace", "--all-features"])?;
+    arm::test()?;
     sizes()
 }
 

@@ -85,7 +85,9 @@ impl Maker {
             .collect();
         let bias = (0..channels).map(|_| self.below(20_001) as i32 - 10_000).collect();
         let spread = 0.5 / (products as f32).sqrt() / 64.0;
-        let multiplier = (0..channels).map(|_| spread * (1 + self.below(8)) as f32 * 0.25).collect();
+        // now and then results far beyond eight bits, and once beyond sixteen
+        let steep = self.one_of(&[1.0, 1.0, 1.0, 30.0, 3000.0]);
+        let multiplier = (0..channels).map(|_| spread * (1 + self.below(8)) as f32 * 0.25 * steep).collect();
         let table = (self.below(2) == 0).then(|| self.table());
         let pre_zero = self.below(256) as u8;
         let quant = self.quant();
@@ -233,6 +235,16 @@ impl Maker {
 /// A random graph; not every one passes `Graph::check`.
 pub(super) fn random_graph(seed: u64) -> Graph {
     Maker::new(seed).make()
+}
+
+/// Where a processor is emulated, the tests are told what it can run.
+#[test]
+fn the_kernels_of_this_processor_are_found() {
+    let found: Vec<&str> = kernels::available().iter().map(|k| k.name).collect();
+    match std::env::var("LAPWING_KERNELS") {
+        Ok(expected) => assert_eq!(found.join(","), expected),
+        Err(_) => assert_eq!(found.last(), Some(&"portable")),
+    }
 }
 
 /// Fewer cases where a processor is emulated.

@@ -1,12 +1,13 @@
 //! What the kernel sets of 64-bit ARM share: rounding, narrowing, tables, depthwise convolution.
 //!
-//! NEON is part of every such processor. Bytes in memory are flipped (`Kernels::flip` is 0x80): read
+//! NEON is part of every such processor and of the compiler's target: "Safety: NEON." says so. Small
+//! functions are inlined always, because vectors between functions go through memory. Bytes in memory are flipped (`Kernels::flip` is 0x80): read
 //! as i8 they are the values less 128, and the store saturates to i8.
 
 use std::arch::aarch64::*;
 
 use super::super::quant::Table;
-use super::packing::DEPTHWISE_CHANNELS;
+use super::packing::{DEPTHWISE_CHANNELS, Reach};
 use super::{Block, PackedConv, PackedDepthwise, Product, Rows, Sum};
 
 /// See `Kernels::flip`.
@@ -20,58 +21,142 @@ const BYTES: usize = 16;
 pub(super) struct Lookup([uint8x16x4_t; 4]);
 
 impl Lookup {
-    #[inline]
-    #[target_feature(enable = "neon")]
+    #[inline(always)]
     pub(super) fn load(table: &Table) -> Lookup {
         // Safety: the table has 256 bytes.
-        Lookup(std::array::from_fn(|i| unsafe { vld1q_u8_x4(table.as_ptr().add(64 * i)) }))
+        unsafe {
+            let part = |i: usize| vld1q_u8(table.as_ptr().add(BYTES * i));
+            let four = |i: usize| uint8x16x4_t(part(4 * i), part(4 * i + 1), part(4 * i + 2), part(4 * i + 3));
+            Lookup([four(0), four(1), four(2), four(3)])
+        }
     }
 
     /// Each byte replaced by its entry: an index outside a quarter leaves what is there.
-    #[inline]
-    #[target_feature(enable = "neon")]
+    #[inline(always)]
     pub(super) fn apply(&self, q: uint8x16_t) -> uint8x16_t {
-        let quarter = vdupq_n_u8(64);
-        let found = vqtbl4q_u8(self.0[0], q);
-        let q = vsubq_u8(q, quarter);
-        let found = vqtbx4q_u8(found, self.0[1], q);
-        let q = vsubq_u8(q, quarter);
-        let found = vqtbx4q_u8(found, self.0[2], q);
-        vqtbx4q_u8(found, self.0[3], vsubq_u8(q, quarter))
+        // Safety: NEON.
+        unsafe {
+            let quarter = vdupq_n_u8(64);
+            let found = vqtbl4q_u8(self.0[0], q);
+            let q = vsubq_u8(q, quarter);
+            let found = vqtbx4q_u8(found, self.0[1], q);
+            let q = vsubq_u8(q, quarter);
+            let found = vqtbx4q_u8(found, self.0[2], q);
+            vqtbx4q_u8(found, self.0[3], vsubq_u8(q, quarter))
+        }
+    }
+}
+
+impl Lookup {
+    /// As [`Lookup::apply`], the four side by side.
+    #[inline(always)]
+    fn apply_four(&self, mut q: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
+        // Safety: NEON.
+        unsafe {
+            let quarter = vdupq_n_u8(64);
+            let first = |q: uint8x16_t| vqtbl4q_u8(self.0[0], q);
+            let mut found = [first(q[0]), first(q[1]), first(q[2]), first(q[3])];
+            for part in &self.0[1..] {
+                for i in 0..4 {
+                    q[i] = vsubq_u8(q[i], quarter);
+                    found[i] = vqtbx4q_u8(found[i], *part, q[i]);
+                }
+            }
+            found
+        }
     }
 }
 
 /// Four sums to rounded numbers before the zero point.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 pub(super) fn round(sums: int32x4_t, multiplier: float32x4_t) -> int32x4_t {
-    vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums), multiplier))
+    // Safety: NEON.
+    unsafe { vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums), multiplier)) }
 }
 
 /// The zero point before the table, in the domain of flipped bytes.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 pub(super) fn flipped_zero(zero: u8) -> int16x8_t {
-    vdupq_n_s16(i16::from(zero) - i16::from(FLIP))
+    // Safety: NEON.
+    unsafe { vdupq_n_s16(i16::from(zero) - i16::from(FLIP)) }
 }
 
 /// Sixteen rounded numbers to bytes.
 ///
 /// i32 -> i16 saturates, the zero point is added with saturation, i16 -> i8 saturates: the same as
 /// one clamp at the end, because the zero point has eight bits.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 pub(super) fn narrow(r: [int32x4_t; 4], zero: int16x8_t) -> uint8x16_t {
-    let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(r[0]), r[1]), zero);
-    let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(r[2]), r[3]), zero);
-    vreinterpretq_u8_s8(vqmovn_high_s16(vqmovn_s16(low), high))
+    // Safety: NEON.
+    unsafe {
+        let low = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(r[0]), r[1]), zero);
+        let high = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(r[2]), r[3]), zero);
+        vreinterpretq_u8_s8(vqmovn_high_s16(vqmovn_s16(low), high))
+    }
+}
+
+/// [`Reach`] as a parameter of a loop.
+pub(super) const ANY: u8 = 0;
+pub(super) const SMALL_RESULTS: u8 = 1;
+pub(super) const SMALL_SUMS: u8 = 2;
+
+/// Calls a function with the reach as its parameter.
+macro_rules! by_reach {
+    ($reach:expr, $function:ident $arguments:tt) => {
+        match $reach {
+            Reach::Any => $function::<ANY> $arguments,
+            Reach::SmallResults => $function::<SMALL_RESULTS> $arguments,
+            Reach::SmallSums => $function::<SMALL_SUMS> $arguments,
+        }
+    };
+}
+pub(super) use by_reach;
+
+/// 1.5 * 2^23: a float of this size has a last bit of one. Adding it to a float rounds that to the
+/// nearest integer, halves to even, and leaves the integer in the low bits; adding a small integer to
+/// its bits is adding it to the float.
+const MAGIC: f32 = 12_582_912.0;
+
+/// What sums begin with: the bias, for small sums on top of the magic number's bits.
+#[inline(always)]
+pub(super) fn begin<const REACH: u8>(bias: int32x4_t) -> int32x4_t {
+    // Safety: NEON.
+    unsafe { if REACH == SMALL_SUMS { vaddq_s32(bias, vdupq_n_s32(MAGIC.to_bits() as i32)) } else { bias } }
+}
+
+/// Sixteen sums that started with [`begin`] to bytes. Exact where the reach is what it says.
+#[inline(always)]
+pub(super) fn finish<const REACH: u8>(
+    sums: [int32x4_t; 4],
+    multiplier: [float32x4_t; 4],
+    zero: int16x8_t,
+) -> uint8x16_t {
+    if REACH == ANY {
+        let r = |v: usize| round(sums[v], multiplier[v]);
+        return narrow([r(0), r(1), r(2), r(3)], zero);
+    }
+    // Safety: NEON.
+    unsafe {
+        let magic = vdupq_n_f32(MAGIC);
+        let r = |v: usize| {
+            let real = if REACH == SMALL_SUMS {
+                vsubq_f32(vreinterpretq_f32_s32(sums[v]), magic)
+            } else {
+                vcvtq_f32_s32(sums[v])
+            };
+            // the low half of the bits is the rounded number as an i16
+            vreinterpretq_s16_f32(vaddq_f32(vmulq_f32(real, multiplier[v]), magic))
+        };
+        let low = vqaddq_s16(vuzp1q_s16(r(0), r(1)), zero);
+        let high = vqaddq_s16(vuzp1q_s16(r(2), r(3)), zero);
+        vreinterpretq_u8_s8(vqmovn_high_s16(vqmovn_s16(low), high))
+    }
 }
 
 /// Writes the first `count` (1 to 16) bytes of a vector.
 ///
 /// Safety: they are writable.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 pub(super) unsafe fn store(mut bytes: uint8x16_t, mut to: *mut u8, count: usize) {
     // Safety: the parts are disjoint and add up to `count`.
     unsafe {
@@ -115,36 +200,41 @@ impl<'a> Pixels<'a> {
     /// computed twice is written twice.
     ///
     /// Safety: the pixels of the job lie in one allocation.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn next<const N: usize>(&mut self) -> Option<([*const u8; N], [*mut u8; N])> {
         let rows = self.rows;
         if self.y >= rows.height {
             return None;
         }
+        let mut inputs = [rows.input; N];
+        let mut outputs = [rows.output; N];
         if self.x + N <= rows.width {
             // Safety: pixels of the job.
             let (input, output) = unsafe { self.at(self.x, self.y) };
+            for i in 0..N {
+                inputs[i] = input.wrapping_add(i * rows.input_pixel);
+                outputs[i] = output.wrapping_add(i * rows.output_pixel);
+            }
             self.x += N;
             if self.x == rows.width {
                 (self.x, self.y) = (0, self.y + 1);
             }
-            let inputs = std::array::from_fn(|i| input.wrapping_add(i * rows.input_pixel));
-            return Some((inputs, std::array::from_fn(|i| output.wrapping_add(i * rows.output_pixel))));
-        }
-        let places: [(*const u8, *mut u8); N] = std::array::from_fn(|_| {
-            let inside = self.y < rows.height;
-            let (x, y) = if inside { (self.x, self.y) } else { (rows.width - 1, rows.height - 1) };
-            self.x += 1;
-            if self.x == rows.width {
-                (self.x, self.y) = (0, self.y + 1);
+        } else {
+            for (input, output) in inputs.iter_mut().zip(&mut outputs) {
+                let inside = self.y < rows.height;
+                let (x, y) = if inside { (self.x, self.y) } else { (rows.width - 1, rows.height - 1) };
+                // Safety: a pixel of the job.
+                (*input, *output) = unsafe { self.at(x, y) };
+                self.x += 1;
+                if self.x == rows.width {
+                    (self.x, self.y) = (0, self.y + 1);
+                }
             }
-            // Safety: a pixel of the job.
-            unsafe { self.at(x, y) }
-        });
-        Some((places.map(|p| p.0), places.map(|p| p.1)))
+        }
+        Some((inputs, outputs))
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn at(&self, x: usize, y: usize) -> (*const u8, *mut u8) {
         // Safety: as for `next`.
         unsafe {
@@ -180,17 +270,18 @@ pub(super) fn bands(packed: &PackedConv, rows: &Rows, mut run: impl FnMut(&Rows)
 ///
 /// Safety: they are writable and no other thread touches them.
 pub(super) unsafe fn table_rows(entries: &Table, rows: &Rows, channels: usize) {
+    let lookup = Lookup::load(entries);
     let dense = rows.output_pixel == channels;
     for y in 0..rows.height {
         // Safety: pixels of the job, for which the caller vouches.
         unsafe {
             let row = rows.output.add(y * rows.output_row);
             if dense {
-                table(entries, row, row, rows.width * channels);
+                look_up(entries, &lookup, row, row, rows.width * channels);
             } else {
                 for x in 0..rows.width {
                     let at = row.add(x * rows.output_pixel);
-                    table(entries, at, at, channels);
+                    look_up(entries, &lookup, at, at, channels);
                 }
             }
         }
@@ -200,19 +291,34 @@ pub(super) unsafe fn table_rows(entries: &Table, rows: &Rows, channels: usize) {
 /// `Kernels::table`.
 ///
 /// Safety: as stated there.
-#[target_feature(enable = "neon")]
 pub(super) unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
-    let whole = count / BYTES * BYTES;
+    // Safety: handed on.
+    unsafe { look_up(table, &Lookup::load(table), input, output, count) }
+}
+
+/// Four vectors at a time, because each waits long for its four lookups.
+///
+/// Safety: as for `Kernels::table`.
+#[inline(always)]
+unsafe fn look_up(entries: &Table, lookup: &Lookup, input: *const u8, output: *mut u8, count: usize) {
+    let mut at = 0;
     // Safety: below `count`.
     unsafe {
-        if whole > 0 {
-            let lookup = Lookup::load(table);
-            for at in (0..whole).step_by(BYTES) {
-                vst1q_u8(output.add(at), lookup.apply(vld1q_u8(input.add(at))));
+        while at + 4 * BYTES <= count {
+            let read = |i: usize| vld1q_u8(input.add(at + i * BYTES));
+            let found = lookup.apply_four([read(0), read(1), read(2), read(3)]);
+            for (i, bytes) in found.into_iter().enumerate() {
+                vst1q_u8(output.add(at + i * BYTES), bytes);
             }
+            at += 4 * BYTES;
         }
-        for at in whole..count {
-            output.add(at).write(table[usize::from(input.add(at).read())]);
+        while at + BYTES <= count {
+            vst1q_u8(output.add(at), lookup.apply(vld1q_u8(input.add(at))));
+            at += BYTES;
+        }
+        while at < count {
+            output.add(at).write(entries[usize::from(input.add(at).read())]);
+            at += 1;
         }
     }
 }
@@ -237,13 +343,16 @@ pub(super) unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
 }
 
 /// Sixteen flipped bytes less a zero point.
-#[inline]
-#[target_feature(enable = "neon")]
+///
+/// Safety: they are readable, the last ones perhaps as slack.
+#[inline(always)]
 unsafe fn centred(from: *const u8, zero: u8) -> [int16x8_t; 2] {
-    let zero = vdup_n_s8((zero ^ FLIP) as i8);
-    // Safety: sixteen bytes are readable, the last ones perhaps as slack.
-    let bytes = unsafe { vld1q_s8(from.cast()) };
-    [vsubl_s8(vget_low_s8(bytes), zero), vsubl_s8(vget_high_s8(bytes), zero)]
+    // Safety: the caller's to vouch for; NEON.
+    unsafe {
+        let zero = vdup_n_s8((zero ^ FLIP) as i8);
+        let bytes = vld1q_s8(from.cast());
+        [vsubl_s8(vget_low_s8(bytes), zero), vsubl_s8(vget_high_s8(bytes), zero)]
+    }
 }
 
 /// `Kernels::add`.
@@ -301,13 +410,7 @@ pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, chan
             for x in 0..columns {
                 // Safety: channels of a pixel of the block, and slack.
                 let bytes = unsafe { vld1q_s8(input.add(y * block.steps[0] + x * block.steps[1] + channel).cast()) };
-                let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
-                sums = [
-                    vaddw_s16(sums[0], vget_low_s16(low)),
-                    vaddw_high_s16(sums[1], low),
-                    vaddw_s16(sums[2], vget_low_s16(high)),
-                    vaddw_high_s16(sums[3], high),
-                ];
+                add_wide(&mut sums, vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
             }
         }
         let means = sums.map(|s| vcvtnq_s32_f32(vdivq_f32(vcvtq_f32_s32(s), count)));
@@ -331,9 +434,8 @@ pub(super) unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
             // Safety: handed on.
             unsafe {
                 match packed.taps.len() {
-                    9 => depthwise_row::<9>(packed, &row, channel),
-                    25 => depthwise_row::<25>(packed, &row, channel),
-                    _ => depthwise_row::<0>(packed, &row, channel),
+                    9 => by_reach!(packed.reach, depthwise_9(packed, &row, channel)),
+                    _ => by_reach!(packed.reach, depthwise_any(packed, &row, channel)),
                 }
             }
         }
@@ -344,44 +446,69 @@ pub(super) unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
     }
 }
 
+/// Windows of nine taps.
+///
+/// Safety: as for `Kernels::depthwise`.
+unsafe fn depthwise_9<const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
+    // Safety: handed on.
+    unsafe { depthwise_row::<9, REACH>(packed, row, channel) }
+}
+
+/// Windows of any size.
+///
+/// Safety: as for `Kernels::depthwise`.
+unsafe fn depthwise_any<const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
+    // Safety: handed on.
+    unsafe { depthwise_row::<0, REACH>(packed, row, channel) }
+}
+
+/// Sixteen 16-bit numbers into sixteen sums.
+#[inline(always)]
+fn add_wide(sums: &mut [int32x4_t; 4], low: int16x8_t, high: int16x8_t) {
+    // Safety: NEON.
+    unsafe {
+        sums[0] = vaddw_s16(sums[0], vget_low_s16(low));
+        sums[1] = vaddw_high_s16(sums[1], low);
+        sums[2] = vaddw_s16(sums[2], vget_low_s16(high));
+        sums[3] = vaddw_high_s16(sums[3], high);
+    }
+}
+
 /// Two taps join in 16 bits, which hold two products of -128..=127 and -127..=127, before they join
 /// the sums. `TAPS` is their number, or 0 if it is known only now.
 ///
 /// Safety: as for `Kernels::depthwise`; a vector may reach fifteen bytes past the last channel.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn depthwise_row<const TAPS: usize>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
+unsafe fn depthwise_row<const TAPS: usize, const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
     let padded = packed.bias.len();
     let taps: &[usize] = if TAPS == 0 { &packed.taps } else { &packed.taps[..TAPS] };
     let count = (packed.channels - channel).min(BYTES);
     const { assert!(DEPTHWISE_CHANNELS.is_multiple_of(BYTES)) };
     // Safety: constants are padded to whole vectors; taps and channels are the caller's to vouch for.
     unsafe {
-        let bias: [int32x4_t; 4] = std::array::from_fn(|v| vld1q_s32(packed.bias.as_ptr().add(channel + 4 * v)));
-        let multiplier: [float32x4_t; 4] =
-            std::array::from_fn(|v| vld1q_f32(packed.multiplier.as_ptr().add(channel + 4 * v)));
+        let bias = |v: usize| begin::<REACH>(vld1q_s32(packed.bias.as_ptr().add(channel + 4 * v)));
+        let bias = [bias(0), bias(1), bias(2), bias(3)];
+        let multiplier = |v: usize| vld1q_f32(packed.multiplier.as_ptr().add(channel + 4 * v));
+        let multiplier = [multiplier(0), multiplier(1), multiplier(2), multiplier(3)];
         let zero = flipped_zero(packed.pre_zero);
         let weights = packed.weights.as_ptr().add(channel);
         for x in 0..row.width {
             let input = row.input.add(x * row.input_pixel + channel).cast::<i8>();
             let mut sums = bias;
-            for (pair, two) in taps.chunks(2).enumerate() {
-                let (a, w) = (vld1q_s8(input.add(two[0])), vld1q_s8(weights.add(2 * pair * padded)));
-                let mut low = vmull_s8(vget_low_s8(a), vget_low_s8(w));
-                let mut high = vmull_high_s8(a, w);
-                if let Some(&tap) = two.get(1) {
-                    let (a, w) = (vld1q_s8(input.add(tap)), vld1q_s8(weights.add((2 * pair + 1) * padded)));
-                    low = vmlal_s8(low, vget_low_s8(a), vget_low_s8(w));
-                    high = vmlal_high_s8(high, a, w);
-                }
-                sums = [
-                    vaddw_s16(sums[0], vget_low_s16(low)),
-                    vaddw_high_s16(sums[1], low),
-                    vaddw_s16(sums[2], vget_low_s16(high)),
-                    vaddw_high_s16(sums[3], high),
-                ];
+            for pair in 0..taps.len() / 2 {
+                let [even, odd] = [2 * pair, 2 * pair + 1];
+                let (a, w) = (vld1q_s8(input.add(taps[even])), vld1q_s8(weights.add(even * padded)));
+                let (b, v) = (vld1q_s8(input.add(taps[odd])), vld1q_s8(weights.add(odd * padded)));
+                let low = vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(w)), vget_low_s8(b), vget_low_s8(v));
+                add_wide(&mut sums, low, vmlal_high_s8(vmull_high_s8(a, w), b, v));
             }
-            let bytes = narrow(std::array::from_fn(|v| round(sums[v], multiplier[v])), zero);
+            if !taps.len().is_multiple_of(2) {
+                let last = taps.len() - 1;
+                let (a, w) = (vld1q_s8(input.add(taps[last])), vld1q_s8(weights.add(last * padded)));
+                add_wide(&mut sums, vmull_s8(vget_low_s8(a), vget_low_s8(w)), vmull_high_s8(a, w));
+            }
+            let bytes = finish::<REACH>(sums, multiplier, zero);
             store(bytes, row.output.add(x * row.output_pixel + channel), count);
         }
     }

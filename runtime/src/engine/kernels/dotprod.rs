@@ -8,8 +8,10 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    FLIP, Lookup, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table,
+    ANY, FLIP, Lookup, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, depthwise, finish, flipped_zero,
+    max, mean, mul, store, table,
 };
+use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
@@ -162,12 +164,24 @@ tile!(
     "v11" 0 3, "v15" 1 3, "v19" 2 3, "v23" 3 3, "v27" 4 3, "v31" 5 3
 );
 
+/// The sums of one pixel to bytes; what lies behind its vectors is of no meaning.
+#[inline(always)]
+fn pixel<const VECTORS: usize, const REACH: u8>(
+    sums: &[int32x4_t; VECTORS],
+    multiplier: &[float32x4_t; VECTORS],
+    zero: int16x8_t,
+) -> uint8x16_t {
+    let s = |v: usize| sums[v.min(VECTORS - 1)];
+    let m = |v: usize| multiplier[v.min(VECTORS - 1)];
+    finish::<REACH>([s(0), s(1), s(2), s(3)], [m(0), m(1), m(2), m(3)], zero)
+}
+
 /// All pixels of one panel.
 macro_rules! panel {
     ($name:ident, $tile:ident, $vectors:literal) => {
         /// Safety: as for [`Kernels::conv`].
         #[target_feature(enable = "neon,dotprod")]
-        unsafe fn $name(packed: &PackedConv, index: usize, rows: &Rows) {
+        unsafe fn $name<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
             let panel = packed.panels[index];
             let weights = packed.weights[panel.weights..].as_ptr();
             let bias = &packed.bias[panel.constants..][..$vectors * LANES];
@@ -177,21 +191,34 @@ macro_rules! panel {
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.
             unsafe {
-                let bias: [int32x4_t; $vectors] = std::array::from_fn(|v| vld1q_s32(bias.as_ptr().add(LANES * v)));
+                let bias: [int32x4_t; $vectors] =
+                    std::array::from_fn(|v| begin::<REACH>(vld1q_s32(bias.as_ptr().add(LANES * v))));
                 let multiplier: [float32x4_t; $vectors] =
                     std::array::from_fn(|v| vld1q_f32(multiplier.as_ptr().add(LANES * v)));
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
                     let sums = $tile(packed, weights, &inputs, &bias);
-                    let mut bytes = sums.map(|sums| {
-                        let r = |v: usize| round(sums[v.min($vectors - 1)], multiplier[v.min($vectors - 1)]);
-                        narrow([r(0), r(1), r(2), r(3)], zero)
-                    });
+                    let mut bytes = [
+                        pixel::<$vectors, REACH>(&sums[0], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[1], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[2], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[3], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[4], &multiplier, zero),
+                        pixel::<$vectors, REACH>(&sums[5], &multiplier, zero),
+                    ];
                     if let Some(table) = packed.table.as_deref() {
                         let lookup = Lookup::load(table);
-                        bytes = bytes.map(|b| lookup.apply(b));
+                        for b in &mut bytes {
+                            *b = lookup.apply(*b);
+                        }
                     }
-                    for (bytes, output) in bytes.into_iter().zip(outputs) {
-                        store(bytes, output.wrapping_add(panel.channel), panel.channels);
+                    if panel.channels == 4 * LANES {
+                        for i in 0..PIXELS {
+                            vst1q_u8(outputs[i].wrapping_add(panel.channel), bytes[i]);
+                        }
+                    } else {
+                        for i in 0..PIXELS {
+                            store(bytes[i], outputs[i].wrapping_add(panel.channel), panel.channels);
+                        }
                     }
                 }
             }
@@ -211,10 +238,10 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             // Safety: handed on.
             unsafe {
                 match panel.vectors {
-                    1 => panel_1(packed, index, band),
-                    2 => panel_2(packed, index, band),
-                    3 => panel_3(packed, index, band),
-                    _ => panel_4(packed, index, band),
+                    1 => by_reach!(packed.reach, panel_1(packed, index, band)),
+                    2 => by_reach!(packed.reach, panel_2(packed, index, band)),
+                    3 => by_reach!(packed.reach, panel_3(packed, index, band)),
+                    _ => by_reach!(packed.reach, panel_4(packed, index, band)),
                 }
             }
         }

@@ -7,8 +7,10 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows,
+    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, depthwise, finish, flipped_zero, max,
+    mean, mul, store, table, table_rows,
 };
+use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
@@ -147,11 +149,13 @@ unsafe fn tile(packed: &PackedConv, weights: *const i8, inputs: &[*const u8; PIX
 }
 
 /// Two registers of (two pixels, two channels) to four channels of each pixel.
-#[inline]
-#[target_feature(enable = "neon")]
+#[inline(always)]
 fn untangle(a: int32x4_t, b: int32x4_t) -> [int32x4_t; 2] {
-    let (a, b) = (vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b));
-    [vreinterpretq_s32_s64(vtrn1q_s64(a, b)), vreinterpretq_s32_s64(vtrn2q_s64(a, b))]
+    // Safety: NEON.
+    unsafe {
+        let (a, b) = (vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(b));
+        [vreinterpretq_s32_s64(vtrn1q_s64(a, b)), vreinterpretq_s32_s64(vtrn2q_s64(a, b))]
+    }
 }
 
 // Safety: see `Kernels::conv`; only reachable where `supported`.
@@ -159,7 +163,7 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
     bands(packed, rows, |band| {
         for index in 0..packed.panels.len() {
             // Safety: handed on.
-            unsafe { panel(packed, index, band) };
+            unsafe { by_reach!(packed.reach, panel(packed, index, band)) };
         }
         if let (Some(entries), Some(last)) = (packed.table.as_deref(), packed.panels.last()) {
             // Safety: the channels that were just written.
@@ -172,7 +176,7 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
 ///
 /// Safety: as for [`Kernels::conv`].
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn panel(packed: &PackedConv, index: usize, rows: &Rows) {
+unsafe fn panel<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
     let panel = packed.panels[index];
     let weights = packed.weights[panel.weights..].as_ptr();
     let bias = &packed.bias[panel.constants..][..LANES];
@@ -181,14 +185,20 @@ unsafe fn panel(packed: &PackedConv, index: usize, rows: &Rows) {
     let mut pixels = Pixels::of(rows);
     // Safety: constants are padded to whole panels; pixels and channels are the caller's to vouch for.
     unsafe {
-        let bias = [vld1q_s32(bias.as_ptr()), vld1q_s32(bias.as_ptr().add(4))];
+        let bias = [begin::<REACH>(vld1q_s32(bias.as_ptr())), begin::<REACH>(vld1q_s32(bias.as_ptr().add(4)))];
         let multiplier = [vld1q_f32(multiplier.as_ptr()), vld1q_f32(multiplier.as_ptr().add(4))];
         while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
             let sums = tile(packed, weights, &inputs);
             for (pair, s) in sums.into_iter().enumerate() {
                 let (low, high) = (untangle(s[0], s[1]), untangle(s[2], s[3]));
-                let four = |sums: int32x4_t, half: usize| round(vaddq_s32(sums, bias[half]), multiplier[half]);
-                let bytes = narrow([four(low[0], 0), four(high[0], 1), four(low[1], 0), four(high[1], 1)], zero);
+                let sums = [
+                    vaddq_s32(low[0], bias[0]),
+                    vaddq_s32(high[0], bias[1]),
+                    vaddq_s32(low[1], bias[0]),
+                    vaddq_s32(high[1], bias[1]),
+                ];
+                let multiplier = [multiplier[0], multiplier[1], multiplier[0], multiplier[1]];
+                let bytes = finish::<REACH>(sums, multiplier, zero);
                 let [first, second] = [2 * pair, 2 * pair + 1].map(|p| outputs[p].wrapping_add(panel.channel));
                 store(bytes, first, panel.channels);
                 store(vextq_u8::<8>(bytes, bytes), second, panel.channels);

@@ -9,8 +9,10 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    FLIP, Pixels, add, bands, depthwise, flipped_zero, max, mean, mul, narrow, round, store, table, table_rows,
+    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, depthwise, finish, flipped_zero, max,
+    mean, mul, store, table, table_rows,
 };
+use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Every 64-bit ARM.
@@ -146,8 +148,14 @@ unsafe fn tile(packed: &PackedConv, weights: *const i8, inputs: &[*const u8; PIX
 }
 
 // Safety: see `Kernels::conv`.
-#[target_feature(enable = "neon")]
 unsafe fn conv(packed: &PackedConv, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { by_reach!(packed.reach, all(packed, rows)) }
+}
+
+/// Safety: as for [`Kernels::conv`].
+#[target_feature(enable = "neon")]
+unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
     let zero = flipped_zero(packed.pre_zero);
     bands(packed, rows, |band| {
         for panel in &packed.panels {
@@ -155,13 +163,15 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.
             unsafe {
-                let bias = vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr());
+                let bias = begin::<REACH>(vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr()));
                 let multiplier = vld1q_f32(packed.multiplier[panel.constants..][..LANES].as_ptr());
                 let mut pixels = Pixels::of(band);
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-                    let sums = tile(packed, weights, &inputs).map(|s| round(vaddq_s32(s, bias), multiplier));
-                    let bytes = narrow(sums, zero);
-                    let [o0, o1, o2, o3] = outputs.map(|o| o.wrapping_add(panel.channel));
+                    let sums = tile(packed, weights, &inputs);
+                    let s = |p: usize| vaddq_s32(sums[p], bias);
+                    let bytes = finish::<REACH>([s(0), s(1), s(2), s(3)], [multiplier; 4], zero);
+                    let o = |p: usize| outputs[p].wrapping_add(panel.channel);
+                    let (o0, o1, o2, o3) = (o(0), o(1), o(2), o(3));
                     if panel.channels == LANES {
                         let fours = vreinterpretq_u32_u8(bytes);
                         o0.cast::<u32>().write_unaligned(vgetq_lane_u32::<0>(fours));

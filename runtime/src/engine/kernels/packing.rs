@@ -44,6 +44,8 @@ pub struct PackedConv {
     pub groups: usize,
     /// Length of a run in bytes.
     pub run: usize,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// A depthwise convolution; channels are padded to a multiple of 64.
@@ -63,6 +65,8 @@ pub struct PackedDepthwise {
     pub table: Option<Box<Table>>,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
+    /// How large the numbers before the rounding may become.
+    pub reach: Reach,
 }
 
 /// Channels of [`PackedDepthwise`] are padded to a multiple of this.
@@ -70,6 +74,41 @@ pub const DEPTHWISE_CHANNELS: usize = 64;
 
 /// Columns farther apart than this are not read as one run: what lies between may be another tensor.
 const GAP_BYTES_MAX: usize = 4;
+
+/// Bounds of the numbers before the rounding, by the weights: where they are small, a float's own bits
+/// do what conversions do, at less cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing is known.
+    Any,
+    /// Every product with the multiplier is below [`RESULT_MAX`] in magnitude.
+    SmallResults,
+    /// And every sum is below [`SUM_MAX`].
+    SmallSums,
+}
+
+/// See [`Reach`]: an i16 holds the rounded number.
+pub const RESULT_MAX: f32 = 32_000.0;
+/// See [`Reach`]: added to 1.5 * 2^23 it stays between 2^23 and 2^24, where a float's last bit is one.
+pub const SUM_MAX: i64 = 1 << 22;
+
+impl Reach {
+    /// Over the outputs of a convolution.
+    fn of(conv: &Conv, outputs: std::ops::Range<usize>) -> Reach {
+        let products = conv.weights.len() / conv.bias.len();
+        let of_one = |o: usize| {
+            let weights: i64 =
+                conv.weights[o * products..][..products].iter().map(|w| i64::from(w.unsigned_abs())).sum();
+            let sum = weights * 255 + i64::from(conv.bias[o]).abs();
+            match sum as f32 * conv.multiplier[o] < RESULT_MAX {
+                true if sum < SUM_MAX => Reach::SmallSums,
+                true => Reach::SmallResults,
+                false => Reach::Any,
+            }
+        };
+        outputs.map(of_one).min().unwrap_or(Reach::Any)
+    }
+}
 
 /// How the input of a convolution lies in memory.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +151,7 @@ impl PackedConv {
             taps: Vec::new(),
             groups,
             run,
+            reach: Reach::of(conv, first..first + outputs),
         };
         for panel in &packed.panels {
             let width = panel.vectors * lanes;
@@ -167,6 +207,7 @@ impl PackedDepthwise {
             multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
             pre_zero: conv.pre_zero,
             table: conv.table.as_deref().map(|t| kernels.flipped(t)),
+            reach: Reach::of(conv, 0..channels),
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
         }
     }

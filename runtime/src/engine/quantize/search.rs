@@ -11,7 +11,7 @@ use super::super::ir::Graph;
 use super::super::manifest::HeadFamily;
 use super::super::network::{MapId, Network};
 use super::build::{Lowered, lower};
-use super::choices::{Choices, Quants, Range};
+use super::choices::{Choices, Range};
 use super::classes::Classes;
 use super::correct::{self, Means};
 use super::equalise::{self, Equalisation, Undo};
@@ -82,7 +82,8 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     let structure = network.clone(); // weights change below, shapes and functions do not
     let mut choices = Choices::new(&structure, &classes, &observed, input)?;
     let mut rounding = true;
-    let mut best = error_of(&network, &classes, &observed, &choices.quants()?, rounding, &mut judge)?;
+    let first = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
+    let mut best = judge.error(&first.graph)?;
     steps.push(StepReport { step: "mse ranges", tried: 0, kept: 0, error: best });
 
     let mut scales: HashMap<MapId, Vec<f32>> = HashMap::new();
@@ -104,8 +105,9 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
                     SPLIT_GAIN_MIN
                 }
             };
-            let error = error_of(&network, &classes, &observed, &choices.quants()?, rounding, &mut judge)?;
-            if error < best * (1.0 - gain) {
+            let trial = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
+            let (error, better) = judge.beats(&trial.graph, best * (1.0 - gain))?;
+            if better {
                 best = error;
                 kept += 1;
                 scales.extend(maps.into_iter().map(|map| (map, place.way.scales())));
@@ -120,9 +122,10 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
         }
         steps.push(StepReport { step: "equalisation", tried: of, kept, error: best });
 
-        let rough = error_of(&network, &classes, &observed, &choices.quants()?, false, &mut judge)?;
-        rounding = rough >= best * (1.0 - GAIN_MIN);
-        best = if rounding { best } else { rough };
+        let rough = lower(&network, &classes, &observed, &choices.quants()?, false)?;
+        let (error, better) = judge.beats(&rough.graph, best * (1.0 - GAIN_MIN))?;
+        rounding = !better;
+        best = if better { error } else { best };
         steps.push(StepReport { step: "rounding off biases", tried: 1, kept: usize::from(rounding), error: best });
 
         let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
@@ -263,17 +266,6 @@ fn real_outputs(
     Ok(real)
 }
 
-fn error_of(
-    network: &Network,
-    classes: &Classes,
-    observed: &[Observed],
-    quants: &Quants,
-    rounding: bool,
-    judge: &mut Judge<'_>,
-) -> Result<f64, String> {
-    judge.error(&lower(network, classes, observed, quants, rounding)?.graph)
-}
-
 struct Subjects<'a> {
     network: &'a Network,
     classes: &'a Classes,
@@ -282,10 +274,6 @@ struct Subjects<'a> {
 }
 
 impl Subjects<'_> {
-    fn error(&self, quants: &Quants, judge: &mut Judge<'_>) -> Result<f64, String> {
-        error_of(self.network, self.classes, self.observed, quants, self.rounding, judge)
-    }
-
     /// Tries every method for every range; (tried, kept).
     fn ranges(
         &self,
@@ -322,9 +310,10 @@ impl Subjects<'_> {
                     continue; // another method gave the same
                 }
                 tried += 1;
-                let error = self.error(&quants, judge)?;
+                let trial = lower(self.network, self.classes, self.observed, &quants, self.rounding)?;
                 known.push(quants);
-                if error < *best * (1.0 - GAIN_MIN) {
+                let (error, better) = judge.beats(&trial.graph, *best * (1.0 - GAIN_MIN))?;
+                if better {
                     *best = error;
                     chosen = method;
                     kept += 1;
@@ -362,8 +351,10 @@ fn correct_all(
             continue;
         }
         tried += 1;
-        let error = if lowered.graph.check().is_ok() { judge.error(&lowered.graph)? } else { f64::INFINITY };
-        if error < *best * (1.0 - GAIN_MIN) {
+        let bound = *best * (1.0 - GAIN_MIN);
+        let valid = lowered.graph.check().is_ok();
+        let (error, better) = if valid { judge.beats(&lowered.graph, bound)? } else { (bound, false) };
+        if better {
             *best = error;
             kept += 1;
         } else {

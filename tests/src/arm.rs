@@ -1,0 +1,120 @@
+//! Counting the instructions of our network on ARM cores, on any machine with QEMU's user emulation.
+//!
+//! [`Rig::build`] makes the counting plugin and a small aarch64 program that runs an artifact between
+//! two marks; [`Rig::count`] runs it. The counts are exact and the same on every machine that builds
+//! with the same compiler.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::root;
+
+/// The cores: Raspberry Pi 4, Raspberry Pi 5 (and near to a Jetson Orin).
+pub const CORES: [&str; 2] = ["cortex-a72", "cortex-a76"];
+
+const TARGET: &str = "aarch64-unknown-linux-musl";
+const EMULATOR: &str = "qemu-aarch64";
+
+/// The plugin and the program, built.
+pub struct Rig {
+    plugin: PathBuf,
+    runner: PathBuf,
+}
+
+/// Whether the caches are modelled; it takes many times longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caches {
+    /// Instructions only.
+    Ignored,
+    /// Those of the core.
+    Modelled,
+}
+
+/// One counted run.
+#[derive(Debug, Clone)]
+pub struct Count {
+    /// Executed between the marks.
+    pub instructions: u64,
+    /// What the program said of itself: `kernels=... mmac=...`.
+    pub said: String,
+}
+
+impl Count {
+    /// A value that the program said.
+    pub fn value(&self, key: &str) -> &str {
+        self.said.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('=')).unwrap_or("?")
+    }
+}
+
+impl Rig {
+    /// Builds the rig; installs the emulator where it may.
+    ///
+    /// # Errors
+    /// What is missing or did not build, and what to do.
+    pub fn build() -> Result<Rig, String> {
+        install_emulator()?;
+        install("gcc", "gcc")?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        let folder = target.join("bench/arm");
+        std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let plugin = folder.join("plugin.so");
+        let source = root().join("tests/bench/arm/plugin.c");
+        call(Command::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&plugin).arg(source))?;
+        call(Command::new("rustup").args(["target", "add", TARGET]))?;
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        call(
+            Command::new(cargo)
+                .args(["build", "--release", "--quiet", "--package", "lapwing-bench-arm", "--target", TARGET])
+                .arg("--target-dir")
+                .arg(&folder)
+                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
+        )?;
+        Ok(Rig { plugin, runner: folder.join(TARGET).join("release/lapwing-bench-arm") })
+    }
+
+    /// Runs `artifact` on `core`; the executed blocks are written to `blocks`.
+    ///
+    /// # Errors
+    /// The emulator's or the program's words.
+    pub fn count(&self, artifact: &Path, core: &str, caches: Caches, blocks: &Path) -> Result<Count, String> {
+        let mut plugin = format!("file={},out={}", self.plugin.display(), blocks.display());
+        if caches == Caches::Modelled {
+            plugin.push_str(",cache=");
+            plugin.push_str(core.trim_start_matches("cortex-"));
+        }
+        let said =
+            call(Command::new(EMULATOR).args(["-cpu", core, "-plugin", &plugin]).arg(&self.runner).arg(artifact))?;
+        let found = std::fs::read_to_string(blocks).map_err(|e| format!("{}: {e}", blocks.display()))?;
+        let instructions = found.lines().find_map(|line| line.strip_prefix("instructions ")?.parse().ok());
+        let instructions = instructions.ok_or_else(|| format!("{}: no count in it", blocks.display()))?;
+        Ok(Count { instructions, said })
+    }
+}
+
+/// Installs the emulator where it is missing.
+///
+/// # Errors
+/// That it is missing, and how to install it.
+pub fn install_emulator() -> Result<(), String> {
+    install(EMULATOR, "qemu-user")
+}
+
+/// Installs a Debian package whose program is missing, or says what is to be installed.
+///
+/// # Errors
+/// That it is missing, and how to install it.
+pub fn install(program: &str, package: &str) -> Result<(), String> {
+    let here = || Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
+    if here() {
+        return Ok(());
+    }
+    let _ = Command::new("apt-get").args(["install", "--yes", "--quiet", package]).output();
+    if here() { Ok(()) } else { Err(format!("{program} is not here; install it: apt-get install {package}")) }
+}
+
+/// Runs a program in the root of the workspace; gives what it wrote to standard error.
+fn call(command: &mut Command) -> Result<String, String> {
+    let output = command.current_dir(root()).output().map_err(|e| format!("{command:?} could not start: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() { Ok(said) } else { Err(format!("{command:?} ended with {}: {said}", output.status)) }
+}

@@ -1,0 +1,85 @@
+//! `lapwing model quantize` from end to end, on the shipped network and the bundled photographs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use lapwing_tests::{lapwing, root, stderr};
+use serde_json::Value;
+
+fn photos() -> String {
+    root().join("tests/photos").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_shipped_network_is_quantised_reported_and_proved() {
+    let folder = tempfile::tempdir().unwrap();
+    let call =
+        ["model", "quantize", "detect-nano-float", "--calibrate", &photos(), "--quick", "--json", "-o", "made.lap"];
+    let output = lapwing(folder.path(), &call);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = &said["report"];
+    assert_eq!(report["pictures"], 7);
+    let outputs = report["outputs"].as_array().unwrap();
+    assert_eq!(outputs.len(), 6);
+    for output in outputs {
+        let sqnr_db = output["sqnr_db"].as_f64().unwrap();
+        assert!((18.0..60.0).contains(&sqnr_db), "{output}");
+    }
+    let layers = report["layers"].as_array().unwrap();
+    assert!(layers.len() > 50, "{}", layers.len());
+    let harm = |layer: &Value| layer["harm"].as_f64().unwrap_or(0.0);
+    assert!(layers.windows(2).all(|pair| harm(&pair[0]) >= harm(&pair[1])), "the most harmful comes first");
+    for layer in layers {
+        assert!(layer["low"].as_f64().unwrap() <= 0.0 && layer["high"].as_f64().unwrap() >= 0.0, "{layer}");
+        assert!((0.0..0.1).contains(&layer["clipped"].as_f64().unwrap()), "{layer}");
+    }
+    let verified = lapwing(folder.path(), &["model", "verify", "made.lap"]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+}
+
+fn refused(folder: &Path, call: &[&str], code: i32, words: &[&str]) {
+    let output = lapwing(folder, call);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(words.iter().all(|word| last.contains(word)), "{words:?} in {said}");
+    assert!(!folder.join("made.lap").exists());
+}
+
+#[test]
+fn bad_input_is_one_line_with_its_name_and_the_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("empty")).unwrap();
+    std::fs::create_dir(folder.join("broken")).unwrap();
+    std::fs::write(folder.join("broken/a.jpg"), b"no picture").unwrap();
+    let call = |network: &'static str, pictures: &'static str| {
+        ["model", "quantize", network, "--calibrate", pictures, "--quick", "-o", "made.lap"]
+    };
+    refused(folder, &call("detect-nano-float", "empty"), 2, &["empty", "picture"]);
+    refused(folder, &call("detect-nano-float", "broken"), 2, &["broken", "give a folder"]);
+    refused(folder, &call("detect-nano-float", "absent"), 2, &["absent"]);
+    refused(folder, &call("detect-nano", "broken"), 2, &["artifact already", ".onnx"]);
+}
+
+/// A weight that is no number is found, and the node is named.
+#[test]
+fn a_weight_that_is_no_number_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = lapwing_models::DETECT_NANO.network.to_vec();
+    let middle = (network.len() / 2) & !3;
+    for at in 0..4 {
+        // whatever the alignment of the numbers, one of these is a NaN of 32 bits
+        network[middle + 64 * at + at..][..8].copy_from_slice(&[0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 0x7f]);
+    }
+    std::fs::write(folder.path().join("net.onnx"), network).unwrap();
+    let manifest: String = lapwing_models::DETECT_NANO
+        .manifest
+        .lines()
+        .filter(|l| !l.starts_with("sha256"))
+        .fold(String::new(), |all, line| all + &line.replace("model.onnx", "net.onnx") + "\n");
+    std::fs::write(folder.path().join("net.toml"), manifest).unwrap();
+    let call = ["model", "quantize", "net.onnx", "--calibrate", &photos(), "--quick", "-o", "made.lap"];
+    refused(folder.path(), &call, 1, &["net.onnx", "node", "finite"]);
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask bench`: builds what a benchmark needs, then runs it. See `tests/bench/README.md`.
+
+use std::path::{Path, PathBuf};
+
+use lapwing_tests::arm::{CORES, Caches, Rig, install};
+
+use super::{root, step};
+
+/// Where environments, networks and results are kept; git ignores it.
+fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("bench")
+}
+
+fn text(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| format!("{}: not UTF-8", path.display()))
+}
+
+/// `cargo xtask bench WHAT [OPTION]...`.
+pub fn bench(arguments: &[String]) -> Result<(), String> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["peers", options @ ..] => peers(options),
+        ["arm"] => arm(),
+        ["instructions"] => instructions(),
+        _ => Err("bench what? `peers`, `arm` or `instructions`".into()),
+    }
+}
+
+fn peers(options: &[&str]) -> Result<(), String> {
+    let (python, lapwing) = (environment()?, lapwing()?);
+    let rust = folder().join("rust");
+    let manifest = "tests/bench/peers/rust/Cargo.toml";
+    step("cargo", &["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", text(&rust)?])?;
+    let (models, rust) = (folder().join("models"), rust.join("release/lapwing-bench-peers"));
+    let json = folder().join("peers.json");
+    let mut call = vec!["tests/bench/peers/bench.py", "--folder", text(&models)?, "--lapwing", text(&lapwing)?];
+    call.extend(["--rust", text(&rust)?, "--json", text(&json)?]);
+    call.extend(options);
+    step(text(&python)?, &call)
+}
+
+/// The Python of an environment with the peers, made when its list has changed.
+fn environment() -> Result<PathBuf, String> {
+    let venv = folder().join("venv");
+    let (python, stamp) = (venv.join("bin/python"), venv.join("installed.txt"));
+    let list = root().join("tests/bench/peers/requirements.txt");
+    let wanted = std::fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(python);
+    }
+    std::fs::create_dir_all(folder()).map_err(|e| format!("{}: {e}", folder().display()))?;
+    step("python3", &["-m", "venv", text(&venv)?])?;
+    step(text(&python)?, &["-m", "pip", "install", "--quiet", "--requirement", text(&list)?])?;
+    std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))?;
+    Ok(python)
+}
+
+fn lapwing() -> Result<PathBuf, String> {
+    step("cargo", &["build", "--release", "--package", "lapwing-runtime", "--bin", "lapwing"])?;
+    Ok(folder().with_file_name("release/lapwing"))
+}
+
+fn arm() -> Result<(), String> {
+    install("/usr/lib/llvm-19/bin/llvm-mca", "llvm-19")?;
+    let (python, lapwing, models) = (environment()?, lapwing()?, folder().join("models"));
+    let prepare = ["tests/bench/peers/bench.py", "--prepare", "--rust", "none"];
+    step(text(&python)?, &[&prepare[..], &["--folder", text(&models)?, "--lapwing", text(&lapwing)?]].concat())?;
+    let rig = Rig::build()?;
+    let mut runs = Vec::new();
+    for network in ["ynano_silu", "ynano_relu6", "ynano_dw_silu", "detect-nano", "yolox-nano"] {
+        let artifact = models.join(network).with_extension("lap");
+        if !artifact.exists() {
+            println!("xtask: SKIPPED {network}: {} is not here", artifact.display());
+            continue;
+        }
+        for core in CORES {
+            println!("xtask: {network} on {core}");
+            let blocks = folder().join(format!("arm/{network}.{core}"));
+            let count = rig.count(&artifact, core, Caches::Modelled, &blocks)?;
+            let (kernels, mmac) = (count.value("kernels"), count.value("mmac"));
+            runs.push(format!("{network}:{core}:{kernels}:{mmac}:{}", blocks.display()));
+        }
+    }
+    let mut call = vec!["tests/bench/arm/cycles.py"];
+    call.extend(runs.iter().map(String::as_str));
+    step("python3", &call)
+}
+
+/// The networks whose counts are held, and the file that holds them.
+fn instructions() -> Result<(), String> {
+    let rig = Rig::build()?;
+    let artifact = root().join("models/detect-nano/model.lap");
+    let mut lines = Vec::new();
+    for core in CORES {
+        let count = rig.count(&artifact, core, Caches::Ignored, &folder().join(format!("arm/detect-nano.{core}")))?;
+        lines.push(format!("    \"{core}\": {}", count.instructions));
+    }
+    let held = root().join("tests/bench/arm/instructions.json");
+    let text = format!("{{\n  \"detect-nano\": {{\n{}\n  }}\n}}\n", lines.join(",\n"));
+    std::fs::write(&held, text).map_err(|e| format!("{}: {e}", held.display()))
+}
