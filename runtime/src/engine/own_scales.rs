@@ -166,9 +166,7 @@ fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {
         table: None,
     };
     for (o, weights) in real.weights.chunks_exact(products).enumerate() {
-        let stated = real.codes.as_ref().map(|c| (c.weights[o * products..][..products].to_vec(), c.scales[o]));
-        let stated = stated.filter(|(codes, _)| codes.iter().all(|c| c.abs() <= 127));
-        let scale = match stated.or_else(|| whole(weights)) {
+        let scale = match whole(weights) {
             Some((codes, scale)) => {
                 made.weights.extend(codes.iter().map(|&c| c as i8));
                 scale
