@@ -2,6 +2,7 @@
 //!
 //! The pictures have the network's size: resizing goes through a library that works its weights out
 //! anew, in new memory, for every picture.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -13,7 +13,8 @@ fn photos() -> String {
 #[test]
 fn the_shipped_network_is_quantised_reported_and_proved() {
     let folder = tempfile::tempdir().unwrap();
-    let call = ["model", "quantize", "detect-nano-float", "--calibrate", &photos(), "--quick", "--json", "-o", "made.lap"];
+    let call =
+        ["model", "quantize", "detect-nano-float", "--calibrate", &photos(), "--quick", "--json", "-o", "made.lap"];
     let output = lapwing(folder.path(), &call);
     assert!(output.status.success(), "{}", stderr(&output));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -67,16 +68,17 @@ fn bad_input_is_one_line_with_its_name_and_the_cure() {
 fn a_weight_that_is_no_number_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut network = lapwing_models::DETECT_NANO.network.to_vec();
-    let middle = network.len() / 2 & !3;
+    let middle = (network.len() / 2) & !3;
     for at in 0..4 {
         // whatever the alignment of the numbers, one of these is a NaN of 32 bits
         network[middle + 64 * at + at..][..8].copy_from_slice(&[0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff, 0x7f]);
     }
     std::fs::write(folder.path().join("net.onnx"), network).unwrap();
-    let manifest: String = lapwing_models::DETECT_NANO.manifest.lines().filter(|l| !l.starts_with("sha256")).fold(
-        String::new(),
-        |all, line| all + &line.replace("model.onnx", "net.onnx") + "\n",
-    );
+    let manifest: String = lapwing_models::DETECT_NANO
+        .manifest
+        .lines()
+        .filter(|l| !l.starts_with("sha256"))
+        .fold(String::new(), |all, line| all + &line.replace("model.onnx", "net.onnx") + "\n");
     std::fs::write(folder.path().join("net.toml"), manifest).unwrap();
     let call = ["model", "quantize", "net.onnx", "--calibrate", &photos(), "--quick", "-o", "made.lap"];
     refused(folder.path(), &call, 1, &["net.onnx", "node", "finite"]);

@@ -39,17 +39,6 @@ pub struct RealConv {
     pub weights: Vec<f32>,
     /// One a output channel.
     pub bias: Vec<f32>,
-    /// The whole numbers that the file states for them.
-    pub codes: Option<Codes>,
-}
-
-/// Weights of a QDQ file: `weight = code * scale`.
-#[derive(Debug, Clone)]
-pub struct Codes {
-    /// In the order of [`RealConv::weights`], less their zero point.
-    pub weights: Vec<i32>,
-    /// One a output channel.
-    pub scales: Vec<f32>,
 }
 
 /// What a node computes.

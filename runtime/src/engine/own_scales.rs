@@ -166,8 +166,7 @@ fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {
         table: None,
     };
     for (o, weights) in real.weights.chunks_exact(products).enumerate() {
-        let stated = real.codes.as_ref().map(|c| (&c.weights[o * products..][..products], c.scales[o]));
-        let scale = match stated.filter(|(codes, _)| codes.iter().all(|c| c.abs() <= 127)) {
+        let scale = match whole(weights) {
             Some((codes, scale)) => {
                 made.weights.extend(codes.iter().map(|&c| c as i8));
                 scale
@@ -184,4 +183,34 @@ fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {
         made.multiplier.push(product / to.scale);
     }
     made
+}
+
+/// The whole numbers, at most 127, of which the weights are multiples, and the scale; tract gives
+/// weights only after multiplying the two. The scale is the file's to within rounding in f32.
+fn whole(weights: &[f32]) -> Option<(Vec<i32>, f32)> {
+    const OFF_MAX: f32 = 1e-4;
+    let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
+    if largest < f32::MIN_POSITIVE * 1e6 {
+        return None;
+    }
+    (1..=127i16).find_map(|most| {
+        let scale = largest / f32::from(most);
+        let near = weights.iter().all(|w| (w / scale - (w / scale).round()).abs() < OFF_MAX);
+        near.then(|| (weights.iter().map(|w| (w / scale).round() as i32).collect(), scale))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole;
+
+    #[test]
+    fn whole_numbers_are_found_behind_their_products() {
+        let codes: Vec<i32> = vec![-91, 127, 3, 0, -64, 127, 55];
+        let weights: Vec<f32> = codes.iter().map(|&c| c as f32 * 0.003_217_5).collect();
+        let (found, scale) = whole(&weights).unwrap();
+        assert_eq!(found, codes);
+        assert!((scale / 0.003_217_5 - 1.0).abs() < 1e-6);
+        assert!(whole(&[0.3, 0.271_828, -0.141_59, 0.577_21]).is_none());
+    }
 }

@@ -5,7 +5,7 @@ use tract_onnx::tract_core::ops::cnn::{Conv, Deconv, KernelFormat};
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
 use super::super::ir::{Shape, Source, Window};
-use super::super::network::{Codes, MapId, RealConv, RealOp};
+use super::super::network::{MapId, RealConv, RealOp};
 use super::Importer;
 use super::meaning::{Meaning, Refusal, concrete, reals, shape_of, window};
 
@@ -33,14 +33,6 @@ impl Importer<'_> {
         let weights: Vec<f32> = order.iter().map(|&at| kernel[at]).collect();
         let bias = spread(&reals(bias)?, outputs)?;
         finite(&weights, &bias)?;
-        let codes = self.codes(node.inputs[1]).and_then(|codes| {
-            let scales = match codes.scales.len() {
-                1 => vec![codes.scales[0]; outputs],
-                n if n == outputs => codes.scales,
-                _ => return None,
-            };
-            Some(Codes { weights: order.iter().map(|&at| codes.weights[at]).collect(), scales })
-        });
         let mut from = self.mapped(node.inputs[0], &inputs[0])?;
         if let Some((inner, pad)) = self.padded_with_zeros(from) {
             from = inner;
@@ -48,7 +40,7 @@ impl Importer<'_> {
                 *side += more;
             }
         }
-        let op = RealOp::Conv(RealConv { window, groups: conv.group, weights, bias, codes });
+        let op = RealOp::Conv(RealConv { window, groups: conv.group, weights, bias });
         Ok(Meaning::Map(self.push(node, op, vec![from], output)))
     }
 
@@ -145,7 +137,7 @@ impl Importer<'_> {
         let Some((height, width)) = window.output(input.height, input.width) else {
             return Err("its window is larger than its input".into());
         };
-        let conv = RealConv { window, groups, weights, bias: biases, codes: None };
+        let conv = RealConv { window, groups, weights, bias: biases };
         let shape = Shape { height, width, channels: groups * phases * out_per_group };
         let sums = self.push(node, RealOp::Conv(conv), vec![from], shape);
         self.maps[sums].ordered = false;

@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 
 use super::super::ir::{Shape, Window};
-use super::super::network::{Codes, RealConv, RealOp};
+use super::super::network::{RealConv, RealOp};
 use super::Importer;
 use super::conv::finite;
 use super::meaning::{Meaning, Moved, Refusal, concrete, reals};
@@ -99,22 +99,8 @@ impl Importer<'_> {
                 weights[n * count + slot[k]] = values[arrange(n, k)];
             }
         }
-        let codes = self.codes(node.inputs[w]).and_then(|codes| {
-            let scales = match codes.scales.len() {
-                1 => vec![codes.scales[0]; outputs],
-                n if n == outputs && channels.iter().any(|&(axis, _)| Some(axis) == codes.axis) => codes.scales,
-                _ => return None,
-            };
-            let mut weights = vec![0; outputs * count];
-            for n in 0..outputs {
-                for k in 0..count {
-                    weights[n * count + slot[k]] = codes.weights[arrange(n, k)];
-                }
-            }
-            Some(Codes { weights, scales })
-        });
         let window = Window { kernel, stride: [1, 1], dilation: [1, 1], pad: [0; 4] };
-        let conv = RealConv { window, groups: 1, weights, bias: vec![0.0; outputs], codes };
+        let conv = RealConv { window, groups: 1, weights, bias: vec![0.0; outputs] };
         let made =
             if whole { Shape { height: 1, width: 1, channels: outputs } } else { Shape { channels: outputs, ..shape } };
         let map = self.push(node, RealOp::Conv(conv), vec![source], made);

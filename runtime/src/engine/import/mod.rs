@@ -417,10 +417,8 @@ impl<'a> Importer<'a> {
             needed[picture] = true;
         }
         let mut moved_to = vec![usize::MAX; self.maps.len()];
-        let mut kept = 0;
-        for (map, _) in needed.iter().enumerate().filter(|(_, n)| **n) {
+        for (kept, (map, _)) in needed.iter().enumerate().filter(|(_, n)| **n).enumerate() {
             moved_to[map] = kept;
-            kept += 1;
         }
         let mut index = 0;
         self.maps.retain(|_| {

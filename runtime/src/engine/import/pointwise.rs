@@ -175,7 +175,6 @@ impl Importer<'_> {
             && free
             && let Some(before) = self.nodes.iter_mut().find(|n| n.output == map)
             && let RealOp::Conv(conv) = &mut before.op
-            && conv.codes.is_none()
         {
             let products = conv.weights.len() / conv.bias.len().max(1);
             for ((weights, bias), (factor, offset)) in
@@ -194,7 +193,6 @@ impl Importer<'_> {
             groups: shape.channels,
             weights: lines.iter().map(|l| l.0).collect(),
             bias: lines.iter().map(|l| l.1).collect(),
-            codes: None,
         };
         self.push(node, RealOp::Conv(conv), vec![map], shape)
     }

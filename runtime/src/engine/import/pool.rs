@@ -5,7 +5,7 @@ use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 
 use super::super::ir::{Shape, Window};
-use super::super::network::{Codes, RealConv, RealOp};
+use super::super::network::{RealConv, RealOp};
 use super::Importer;
 use super::meaning::{Meaning, Refusal, concrete, reals, shape_of, window};
 
@@ -76,13 +76,7 @@ impl Importer<'_> {
     fn weighed(&mut self, node: &TypedNode, input: &Meaning, window: Window, weight: f32) -> Result<Meaning, Refusal> {
         let channels = self.shape_at(node.inputs[0])?.channels;
         let count = channels * window.kernel[0] * window.kernel[1];
-        let conv = RealConv {
-            window,
-            groups: channels,
-            weights: vec![weight; count],
-            bias: vec![0.0; channels],
-            codes: Some(Codes { weights: vec![1; count], scales: vec![weight; channels] }),
-        };
+        let conv = RealConv { window, groups: channels, weights: vec![weight; count], bias: vec![0.0; channels] };
         self.unary(node, input, RealOp::Conv(conv))
     }
 

@@ -8,25 +8,13 @@ use std::collections::BTreeMap;
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::TypedOp;
-use tract_onnx::tract_core::ops::binary::TypedBinOp;
-use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8};
 
 use super::super::network::{Function, RealOp};
 use super::super::quant::Quant;
 use super::Importer;
-use super::meaning::{Meaning, Refusal, reals};
-
-/// A constant tensor of whole numbers with scales.
-pub(super) struct Coded {
-    /// Less the zero point, in the tensor's order.
-    pub weights: Vec<i32>,
-    /// One, or one a place of `axis`.
-    pub scales: Vec<f32>,
-    /// Where the scales differ.
-    pub axis: Option<usize>,
-}
+use super::meaning::{Meaning, Refusal};
 
 /// The scale by which `op` multiplies, and its zero point for unsigned values.
 fn quantisation(op: &dyn TypedOp) -> Option<(f32, i32)> {
@@ -113,38 +101,6 @@ impl Importer<'_> {
     pub(super) fn next_scale(&self, node: &TypedNode) -> Result<Option<Quant>, Refusal> {
         let [next] = node.outputs[0].successors.as_slice() else { return Ok(None) };
         self.stated(self.model.node(next.node))
-    }
-
-    /// The whole numbers behind a dequantised constant.
-    pub(super) fn codes(&self, outlet: OutletId) -> Option<Coded> {
-        let model = self.model;
-        let node = model.node(outlet.node);
-        let known = |outlet: OutletId| model.outlet_fact(outlet).ok()?.konst.clone();
-        let whole = |tensor: &Tensor| -> Option<Vec<i32>> {
-            let eight = matches!(tensor.datum_type(), DatumType::I8 | DatumType::U8);
-            let cast = tensor.cast_to::<i32>().ok()?;
-            let view = cast.as_plain_ram()?;
-            eight.then(|| view.as_slice::<i32>().ok().map(<[i32]>::to_vec)).flatten()
-        };
-        if let Some(inverse) = node.op_as::<DequantizeLinearF32>() {
-            let weights = whole(known(node.inputs[0])?.as_ref())?.into_iter().map(|w| w - inverse.zero_point).collect();
-            return Some(Coded { weights, scales: vec![inverse.scale], axis: None });
-        }
-        // one scale a channel: tract spells it (cast - zero point) * scale
-        let named = |id: usize, name: &str| {
-            let node = model.node(id);
-            (node.op_is::<TypedBinOp>() && node.op.name() == name).then_some(node)
-        };
-        let product = named(node.id, "Mul")?;
-        let difference = named(product.inputs[0].node, "Sub")?;
-        let cast = model.node(difference.inputs[0].node);
-        cast.op_as::<Cast>()?;
-        let (codes, zeros) = (known(cast.inputs[0])?, known(difference.inputs[1])?);
-        let scales = known(product.inputs[1])?;
-        let axis = scales.shape().iter().position(|&n| n > 1);
-        let zeros = zeros.broadcast_to_shape(codes.shape()).ok()?;
-        let weights = whole(&codes)?.iter().zip(reals(&zeros).ok()?).map(|(w, z)| w - z as i32).collect();
-        Some(Coded { weights, scales: reals(&scales).ok()?, axis })
     }
 
     /// In a file that states scales: nodes whose result has none.

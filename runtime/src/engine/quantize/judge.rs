@@ -100,7 +100,7 @@ impl<'a> Judge<'a> {
     fn errors(&mut self, graph: &Graph, first_most: f64) -> Result<(f64, f64), String> {
         let family = self.family;
         let decides = |output: usize, value: f32| match family {
-            HeadFamily::Ltrb if output % 2 == 0 => 1.0 / (1.0 + (-value).exp()),
+            HeadFamily::Ltrb if output.is_multiple_of(2) => 1.0 / (1.0 + (-value).exp()),
             _ => value,
         };
         let mut plan = self.plan(graph.clone())?;

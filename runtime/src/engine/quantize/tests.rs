@@ -37,7 +37,7 @@ fn window(kernel: usize) -> Window {
 fn conv(seed: &mut u64, kernel: usize, inputs: usize, outputs: usize, groups: usize) -> RealConv {
     let weights = (0..outputs * kernel * kernel * inputs / groups).map(|_| noise(seed)).collect();
     let bias = (0..outputs).map(|_| noise(seed)).collect();
-    RealConv { window: window(kernel), groups, weights, bias, codes: None }
+    RealConv { window: window(kernel), groups, weights, bias }
 }
 
 /// 3 channels -> 1x1 -> 6 channels of unlike reach -> depthwise 3x3 -> 1x1 -> 2 channels.

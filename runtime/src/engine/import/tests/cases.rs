@@ -179,7 +179,7 @@ fn transposed_convolutions() {
         (3, 3, 0, 1, 1, 1),
         (3, 2, 2, 1, 2, 8),
     ] {
-        between(6 / 6 * if group == 8 { 8 } else { 6 }, |n| {
+        between(if group == 8 { 8 } else { 6 }, |n| {
             let outputs = if group == 8 { 1 } else { 6 / group as usize };
             n.noise("w", &[8, outputs, k as usize, k as usize], 0.4);
             n.noise("bias", &[outputs * group as usize], 0.2);

@@ -2,6 +2,7 @@
 //! that eight bits allow.
 
 mod cases;
+mod elsewhere;
 mod net;
 mod own;
 mod refusals;
