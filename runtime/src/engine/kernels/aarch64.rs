@@ -1,20 +1,20 @@
-//! What the kernel sets of 64-bit ARM share: rounding, narrowing, tables, depthwise convolution.
+//! What the kernel sets of 64-bit ARM share: rounding, narrowing, tables, loops over bytes.
 //!
 //! NEON is part of every such processor and of the compiler's target: "Safety: NEON." says so. Small
-//! functions are inlined always, because vectors between functions go through memory. Bytes in memory are flipped (`Kernels::flip` is 0x80): read
-//! as i8 they are the values less 128, and the store saturates to i8.
+//! functions are inlined always, because vectors between functions go through memory. Bytes in
+//! memory are flipped (`Kernels::flip` is 0x80): read as i8 they are the values less 128, and the store
+//! saturates to i8.
 
 use std::arch::aarch64::*;
 
 use super::super::quant::Table;
-use super::packing::{DEPTHWISE_CHANNELS, Reach};
-use super::{Block, PackedConv, PackedDepthwise, Product, Rows, Sum};
+use super::{Block, PackedConv, Product, Rows, Sum};
 
 /// See `Kernels::flip`.
 pub(super) const FLIP: u8 = 0x80;
 
 /// Channels of one 128-bit vector of bytes.
-const BYTES: usize = 16;
+pub(super) const BYTES: usize = 16;
 
 /// A table in sixteen registers.
 #[derive(Clone, Copy)]
@@ -419,97 +419,14 @@ pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, chan
     }
 }
 
-/// `Kernels::depthwise`: sixteen channels of a row at a time.
-///
-/// Safety: as stated there.
-pub(super) unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
-    for y in 0..rows.height {
-        let row = Rows {
-            input: rows.input.wrapping_add(y * rows.input_row),
-            output: rows.output.wrapping_add(y * rows.output_row),
-            height: 1,
-            ..*rows
-        };
-        for channel in (0..packed.channels).step_by(BYTES) {
-            // Safety: handed on.
-            unsafe {
-                match packed.taps.len() {
-                    9 => by_reach!(packed.reach, depthwise_9(packed, &row, channel)),
-                    _ => by_reach!(packed.reach, depthwise_any(packed, &row, channel)),
-                }
-            }
-        }
-        if let Some(entries) = packed.table.as_deref() {
-            // Safety: the pixels that were just written.
-            unsafe { table_rows(entries, &row, packed.channels) };
-        }
-    }
-}
-
-/// Windows of nine taps.
-///
-/// Safety: as for `Kernels::depthwise`.
-unsafe fn depthwise_9<const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
-    // Safety: handed on.
-    unsafe { depthwise_row::<9, REACH>(packed, row, channel) }
-}
-
-/// Windows of any size.
-///
-/// Safety: as for `Kernels::depthwise`.
-unsafe fn depthwise_any<const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
-    // Safety: handed on.
-    unsafe { depthwise_row::<0, REACH>(packed, row, channel) }
-}
-
 /// Sixteen 16-bit numbers into sixteen sums.
 #[inline(always)]
-fn add_wide(sums: &mut [int32x4_t; 4], low: int16x8_t, high: int16x8_t) {
+pub(super) fn add_wide(sums: &mut [int32x4_t; 4], low: int16x8_t, high: int16x8_t) {
     // Safety: NEON.
     unsafe {
         sums[0] = vaddw_s16(sums[0], vget_low_s16(low));
         sums[1] = vaddw_high_s16(sums[1], low);
         sums[2] = vaddw_s16(sums[2], vget_low_s16(high));
         sums[3] = vaddw_high_s16(sums[3], high);
-    }
-}
-
-/// Two taps join in 16 bits, which hold two products of -128..=127 and -127..=127, before they join
-/// the sums. `TAPS` is their number, or 0 if it is known only now.
-///
-/// Safety: as for `Kernels::depthwise`; a vector may reach fifteen bytes past the last channel.
-#[inline]
-#[target_feature(enable = "neon")]
-unsafe fn depthwise_row<const TAPS: usize, const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
-    let padded = packed.bias.len();
-    let taps: &[usize] = if TAPS == 0 { &packed.taps } else { &packed.taps[..TAPS] };
-    let count = (packed.channels - channel).min(BYTES);
-    const { assert!(DEPTHWISE_CHANNELS.is_multiple_of(BYTES)) };
-    // Safety: constants are padded to whole vectors; taps and channels are the caller's to vouch for.
-    unsafe {
-        let bias = |v: usize| begin::<REACH>(vld1q_s32(packed.bias.as_ptr().add(channel + 4 * v)));
-        let bias = [bias(0), bias(1), bias(2), bias(3)];
-        let multiplier = |v: usize| vld1q_f32(packed.multiplier.as_ptr().add(channel + 4 * v));
-        let multiplier = [multiplier(0), multiplier(1), multiplier(2), multiplier(3)];
-        let zero = flipped_zero(packed.pre_zero);
-        let weights = packed.weights.as_ptr().add(channel);
-        for x in 0..row.width {
-            let input = row.input.add(x * row.input_pixel + channel).cast::<i8>();
-            let mut sums = bias;
-            for pair in 0..taps.len() / 2 {
-                let [even, odd] = [2 * pair, 2 * pair + 1];
-                let (a, w) = (vld1q_s8(input.add(taps[even])), vld1q_s8(weights.add(even * padded)));
-                let (b, v) = (vld1q_s8(input.add(taps[odd])), vld1q_s8(weights.add(odd * padded)));
-                let low = vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(w)), vget_low_s8(b), vget_low_s8(v));
-                add_wide(&mut sums, low, vmlal_high_s8(vmull_high_s8(a, w), b, v));
-            }
-            if !taps.len().is_multiple_of(2) {
-                let last = taps.len() - 1;
-                let (a, w) = (vld1q_s8(input.add(taps[last])), vld1q_s8(weights.add(last * padded)));
-                add_wide(&mut sums, vmull_s8(vget_low_s8(a), vget_low_s8(w)), vmull_high_s8(a, w));
-            }
-            let bytes = finish::<REACH>(sums, multiplier, zero);
-            store(bytes, row.output.add(x * row.output_pixel + channel), count);
-        }
     }
 }

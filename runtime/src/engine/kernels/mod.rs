@@ -12,6 +12,8 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(target_arch = "aarch64")]
+mod aarch64_depthwise;
 pub mod arena;
 #[cfg(target_arch = "arm")]
 pub mod armv7;

@@ -9,9 +9,10 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, depthwise, finish, flipped_zero, max,
-    mean, mul, store, table, table_rows,
+    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
+    store, table, table_rows,
 };
+use super::aarch64_depthwise::depthwise;
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
