@@ -53,6 +53,8 @@ pub struct PackedConv {
 pub struct PackedDepthwise {
     /// Channels, without padding.
     pub channels: usize,
+    /// Rows and columns of taps.
+    pub kernel: [usize; 2],
     /// Weights by (tap, channel).
     pub weights: Vec<i8>,
     /// The bias with the input's zero point folded in.
@@ -198,6 +200,7 @@ impl PackedDepthwise {
         let real = |c: usize| c < channels;
         PackedDepthwise {
             channels,
+            kernel: [kh, kw],
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),
