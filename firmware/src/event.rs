@@ -6,7 +6,7 @@
 //! |---:|---|---|---|---|---|
 //! | 0 | u8 | version | 1 | encoder | decoder |
 //! | 1 | u8 | kind | [`EventKind`] | pipeline | people, export |
-//! | 2 | u16 | flags | [`Event::WALL_VALID`], [`Event::STALE`], [`Event::SIMULATED_PIN`], [`Event::LOSSY`] | pipeline | people, export |
+//! | 2 | u16 | flags | [`Event::WALL_VALID`], [`Event::STALE`], [`Event::SIMULATED_PIN`], [`Event::LOSSY`], [`Event::EXTERNAL`] | pipeline | people, export |
 //! | 4 | u32 | run | opening of the log, from 1 | recorder | people, export |
 //! | 8 | u64 | mono_us | µs since the run began | pipeline | export |
 //! | 16 | i64 | wall_us | µs since 1970 UTC, 0 unknown | pipeline | people, export |
@@ -189,6 +189,8 @@ impl Event {
     pub const SIMULATED_PIN: u16 = 4;
     /// Events before this one could not be recorded; `value` says how many.
     pub const LOSSY: u16 = 8;
+    /// An input fired the rule, not a frame; the latency counts from the input's edge.
+    pub const EXTERNAL: u16 = 16;
     /// No class.
     pub const NO_CLASS: u16 = u16::MAX;
 

@@ -35,6 +35,7 @@ mod writer;
 
 pub use media::{Media, MediaError};
 pub use reader::{Damage, DamageKind, Item, Position, Reader};
+pub(crate) use record::CRC;
 pub use record::{Durable, Parsed, Seq, encode, parse};
 pub use retain::{Limits, LimitsError};
 pub use segment::{FORMAT, HeaderState, SegmentHeader, id_of, name};

@@ -6,15 +6,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lapwing_firmware::event::{Event, EventKind};
-use lapwing_firmware::trigger::SimulatedPin;
 use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
-use lapwing_runtime::config::{Bound, Config};
+use lapwing_runtime::config::{Bound, BoundInput, Config};
 use lapwing_runtime::detect::Detector;
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
-use lapwing_runtime::pins::Line;
+use lapwing_runtime::pins::{Input, Line};
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 
 use super::detect::in_words;
@@ -51,6 +50,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let data = args.data.as_deref().unwrap_or(&config.data);
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
+    // lines first: outputs take their safe level and edges are armed before anything slow or anything that may fail
+    let rules = make_rules(&bound)?;
+    let inputs = open_inputs(&bound)?;
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
     let recorder = open_recorder(&config, &bound, data, out)?;
     let detector = Detector::load(&model)?;
@@ -62,7 +64,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         start.elapsed().as_secs_f64() * 1e3
     )?;
     line!(out, "source  {}", source.describe())?;
-    let rules = make_rules(&bound)?;
     let stop = stop_flag()?;
     let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand };
     let pipeline = Pipeline {
@@ -71,6 +72,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         options: bound.options,
         shown_score_min: bound.shown_score_min,
         rules,
+        inputs,
         recorder,
         clock: &clock,
         frames_max: args.frames,
@@ -128,10 +130,17 @@ fn make_rules(bound: &Bound) -> Result<Vec<RuleRunner>, Failure> {
         .iter()
         .enumerate()
         .map(|(index, rule)| {
-            let line = Line::Simulated(SimulatedPin::default());
-            RuleRunner::new(index as u16, rule.watch.clone(), rule.trigger, rule.polarity, line).map_err(Failure::call)
+            let line = Line::open(rule.output.as_ref(), rule.polarity)
+                .map_err(|e| Failure::Job(format!("rule {:?}: {e}", rule.watch.name)))?;
+            RuleRunner::new(index as u16, rule, line).map_err(Failure::call)
         })
         .collect()
+}
+
+fn open_inputs(bound: &Bound) -> Result<Vec<Input>, Failure> {
+    let open = |input: &BoundInput| Input::open(&input.address, input.options);
+    let named = |input| open(input).map_err(|e| Failure::Job(format!("input {:?}: {e}", input.name)));
+    bound.inputs.iter().map(named).collect()
 }
 
 /// A flag that Ctrl-C and a service manager's stop set. A second Ctrl-C ends the process at once.

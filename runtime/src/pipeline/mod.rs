@@ -16,10 +16,13 @@
 
 mod actuate;
 mod capture;
+mod hear;
 pub mod queue;
 mod record;
 mod report;
 
+#[cfg(test)]
+mod hear_tests;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
@@ -38,6 +41,8 @@ use crate::camera::{Pacing, Source, SourceError};
 use crate::clock::{Clock, WALL_VALID_FROM_US};
 use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
 use crate::frame::Frame;
+use crate::pins::Input;
+use hear::Ear;
 use queue::{Pop, Queue, Refused};
 
 /// Frames that exist: one being captured, one waiting, one being looked at, two being recorded.
@@ -112,6 +117,8 @@ pub struct Pipeline<'a> {
     pub shown_score_min: f32,
     /// What acts.
     pub rules: Vec<RuleRunner>,
+    /// What arms and fires rules, by the indices that the rules know.
+    pub inputs: Vec<Input>,
     /// What remembers.
     pub recorder: Recorder,
     /// The time.
@@ -159,6 +166,7 @@ impl Pipeline<'_> {
                 shown_score_min: self.shown_score_min,
                 stop,
                 rules: std::mem::take(&mut self.rules),
+                ears: std::mem::take(&mut self.inputs).into_iter().map(Ear::from).collect(),
                 clock,
                 pacing,
                 messages,
@@ -192,6 +200,7 @@ struct Watcher<'a> {
     shown_score_min: f32,
     stop: &'a AtomicBool,
     rules: Vec<RuleRunner>,
+    ears: Vec<Ear>,
     clock: &'a dyn Clock,
     pacing: Pacing,
     messages: &'a Queue<Message>,
@@ -217,7 +226,9 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     fn run(&mut self, captured: &Queue<Captured>) {
         self.tell_run(EventKind::Started);
+        self.hear_levels();
         while !self.stopped() && self.frames_max.is_none_or(|max| self.frames < max) {
+            self.hear();
             match captured.pop(TICK) {
                 Pop::Item(Captured::Frame(frame, at_us)) => self.frame(frame, at_us),
                 Pop::Item(Captured::Broken(error)) => {
@@ -272,6 +283,10 @@ impl Watcher<'_> {
             Pacing::OnDemand => frame.captured_us,
         };
         self.last_us = now_us;
+        // of a live source the frame's own time counts, not when it was handed over
+        let from_us = if self.pacing == Pacing::Live { frame.captured_us.min(at_us) } else { at_us };
+        let age_us = if self.pacing == Pacing::Live { now_us.saturating_sub(from_us) } else { 0 };
+        let px = (frame.width(), frame.height());
         let mut events = Events::new();
         if std::mem::take(&mut self.source_away) {
             let _ = events.push(stamp(Event { kind: EventKind::SourceBack, ..Event::default() }, self.clock));
@@ -282,9 +297,9 @@ impl Watcher<'_> {
             if let Some(firing) = rule.tick(now_us) {
                 let _ = events.push(stamp(firing.event(), self.clock));
             }
-            if let Some(firing) = rule.observe(now_us, self.detector.detections(), frame.width(), frame.height()) {
+            if let Some(firing) = rule.observe(now_us, age_us, self.detector.detections(), px) {
                 fired |= firing.kind == EventKind::Fired;
-                let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(at_us)).unwrap_or(u32::MAX);
+                let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(from_us)).unwrap_or(u32::MAX);
                 let event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
                 let _ = events.push(event); // two a rule: has room
             }

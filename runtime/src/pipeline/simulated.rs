@@ -4,6 +4,7 @@
 //! measured time. The clock moves only where the script says so. The world lets any wait end after [`PATIENCE`]; a run
 //! that needed this is [`State::stuck`].
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::ThreadId;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use embedded_hal::digital::ErrorKind;
 use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::linux::gpio::{GpioError, InputEdge};
 
 use super::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 use crate::camera::{Next, Pacing, Source, SourceError};
@@ -21,7 +23,7 @@ use crate::engine::Model;
 use crate::frame::{Frame, picture};
 use crate::legend::Legend;
 use crate::photos::PHOTOS;
-use crate::pins::{Line, LineError, Probe};
+use crate::pins::{Input, Line, LineError, Probe, Script};
 
 /// Longest wait for anything that a script waits for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,6 +37,8 @@ type Condition = Box<dyn Fn(&State) -> bool + Send>;
 pub enum Step {
     /// Shows the bundled photograph of this name.
     Show(&'static str),
+    /// Shows the bundled photograph of this name, as taken so many milliseconds ago.
+    Late(&'static str, u64),
     /// Shows a small grey picture.
     Blank,
     /// Shows what cannot be used.
@@ -77,6 +81,17 @@ pub struct Wire {
     pub refuse: u32,
 }
 
+/// An input as the world makes it.
+#[derive(Debug, Default)]
+pub struct Switch {
+    /// Its level when the run begins.
+    pub active: bool,
+    /// Edges that were made and not yet taken.
+    pub edges: VecDeque<InputEdge>,
+    /// Its chip is gone.
+    pub gone: bool,
+}
+
 /// All that happened.
 #[derive(Default)]
 pub struct State {
@@ -96,6 +111,8 @@ pub struct State {
     pub troubles: Vec<String>,
     /// The lines, in the order of the rules.
     pub wires: Vec<Wire>,
+    /// The inputs, in the order of the configuration.
+    pub switches: Vec<Switch>,
     /// The recorder stands still when it tells of a frame.
     pub recorder_hold: bool,
     /// It does.
@@ -105,6 +122,16 @@ pub struct State {
 }
 
 impl State {
+    /// The clock moves on.
+    pub fn pass_ms(&mut self, ms: u64) {
+        self.now_us += ms * 1000;
+    }
+
+    /// An input becomes active or inactive now.
+    pub fn switch(&mut self, index: usize, active: bool) {
+        self.switches[index].edges.push_back(InputEdge { active, kernel_us: self.now_us });
+    }
+
     /// Kinds of the events told.
     pub fn kinds(&self) -> Vec<EventKind> {
         self.events.iter().map(|e| e.kind).collect()
@@ -228,6 +255,11 @@ impl Source for Camera {
             };
             match step {
                 Step::Show(name) => return self.show(Some(name), frame),
+                Step::Late(name, ms) => {
+                    let shown = self.show(Some(name), frame);
+                    frame.captured_us = frame.captured_us.saturating_sub(ms * 1000);
+                    return shown;
+                }
                 Step::Blank => return self.show(None, frame),
                 Step::Broken => return self.broken(),
                 Step::Lost => return Next::Lost(SourceError::NoSuchPath { path: "camera".into() }),
@@ -336,6 +368,7 @@ impl Stage {
         let bound = self.config.bind(model.manifest()).unwrap();
         let recorder = Recorder::open(&self.config, bound.hiding, bound.legend, self.folder.path()).unwrap();
         let rules = bound.rules.into_iter().enumerate().map(|(index, rule)| self.rule(index, rule)).collect();
+        let inputs = bound.inputs.iter().enumerate().map(|(index, _)| self.input(index)).collect();
         let camera = Camera { world: Arc::clone(&self.world), pacing, script: script.into_iter(), current: None };
         let pipeline = Pipeline {
             source: Box::new(camera),
@@ -343,6 +376,7 @@ impl Stage {
             options: bound.options,
             shown_score_min: bound.shown_score_min,
             rules,
+            inputs,
             recorder,
             clock: &self.world,
             frames_max: None,
@@ -360,6 +394,21 @@ impl Stage {
             let _done = _done; // dropped at the end of the run, by a panic too
             pipeline.run(&mut witness, &self.world.stop)
         })
+    }
+
+    fn input(&self, index: usize) -> Input {
+        let active = self.world.act(|state| {
+            state.switches.resize_with(state.switches.len().max(index + 1), Switch::default);
+            state.switches[index].active
+        });
+        let world = Arc::clone(&self.world);
+        let next = move || {
+            world.act(|state| {
+                let switch = &mut state.switches[index];
+                if switch.gone { Err(GpioError::NoChips) } else { Ok(switch.edges.pop_front()) }
+            })
+        };
+        Input::Script(Script { active, next: Box::new(next) })
     }
 
     fn rule(&self, index: usize, rule: BoundRule) -> RuleRunner {
@@ -380,7 +429,7 @@ impl Stage {
             })
         };
         let line = Line::Probe(Probe(Box::new(write)));
-        RuleRunner::new(index as u16, rule.watch, rule.trigger, rule.polarity, line).unwrap()
+        RuleRunner::new(index as u16, &rule, line).unwrap()
     }
 
     /// All that happened.
