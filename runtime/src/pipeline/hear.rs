@@ -8,7 +8,6 @@ use lapwing_firmware::event::{Event, EventKind};
 
 use super::{About, Events, Message, Watcher, stamp};
 use crate::camera::Pacing;
-use crate::clock::Clock;
 use crate::pins::Input;
 
 /// Edges of one input that are taken at once; the others wait for the next frame.
