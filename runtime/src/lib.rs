@@ -33,6 +33,8 @@ pub mod engine;
 pub mod eval;
 pub mod frame;
 pub mod input;
+pub mod last_words;
+pub mod latency;
 pub mod legend;
 pub mod photos;
 pub mod pins;

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::linux::{LastWords, Watchdogs};
 use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{Bound, BoundInput, Config};
@@ -54,7 +55,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let rules = make_rules(&bound)?;
     let inputs = open_inputs(&bound)?;
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
-    let recorder = open_recorder(&config, &bound, data, out)?;
+    let mut recorder = open_recorder(&config, &bound, data, out)?;
+    tell_last_words(&mut recorder, data);
+    let watchdogs = Watchdogs::open(config.watchdog.device.as_deref()).map_err(Failure::job)?;
     let detector = Detector::load(&model)?;
     line!(
         out,
@@ -73,6 +76,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         shown_score_min: bound.shown_score_min,
         rules,
         inputs,
+        watchdogs,
         recorder,
         clock: &clock,
         frames_max: args.frames,
@@ -122,6 +126,22 @@ fn open_recorder(config: &Config, bound: &Bound, data: &Path, out: &mut Out) -> 
         }
     )?;
     Ok(recorder)
+}
+
+/// What the process before this one said when it died becomes a record; what this one says will be kept.
+fn tell_last_words(recorder: &mut Recorder, data: &Path) {
+    let (file, found) = match LastWords::open(data) {
+        Ok(opened) => opened,
+        Err(error) => return complain!("{}: last words cannot be kept: {error}", data.display()),
+    };
+    if let Some(words) = found {
+        complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
+        let kept = recorder.last_words(&words).map_err(|e| e.to_string());
+        if let Err(error) = kept.and_then(|()| file.forget().map_err(|e| e.to_string())) {
+            complain!("its last words stay in {}: {error}", data.display());
+        }
+    }
+    file.keep_panics();
 }
 
 fn make_rules(bound: &Bound) -> Result<Vec<RuleRunner>, Failure> {

@@ -41,6 +41,9 @@ pub struct Config {
     /// The lines that rules hear.
     #[serde(default, rename = "input")]
     pub inputs: Vec<InputSection>,
+    /// What bites unless frames are looked at.
+    #[serde(default)]
+    pub watchdog: WatchdogSection,
     /// What to watch for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<RuleSection>,
@@ -82,6 +85,14 @@ pub struct PictureSection {
     pub count_max: Spanned<u32>,
     /// 1..=100.
     pub jpeg_quality: Spanned<u8>,
+}
+
+/// `[watchdog]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogSection {
+    /// The hardware watchdog, such as `/dev/watchdog`; none: systemd's alone, where it asks for it.
+    pub device: Option<PathBuf>,
 }
 
 /// Which pictures are kept.

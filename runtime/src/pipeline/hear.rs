@@ -6,7 +6,8 @@
 
 use lapwing_firmware::event::{Event, EventKind};
 
-use super::{About, Events, Message, Watcher, stamp};
+use super::stamp::stamp;
+use super::{About, Events, Message, Watcher};
 use crate::camera::Pacing;
 use crate::pins::Input;
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use embedded_hal::digital::ErrorKind;
 use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::linux::Watchdogs;
 use lapwing_firmware::linux::gpio::{GpioError, InputEdge};
 
 use super::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
@@ -28,8 +29,11 @@ use crate::pins::{Input, Line, LineError, Probe, Script};
 /// Longest wait for anything that a script waits for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The wall clock when a run begins, behind [`WALL_VALID_FROM_US`].
+const WALL_AT_START_US: i64 = 86_400_000_000;
+
 /// More often than one rule asks for the time after its line has moved.
-const ASKED: u64 = 4;
+const ASKED: u64 = 8;
 
 type Condition = Box<dyn Fn(&State) -> bool + Send>;
 
@@ -117,6 +121,8 @@ pub struct State {
     pub recorder_hold: bool,
     /// It does.
     pub recorder_held: bool,
+    /// The wall clock was set by so many microseconds.
+    pub wall_set_us: i64,
     /// Something was waited for that never came.
     pub stuck: bool,
 }
@@ -199,7 +205,8 @@ impl Clock for World {
     }
 
     fn wall_us(&self) -> i64 {
-        WALL_VALID_FROM_US + self.lock().now_us as i64
+        let state = self.lock();
+        WALL_VALID_FROM_US + WALL_AT_START_US + state.now_us as i64 + state.wall_set_us
     }
 
     fn sleep_us(&self, duration_us: u64) {
@@ -341,6 +348,8 @@ pub struct Stage {
     pub folder: tempfile::TempDir,
     world: Arc<World>,
     config: Config,
+    /// What the next run feeds.
+    watchdogs: Mutex<Watchdogs>,
 }
 
 impl Stage {
@@ -353,13 +362,18 @@ impl Stage {
             detector_thread: std::thread::current().id(),
         };
         let config = Config::parse(config, "test.toml").unwrap();
-        Stage { folder: tempfile::tempdir().unwrap(), world: Arc::new(world), config }
+        Stage { folder: tempfile::tempdir().unwrap(), world: Arc::new(world), config, watchdogs: Mutex::default() }
     }
 
     /// Something that happens before the run.
     pub fn with(self, act: impl FnOnce(&mut State)) -> Stage {
         self.world.act(act);
         self
+    }
+
+    /// What the next run feeds.
+    pub fn feeds(self, watchdogs: Watchdogs) -> Stage {
+        Stage { watchdogs: Mutex::new(watchdogs), ..self }
     }
 
     /// Acts the script; `last_minute` happens when the recorder stands and nothing was written.
@@ -377,6 +391,7 @@ impl Stage {
             shown_score_min: bound.shown_score_min,
             rules,
             inputs,
+            watchdogs: std::mem::take(&mut *self.watchdogs.lock().unwrap()),
             recorder,
             clock: &self.world,
             frames_max: None,

@@ -1,4 +1,4 @@
-//! An output line: `linux-embedded-hal`'s `CdevPin`, taken at its safe level.
+//! An output line behind [`embedded_hal::digital::OutputPin`], taken at its safe level.
 //!
 //! The line is asked for with the safe level as its first, so it never passes through the other one. Levels are
 //! those of the wire; which of them means "on" is [`Polarity`](crate::trigger::Polarity)'s.
@@ -25,24 +25,17 @@
 //!   safe level first. On a controller that keeps levels this, and not the resistor, ends an output after SIGKILL.
 //! * Where even that second must not be, give the rule a `pulse_ms` and let a relay with a timer of its own do the rest.
 
-use std::string::ToString;
-
-use embedded_hal::digital::{ErrorType, OutputPin};
-use linux_embedded_hal::gpio_cdev::{Chip, LineRequestFlags};
-use linux_embedded_hal::{CdevPin, CdevPinError};
+use embedded_hal::digital::{Error, ErrorKind, ErrorType, OutputPin};
+use gpiocdev::Request;
+use gpiocdev::line::Value;
 
 use super::{CONSUMER, GpioError, LineAddress, LineInfo, find_free};
 
 /// A line that this process drives.
+#[derive(Debug)]
 pub struct OutputLine {
-    pin: CdevPin,
+    request: Request,
     info: LineInfo,
-}
-
-impl core::fmt::Debug for OutputLine {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("OutputLine").field("info", &self.info).finish_non_exhaustive()
-    }
 }
 
 impl OutputLine {
@@ -52,35 +45,45 @@ impl OutputLine {
     /// There is no such line, it is held, or this user may not have it.
     pub fn take(address: &LineAddress, safe_high: bool) -> Result<OutputLine, GpioError> {
         let info = find_free(address)?;
-        let refused = |e: &dyn core::fmt::Display| GpioError::Refused {
-            chip: info.chip.clone(),
-            what: "take the line as an output",
-            why: e.to_string(),
-        };
-        let handle = Chip::new(&info.chip)
-            .and_then(|mut chip| chip.get_line(info.number))
-            .and_then(|line| line.request(LineRequestFlags::OUTPUT, u8::from(safe_high), CONSUMER))
-            .map_err(|e| refused(&e))?;
-        let pin = CdevPin::new(handle).map_err(|e| refused(&e))?;
-        Ok(OutputLine { pin, info })
+        let mut builder = Request::builder();
+        builder.on_chip(&info.chip).with_consumer(CONSUMER).with_line(info.number).as_output(level(safe_high));
+        let request = builder.request();
+        let request = request.map_err(|e| GpioError::refused(&info.chip, "take the line as an output", &e))?;
+        Ok(OutputLine { request, info })
     }
 
     /// What the line was when it was taken.
     pub fn info(&self) -> &LineInfo {
         &self.info
     }
+
+    fn set(&mut self, high: bool) -> Result<(), GpioError> {
+        let set = self.request.set_value(self.info.number, level(high));
+        set.map_err(|e| GpioError::refused(&self.info.chip, "drive the line", &e))
+    }
+}
+
+/// Levels are the wire's: the line is never asked for as active-low.
+fn level(high: bool) -> Value {
+    if high { Value::Active } else { Value::Inactive }
+}
+
+impl Error for GpioError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
 }
 
 impl ErrorType for OutputLine {
-    type Error = CdevPinError;
+    type Error = GpioError;
 }
 
 impl OutputPin for OutputLine {
-    fn set_low(&mut self) -> Result<(), CdevPinError> {
-        self.pin.set_low()
+    fn set_low(&mut self) -> Result<(), GpioError> {
+        self.set(false)
     }
 
-    fn set_high(&mut self) -> Result<(), CdevPinError> {
-        self.pin.set_high()
+    fn set_high(&mut self) -> Result<(), GpioError> {
+        self.set(true)
     }
 }
