@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn free_guidance_is_a_line_through_both_velocities_inside_its_interval() {
-        let mut at = |weight, t| {
+        let at = |weight, t| {
             let mut guided =
                 ClassifierFree { with: &LEFT, without: &TWO, weight, interval: [0.2, 0.8], buffer: Vec::new() };
             let mut v = [0.0];

@@ -147,25 +147,24 @@ mod tests {
     #[test]
     fn the_estimate_is_unbiased_where_values_depend_on_one_another() {
         // v = M x with trace 0.5 + 0.25 and a large part off the diagonal: x_1 = exp(M) x_0
-        let mut turned = |x: &[f64], _: f64, v: &mut [f64]| {
+        let turned = |x: &[f64], _: f64, v: &mut [f64]| {
             v[0] = 0.5 * x[0] + 2.0 * x[1];
-            v[1] = -2.0 * x[0] + 0.25 * x[1] + 1.0 * x[0];
+            v[1] = -x[0] + 0.25 * x[1];
         };
         let of = |seed| {
             let settings = Settings { steps: 64, t_min: 0.0, reach: 1e-3, seed };
-            log_density(&mut turned.clone(), &[0.0, 0.0], &settings).unwrap()
+            let mut turned = turned;
+            log_density(&mut turned, &[0.0, 0.0], &settings).unwrap()
         };
         let mean = (0..400).map(of).sum::<f64>() / 400.0;
         let known = -std::f64::consts::TAU.ln() + 0.75;
         assert!((mean - known).abs() < 0.15, "{mean} for {known}");
-        let mut v = [0.0; 2];
-        turned(&[1.0, 0.0], 0.0, &mut v);
     }
 
     #[test]
     fn what_is_far_from_the_data_costs_more_bits() {
         let settings = Settings { steps: 64, t_min: 0.02, reach: 1e-3, seed: 0 };
-        let mut bits =
+        let bits =
             |values: &[f64]| bits_per_dimension(log_density(&mut &TWO, values, &settings).unwrap(), values.len());
         assert!(bits(&[3.0, -3.0, 2.5]) > bits(&[0.8, -1.0, 0.7]) + 2.0);
         // a uniform density over -1..=1 is 8 bits less the half cell at both ends

@@ -29,12 +29,12 @@ impl Runner {
                 .iter()
                 .map(|(name, _)| {
                     let at = names.iter().position(|n| n == name);
-                    let at = at.ok_or_else(|| format_err!("it has no input {name:?} but {names:?}"))?;
+                    let at = at.ok_or_else(|| anyhow::anyhow!("it has no input {name:?} but {names:?}"))?;
                     Ok(model.input_outlets()?[at])
                 })
                 .collect::<TractResult<_>>()?;
             if names.len() != inputs.len() {
-                bail!("its inputs are {names:?}");
+                anyhow::bail!("its inputs are {names:?}");
             }
             model.set_input_outlets(&order)?;
             for (index, (_, shape)) in inputs.iter().enumerate() {
@@ -147,7 +147,7 @@ impl Network for RealFlow {
             let mut film = old.unwrap_or_default();
             condition.film(asked, &mut film).map(|()| film)
         });
-        let run = |film: &[f32]| {
+        let mut run = |film: &[f32]| {
             let write = |index: usize, values: &mut [f32]| match index {
                 0 => planes(x, 3, values),
                 1 => values.copy_from_slice(film),

