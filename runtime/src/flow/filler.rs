@@ -158,11 +158,13 @@ mod tests {
     use super::super::FlowManifest;
     use super::*;
 
+    type Log = std::sync::Arc<std::sync::Mutex<Vec<(f64, bool)>>>;
+
     /// Knows the end of every line: a plain colour.
     struct Plain {
         manifest: FlowManifest,
         colour: f32,
-        asked: std::sync::Arc<std::sync::Mutex<Vec<(f64, bool)>>>,
+        asked: Log,
     }
 
     impl Network for Plain {
@@ -184,9 +186,9 @@ mod tests {
         }
     }
 
-    fn filler(colour: f32) -> (Filler, std::sync::Arc<std::sync::Mutex<Vec<(f64, bool)>>>) {
+    fn filler(colour: f32) -> (Filler, Log) {
         let manifest = FlowManifest::parse(lapwing_models::FLOW_PATCH.manifest).unwrap();
-        let asked = std::sync::Arc::default();
+        let asked = Log::default();
         (Filler::new(Box::new(Plain { manifest, colour, asked: std::sync::Arc::clone(&asked) })).unwrap(), asked)
     }
 
