@@ -210,7 +210,9 @@ pub fn run(image: &Image, series: &Series, mut tell: impl FnMut(&str)) -> Result
                 outcome.lost += lost;
                 trouble.push(format!("{lost} lost: {} were acknowledged, found {found:?}", outcome.acknowledged));
             }
-            Some(_) if !told.verified => trouble.push(format!("`log verify`: {}", told.complaints.join(" / "))),
+            Some(_) if !told.verified && !early => {
+                trouble.push(format!("`log verify`: {}", told.complaints.join(" / ")))
+            }
             Some(_) => {}
             None if !told.mounted && !early => {
                 outcome.lost += outcome.acknowledged;

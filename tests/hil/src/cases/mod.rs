@@ -1,6 +1,7 @@
 //! The cases: what is proved on the board, each with its wiring in its own file.
 
 mod log;
+mod microcontroller;
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,12 @@ pub struct Case {
 
 /// Every case, in the order in which they run.
 pub const ALL: &[Case] = &[
+    Case {
+        name: "microcontroller",
+        tier: Tier::Smoke,
+        about: "the no_std core on a Cortex-M4: the log on NOR flash through cuts, trigger, fail-safe",
+        run: microcontroller::run,
+    },
     Case {
         name: "power-cuts-ext4",
         tier: Tier::Smoke,
