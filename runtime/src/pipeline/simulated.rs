@@ -22,6 +22,7 @@ use crate::frame::{Frame, picture};
 use crate::legend::Legend;
 use crate::photos::PHOTOS;
 use crate::pins::{Line, LineError, Probe};
+use crate::privacy::Redactor;
 
 /// Longest wait for anything that a script waits for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -334,7 +335,8 @@ impl Stage {
     pub fn act(&self, pacing: Pacing, script: Vec<Step>, last_minute: impl FnOnce()) -> Report {
         let model = Model::builtin().unwrap();
         let bound = self.config.bind(model.manifest()).unwrap();
-        let recorder = Recorder::open(&self.config, bound.hiding, bound.legend, self.folder.path()).unwrap();
+        let recorder =
+            Recorder::open(&self.config, Redactor::new(bound.hiding), bound.legend, self.folder.path()).unwrap();
         let rules = bound.rules.into_iter().enumerate().map(|(index, rule)| self.rule(index, rule)).collect();
         let camera = Camera { world: Arc::clone(&self.world), pacing, script: script.into_iter(), current: None };
         let pipeline = Pipeline {
