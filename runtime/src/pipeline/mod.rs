@@ -21,6 +21,8 @@ mod record;
 mod report;
 
 #[cfg(test)]
+mod privacy_tests;
+#[cfg(test)]
 mod simulated;
 #[cfg(test)]
 mod tests;

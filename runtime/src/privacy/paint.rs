@@ -1,6 +1,7 @@
 //! Paints a region over from its surroundings.
 //!
-//! The window around the region is filled at 64x64 and brought back to the frame's size. Where that is coarser than the
+//! The window around the region is filled at 64x64 and brought back to the frame's size; tiles at finer scales that
+//! start from this fill add seams and no detail, so there are none. A fill of grey surroundings is grey. Where that is coarser than the
 //! frame, the fill lacks the fine grain of what lies around it; the grain of the nearest visible pixels, mirrored at the
 //! region's edge and fading inwards, is added, so that the seam lies inside the region and is not a line. Nothing
 //! outside of the region is changed, and no hidden pixel is read.
@@ -15,6 +16,8 @@ use crate::frame::Frame;
 const HOLE_PERCENT_MAX: usize = 85;
 /// How often the window is made larger in search of more surroundings.
 const LARGER_MAX: u32 = 3;
+/// Surroundings are grey if the channels of every cell differ by at most this.
+const GREY_SPREAD_MAX: u8 = 3;
 /// How deep the grain reaches, in cells of the window.
 const GRAIN_CELLS: u32 = 4;
 /// And at most so deep, in pixels.
@@ -58,11 +61,15 @@ impl Painter {
         }
         self.filled.resize(PIXELS * 3, 0);
         fill.fill(&self.window.rgb, &self.window.hole, region.seed, &mut self.filled)?;
+        let grey = self.window.known().all(|p| spread(p) <= GREY_SPREAD_MAX);
         for ((to, from), &hole) in
             self.window.rgb.chunks_exact_mut(3).zip(self.filled.chunks_exact(3)).zip(&self.window.hole)
         {
             if hole {
                 to.copy_from_slice(from);
+            }
+            if hole && grey {
+                to.fill(luma(from));
             }
         }
         self.store(frame, hidden, region);
@@ -100,6 +107,18 @@ impl Painter {
         let longer = place.width().max(place.height());
         if longer <= super::fill::SIDE as u32 { 0 } else { (longer * GRAIN_CELLS / 64).clamp(1, GRAIN_PX_MAX) }
     }
+}
+
+/// How far a pixel is from grey.
+fn spread(pixel: &[u8]) -> u8 {
+    let (low, high) = pixel.iter().fold((u8::MAX, 0), |(low, high), &v| (low.min(v), high.max(v)));
+    high.saturating_sub(low)
+}
+
+/// The luma of a pixel, by BT.601.
+fn luma(pixel: &[u8]) -> u8 {
+    let weighed: u32 = pixel.iter().zip([299, 587, 114]).map(|(&v, weight)| u32::from(v) * weight).sum();
+    (weighed / 1000) as u8 // weights sum to 1000
 }
 
 /// The visible pixel that a pixel of a region is mirrored to at the nearest edge that has one, and the depth in pixels.
@@ -154,6 +173,29 @@ mod tests {
             }
             assert_eq!(paint(&mut frame, &[rect]), [Painted::Filled]);
             assert!(frame.rgb().iter().all(|&v| v == 90), "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn grey_stays_grey() {
+        let mut frame = noisy(200, 200);
+        for pixel in frame.rgb_mut().chunks_exact_mut(3) {
+            pixel.fill(pixel[0]);
+        }
+        let (mut painter, mut hidden) = (Painter::default(), Hidden::default());
+        hidden.reset(200, 200);
+        let region = Region { rect: Rect { x0: 50, y0: 50, x1: 120, y1: 150 }, seed: 200 };
+        hidden.set(&region.rect, true);
+        painter.paint(&mut frame, &mut hidden, &region, &mut Reddish).unwrap();
+        assert!(frame.rgb().chunks_exact(3).all(|p| spread(p) == 0));
+    }
+
+    struct Reddish;
+
+    impl Fill for Reddish {
+        fn fill(&mut self, _: &[u8], _: &[bool], _: u64, out: &mut [u8]) -> Result<(), FillError> {
+            out.chunks_exact_mut(3).for_each(|p| p.copy_from_slice(&[200, 90, 80]));
+            Ok(())
         }
     }
 

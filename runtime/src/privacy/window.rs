@@ -70,6 +70,11 @@ impl Window {
         holes
     }
 
+    /// The pixels that are not hole.
+    pub fn known(&self) -> impl Iterator<Item = &[u8]> {
+        self.rgb.chunks_exact(3).zip(&self.hole).filter(|(_, hole)| !**hole).map(|(pixel, _)| pixel)
+    }
+
     /// The window's colour at the centre of a pixel of the frame, between cells.
     pub fn colour_at(&self, x: u32, y: u32) -> [i32; 3] {
         let (column, right) = between(x, self.place.x0, self.place.width());
