@@ -13,7 +13,8 @@ pub use bind::{Bound, BoundInput, BoundRule};
 pub use error::ConfigError;
 pub use lines::{BiasWord, INPUTS_MAX, InputSection, LineWord, OutputSection};
 pub use schema::{
-    Active, Config, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection, WatchdogSection,
+    Active, Config, FillMode, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection,
+    WatchdogSection,
 };
 
 /// The built-in configuration, which is also the documentation of every key.

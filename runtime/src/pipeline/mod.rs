@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   capture thread          caller's thread                       recorder thread
-//!   Source ─▶ frames ─▶ Detector ─▶ rules ─▶ pins ─▶ seen ─▶ log (durable) ─▶ mosaic ─▶ pictures
+//!   Source ─▶ frames ─▶ Detector ─▶ rules ─▶ pins ─▶ seen ─▶ log (durable) ─▶ redact ─▶ pictures
 //!      ▲                                                                              │
 //!      └────────────────────────── free frames ◀──────────────────────────────────────┘
 //! ```
@@ -29,6 +29,8 @@ mod alive_tests;
 #[cfg(test)]
 mod hear_tests;
 #[cfg(test)]
+mod privacy_tests;
+#[cfg(test)]
 mod simulated;
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,7 @@ use crate::clock::Clock;
 use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
 use crate::frame::Frame;
 use crate::pins::Input;
+use crate::privacy::{Cover, Regions};
 use back::Back;
 use hear::Ear;
 use queue::{Pop, Queue, Refused};
@@ -102,6 +105,8 @@ pub(crate) struct SeenFrame {
     pub detections: heapless::Vec<Detection, DETECTIONS_MAX>,
     /// How many of them reach the threshold that people and rules see; the others only hide.
     pub shown: usize,
+    /// What is to be hidden, of them and of the frames before.
+    pub regions: Regions,
     pub times: crate::detect::StageTimes,
     pub fired: bool,
 }
@@ -170,13 +175,14 @@ impl Pipeline<'_> {
         }
         let messages = Queue::new(MESSAGES_MAX);
         let pacing = self.source.pacing();
+        let cover = self.recorder.cover(pacing);
         let (source, recorder, clock) = (self.source, self.recorder, self.clock);
         let classes = self.detector.manifest().classes.names.clone();
         std::thread::scope(|scope| {
             let (shared, captured, free, messages) = (&shared, &captured, &free, &messages);
             let back = Back { free, boxes: &boxes, shared };
             scope.spawn(move || capture::run(source, pacing, captured, free, clock, shared));
-            let recording = scope.spawn(move || recorder.run(messages, back, observer, &classes));
+            let recording = scope.spawn(move || recorder.run(messages, back, observer, &classes, clock, pacing));
             let ending = Ending { shared, captured, messages };
             let mut watcher = Watcher {
                 detector: self.detector,
@@ -185,6 +191,7 @@ impl Pipeline<'_> {
                 stop,
                 rules: std::mem::take(&mut self.rules),
                 ears: std::mem::take(&mut self.inputs).into_iter().map(Ear::from).collect(),
+                cover,
                 clock,
                 pacing,
                 messages,
@@ -222,6 +229,7 @@ struct Watcher<'a> {
     stop: &'a AtomicBool,
     rules: Vec<RuleRunner>,
     ears: Vec<Ear>,
+    cover: Cover,
     clock: &'a dyn Clock,
     pacing: Pacing,
     messages: &'a Queue<Message>,
@@ -352,8 +360,9 @@ impl Watcher<'_> {
         }
         let mut detections = heapless::Vec::new();
         let _ = detections.extend_from_slice(self.detector.detections()); // never more than DETECTIONS_MAX
+        let regions = self.cover.regions(now_us, self.detector.detections(), frame.width(), frame.height());
         let shown = detections.iter().take_while(|d: &&Detection| d.score >= self.shown_score_min).count();
-        self.hand_on(events, SeenFrame { frame, detections, shown, times: self.detector.times(), fired });
+        self.hand_on(events, SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired });
     }
 
     /// The recorder gets the frame, unless it is busy with others and the source is live.
