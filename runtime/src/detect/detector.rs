@@ -186,8 +186,8 @@ impl Detector {
                 let filled = Instant::now();
                 engine.run(input.values());
                 let run = Instant::now();
-                let outputs = engine.real_outputs();
-                self.head.decode(|i| outputs.get(i).map(Vec::as_slice), options, &mut self.candidates);
+                engine.dequantise();
+                self.head.decode(|i| engine.output(i), options, &mut self.candidates);
                 (fitting, filled, run)
             }
         };
