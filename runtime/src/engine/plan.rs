@@ -42,6 +42,11 @@ impl View<'_> {
         self.stored(y, x).iter().map(move |byte| byte ^ flip)
     }
 
+    /// Value (y, x, c).
+    pub fn value(&self, y: usize, x: usize, c: usize) -> u8 {
+        self.bytes[y * self.row + x * self.pixel + c] ^ self.flip
+    }
+
     /// The channels of one pixel as they lie in memory.
     fn stored(&self, y: usize, x: usize) -> &[u8] {
         let at = y * self.row + x * self.pixel;
