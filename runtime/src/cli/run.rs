@@ -16,6 +16,7 @@ use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
+use lapwing_runtime::privacy::Redactor;
 
 use super::detect::in_words;
 use super::out::{Failure, Out, complain, line};
@@ -52,7 +53,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
-    let recorder = open_recorder(&config, &bound, data, out)?;
+    let redactor = super::hiding::configured(&config, &bound, &model)?;
+    let recorder = open_recorder(&config, redactor, &bound, data, out)?;
     let detector = Detector::load(&model)?;
     line!(
         out,
@@ -104,8 +106,14 @@ fn open_source(word: &str, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
     SourceSpec::parse(word).map_err(Failure::call)?.open(PHOTOS).map_err(Failure::call)
 }
 
-fn open_recorder(config: &Config, bound: &Bound, data: &Path, out: &mut Out) -> Result<Recorder, Failure> {
-    let recorder = Recorder::open(config, bound.hiding.clone(), bound.legend.clone(), data).map_err(Failure::job)?;
+fn open_recorder(
+    config: &Config,
+    redactor: Redactor,
+    bound: &Bound,
+    data: &Path,
+    out: &mut Out,
+) -> Result<Recorder, Failure> {
+    let recorder = Recorder::open(config, redactor, bound.legend.clone(), data).map_err(Failure::job)?;
     let recovery = recorder.recovery();
     line!(
         out,
@@ -157,7 +165,10 @@ impl Observer for Teller {
         }
         let class = |c: u16| seen.classes.get(usize::from(c)).map_or("?", String::as_str);
         let picture = seen.picture.and_then(Path::file_name).map_or(String::new(), |name| {
-            let hidden = if seen.covered > 0 { format!(", {} hidden", seen.covered) } else { String::new() };
+            let hidden = match seen.hidden.regions {
+                0 => String::new(),
+                _ => format!(", {}", super::hiding::in_words(&seen.hidden)),
+            };
             format!(" -> {}{hidden}", name.to_string_lossy())
         });
         println_quietly(format_args!(
@@ -216,8 +227,34 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
         data.display()
     )?;
     line!(out, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display())?;
+    tell_hidden(report, out)?;
     if let Some(us) = report.first_detection_us {
         line!(out, "first detection {:.0} ms after the start", us as f64 / 1e3)?;
+    }
+    Ok(())
+}
+
+/// What was hidden, how, and how well there was time for it.
+fn tell_hidden(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    let (account, levels) = (&report.record.redaction, &report.record.levels);
+    if account.regions > 0 {
+        let fell_back = match account.fell_back {
+            0 => String::new(),
+            count => format!("; {count} fills did not pass the second look"),
+        };
+        line!(out, "hid     {}{fell_back}", super::hiding::in_words(account))?;
+    }
+    if levels.falls > 0 || levels.dropped > 0 {
+        line!(
+            out,
+            "budget  {} pictures filled, {} mosaic, {} black, {} not kept; {} times down, {} up",
+            levels.fill,
+            levels.mosaic,
+            levels.black,
+            levels.dropped,
+            levels.falls,
+            levels.rises
+        )?;
     }
     Ok(())
 }
