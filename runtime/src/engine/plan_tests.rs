@@ -93,7 +93,7 @@ impl Maker {
         let table = (self.below(2) == 0).then(|| self.table());
         let pre_zero = self.below(256) as u8;
         let quant = self.quant();
-        let conv = Conv { window, groups, weights: weights, bias, multiplier, pre_zero, table };
+        let conv = Conv { window, groups, weights, bias, multiplier, pre_zero, table };
         self.node(Op::Conv(conv), &[from], Shape { height, width, channels }, quant)
     }
 
