@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! camera ─▶ frame ─▶ input ─▶ engine ─▶ detect ─▶ rules ─▶ pins ─▶ log (lapwing-firmware)
-//!                                          └─▶ privacy (Redacted<Frame>) ─▶ sinks
+//!                                          └─▶ track ─▶ privacy (Redacted<Frame>) ─▶ sinks
 //! ```
 //!
 //! [`pipeline`] runs them as the main job. [`eval`] measures a detector on annotated pictures.
@@ -31,8 +31,11 @@ pub mod config;
 pub mod detect;
 pub mod engine;
 pub mod eval;
+pub mod flow;
 pub mod frame;
 pub mod input;
+pub mod last_words;
+pub mod latency;
 pub mod legend;
 pub mod photos;
 pub mod pins;
@@ -40,3 +43,4 @@ pub mod pipeline;
 pub mod privacy;
 pub mod rules;
 pub mod sinks;
+pub mod track;

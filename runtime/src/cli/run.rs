@@ -6,16 +6,17 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lapwing_firmware::event::{Event, EventKind};
-use lapwing_firmware::trigger::SimulatedPin;
+use lapwing_firmware::linux::{LastWords, Watchdogs};
 use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
-use lapwing_runtime::config::{Bound, Config};
+use lapwing_runtime::config::{Bound, BoundInput, Config};
 use lapwing_runtime::detect::Detector;
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
-use lapwing_runtime::pins::Line;
+use lapwing_runtime::pins::{Input, Line};
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
+use lapwing_runtime::privacy::Redactor;
 
 use super::detect::in_words;
 use super::out::{Failure, Out, complain, line};
@@ -51,8 +52,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let data = args.data.as_deref().unwrap_or(&config.data);
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
+    // lines first: outputs take their safe level and edges are armed before anything slow or anything that may fail
+    let rules = make_rules(&bound)?;
+    let inputs = open_inputs(&bound)?;
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
-    let recorder = open_recorder(&config, &bound, data, out)?;
+    let redactor = super::hiding::configured(&config, &bound, &model)?;
+    let mut recorder = open_recorder(&config, redactor, &bound, data, out)?;
+    tell_last_words(&mut recorder, data);
+    let watchdogs = Watchdogs::open(config.watchdog.device.as_deref()).map_err(Failure::job)?;
     let detector = Detector::load(&model)?;
     line!(
         out,
@@ -62,7 +69,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         start.elapsed().as_secs_f64() * 1e3
     )?;
     line!(out, "source  {}", source.describe())?;
-    let rules = make_rules(&bound)?;
     let stop = stop_flag()?;
     let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand };
     let pipeline = Pipeline {
@@ -71,6 +77,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         options: bound.options,
         shown_score_min: bound.shown_score_min,
         rules,
+        inputs,
+        watchdogs,
         recorder,
         clock: &clock,
         frames_max: args.frames,
@@ -104,8 +112,14 @@ fn open_source(word: &str, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
     SourceSpec::parse(word).map_err(Failure::call)?.open(PHOTOS).map_err(Failure::call)
 }
 
-fn open_recorder(config: &Config, bound: &Bound, data: &Path, out: &mut Out) -> Result<Recorder, Failure> {
-    let recorder = Recorder::open(config, bound.hiding.clone(), bound.legend.clone(), data).map_err(Failure::job)?;
+fn open_recorder(
+    config: &Config,
+    redactor: Redactor,
+    bound: &Bound,
+    data: &Path,
+    out: &mut Out,
+) -> Result<Recorder, Failure> {
+    let recorder = Recorder::open(config, redactor, bound.legend.clone(), data).map_err(Failure::job)?;
     let recovery = recorder.recovery();
     line!(
         out,
@@ -122,16 +136,39 @@ fn open_recorder(config: &Config, bound: &Bound, data: &Path, out: &mut Out) -> 
     Ok(recorder)
 }
 
+/// What the process before this one said when it died becomes a record; what this one says will be kept.
+fn tell_last_words(recorder: &mut Recorder, data: &Path) {
+    let (file, found) = match LastWords::open(data) {
+        Ok(opened) => opened,
+        Err(error) => return complain!("{}: last words cannot be kept: {error}", data.display()),
+    };
+    if let Some(words) = found {
+        complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
+        let kept = recorder.last_words(&words).map_err(|e| e.to_string());
+        if let Err(error) = kept.and_then(|()| file.forget().map_err(|e| e.to_string())) {
+            complain!("its last words stay in {}: {error}", data.display());
+        }
+    }
+    file.keep_panics();
+}
+
 fn make_rules(bound: &Bound) -> Result<Vec<RuleRunner>, Failure> {
     bound
         .rules
         .iter()
         .enumerate()
         .map(|(index, rule)| {
-            let line = Line::Simulated(SimulatedPin::default());
-            RuleRunner::new(index as u16, rule.watch.clone(), rule.trigger, rule.polarity, line).map_err(Failure::call)
+            let line = Line::open(rule.output.as_ref(), rule.polarity)
+                .map_err(|e| Failure::Job(format!("rule {:?}: {e}", rule.watch.name)))?;
+            RuleRunner::new(index as u16, rule, line).map_err(Failure::call)
         })
         .collect()
+}
+
+fn open_inputs(bound: &Bound) -> Result<Vec<Input>, Failure> {
+    let open = |input: &BoundInput| Input::open(&input.address, input.options);
+    let named = |input| open(input).map_err(|e| Failure::Job(format!("input {:?}: {e}", input.name)));
+    bound.inputs.iter().map(named).collect()
 }
 
 /// A flag that Ctrl-C and a service manager's stop set. A second Ctrl-C ends the process at once.
@@ -157,7 +194,10 @@ impl Observer for Teller {
         }
         let class = |c: u16| seen.classes.get(usize::from(c)).map_or("?", String::as_str);
         let picture = seen.picture.and_then(Path::file_name).map_or(String::new(), |name| {
-            let hidden = if seen.covered > 0 { format!(", {} hidden", seen.covered) } else { String::new() };
+            let hidden = match seen.hidden.regions {
+                0 => String::new(),
+                _ => format!(", {}", super::hiding::in_words(&seen.hidden)),
+            };
             format!(" -> {}{hidden}", name.to_string_lossy())
         });
         println_quietly(format_args!(
@@ -216,8 +256,34 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
         data.display()
     )?;
     line!(out, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display())?;
+    tell_hidden(report, out)?;
     if let Some(us) = report.first_detection_us {
         line!(out, "first detection {:.0} ms after the start", us as f64 / 1e3)?;
+    }
+    Ok(())
+}
+
+/// What was hidden, how, and how well there was time for it.
+fn tell_hidden(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    let (account, levels) = (&report.record.redaction, &report.record.levels);
+    if account.regions > 0 {
+        let fell_back = match account.fell_back {
+            0 => String::new(),
+            count => format!("; {count} fills did not pass the second look"),
+        };
+        line!(out, "hid     {}{fell_back}", super::hiding::in_words(account))?;
+    }
+    if levels.falls > 0 || levels.dropped > 0 {
+        line!(
+            out,
+            "budget  {} pictures filled, {} mosaic, {} black, {} not kept; {} times down, {} up",
+            levels.fill,
+            levels.mosaic,
+            levels.black,
+            levels.dropped,
+            levels.falls,
+            levels.rises
+        )?;
     }
     Ok(())
 }

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use lapwing_firmware::linux::gpio::{InputOptions, LineAddress};
 use lapwing_firmware::trigger::{Polarity, RuleConfig};
 use toml::Spanned;
 
+use super::lines::SIMULATED;
 use super::schema::{Active, RuleSection};
 use super::{Config, ConfigError};
 use crate::detect::DetectOptions;
@@ -25,8 +27,21 @@ pub struct Bound {
     pub hiding: Hiding,
     /// The names behind the numbers in events.
     pub legend: Legend,
+    /// The inputs, in the order of the file.
+    pub inputs: Vec<BoundInput>,
     /// The rules, in the order of the file.
     pub rules: Vec<BoundRule>,
+}
+
+/// One input.
+#[derive(Debug, Clone)]
+pub struct BoundInput {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub address: LineAddress,
+    /// How it is read.
+    pub options: InputOptions,
 }
 
 /// One rule that fits a model.
@@ -36,8 +51,14 @@ pub struct BoundRule {
     pub watch: Watch,
     /// When its output goes on and off.
     pub trigger: RuleConfig,
+    /// Its output line; `None`: a simulated one.
+    pub output: Option<LineAddress>,
     /// Which level of its line means on.
     pub polarity: Polarity,
+    /// Index of the input that arms it.
+    pub armed_by: Option<usize>,
+    /// Index of the input that fires it.
+    pub fired_by: Option<usize>,
 }
 
 impl Config {
@@ -59,7 +80,12 @@ impl Config {
         let rules = self.rules.iter().map(|rule| self.bind_rule(rule, manifest)).collect::<Result<Vec<_>, _>>()?;
         let hiding = Hiding::new(&hidden, hide_score_min);
         let legend = self.legend(manifest)?;
-        Ok(Bound { options, shown_score_min, hiding, legend, rules })
+        let inputs = self.inputs.iter().map(|input| BoundInput {
+            name: input.name.get_ref().clone(),
+            address: input.address(),
+            options: input.options(),
+        });
+        Ok(Bound { options, shown_score_min, hiding, legend, inputs: inputs.collect(), rules })
     }
 
     fn legend(&self, manifest: &Manifest) -> Result<Legend, ConfigError> {
@@ -93,13 +119,24 @@ impl Config {
             stall_ms: *rule.stall_ms.get_ref(),
         };
         trigger.validate().map_err(|e| self.error(&rule.name, e.to_string(), "correct this rule's times"))?;
+        let input = |by: &Option<Spanned<String>>| by.as_ref().map(|name| self.find_input(name)).transpose();
+        let (output, polarity) = match rule.pin.get_ref() {
+            pin if pin == SIMULATED => {
+                let is_low = rule.active.as_ref().is_some_and(|active| *active.get_ref() == Active::Low);
+                (None, polarity(is_low))
+            }
+            _ => {
+                let output = self.find_output(&rule.pin)?;
+                (Some(output.address()), polarity(output.active_low))
+            }
+        };
         Ok(BoundRule {
             watch: Watch::new(rule.name.get_ref(), &classes, *rule.score_min.get_ref(), zone),
             trigger,
-            polarity: match rule.active {
-                Active::High => Polarity::ActiveHigh,
-                Active::Low => Polarity::ActiveLow,
-            },
+            output,
+            polarity,
+            armed_by: input(&rule.armed_by)?,
+            fired_by: input(&rule.fired_by)?,
         })
     }
 
@@ -135,6 +172,10 @@ impl Config {
     }
 }
 
+fn polarity(active_low: bool) -> Polarity {
+    if active_low { Polarity::ActiveLow } else { Polarity::ActiveHigh }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +200,9 @@ mod tests {
         assert_eq!(empty.log.segment_kib.get_ref(), full.log.segment_kib.get_ref());
         assert_eq!(empty.pictures.count_max.get_ref(), full.pictures.count_max.get_ref());
         assert_eq!(empty.privacy.hide_score_min.get_ref(), full.privacy.hide_score_min.get_ref());
+        assert_eq!(empty.privacy.fill, full.privacy.fill);
+        assert_eq!(empty.privacy.budget_ms.get_ref(), full.privacy.budget_ms.get_ref());
+        assert_eq!(empty.privacy.persist_ms.get_ref(), full.privacy.persist_ms.get_ref());
     }
 
     /// Each mistake: what is replaced, by what, the line it must be found on, a word of the cure.
@@ -173,6 +217,9 @@ mod tests {
             ("count_min = 1 ", "count_min = 0 ", "1 to 1000"),
             ("\"cat\", \"dog\"", "\"cat\", \"dgo\"", "dog"),
             ("hide = [\"person\"]", "hide = [\"persons\"]", "person"),
+            ("fill = \"auto\"", "fill = \"mosiac\"", "mosaic"),
+            ("budget_ms = 400", "budget_ms = 0", "400"),
+            ("persist_ms = 800", "persist_ms = 61000", "60000"),
             ("total_kib = 16384", "total_kib = 300", "512"),
             ("total_kib = 16384", "total_kib = 2000000", "1048576"),
             ("segment_kib = 256", "segment_kib = 1", "16 to"),

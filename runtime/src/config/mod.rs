@@ -6,11 +6,16 @@
 
 mod bind;
 mod error;
+mod lines;
 mod schema;
 
-pub use bind::{Bound, BoundRule};
+pub use bind::{Bound, BoundInput, BoundRule};
 pub use error::ConfigError;
-pub use schema::{Active, Config, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection};
+pub use lines::{BiasWord, INPUTS_MAX, InputSection, LineWord, OutputSection};
+pub use schema::{
+    Active, Config, FillMode, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection,
+    WatchdogSection,
+};
 
 /// The built-in configuration, which is also the documentation of every key.
 pub const BUILTIN: &str = include_str!("builtin.toml");

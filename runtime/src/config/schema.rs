@@ -7,10 +7,15 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::ConfigError;
+use super::lines::{InputSection, OutputSection};
+use crate::privacy::Level;
 use crate::rules::RULES_MAX;
 
 /// Most bytes of a configuration file.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest time of redaction that may be configured, in milliseconds.
+const TIME_MS_MAX: u32 = 60_000;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +39,15 @@ pub struct Config {
     /// What is hidden.
     #[serde(default)]
     pub privacy: PrivacySection,
+    /// The lines that rules drive.
+    #[serde(default, rename = "output")]
+    pub outputs: Vec<OutputSection>,
+    /// The lines that rules hear.
+    #[serde(default, rename = "input")]
+    pub inputs: Vec<InputSection>,
+    /// What bites unless frames are looked at.
+    #[serde(default)]
+    pub watchdog: WatchdogSection,
     /// What to watch for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<RuleSection>,
@@ -77,6 +91,14 @@ pub struct PictureSection {
     pub jpeg_quality: Spanned<u8>,
 }
 
+/// `[watchdog]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogSection {
+    /// The hardware watchdog, such as `/dev/watchdog`; none: systemd's alone, where it asks for it.
+    pub device: Option<PathBuf>,
+}
+
 /// Which pictures are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -97,6 +119,37 @@ pub struct PrivacySection {
     pub hide: Vec<Spanned<String>>,
     /// Lowest score that hides.
     pub hide_score_min: Spanned<f32>,
+    /// How they are covered.
+    pub fill: FillMode,
+    /// With a live source and `auto`: the time that hiding in one picture may take, in milliseconds.
+    pub budget_ms: Spanned<u32>,
+    /// What the detector misses stays covered this long, in milliseconds.
+    pub persist_ms: Spanned<u32>,
+}
+
+/// How hidden classes are covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FillMode {
+    /// As well as there is time for: filled, a mosaic, black, or the picture is not kept.
+    Auto,
+    /// Painted from the surroundings, however long it takes.
+    Fill,
+    /// By a mosaic of 5x5 averages.
+    Mosaic,
+    /// By black.
+    Black,
+}
+
+impl FillMode {
+    /// The best level of redaction that is wanted.
+    pub fn level(self) -> Level {
+        match self {
+            FillMode::Auto | FillMode::Fill => Level::Fill,
+            FillMode::Mosaic => Level::Mosaic,
+            FillMode::Black => Level::Black,
+        }
+    }
 }
 
 /// `[[rule]]`
@@ -131,12 +184,18 @@ pub struct RuleSection {
     /// Without a frame for this long the output takes its safe level, in milliseconds.
     #[serde(default = "stall_ms")]
     pub stall_ms: Spanned<u32>,
-    /// The output line.
+    /// The name of an `[[output]]`, or `simulated`.
     #[serde(default = "pin")]
     pub pin: Spanned<String>,
-    /// Which level is on.
-    #[serde(default = "active")]
-    pub active: Active,
+    /// Which level of a simulated pin is on.
+    #[serde(default)]
+    pub active: Option<Spanned<Active>>,
+    /// The `[[input]]` that arms the rule while it is active; none: always armed.
+    #[serde(default)]
+    pub armed_by: Option<Spanned<String>>,
+    /// The `[[input]]` that fires the armed rule when it becomes active.
+    #[serde(default)]
+    pub fired_by: Option<Spanned<String>>,
 }
 
 /// Which level of a line means on.
@@ -178,9 +237,6 @@ fn stall_ms() -> Spanned<u32> {
 fn pin() -> Spanned<String> {
     unplaced("simulated".into())
 }
-fn active() -> Active {
-    Active::High
-}
 
 impl Default for ModelSection {
     fn default() -> Self {
@@ -202,7 +258,13 @@ impl Default for PictureSection {
 
 impl Default for PrivacySection {
     fn default() -> Self {
-        PrivacySection { hide: vec![unplaced("person".into())], hide_score_min: unplaced(0.15) }
+        PrivacySection {
+            hide: vec![unplaced("person".into())],
+            hide_score_min: unplaced(0.15),
+            fill: FillMode::Auto,
+            budget_ms: unplaced(400),
+            persist_ms: unplaced(800),
+        }
     }
 }
 
@@ -255,6 +317,15 @@ impl Config {
             }
         }
         self.check_fraction(&self.privacy.hide_score_min, "privacy.hide_score_min")?;
+        let (budget, persist) = (&self.privacy.budget_ms, &self.privacy.persist_ms);
+        if !(1..=TIME_MS_MAX).contains(budget.get_ref()) {
+            let what = format!("budget_ms is {}", budget.get_ref());
+            return Err(self.error(budget, what, "give 1 to 60000; 400 is good, or fill = \"fill\" for no limit"));
+        }
+        if *persist.get_ref() > TIME_MS_MAX {
+            let what = format!("persist_ms is {}", persist.get_ref());
+            return Err(self.error(persist, what, "give 0 to 60000; 800 is good"));
+        }
         let quality = &self.pictures.jpeg_quality;
         if !(1..=100).contains(quality.get_ref()) {
             return Err(self.error(
@@ -270,7 +341,8 @@ impl Config {
         if let Some(extra) = self.rules.get(RULES_MAX) {
             return Err(self.error(&extra.name, format!("more than {RULES_MAX} rules"), "merge some"));
         }
-        self.rules.iter().enumerate().try_for_each(|(index, rule)| self.check_rule(index, rule))
+        self.rules.iter().enumerate().try_for_each(|(index, rule)| self.check_rule(index, rule))?;
+        self.check_lines()
     }
 
     fn check_log(&self) -> Result<(), ConfigError> {
@@ -321,13 +393,6 @@ impl Config {
         let pulse = *rule.pulse_ms.get_ref();
         if pulse != 0 && !(1..=3_600_000).contains(&pulse) {
             return Err(self.error(&rule.pulse_ms, format!("pulse_ms is {pulse}"), "give at most 3600000 (an hour)"));
-        }
-        if rule.pin.get_ref() != "simulated" {
-            return Err(self.error(
-                &rule.pin,
-                format!("pin {:?}: this build drives simulated pins only", rule.pin.get_ref()),
-                "set pin = \"simulated\"; the log shows every edge",
-            ));
         }
         Ok(())
     }

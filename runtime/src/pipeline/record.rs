@@ -2,26 +2,44 @@
 //!
 //! It promises that an event is told to the observer only once it is durable, that a picture is
 //! stored only as [`Redacted`](crate::privacy::Redacted), and that frames go back whence they came.
+//!
+//! # Group commit
+//! All events that wait are committed together, and before every picture it is asked again whether some do. Hence an
+//! event is durable after, at the most, the picture and the commit under way and its own commit; while the medium is
+//! slow the groups grow and the commits do not. A power cut takes what was not told: at the most the
+//! [`MESSAGES_MAX`](super::MESSAGES_MAX) messages of the queue and the [`GROUP_MAX`] of the group.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lapwing_firmware::event::Event;
-use lapwing_firmware::limits::RECORD_BYTES_MAX;
+use lapwing_firmware::epitaph::Epitaph;
+use lapwing_firmware::event::{EVENT_BYTES, Event};
+use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use lapwing_firmware::linux::{DirError, DirMedia};
 use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
 
+use super::back::Back;
 use super::queue::{Pop, Queue};
 use super::report::{Observer, RecordReport, Seen};
 use super::{About, Message, SeenFrame};
-use crate::config::{Config, Keep};
+use crate::camera::Pacing;
+use crate::clock::Clock;
+use crate::config::{Config, FillMode, Keep};
 use crate::frame::Frame;
+use crate::last_words;
 use crate::legend::Legend;
-use crate::privacy::Hiding;
+use crate::privacy::budget::Job;
+use crate::privacy::{Account, Budget, Cover, Level, Redactor};
 use crate::sinks::{PictureError, PictureSink, annotate};
+use crate::track::Patience;
 
 /// Messages whose events are made durable together.
 const GROUP_MAX: usize = 64;
+/// Events that fit into a group of the log.
+const WAITING_MAX: usize = GROUP_BYTES_MAX / (RECORD_HEADER_BYTES + EVENT_BYTES) + 1;
+/// A live source may be slow: what is hidden stays so for at least this many frames in which it is missed.
+const MISSED_FRAMES_MIN: u32 = 2;
 /// Longest wait for a message before looking again.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -44,15 +62,16 @@ pub enum RecorderError {
 /// When the recorder's thread ends, by a panic too, nobody waits for it.
 struct Ending<'a> {
     messages: &'a Queue<Message>,
-    free: &'a Queue<Frame>,
+    back: Back<'a>,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.messages.close();
         while let Pop::Item(message) = self.messages.pop(Duration::ZERO) {
-            if let About::Frame(seen) = message.about {
-                let _ = self.free.push_newest(seen.frame); // the queue holds every frame there is
+            if let About::Frame(mut seen) = message.about {
+                self.back.frame(std::mem::take(&mut seen.frame));
+                self.back.recorded(seen);
             }
         }
     }
@@ -60,12 +79,19 @@ impl Drop for Ending<'_> {
 
 /// The log and the pictures of one run.
 pub struct Recorder {
+    folder: PathBuf,
     log: Log<DirMedia>,
     recovery: Recovery,
     pictures: Option<PictureSink>,
     keep: Keep,
-    hiding: Hiding,
+    redactor: Redactor,
+    /// What the configuration says of filling, and of the time for it.
+    fill: FillMode,
+    budget_us: u64,
+    persist_us: u64,
     legend: Legend,
+    /// As it is written into each segment.
+    legend_bytes: Vec<u8>,
     /// The segment that the legend stands in.
     legend_in: Option<u32>,
     /// Appended events that wait for their commit.
@@ -74,8 +100,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens `data/log` (recovering what a power cut left) and `data/pictures`.
-    pub fn open(config: &Config, hiding: Hiding, legend: Legend, data: &Path) -> Result<Recorder, RecorderError> {
+    /// Opens `data/log` (recovering what a power cut left) and `data/pictures`; `redactor` hides what is to be hidden.
+    pub fn open(config: &Config, redactor: Redactor, legend: Legend, data: &Path) -> Result<Recorder, RecorderError> {
         let folder = data.join("log");
         let failed = |e: &dyn std::fmt::Display| RecorderError::Log { path: folder.clone(), what: e.to_string() };
         let kib = |v: u32| v.saturating_mul(1024);
@@ -94,14 +120,19 @@ impl Recorder {
             )?),
         };
         Ok(Recorder {
+            folder,
             log,
             recovery,
             pictures,
             keep: config.pictures.keep,
-            hiding,
+            redactor,
+            fill: config.privacy.fill,
+            budget_us: u64::from(*config.privacy.budget_ms.get_ref()) * 1000,
+            persist_us: u64::from(*config.privacy.persist_ms.get_ref()) * 1000,
+            legend_bytes: legend.encode(RECORD_BYTES_MAX),
             legend,
             legend_in: None,
-            waiting: Vec::with_capacity(GROUP_MAX),
+            waiting: Vec::with_capacity(WAITING_MAX),
             report: RecordReport::default(),
         })
     }
@@ -111,45 +142,76 @@ impl Recorder {
         &self.recovery
     }
 
+    /// What finds the regions to hide, frame by frame: the detector's thread shows it every frame.
+    pub(super) fn cover(&self, pacing: Pacing) -> Cover {
+        let frames = if pacing == Pacing::Live { MISSED_FRAMES_MIN } else { 0 };
+        Cover::new(self.redactor.hiding().clone(), Patience { time_us: self.persist_us, frames })
+    }
+
+    /// How much there is time for. A replay waits for its pictures, so that they do not depend on the machine.
+    fn budget(&self, pacing: Pacing) -> Budget {
+        let limited = pacing == Pacing::Live && self.fill == FillMode::Auto;
+        Budget::new(self.fill.level().min(self.redactor.best()), limited.then_some(self.budget_us))
+    }
+
     /// Works until `messages` is closed and empty.
     pub(super) fn run(
         mut self,
         messages: &Queue<Message>,
-        free: &Queue<Frame>,
+        back: Back<'_>,
         observer: &mut dyn Observer,
         classes: &[String],
+        clock: &dyn Clock,
+        pacing: Pacing,
     ) -> RecordReport {
-        let _ending = Ending { messages, free };
+        let mut budget = self.budget(pacing);
+        let _ending = Ending { messages, back };
         self.report.detections_by_class = vec![0; classes.len()];
-        let mut group: Vec<Message> = Vec::with_capacity(GROUP_MAX);
+        let mut group: VecDeque<Message> = VecDeque::with_capacity(GROUP_MAX);
         loop {
-            match messages.pop(WAIT) {
-                Pop::Item(first) => group.push(first),
-                Pop::Timeout => continue,
-                Pop::Closed => break,
+            // events first: those that came while a picture was being stored do not wait for the next one
+            let known = group.len();
+            if group.is_empty() {
+                match messages.pop(WAIT) {
+                    Pop::Item(first) => group.push_back(first),
+                    Pop::Timeout => continue,
+                    Pop::Closed => break,
+                }
             }
             while group.len() < GROUP_MAX {
                 let Pop::Item(next) = messages.pop(Duration::ZERO) else { break };
-                group.push(next);
+                group.push_back(next);
             }
-            self.make_durable(&group, observer);
-            for message in group.drain(..) {
-                match message.about {
-                    About::Frame(seen) => {
-                        let frame = self.frame(*seen, observer, classes);
-                        let _ = free.push_newest(frame); // the queue holds every frame there is
-                    }
-                    About::Trouble(what) => observer.trouble(&what),
-                    About::Nothing => {}
+            self.make_durable(group.range(known..), observer);
+            match group.pop_front().map(|message| message.about) {
+                Some(About::Frame(mut seen)) => {
+                    let frame = self.frame(std::mem::take(&mut *seen), observer, classes, (&mut budget, clock));
+                    back.frame(frame);
+                    back.recorded(seen);
                 }
+                Some(About::Trouble(what)) => observer.trouble(&what),
+                Some(About::Nothing) | None => {}
             }
         }
+        self.report.levels = budget.tally();
         self.report
     }
 
+    /// Makes the last words of the process before this one a record of the log.
+    ///
+    /// # Errors
+    /// The log's; the words are then not in it.
+    pub fn last_words(&mut self, words: &Epitaph) -> Result<(), RecorderError> {
+        let appended = self.log.append(&last_words::encode(words)).and_then(|_| self.log.commit());
+        match appended {
+            Ok(_) => Ok(()),
+            Err(error) => Err(RecorderError::Log { path: self.folder.clone(), what: error.to_string() }),
+        }
+    }
+
     /// Appends the events of a group and commits them; only then they are told.
-    fn make_durable(&mut self, group: &[Message], observer: &mut dyn Observer) {
-        for event in group.iter().flat_map(|m| &m.events) {
+    fn make_durable<'m>(&mut self, group: impl Iterator<Item = &'m Message>, observer: &mut dyn Observer) {
+        for event in group.flat_map(|m| &m.events) {
             let event = Event { run: self.recovery.run, ..*event };
             let mut appended = self.append(&event);
             if matches!(appended, Err(LogError::GroupFull)) {
@@ -190,15 +252,21 @@ impl Recorder {
     fn append(&mut self, event: &Event) -> Result<Seq, LogError<DirError>> {
         let segment = self.log.make_room()?;
         if self.legend_in != Some(segment) {
-            self.log.append(&self.legend.encode(RECORD_BYTES_MAX))?;
+            self.log.append(&self.legend_bytes)?;
             self.legend_in = Some(segment);
         }
         self.log.append(&event.encode())
     }
 
     /// Counts, redacts, draws, stores, tells; gives the frame back.
-    fn frame(&mut self, seen: SeenFrame, observer: &mut dyn Observer, classes: &[String]) -> Frame {
-        let SeenFrame { frame, detections, shown, times, fired } = seen;
+    fn frame(
+        &mut self,
+        seen: SeenFrame,
+        observer: &mut dyn Observer,
+        classes: &[String],
+        (budget, clock): (&mut Budget, &dyn Clock),
+    ) -> Frame {
+        let SeenFrame { frame, detections, shown, regions, times, fired } = seen;
         for detection in &detections[..shown] {
             if let Some(count) = self.report.detections_by_class.get_mut(usize::from(detection.class)) {
                 *count += 1;
@@ -214,20 +282,32 @@ impl Recorder {
             times,
             classes,
             picture: None,
-            covered: 0,
+            hidden: Account::default(),
         };
         let Some(sink) = self.pictures.as_mut().filter(|_| wanted) else {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         };
-        let (mut redacted, covered) = self.hiding.redact(frame, &detections);
+        let job = Job { regions: regions.as_slice().len(), area_px: regions.area() };
+        let level = budget.plan(&job);
+        if level == Level::Drop {
+            observer.seen(&Seen { name: frame.name(), ..told });
+            return frame;
+        }
+        let start_us = clock.mono_us();
+        let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
+        budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));
+        self.report.redaction.add(&account);
+        if let Some(trouble) = self.redactor.take_trouble() {
+            observer.trouble(&format!("{}: {trouble}", redacted.get().name()));
+        }
         redacted.annotate(|frame| {
             annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str))
         });
         match sink.store(self.recovery.run, &redacted) {
             Ok(path) => {
                 self.report.pictures += 1;
-                told.covered = covered;
+                told.hidden = account;
                 observer.seen(&Seen { name: redacted.get().name(), picture: Some(&path), ..told });
             }
             Err(error) => {
