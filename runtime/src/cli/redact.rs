@@ -112,7 +112,11 @@ impl Hider {
         let level = how.map_or(Level::Fill, How::level);
         let needed = (how == Some(How::Fill)).then_some("--how fill");
         let options = DetectOptions { score_min: bound.hiding.score_min(), ..bound.options };
-        let redactor = redactor(model, bound.hiding, options, level, needed)?;
+        let mut redactor = redactor(model, bound.hiding, options, level, needed)?;
+        redactor.prepare(level);
+        if let Some(trouble) = redactor.take_trouble() {
+            return Err(Failure::Job(trouble));
+        }
         Ok(Hider { detector: Detector::load(model)?, options, redactor, level })
     }
 

@@ -261,6 +261,9 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
+        if job.regions > 0 {
+            self.redactor.prepare(level);
+        }
         let start_us = clock.mono_us();
         let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
         budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));

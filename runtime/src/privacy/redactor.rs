@@ -120,6 +120,16 @@ impl Redactor {
         if self.fill.is_some() { Level::Fill } else { Level::Mosaic }
     }
 
+    /// Makes ready what `level` needs, so that the first frame that is hidden does not wait longer than others.
+    pub fn prepare(&mut self, level: Level) {
+        if level == Level::Fill
+            && let Some((fill, _)) = &mut self.fill
+            && let Err(error) = fill.prepare()
+        {
+            self.trouble = Some(error.to_string());
+        }
+    }
+
     /// What a generator or a second look failed of since this was asked last.
     pub fn take_trouble(&mut self) -> Option<String> {
         self.trouble.take()
