@@ -21,8 +21,15 @@ pub const SEGMENT_BYTES_MAX: u32 = 64 * 1024 * 1024;
 pub const SEGMENTS_MAX: u32 = 4096;
 /// Segments that one commit may try to write its group to.
 pub const COMMIT_TRIES_MAX: u32 = 2;
+/// On a full disk at least a segment's size over this is kept: below that new records are refused rather than the last
+/// old ones given up.
+pub const FULL_KEPT_SHARE: u32 = 4;
 /// Bytes that a reader holds in memory.
 pub const READ_WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX;
+/// Largest cell that a NOR flash may read or write in bytes.
+pub const NOR_UNIT_BYTES_MAX: usize = 64;
+/// Bytes that one write to a NOR flash takes at most.
+pub const NOR_STAGE_BYTES: usize = 256;
 /// Edges that a simulated pin remembers; older ones are counted and forgotten.
 pub const EDGES_MAX: usize = 64;
 /// Longest time that a rule may be given in milliseconds (a day).

@@ -5,6 +5,7 @@
 
 mod arm;
 mod bench;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -17,8 +18,12 @@ const HELP: &str = "cargo xtask TASK
   sizes    size of the release binary
   bench peers [OPTION]...     this machine: lapwing and its peers on the same networks, in turns
   bench arm                   emulated ARM cores: instructions, predicted cycles, traffic
+  bench log [OPTION]...       durable events a second and recovery beside SQLite, in turns
   bench instructions          rewrite the instruction counts that the tests hold
+  soak [--frames N] [--seed S]  the main job over 100000 frames: flat memory, none asked for
   arm      the kernels of ARM processors under emulation; part of `test`
+  hil [OPTION]...             the emulated board: power cuts, camera, pins; its smoke is part of `test`
+                              (--full for everything, --help for the rest)
 
 `test` installs what it needs: Rust targets, and with apt-get the linkers and emulators for ARM.
 Tests that need pictures outside the repository look under LAPWING_SHARED, else ../shared, and say
@@ -35,6 +40,8 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "arm" => arm::test(),
         "sizes" => sizes(),
+        "soak" => soak::soak(&std::env::args().skip(2).collect::<Vec<_>>()),
+        "hil" => hil(&std::env::args().skip(2).collect::<Vec<_>>()),
         "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
@@ -95,7 +102,14 @@ fn test() -> Result<(), String> {
     step("cargo", &["test", "--package", "lapwing-firmware"])?;
     step("cargo", &["test", "--workspace", "--all-features"])?;
     arm::test()?;
+    hil(&[])?;
     sizes()
+}
+
+fn hil(options: &[String]) -> Result<(), String> {
+    let mut call = vec!["run", "--quiet", "--package", "lapwing-hil", "--"];
+    call.extend(options.iter().map(String::as_str));
+    step("cargo", &call)
 }
 
 fn sizes() -> Result<(), String> {

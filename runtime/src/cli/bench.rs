@@ -1,5 +1,7 @@
 //! `lapwing bench`: how fast a model runs here, and where the time goes.
 
+mod latency;
+
 use std::time::{Duration, Instant};
 
 use lapwing_runtime::detect::{DetectOptions, Detector};
@@ -62,8 +64,8 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let load_ms = ms(start.elapsed());
     let graph = &artifact.graph;
     engine.write(&golden_input(graph.tensor(graph.inputs[0]).shape.elements()));
+    let times = time(args.runs, || engine.run_again());
     let plan = engine.plan_mut();
-    let times = time(args.runs, || plan.run());
     let mut by_node = vec![Duration::ZERO; graph.nodes.len()];
     for _ in 0..args.runs {
         plan.run_timed(|node, took| by_node[node] += took);
@@ -73,7 +75,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let peak = kernels::best().peak_gmac_per_s() * threads as f64;
     let share =
         |gmac: f64, ms: f64| if peak > 0.0 && ms > 0.0 { json!(round(gmac / ms * 1e3 / peak)) } else { Value::Null };
-    let ops: Vec<Value> = graph
+    let mut ops: Vec<Value> = graph
         .nodes
         .iter()
         .zip(&by_node)
@@ -84,15 +86,32 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
             json!({"name": node.name, "op": node.op.name(), "ms": round(took), "mmac": round(gmac * 1e3), "peak_share": peak_share})
         })
         .collect();
+    ops.extend(tail_ops(args.runs, &mut engine));
     let weights = engine.plan().program().weight_bytes();
     let arena = engine.plan().arena_bytes();
+    let peak_rss_mb = peak_rss_mb();
+    let stages = stages(args, model)?;
     Ok(json!({
         "model": model.manifest().name, "threads": threads, "kernel": engine.plan().program().kernels(),
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
-        "peak_rss_mb": peak_rss_mb(), "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
+        "peak_rss_mb": peak_rss_mb, "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
         "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),
-        "stages": stages(args, model)?, "ops": ops,
+        "stages": stages.times, "frame_to_pin": stages.latencies, "ops": ops,
     }))
+}
+
+/// The steps in real numbers, as the nodes are told.
+fn tail_ops(runs: u32, engine: &mut Int8Engine) -> Vec<Value> {
+    let Some(run) = engine.tail_mut() else { return Vec::new() };
+    let mut told = Vec::new();
+    for index in 0..run.tail().steps.len() {
+        let start = Instant::now();
+        (0..runs).for_each(|_| run.step(index));
+        let took = ms(start.elapsed()) / f64::from(runs);
+        let step = &run.tail().steps[index];
+        told.push(json!({"name": step.name, "op": step.op.name(), "ms": round(took), "mmac": 0.0, "peak_share": null}));
+    }
+    told
 }
 
 #[cfg(feature = "onnx")]
@@ -111,25 +130,34 @@ fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
     }
     let median = ms(times[times.len() / 2]);
     let gmac = model.manifest().card.as_ref().and_then(|c| c.macs).map(|m| m as f64 / 1e9);
+    let peak_rss_mb = peak_rss_mb();
+    let stages = stages(args, model)?;
     Ok(json!({
         "model": model.manifest().name, "threads": 1, "kernel": "float",
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
-        "peak_rss_mb": peak_rss_mb(), "gmac_per_s": gmac.map(|g| round(g / median * 1e3)), "peak_share": null,
-        "stages": stages(args, model)?, "ops": [],
+        "peak_rss_mb": peak_rss_mb, "gmac_per_s": gmac.map(|g| round(g / median * 1e3)), "peak_share": null,
+        "stages": stages.times, "frame_to_pin": stages.latencies, "ops": [],
     }))
 }
 
-/// Medians of the stages of detection on a bundled photograph, in ms; null for a network that the
-/// manifest's head cannot read.
-fn stages(args: &Args, model: &Model) -> Result<Value, Failure> {
-    let Some((name, bytes)) = lapwing_runtime::photos::PHOTOS.first() else { return Ok(Value::Null) };
+/// What the stages take on a bundled photograph; null for a network that the manifest's head cannot read.
+#[derive(Default)]
+struct Stages {
+    /// Medians of input, model and decoding, in ms.
+    times: Value,
+    /// From frame to pin: [`Histogram::json`](lapwing_runtime::latency::Histogram::json).
+    latencies: Value,
+}
+
+fn stages(args: &Args, model: &Model) -> Result<Stages, Failure> {
+    let Some((name, bytes)) = lapwing_runtime::photos::PHOTOS.first() else { return Ok(Stages::default()) };
     let mut frame = Frame::new();
     picture::decode(bytes, name, &mut frame).map_err(|e| Failure::Job(e.to_string()))?;
     let mut detector = match Detector::with_threads(model, usize::from(args.threads)) {
         Ok(detector) => detector,
         Err(EngineError::Shape { what, .. }) => {
             eprintln!("lapwing: only the network is timed, for no head reads it: {what}");
-            return Ok(Value::Null);
+            return Ok(Stages::default());
         }
         Err(error) => return Err(error.into()),
     };
@@ -144,7 +172,9 @@ fn stages(args: &Args, model: &Model) -> Result<Value, Failure> {
         all.sort_unstable();
         round(ms(all[all.len() / 2]))
     };
-    Ok(json!({"input": median(|t| t.input), "model": median(|t| t.model), "decode": median(|t| t.decode)}))
+    let found = json!({"input": median(|t| t.input), "model": median(|t| t.model), "decode": median(|t| t.decode)});
+    let latencies = latency::frame_to_pin(&mut detector, &frame, args.runs)?;
+    Ok(Stages { times: found, latencies: latencies.json() })
 }
 
 fn time(runs: u32, mut run: impl FnMut()) -> Vec<Duration> {
@@ -173,6 +203,7 @@ fn show(found: &Value, out: &mut Out) -> Result<(), Failure> {
         "peak_gmac_per_s",
         "peak_share",
         "stages",
+        "frame_to_pin",
     ] {
         if let Some(value) = found.get(key).filter(|v| !v.is_null()) {
             line!(out, "{key:<16} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;

@@ -1,5 +1,7 @@
 //! `lapwing doctor`: what this machine has, what is missing, and what to do.
 
+mod pins;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -59,7 +61,9 @@ impl Finding {
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
-    let findings = [machine(), cpu(), memory(), temperature(), cameras(), pins(), clock(), disk(&args.data), model()];
+    let mut findings = vec![machine(), cpu(), memory(), temperature(), cameras()];
+    findings.extend(pins::pins());
+    findings.extend([clock(), disk(&args.data), model()]);
     let bad = findings.iter().filter(|f| f.state == State::Bad).count();
     if args.json {
         out.json(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "findings": findings, "bad": bad }))?;
@@ -194,15 +198,6 @@ fn cameras() -> Finding {
             found.join(", "),
             "this build has no camera capture; give --source a picture, folder or clip",
         )
-    }
-}
-
-fn pins() -> Finding {
-    let chips = names("/dev", "gpiochip");
-    if chips.is_empty() {
-        Finding::note("pins", "no GPIO chip", "rules drive simulated pins; the log shows every edge")
-    } else {
-        Finding::note("pins", chips.join(", "), "this build drives simulated pins only; the log shows every edge")
     }
 }
 
