@@ -62,7 +62,7 @@ pub struct Event {
     pub frame_height_px: u16,
     /// Track id; 0 if none.
     pub track: u32,
-    /// Meaning by kind: frames dropped, bytes trimmed.
+    /// Meaning by kind: frames dropped, bytes trimmed, milliseconds that the source was away.
     pub value: u32,
 }
 
@@ -82,7 +82,7 @@ pub enum EventKind {
     FramesDropped = 5,
     /// The source is gone.
     SourceLost = 6,
-    /// The source is back.
+    /// The source is back after `value` milliseconds.
     SourceBack = 7,
     /// Opening the log trimmed a torn tail of `value` bytes.
     Trimmed = 8,

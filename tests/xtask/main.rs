@@ -5,6 +5,7 @@
 
 mod arm;
 mod bench;
+mod bindings;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -18,6 +19,7 @@ const HELP: &str = "cargo xtask TASK
   bench peers [OPTION]...     this machine: lapwing and its peers on the same networks, in turns
   bench arm                   emulated ARM cores: instructions, predicted cycles, traffic
   bench instructions          rewrite the instruction counts that the tests hold
+  v4l2-bindings               make runtime/v4l2-sys anew from the kernel's header (Debian: bindgen, linux-libc-dev)
   arm      the kernels of ARM processors under emulation; part of `test`
 
 `test` installs what it needs: Rust targets, and with apt-get the linkers and emulators for ARM.
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "arm" => arm::test(),
         "sizes" => sizes(),
+        "v4l2-bindings" => bindings::make(),
         "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");

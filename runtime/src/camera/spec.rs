@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::pictures::has_extension;
+use super::v4l::{Camera, CameraOptions, DeviceFile};
 use super::{Bundled, Mjpeg, Photo, Pictures, Source, SourceError, Y4m};
 
 /// The most bytes of a source's words (a path's limit on Linux).
@@ -94,13 +95,14 @@ impl SourceSpec {
         }
     }
 
-    /// Opens the source. `bundled` are the photographs that [`SourceSpec::Bundled`] replays.
+    /// Opens the source. `bundled` are the photographs that [`SourceSpec::Bundled`] replays, `camera` is what to ask of a
+    /// camera. A camera that is not there is opened all the same: it is a state of the source, and it may come.
     ///
     /// # Errors
-    /// [`SourceError::NoCapture`] for a camera: this build has none. Otherwise what the source itself says.
-    pub fn open(&self, bundled: &'static [Photo]) -> Result<Box<dyn Source>, SourceError> {
+    /// What the source itself says.
+    pub fn open(&self, bundled: &'static [Photo], camera: &CameraOptions) -> Result<Box<dyn Source>, SourceError> {
         match self {
-            Self::V4l(device) => Err(SourceError::NoCapture { device: device.display().to_string() }),
+            Self::V4l(device) => Ok(Box::new(Camera::new(DeviceFile::new(device), camera.clone()))),
             Self::Bundled if bundled.is_empty() => Err(SourceError::NoPictures { path: BUNDLED.to_owned() }),
             Self::Bundled => Ok(Box::new(Bundled::new(bundled))),
             Self::Pictures(path) => Ok(Box::new(Pictures::open(&[path])?)),
@@ -170,7 +172,7 @@ mod tests {
         for words in all {
             let spec: SourceSpec = words.parse().unwrap();
             assert_eq!(spec.to_string(), words);
-            let mut source = spec.open(PHOTOS).unwrap();
+            let mut source = spec.open(PHOTOS, &CameraOptions::default()).unwrap();
             assert!(matches!(source.next(&mut Frame::new(), Duration::ZERO), Next::Frame), "{words}");
             assert!(matches!(source.next(&mut Frame::new(), Duration::ZERO), Next::End), "{words}");
             assert!(source.rewind().unwrap());
@@ -179,11 +181,19 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_is_understood_and_not_pretended() {
-        let spec = SourceSpec::parse("v4l:/dev/video0").unwrap();
-        assert_eq!(spec.to_string(), "v4l:/dev/video0");
-        let Err(error) = spec.open(PHOTOS) else { panic!("opened") };
-        assert_eq!(error.to_string(), "/dev/video0: this build has no V4L2 capture yet; use a picture, folder or clip");
+    fn a_camera_that_is_not_there_is_lost_and_asked_for_again() {
+        let spec = SourceSpec::parse("v4l:/dev/no-such-camera").unwrap();
+        assert_eq!(spec.to_string(), "v4l:/dev/no-such-camera");
+        let mut source = spec.open(PHOTOS, &CameraOptions::default()).unwrap();
+        assert_eq!(source.describe(), "v4l:/dev/no-such-camera (not there yet)");
+        for _ in 0..3 {
+            let Next::Lost(error) = source.next(&mut Frame::new(), Duration::ZERO) else { panic!("found") };
+            assert!(error.to_string().starts_with("/dev/no-such-camera: there is no such camera"), "{error}");
+        }
+        let words = "v4l:/dev/null";
+        let mut source = SourceSpec::parse(words).unwrap().open(PHOTOS, &CameraOptions::default()).unwrap();
+        let Next::Lost(error) = source.next(&mut Frame::new(), Duration::ZERO) else { panic!("found") };
+        assert!(error.to_string().contains("not a video device"), "{error}");
     }
 
     #[test]
@@ -208,6 +218,6 @@ mod tests {
             let error = SourceSpec::parse(&words).unwrap_err().to_string();
             assert!(error.contains(cure), "{words}: {error}");
         }
-        assert!(SourceSpec::Bundled.open(&[]).is_err());
+        assert!(SourceSpec::Bundled.open(&[], &CameraOptions::default()).is_err());
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lapwing_runtime::camera::{Next, SourceSpec};
+use lapwing_runtime::camera::v4l::CameraOptions;
+use lapwing_runtime::camera::{Next, Pacing, SourceSpec};
 use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::eval::{Scorer, coco::Annotations, match_classes};
@@ -102,7 +103,10 @@ pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'stat
     let bar = progress::bar(Some(annotations.truths.len() as u64), what, false);
     let mut frame = Frame::new();
     for spec in &specs {
-        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::job)?;
+        let mut source = spec.open(lapwing_runtime::photos::PHOTOS, &CameraOptions::default()).map_err(Failure::job)?;
+        if source.pacing() == Pacing::Live {
+            return Err(Failure::call(format!("{}: a camera has no annotations; give pictures", source.describe())));
+        }
         loop {
             match source.next(&mut frame, WAIT) {
                 Next::Frame => tally.picture(&frame),

@@ -296,6 +296,7 @@ pub fn in_words(seq: u64, event: &Event, legend: &Legend) -> String {
         text += &format!(", {:.1} ms after the frame", f64::from(event.latency_us) / 1e3);
     }
     match event.kind {
+        EventKind::SourceBack => text += &format!(" after {:.1} s", f64::from(event.value) / 1e3),
         EventKind::FramesDropped => text += &format!(": {}", event.value),
         EventKind::Trimmed => text += &format!(": {} bytes", event.value),
         _ => {}

@@ -5,6 +5,7 @@
 //! to standard error.
 
 mod bench;
+mod cameras;
 mod check;
 mod detect;
 mod doctor;

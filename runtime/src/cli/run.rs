@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::trigger::SimulatedPin;
+use lapwing_runtime::camera::v4l::CameraOptions;
 use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{Bound, Config};
@@ -17,13 +18,17 @@ use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 
+use super::cameras::{cameras, first_usable};
 use super::detect::in_words;
 use super::out::{Failure, Out, complain, line};
 
 /// Arguments of `lapwing run`.
 #[derive(Default, clap::Args)]
 #[command(after_help = "Examples:\n  lapwing run\n  lapwing run --config /etc/lapwing.toml\n  \
-    lapwing run --source pictures/ --data /tmp/try --frames 20\n  lapwing run --source clip.y4m\n\n\
+    lapwing run --source pictures/ --data /tmp/try --frames 20\n  lapwing run --source clip.y4m\n  lapwing run --source v4l:/dev/video0\n\n\
+    Without --source it takes the first camera that it can read (none if LAPWING_CAMERAS=none), else the \
+    bundled photographs.\n\
+    A camera that is unplugged, or not there yet, is waited for.\n\
     Stop it with Ctrl-C: outputs take their safe level, the record is closed.")]
 pub struct Args {
     /// Configuration file; default: the built-in one (`lapwing check --print` shows it)
@@ -51,7 +56,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let data = args.data.as_deref().unwrap_or(&config.data);
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
-    let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
+    let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config.camera.options(), out)?;
     let recorder = open_recorder(&config, &bound, data, out)?;
     let detector = Detector::load(&model)?;
     line!(
@@ -84,24 +89,27 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     }
 }
 
-/// `auto` means a camera if this build can read one; it cannot, and says so.
-fn open_source(word: &str, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+/// `auto` means the first camera that lapwing can read, else the bundled photographs; it says which, and why.
+fn open_source(word: &str, options: &CameraOptions, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+    let found;
     let word = if word == "auto" {
-        match Path::new("/dev/video0").exists() {
-            true => line!(
-                out,
-                "camera  /dev/video0 is there, but this build has no camera capture: replaying the bundled photographs"
-            )?,
-            false => line!(
-                out,
-                "camera  none found: replaying the bundled photographs (--source takes a picture, folder or clip)"
-            )?,
+        match first_usable(&cameras(options)) {
+            Ok(camera) => {
+                found = camera;
+                &found
+            }
+            Err(why) => {
+                line!(
+                    out,
+                    "camera  {why}: replaying the bundled photographs (--source takes a camera, picture, folder or clip)"
+                )?;
+                "photos"
+            }
         }
-        "photos"
     } else {
         word
     };
-    SourceSpec::parse(word).map_err(Failure::call)?.open(PHOTOS).map_err(Failure::call)
+    SourceSpec::parse(word).map_err(Failure::call)?.open(PHOTOS, options).map_err(Failure::call)
 }
 
 fn open_recorder(config: &Config, bound: &Bound, data: &Path, out: &mut Out) -> Result<Recorder, Failure> {
@@ -199,7 +207,7 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
         .map(|(class, count)| format!("{count} {}", names.get(class).map_or("?", String::as_str)))
         .collect();
     let saw = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
-    line!(out, "saw     {saw} in {} frames{}", report.frames, dropped(report.frames_dropped))?;
+    line!(out, "saw     {saw} in {} frames{}", report.frames, dropped(report))?;
     if report.frames_untold > 0 {
         line!(out, "missed  {} of these were not counted or stored: the recorder was busy", report.frames_untold)?;
     }
@@ -222,6 +230,9 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
     Ok(())
 }
 
-fn dropped(count: u64) -> String {
-    if count > 0 { format!(" ({count} dropped for newer ones)") } else { String::new() }
+fn dropped(report: &Report) -> String {
+    let part = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+    let parts = [part(report.frames_dropped, "dropped for newer ones"), part(report.frames_damaged, "damaged")];
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) }
 }

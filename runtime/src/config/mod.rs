@@ -5,10 +5,12 @@
 //! classes and makes what the pipeline needs.
 
 mod bind;
+mod camera;
 mod error;
 mod schema;
 
 pub use bind::{Bound, BoundRule};
+pub use camera::CameraSection;
 pub use error::ConfigError;
 pub use schema::{Active, Config, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection};
 

@@ -6,6 +6,7 @@ use fir::images::{Image, ImageRef};
 use super::{Fitting, InputError};
 use crate::engine::manifest::{Colour, InputSpec, Layout};
 use crate::frame::Frame;
+use crate::frame::raw::to_rgb;
 
 /// The input tensor with its scratch buffers.
 ///
@@ -20,6 +21,8 @@ pub struct InputTensor<T> {
     options: fir::ResizeOptions,
     /// (h, w, 3), at most the input's size.
     scaled: Vec<u8>,
+    /// (h, w, 3): a raw frame in RGB.
+    developed: Vec<u8>,
     /// What each pixel value becomes, by tensor plane.
     tables: [[T; 256]; 3],
 }
@@ -45,6 +48,7 @@ impl<T: Copy> InputTensor<T> {
                 .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
                 .use_alpha(false),
             scaled: Vec::with_capacity(pixels * 3),
+            developed: Vec::new(),
             tables,
         }
     }
@@ -57,11 +61,26 @@ impl<T: Copy> InputTensor<T> {
     /// Fills the tensor from `frame` and says where the picture lies in it.
     pub fn fill(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
         let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
+        let mut developed = std::mem::take(&mut self.developed);
+        let rgb = match frame.raw() {
+            Some(raw) => {
+                developed.resize(frame.width() as usize * frame.height() as usize * 3, 0);
+                to_rgb(&raw, &mut developed);
+                &developed[..]
+            }
+            None => frame.rgb(),
+        };
+        let filled = self.fill_rgb(frame, rgb, fitting);
+        self.developed = developed;
+        filled
+    }
+
+    fn fill_rgb(&mut self, frame: &Frame, rgb: &[u8], fitting: Fitting) -> Result<Fitting, InputError> {
         if (fitting.width, fitting.height) == (frame.width(), frame.height()) {
             self.scaled.clear();
-            self.scaled.extend_from_slice(frame.rgb());
+            self.scaled.extend_from_slice(rgb);
         } else {
-            self.resize(frame, fitting).map_err(|cause| InputError {
+            self.resize(frame, rgb, fitting).map_err(|cause| InputError {
                 width: frame.width(),
                 height: frame.height(),
                 cause,
@@ -74,9 +93,9 @@ impl<T: Copy> InputTensor<T> {
         Ok(fitting)
     }
 
-    fn resize(&mut self, frame: &Frame, to: Fitting) -> Result<(), String> {
-        let source = ImageRef::new(frame.width(), frame.height(), frame.rgb(), fir::PixelType::U8x3)
-            .map_err(|e| e.to_string())?;
+    fn resize(&mut self, frame: &Frame, rgb: &[u8], to: Fitting) -> Result<(), String> {
+        let source =
+            ImageRef::new(frame.width(), frame.height(), rgb, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
         self.scaled.resize(to.width as usize * to.height as usize * 3, 0);
         let mut target = Image::from_slice_u8(to.width, to.height, &mut self.scaled, fir::PixelType::U8x3)
             .map_err(|e| e.to_string())?;

@@ -59,7 +59,7 @@ pub(crate) type Events = heapless::Vec<Event, EVENTS_PER_FRAME_MAX>;
 
 /// What the capture thread hands over.
 pub(crate) enum Captured {
-    /// A frame, and when it was complete, in the clock's microseconds.
+    /// A frame, and when it was taken, in the clock's microseconds.
     Frame(Frame, u64),
     /// One input could not be used; the source goes on.
     Broken(SourceError),
@@ -97,6 +97,7 @@ pub(crate) struct SeenFrame {
 pub(crate) struct Shared {
     pub stop: AtomicBool,
     pub frames_dropped: AtomicU64,
+    pub frames_damaged: AtomicU64,
     pub broken: AtomicU64,
 }
 
@@ -170,7 +171,7 @@ impl Pipeline<'_> {
                 lost: 0,
                 untold: 0,
                 source_lost: 0,
-                source_away: false,
+                source_away: None,
                 first_detection_us: None,
                 failed: 0,
                 last_us: 0,
@@ -183,6 +184,14 @@ impl Pipeline<'_> {
             Report { record, ..summary }
         })
     }
+}
+
+/// The source is gone.
+struct Away {
+    /// In the clock's microseconds.
+    since_us: u64,
+    /// What was told last.
+    told: String,
 }
 
 /// The detector's thread: looks, acts, and hands on.
@@ -206,8 +215,8 @@ struct Watcher<'a> {
     untold: u64,
     /// Times the source went away.
     source_lost: u64,
-    /// It has not come back.
-    source_away: bool,
+    /// Since when it is gone, and what was told of it; `None`: it is there.
+    source_away: Option<Away>,
     first_detection_us: Option<u64>,
     /// Frames that the detector failed on.
     failed: u64,
@@ -273,8 +282,10 @@ impl Watcher<'_> {
         };
         self.last_us = now_us;
         let mut events = Events::new();
-        if std::mem::take(&mut self.source_away) {
-            let _ = events.push(stamp(Event { kind: EventKind::SourceBack, ..Event::default() }, self.clock));
+        if let Some(away) = self.source_away.take() {
+            let ms = self.clock.mono_us().saturating_sub(away.since_us) / 1000;
+            let value = u32::try_from(ms).unwrap_or(u32::MAX);
+            let _ = events.push(stamp(Event { kind: EventKind::SourceBack, value, ..Event::default() }, self.clock));
         }
         let mut fired = false;
         for rule in &mut self.rules {
@@ -327,15 +338,21 @@ impl Watcher<'_> {
         self.send(Message { events, about: About::Trouble(what) });
     }
 
-    /// A source that stays away is told once.
+    /// A source that stays away is told once, and again when there is another reason for it.
     fn source_lost(&mut self, error: &SourceError) {
-        if std::mem::replace(&mut self.source_away, true) {
+        let why = error.to_string();
+        let mut events = Events::new();
+        if let Some(away) = &mut self.source_away {
+            if away.told != why {
+                away.told.clone_from(&why);
+                self.trouble(events, why);
+            }
             return;
         }
+        self.source_away = Some(Away { since_us: self.clock.mono_us(), told: why.clone() });
         self.source_lost += 1;
-        let mut events = Events::new();
         let _ = events.push(stamp(Event { kind: EventKind::SourceLost, ..Event::default() }, self.clock));
-        self.trouble(events, error.to_string());
+        self.trouble(events, why);
     }
 
     fn tell_dropped(&mut self, events: &mut Events) {
@@ -386,6 +403,7 @@ impl Watcher<'_> {
         Report {
             frames: self.frames,
             frames_dropped: self.shared.frames_dropped.load(Ordering::Relaxed),
+            frames_damaged: self.shared.frames_damaged.load(Ordering::Relaxed),
             broken: self.shared.broken.load(Ordering::Relaxed) + self.failed,
             frames_untold: self.untold,
             source_lost: self.source_lost,

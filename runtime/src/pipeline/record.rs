@@ -198,7 +198,7 @@ impl Recorder {
 
     /// Counts, redacts, draws, stores, tells; gives the frame back.
     fn frame(&mut self, seen: SeenFrame, observer: &mut dyn Observer, classes: &[String]) -> Frame {
-        let SeenFrame { frame, detections, shown, times, fired } = seen;
+        let SeenFrame { mut frame, detections, shown, times, fired } = seen;
         for detection in &detections[..shown] {
             if let Some(count) = self.report.detections_by_class.get_mut(usize::from(detection.class)) {
                 *count += 1;
@@ -220,6 +220,12 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         };
+        if let Err(error) = frame.develop() {
+            self.report.pictures_failed += 1;
+            observer.trouble(&error.to_string());
+            observer.seen(&Seen { name: frame.name(), ..told });
+            return frame;
+        }
         let (mut redacted, covered) = self.hiding.redact(frame, &detections);
         redacted.annotate(|frame| {
             annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str))

@@ -75,8 +75,10 @@ pub struct RecordReport {
 pub struct Report {
     /// Frames looked at.
     pub frames: u64,
-    /// Frames of a live source that a newer one replaced.
+    /// Frames of a live source that a newer one replaced, or that the driver had no room for.
     pub frames_dropped: u64,
+    /// Frames of a live source that came damaged.
+    pub frames_damaged: u64,
     /// Frames of a live source that were looked at while the recorder was busy: neither told nor stored, but their
     /// events are.
     pub frames_untold: u64,
