@@ -12,6 +12,7 @@ use lapwing_runtime::engine::{Artifact, EngineError, Int8Engine, Model, kernels}
 use lapwing_runtime::frame::{Frame, picture};
 use serde_json::{Value, json};
 
+use super::bench_input;
 use super::out::{Failure, Out, line};
 
 /// Arguments of `lapwing bench`.
@@ -91,7 +92,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
         "peak_rss_mb": peak_rss_mb(), "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
         "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),
-        "stages": stages(args, model)?, "ops": ops,
+        "stages": stages(args, model)?, "input": bench_input::measure(&model.manifest().input, args.runs)?, "ops": ops,
     }))
 }
 
@@ -115,7 +116,7 @@ fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
         "model": model.manifest().name, "threads": 1, "kernel": "float",
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
         "peak_rss_mb": peak_rss_mb(), "gmac_per_s": gmac.map(|g| round(g / median * 1e3)), "peak_share": null,
-        "stages": stages(args, model)?, "ops": [],
+        "stages": stages(args, model)?, "input": bench_input::measure(&model.manifest().input, args.runs)?, "ops": [],
     }))
 }
 
@@ -177,6 +178,17 @@ fn show(found: &Value, out: &mut Out) -> Result<(), Failure> {
         if let Some(value) = found.get(key).filter(|v| !v.is_null()) {
             line!(out, "{key:<16} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;
         }
+    }
+    for way in found["input"].as_array().into_iter().flatten() {
+        line!(
+            out,
+            "input            {} {}x{}: {} ms in one pass, {} ms step by step",
+            way["format"].as_str().unwrap_or(""),
+            way["width"],
+            way["height"],
+            way["fused_ms"],
+            way["plain_ms"]
+        )?;
     }
     for op in found["ops"].as_array().into_iter().flatten() {
         let share = op["peak_share"].as_f64().map_or(String::new(), |s| format!("{:>4.0} %", s * 100.0));

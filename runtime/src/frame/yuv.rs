@@ -160,6 +160,17 @@ impl Matrix {
         let luma = self.y * (i32::from(y) - self.black) + (1 << 15);
         chroma.map(|c| ((luma + c) >> 16).clamp(0, 255) as u8)
     }
+
+    /// The pixel of Y, U and V in sixteenths, each from 0 to 255 * 16.
+    #[must_use]
+    #[inline]
+    pub fn pixel_from_sixteenths(&self, [y, u, v]: [i32; 3]) -> [u8; 3] {
+        let (u, v) = (u - 128 * 16, v - 128 * 16);
+        // at most 1.2 * 2^16 * 2^12 and 2.2 * 2^16 * 2^11: the sum fits
+        let luma = self.y * (y - self.black * 16) + (1 << 19);
+        let rgb = [self.v_to_r * v, -self.u_to_g * u - self.v_to_g * v, self.u_to_b * u];
+        rgb.map(|c| ((luma + c) >> 20).clamp(0, 255) as u8)
+    }
 }
 
 /// `value` times 65536, rounded.

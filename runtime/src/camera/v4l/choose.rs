@@ -9,8 +9,16 @@ use super::fourcc::{FourCc, USABLE, is_bayer};
 use super::kernel::{Kernel, Size};
 use super::options::CameraOptions;
 
+/// Drivers of the sockets for image sensors. Besides the sensor's own mosaic they list whatever could come in over the
+/// wires, which does not mean that it does.
+const SENSOR_DRIVERS: [&str; 3] = ["unicam", "rp1-cfe", "bcm2835-unicam"];
+/// Drivers of devices that work on pictures of others: they look like cameras, and wait for ever.
+const WORKER_DRIVERS: [&str; 3] = ["bcm2835-isp", "pispbe", "bcm2835-codec"];
+
 /// What a camera offers, as far as the choice needs it.
 pub trait Offers {
+    /// The name of its driver.
+    fn driver(&self) -> &str;
     /// Its formats.
     fn formats(&self) -> Vec<FourCc>;
     /// The sizes of a format; none if it does not say.
@@ -20,6 +28,9 @@ pub trait Offers {
 }
 
 impl Offers for Kernel {
+    fn driver(&self) -> &str {
+        &self.identity().driver
+    }
     fn formats(&self) -> Vec<FourCc> {
         Kernel::formats(self)
     }
@@ -53,6 +64,13 @@ pub fn choose(offers: &impl Offers, options: &CameraOptions) -> Result<Wish, NoC
     if let Some(fourcc) = options.format {
         return Ok(wish(fourcc, nearest(&offers.sizes(fourcc), options)));
     }
+    if WORKER_DRIVERS.contains(&offers.driver()) {
+        return Err(NoChoice::Nothing);
+    }
+    let mosaics: Vec<FourCc> = formats.iter().copied().filter(|fourcc| is_bayer(*fourcc)).collect();
+    if SENSOR_DRIVERS.contains(&offers.driver()) && !mosaics.is_empty() {
+        return Err(NoChoice::BayerOnly(mosaics));
+    }
     let usable = USABLE.iter().map(|(fourcc, _)| *fourcc).filter(|fourcc| formats.contains(fourcc));
     let mut fastest: Option<(f64, Wish)> = None;
     for fourcc in usable {
@@ -68,7 +86,7 @@ pub fn choose(offers: &impl Offers, options: &CameraOptions) -> Result<Wish, NoC
     match fastest {
         Some((_, wish)) => Ok(wish),
         None if formats.is_empty() => Err(NoChoice::Nothing),
-        None if formats.iter().all(|fourcc| is_bayer(*fourcc)) => Err(NoChoice::BayerOnly(formats)),
+        None if mosaics.len() == formats.len() => Err(NoChoice::BayerOnly(formats)),
         None => Err(NoChoice::Unreadable(formats)),
     }
 }
@@ -104,9 +122,14 @@ mod tests {
     use super::*;
 
     /// Format, sizes, rate.
-    struct Paper(Vec<(&'static [u8; 4], Vec<Size>, Option<f64>)>);
+    type Line = (&'static [u8; 4], Vec<Size>, Option<f64>);
+
+    struct Paper(Vec<Line>, &'static str);
 
     impl Offers for Paper {
+        fn driver(&self) -> &str {
+            self.1
+        }
         fn formats(&self) -> Vec<FourCc> {
             self.0.iter().map(|(code, ..)| FourCc(**code)).collect()
         }
@@ -121,8 +144,12 @@ mod tests {
         }
     }
 
-    fn chosen(paper: Vec<(&'static [u8; 4], Vec<Size>, Option<f64>)>) -> Result<String, NoChoice> {
-        choose(&Paper(paper), &CameraOptions::default()).map(|wish| wish.fourcc.to_string())
+    fn chosen_of(driver: &'static str, paper: Vec<Line>) -> Result<String, NoChoice> {
+        choose(&Paper(paper, driver), &CameraOptions::default()).map(|wish| wish.fourcc.to_string())
+    }
+
+    fn chosen(paper: Vec<Line>) -> Result<String, NoChoice> {
+        chosen_of("uvcvideo", paper)
     }
 
     #[test]
@@ -140,12 +167,19 @@ mod tests {
         assert!(matches!(chosen(sensor), Err(NoChoice::BayerOnly(formats)) if formats.len() == 2));
         assert!(matches!(chosen(vec![(b"H264", vec![], None)]), Err(NoChoice::Unreadable(_))));
         assert_eq!(chosen(vec![]), Err(NoChoice::Nothing));
+        // a Raspberry Pi 5 lists what the wires could carry beside the sensor's own
+        let wires = || vec![(b"YUYV", vec![], None), (b"pRAA", vec![], None)];
+        assert_eq!(chosen_of("rp1-cfe", wires()), Err(NoChoice::BayerOnly(vec![FourCc(*b"pRAA")])));
+        assert_eq!(chosen_of("uvcvideo", wires()).unwrap(), "YUYV");
+        // an HDMI receiver on the same wires gives pictures
+        assert_eq!(chosen_of("unicam", vec![(b"UYVY", vec![], None)]).unwrap(), "UYVY");
+        assert_eq!(chosen_of("bcm2835-isp", vec![(b"YUYV", vec![], None)]), Err(NoChoice::Nothing));
     }
 
     #[test]
     fn what_the_operator_names_is_asked_for() {
         let options = CameraOptions { format: Some(FourCc(*b"MJPG")), ..CameraOptions::default() };
-        let wish = choose(&Paper(vec![(b"YUYV", vec![], None)]), &options).unwrap();
+        let wish = choose(&Paper(vec![(b"YUYV", vec![], None)], "uvcvideo"), &options).unwrap();
         assert_eq!((wish.fourcc, wish.width, wish.height, wish.fps), (FourCc(*b"MJPG"), 640, 480, 15));
     }
 

@@ -37,5 +37,5 @@ pub use options::CameraOptions;
 pub use source::{Camera, DeviceFile, V4lCamera};
 
 /// What to do with a camera whose device gives a sensor's mosaic only (a Raspberry Pi's CSI camera does).
-pub const BAYER_CURE: &str = "the picture is made outside the kernel: install firmware/image/csi-camera (rpicam-vid \
-    feeds /dev/video10 through v4l2loopback) and use v4l:/dev/video10";
+pub const BAYER_CURE: &str = "its picture is made outside the kernel: install firmware/image/csi-camera (rpicam-vid \
+    feeds /dev/video40 through v4l2loopback) and use v4l:/dev/video40";
