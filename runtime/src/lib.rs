@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! camera ─▶ frame ─▶ input ─▶ engine ─▶ detect ─▶ rules ─▶ pins ─▶ log (lapwing-firmware)
-//!                                          └─▶ privacy (Redacted<Frame>) ─▶ sinks
+//!                                          └─▶ track ─▶ privacy (Redacted<Frame>) ─▶ sinks
 //! ```
 //!
 //! [`pipeline`] runs them as the main job. [`eval`] measures a detector on annotated pictures.
@@ -40,3 +40,4 @@ pub mod pipeline;
 pub mod privacy;
 pub mod rules;
 pub mod sinks;
+pub mod track;

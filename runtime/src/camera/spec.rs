@@ -95,12 +95,25 @@ impl SourceSpec {
         }
     }
 
-    /// Opens the source. `bundled` are the photographs that [`SourceSpec::Bundled`] replays, `camera` is what to ask of a
-    /// camera. A camera that is not there is opened all the same: it is a state of the source, and it may come.
+    /// Opens a source that has an end. `bundled` are the photographs that [`SourceSpec::Bundled`] replays.
+    ///
+    /// # Errors
+    /// [`SourceError::Camera`] for a camera, otherwise what the source itself says.
+    pub fn open(&self, bundled: &'static [Photo]) -> Result<Box<dyn Source>, SourceError> {
+        if let Self::V4l(device) = self {
+            let device = device.display().to_string();
+            let cure = "give pictures or a clip; cameras are for `lapwing run` and `lapwing detect`";
+            return Err(SourceError::camera(&device, "a camera has no end, and this job needs one", cure));
+        }
+        self.open_live(bundled, &CameraOptions::default())
+    }
+
+    /// Opens any source. `camera` is what to ask of a camera. A camera that is not there is opened all the same: it is a
+    /// state of the source, and it may come.
     ///
     /// # Errors
     /// What the source itself says.
-    pub fn open(&self, bundled: &'static [Photo], camera: &CameraOptions) -> Result<Box<dyn Source>, SourceError> {
+    pub fn open_live(&self, bundled: &'static [Photo], camera: &CameraOptions) -> Result<Box<dyn Source>, SourceError> {
         match self {
             Self::V4l(device) => Ok(Box::new(Camera::new(DeviceFile::new(device), camera.clone()))),
             Self::Bundled if bundled.is_empty() => Err(SourceError::NoPictures { path: BUNDLED.to_owned() }),
@@ -172,7 +185,7 @@ mod tests {
         for words in all {
             let spec: SourceSpec = words.parse().unwrap();
             assert_eq!(spec.to_string(), words);
-            let mut source = spec.open(PHOTOS, &CameraOptions::default()).unwrap();
+            let mut source = spec.open(PHOTOS).unwrap();
             assert!(matches!(source.next(&mut Frame::new(), Duration::ZERO), Next::Frame), "{words}");
             assert!(matches!(source.next(&mut Frame::new(), Duration::ZERO), Next::End), "{words}");
             assert!(source.rewind().unwrap());
@@ -184,14 +197,16 @@ mod tests {
     fn a_camera_that_is_not_there_is_lost_and_asked_for_again() {
         let spec = SourceSpec::parse("v4l:/dev/no-such-camera").unwrap();
         assert_eq!(spec.to_string(), "v4l:/dev/no-such-camera");
-        let mut source = spec.open(PHOTOS, &CameraOptions::default()).unwrap();
+        let Err(error) = spec.open(PHOTOS) else { panic!("opened") };
+        assert!(error.to_string().contains("a camera has no end"), "{error}");
+        let mut source = spec.open_live(PHOTOS, &CameraOptions::default()).unwrap();
         assert_eq!(source.describe(), "v4l:/dev/no-such-camera (not there yet)");
         for _ in 0..3 {
             let Next::Lost(error) = source.next(&mut Frame::new(), Duration::ZERO) else { panic!("found") };
             assert!(error.to_string().starts_with("/dev/no-such-camera: there is no such camera"), "{error}");
         }
         let words = "v4l:/dev/null";
-        let mut source = SourceSpec::parse(words).unwrap().open(PHOTOS, &CameraOptions::default()).unwrap();
+        let mut source = SourceSpec::parse(words).unwrap().open_live(PHOTOS, &CameraOptions::default()).unwrap();
         let Next::Lost(error) = source.next(&mut Frame::new(), Duration::ZERO) else { panic!("found") };
         assert!(error.to_string().contains("not a video device"), "{error}");
     }
@@ -218,6 +233,6 @@ mod tests {
             let error = SourceSpec::parse(&words).unwrap_err().to_string();
             assert!(error.contains(cure), "{words}: {error}");
         }
-        assert!(SourceSpec::Bundled.open(&[], &CameraOptions::default()).is_err());
+        assert!(SourceSpec::Bundled.open(&[]).is_err());
     }
 }

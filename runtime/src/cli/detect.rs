@@ -66,7 +66,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let bar = progress::bar(None, "detecting", true);
     let mut frame = Frame::new();
     for spec in &specs {
-        let mut source = match spec.open(lapwing_runtime::photos::PHOTOS, &CameraOptions::default()) {
+        let mut source = match spec.open_live(lapwing_runtime::photos::PHOTOS, &CameraOptions::default()) {
             Ok(source) => source,
             Err(error) => {
                 job.failed(&error);

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lapwing_runtime::camera::v4l::CameraOptions;
-use lapwing_runtime::camera::{Next, Pacing, SourceSpec};
+use lapwing_runtime::camera::{Next, SourceSpec};
 use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::eval::{Scorer, coco::Annotations, match_classes};
@@ -20,7 +19,9 @@ use super::progress;
 #[command(
     after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the\n\
     categories that both the annotations and the model know.\n\n\
-    Example:\n  lapwing eval --images test.tar --annotations instances_test.json --json"
+    With --redact: which share of the annotated is hidden, and which share of the fills passes the second look.\n\n\
+    Examples:\n  lapwing eval --images test.tar --annotations instances_test.json --json\n  \
+    lapwing eval --redact --images test.tar --annotations instances_test.json"
 )]
 pub struct Args {
     /// Pictures, folders or .tar archives; only pictures that the annotations list are scored
@@ -32,6 +33,12 @@ pub struct Args {
     /// A built-in model, a .onnx with its manifest beside it, or a manifest
     #[arg(long, value_name = "M", default_value = "detect-nano")]
     model: String,
+    /// Measure redaction and not detection
+    #[arg(long)]
+    redact: bool,
+    /// With --redact: classes to hide, separated by commas
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',', default_value = "person", requires = "redact")]
+    hide: Vec<String>,
     /// The result as one JSON object, on standard output
     #[arg(long)]
     json: bool,
@@ -42,6 +49,9 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(&args.model)?;
+    if args.redact {
+        return super::eval_redact::run(&model, &args.images, &args.annotations, &args.hide, args.json, out);
+    }
     let scores = score(&model, &args.images, &args.annotations, "scoring")?;
     let Scores { map50, images, per_class, ms_median, .. } = &scores;
     if args.json {
@@ -103,10 +113,7 @@ pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'stat
     let bar = progress::bar(Some(annotations.truths.len() as u64), what, false);
     let mut frame = Frame::new();
     for spec in &specs {
-        let mut source = spec.open(lapwing_runtime::photos::PHOTOS, &CameraOptions::default()).map_err(Failure::job)?;
-        if source.pacing() == Pacing::Live {
-            return Err(Failure::call(format!("{}: a camera has no annotations; give pictures", source.describe())));
-        }
+        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::job)?;
         loop {
             match source.next(&mut frame, WAIT) {
                 Next::Frame => tally.picture(&frame),

@@ -11,12 +11,16 @@ mod check;
 mod detect;
 mod doctor;
 mod eval;
+mod eval_redact;
+mod hiding;
 mod log;
 mod model;
 mod out;
 mod progress;
 #[cfg(feature = "onnx")]
 mod quantize;
+mod redact;
+mod redact_paths;
 mod run;
 
 use std::process::ExitCode;
@@ -40,6 +44,8 @@ enum Command {
     Run(run::Args),
     /// Find objects in pictures
     Detect(detect::Args),
+    /// Paint people out of pictures and clips
+    Redact(redact::Args),
     /// Measure a detector on annotated pictures
     Eval(eval::Args),
     /// Make, look into and prove quantised models
@@ -65,6 +71,7 @@ pub fn main() -> ExitCode {
         None => run::run(&run::Args::default(), &mut out),
         Some(Command::Run(args)) => run::run(&args, &mut out),
         Some(Command::Detect(args)) => detect::run(&args, &mut out),
+        Some(Command::Redact(args)) => redact::run(&args, &mut out),
         Some(Command::Eval(args)) => eval::run(&args, &mut out),
         Some(Command::Model(args)) => model::run(&args, &mut out),
         Some(Command::Bench(args)) => bench::run(&args, &mut out),

@@ -17,6 +17,7 @@ use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
+use lapwing_runtime::privacy::Redactor;
 
 use super::cameras::{cameras, first_usable};
 use super::detect::in_words;
@@ -57,7 +58,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config.camera.options(), out)?;
-    let recorder = open_recorder(&config, &bound, data, out)?;
+    let redactor = super::hiding::configured(&config, &bound, &model)?;
+    let recorder = open_recorder(&config, redactor, &bound, data, out)?;
     let detector = Detector::load(&model)?;
     line!(
         out,
@@ -109,11 +111,17 @@ fn open_source(word: &str, options: &CameraOptions, out: &mut Out) -> Result<Box
     } else {
         word
     };
-    SourceSpec::parse(word).map_err(Failure::call)?.open(PHOTOS, options).map_err(Failure::call)
+    SourceSpec::parse(word).map_err(Failure::call)?.open_live(PHOTOS, options).map_err(Failure::call)
 }
 
-fn open_recorder(config: &Config, bound: &Bound, data: &Path, out: &mut Out) -> Result<Recorder, Failure> {
-    let recorder = Recorder::open(config, bound.hiding.clone(), bound.legend.clone(), data).map_err(Failure::job)?;
+fn open_recorder(
+    config: &Config,
+    redactor: Redactor,
+    bound: &Bound,
+    data: &Path,
+    out: &mut Out,
+) -> Result<Recorder, Failure> {
+    let recorder = Recorder::open(config, redactor, bound.legend.clone(), data).map_err(Failure::job)?;
     let recovery = recorder.recovery();
     line!(
         out,
@@ -165,7 +173,10 @@ impl Observer for Teller {
         }
         let class = |c: u16| seen.classes.get(usize::from(c)).map_or("?", String::as_str);
         let picture = seen.picture.and_then(Path::file_name).map_or(String::new(), |name| {
-            let hidden = if seen.covered > 0 { format!(", {} hidden", seen.covered) } else { String::new() };
+            let hidden = match seen.hidden.regions {
+                0 => String::new(),
+                _ => format!(", {}", super::hiding::in_words(&seen.hidden)),
+            };
             format!(" -> {}{hidden}", name.to_string_lossy())
         });
         println_quietly(format_args!(
@@ -224,8 +235,34 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
         data.display()
     )?;
     line!(out, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display())?;
+    tell_hidden(report, out)?;
     if let Some(us) = report.first_detection_us {
         line!(out, "first detection {:.0} ms after the start", us as f64 / 1e3)?;
+    }
+    Ok(())
+}
+
+/// What was hidden, how, and how well there was time for it.
+fn tell_hidden(report: &Report, out: &mut Out) -> Result<(), Failure> {
+    let (account, levels) = (&report.record.redaction, &report.record.levels);
+    if account.regions > 0 {
+        let fell_back = match account.fell_back {
+            0 => String::new(),
+            count => format!("; {count} fills did not pass the second look"),
+        };
+        line!(out, "hid     {}{fell_back}", super::hiding::in_words(account))?;
+    }
+    if levels.falls > 0 || levels.dropped > 0 {
+        line!(
+            out,
+            "budget  {} pictures filled, {} mosaic, {} black, {} not kept; {} times down, {} up",
+            levels.fill,
+            levels.mosaic,
+            levels.black,
+            levels.dropped,
+            levels.falls,
+            levels.rises
+        )?;
     }
     Ok(())
 }

@@ -159,6 +159,9 @@ mod tests {
         assert_eq!(empty.log.segment_kib.get_ref(), full.log.segment_kib.get_ref());
         assert_eq!(empty.pictures.count_max.get_ref(), full.pictures.count_max.get_ref());
         assert_eq!(empty.privacy.hide_score_min.get_ref(), full.privacy.hide_score_min.get_ref());
+        assert_eq!(empty.privacy.fill, full.privacy.fill);
+        assert_eq!(empty.privacy.budget_ms.get_ref(), full.privacy.budget_ms.get_ref());
+        assert_eq!(empty.privacy.persist_ms.get_ref(), full.privacy.persist_ms.get_ref());
     }
 
     /// Each mistake: what is replaced, by what, the line it must be found on, a word of the cure.
@@ -173,6 +176,9 @@ mod tests {
             ("count_min = 1 ", "count_min = 0 ", "1 to 1000"),
             ("\"cat\", \"dog\"", "\"cat\", \"dgo\"", "dog"),
             ("hide = [\"person\"]", "hide = [\"persons\"]", "person"),
+            ("fill = \"auto\"", "fill = \"mosiac\"", "mosaic"),
+            ("budget_ms = 400", "budget_ms = 0", "400"),
+            ("persist_ms = 800", "persist_ms = 61000", "60000"),
             ("total_kib = 16384", "total_kib = 300", "512"),
             ("total_kib = 16384", "total_kib = 2000000", "1048576"),
             ("segment_kib = 256", "segment_kib = 1", "16 to"),

@@ -12,7 +12,9 @@ mod schema;
 pub use bind::{Bound, BoundRule};
 pub use camera::CameraSection;
 pub use error::ConfigError;
-pub use schema::{Active, Config, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection};
+pub use schema::{
+    Active, Config, FillMode, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection,
+};
 
 /// The built-in configuration, which is also the documentation of every key.
 pub const BUILTIN: &str = include_str!("builtin.toml");

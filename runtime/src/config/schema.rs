@@ -8,10 +8,14 @@ use toml::Spanned;
 
 use super::ConfigError;
 use super::camera::CameraSection;
+use crate::privacy::Level;
 use crate::rules::RULES_MAX;
 
 /// Most bytes of a configuration file.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Longest time of redaction that may be configured, in milliseconds.
+const TIME_MS_MAX: u32 = 60_000;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -101,6 +105,37 @@ pub struct PrivacySection {
     pub hide: Vec<Spanned<String>>,
     /// Lowest score that hides.
     pub hide_score_min: Spanned<f32>,
+    /// How they are covered.
+    pub fill: FillMode,
+    /// With a live source and `auto`: the time that hiding in one picture may take, in milliseconds.
+    pub budget_ms: Spanned<u32>,
+    /// What the detector misses stays covered this long, in milliseconds.
+    pub persist_ms: Spanned<u32>,
+}
+
+/// How hidden classes are covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FillMode {
+    /// As well as there is time for: filled, a mosaic, black, or the picture is not kept.
+    Auto,
+    /// Painted from the surroundings, however long it takes.
+    Fill,
+    /// By a mosaic of 5x5 averages.
+    Mosaic,
+    /// By black.
+    Black,
+}
+
+impl FillMode {
+    /// The best level of redaction that is wanted.
+    pub fn level(self) -> Level {
+        match self {
+            FillMode::Auto | FillMode::Fill => Level::Fill,
+            FillMode::Mosaic => Level::Mosaic,
+            FillMode::Black => Level::Black,
+        }
+    }
 }
 
 /// `[[rule]]`
@@ -206,7 +241,13 @@ impl Default for PictureSection {
 
 impl Default for PrivacySection {
     fn default() -> Self {
-        PrivacySection { hide: vec![unplaced("person".into())], hide_score_min: unplaced(0.15) }
+        PrivacySection {
+            hide: vec![unplaced("person".into())],
+            hide_score_min: unplaced(0.15),
+            fill: FillMode::Auto,
+            budget_ms: unplaced(400),
+            persist_ms: unplaced(800),
+        }
     }
 }
 
@@ -259,6 +300,15 @@ impl Config {
             }
         }
         self.check_fraction(&self.privacy.hide_score_min, "privacy.hide_score_min")?;
+        let (budget, persist) = (&self.privacy.budget_ms, &self.privacy.persist_ms);
+        if !(1..=TIME_MS_MAX).contains(budget.get_ref()) {
+            let what = format!("budget_ms is {}", budget.get_ref());
+            return Err(self.error(budget, what, "give 1 to 60000; 400 is good, or fill = \"fill\" for no limit"));
+        }
+        if *persist.get_ref() > TIME_MS_MAX {
+            let what = format!("persist_ms is {}", persist.get_ref());
+            return Err(self.error(persist, what, "give 0 to 60000; 800 is good"));
+        }
         let quality = &self.pictures.jpeg_quality;
         if !(1..=100).contains(quality.get_ref()) {
             return Err(self.error(

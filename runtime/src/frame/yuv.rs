@@ -1,4 +1,4 @@
-//! YUV to RGB, in integers.
+//! YUV to RGB and back, in integers.
 //!
 //! With Y, U, V from 0 to 255, u = U - 128, v = V - 128, and the weights Kr, Kb of red and blue in luma
 //! (Kg = 1 - Kr - Kb):
@@ -19,6 +19,7 @@
 //! The coefficients are multiplied by 65536 and the sum is rounded to nearest; every result is within 1 of the formula.
 //! Chroma is taken from the nearest sample that covers the pixel, without interpolation, so that the siting of the
 //! chroma samples (JPEG's centre, MPEG-2's left) makes no difference here.
+//! On the way back a chroma sample is that of the average colour of the pixels that it covers.
 
 use super::{CHANNELS, Frame};
 
@@ -227,6 +228,58 @@ pub fn planar_to_rgb(planes: &[u8], chroma: Chroma, colour: Colour, frame: &mut 
     true
 }
 
+/// The rows of the way back, times 65536: what red, green and blue add to Y, U and V.
+struct Inverse {
+    black: i32,
+    y: [i32; 3],
+    u: [i32; 3],
+    v: [i32; 3],
+}
+
+const TO_LIMITED: Inverse =
+    Inverse { black: 16, y: [16_829, 33_039, 6_416], u: [-9_714, -19_070, 28_784], v: [28_784, -24_103, -4_681] };
+const TO_FULL: Inverse =
+    Inverse { black: 0, y: [19_595, 38_470, 7_471], u: [-11_058, -21_710, 32_768], v: [32_768, -27_439, -5_329] };
+
+fn weighed(weights: [i32; 3], rgb: [i32; 3], offset: i32) -> u8 {
+    let sum: i32 = weights.iter().zip(rgb).map(|(w, v)| w * v).sum();
+    (((sum + (1 << 15)) >> 16) + offset).clamp(0, 255) as u8
+}
+
+/// Writes a frame as planes of BT.601 into `planes`, which is emptied first: Y `(h, w)`, then U and V of [`Chroma::plane_size`].
+pub fn rgb_to_planar(frame: &Frame, chroma: Chroma, range: Range, planes: &mut Vec<u8>) {
+    let inverse = match range {
+        Range::Limited => &TO_LIMITED,
+        Range::Full => &TO_FULL,
+    };
+    planes.clear();
+    let pixel = |p: &[u8]| [i32::from(p[0]), i32::from(p[1]), i32::from(p[2])];
+    planes.extend(frame.rgb().chunks_exact(CHANNELS).map(|p| weighed(inverse.y, pixel(p), inverse.black)));
+    let (across, down) = match chroma {
+        Chroma::Mono => return,
+        Chroma::C420 => (2, 2),
+        Chroma::C422 => (2, 1),
+        Chroma::C444 => (1, 1),
+    };
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    for weights in [inverse.u, inverse.v] {
+        for y in (0..height).step_by(down) {
+            for x in (0..width).step_by(across) {
+                let (mut sums, mut count) = ([0i32; 3], 0);
+                for y in y..(y + down).min(height) {
+                    for p in frame.rgb()[(y * width + x) * CHANNELS..(y * width + (x + across).min(width)) * CHANNELS]
+                        .chunks_exact(CHANNELS)
+                    {
+                        sums.iter_mut().zip(pixel(p)).for_each(|(sum, v)| *sum += v);
+                        count += 1;
+                    }
+                }
+                planes.push(weighed(weights, sums.map(|sum| (sum + count / 2) / count.max(1)), 128));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,5 +361,35 @@ mod tests {
         assert!(planar_to_rgb(&[16, 235], Chroma::Mono, Colour::VIDEO, &mut frame));
         assert_eq!(frame.rgb(), [0, 0, 0, 255, 255, 255]);
         assert!(!planar_to_rgb(&[], Chroma::Mono, Colour::VIDEO, &mut Frame::new()));
+    }
+
+    #[test]
+    fn there_and_back_is_within_two() {
+        for range in [Range::Limited, Range::Full] {
+            for chroma in [Chroma::C420, Chroma::C422, Chroma::C444] {
+                let mut frame = Frame::new();
+                frame.reset(5, 3).unwrap();
+                let (w, h) = chroma.plane_size(5, 3);
+                // colours that every range can hold
+                let mut planes: Vec<u8> = (0..15).map(|i| 90 + 5 * i).collect();
+                planes.extend((0..w * h).map(|i| 110 + i as u8));
+                planes.extend((0..w * h).map(|i| 140 - i as u8));
+                assert!(planar_to_rgb(&planes, chroma, Colour { encoding: Encoding::Bt601, range }, &mut frame));
+                let mut back = vec![7; 3];
+                rgb_to_planar(&frame, chroma, range, &mut back);
+                assert_eq!(back.len(), planes.len());
+                for (i, (a, b)) in planes.iter().zip(&back).enumerate() {
+                    assert!(a.abs_diff(*b) <= 2, "{chroma:?} {range:?} {i}: {a} {b}");
+                }
+            }
+        }
+        let mut grey = Frame::new();
+        grey.reset(2, 1).unwrap();
+        grey.rgb_mut().copy_from_slice(&[0, 0, 0, 255, 255, 255]);
+        let mut planes = Vec::new();
+        rgb_to_planar(&grey, Chroma::Mono, Range::Limited, &mut planes);
+        assert_eq!(planes, [16, 235]);
+        rgb_to_planar(&grey, Chroma::C444, Range::Full, &mut planes);
+        assert_eq!(planes, [0, 255, 128, 128, 128, 128]);
     }
 }

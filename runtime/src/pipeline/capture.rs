@@ -45,6 +45,9 @@ pub(super) fn run(
                 seq += 1;
                 frame.seq = seq;
                 let taken_us = clock.mono_us().saturating_sub(frame.age_us);
+                if frame.age_us > 0 {
+                    frame.captured_us = taken_us; // on one clock with everything else
+                }
                 hand_over(Captured::Frame(frame, taken_us), captured, free, pacing, shared)
             }
             Next::Timeout => {

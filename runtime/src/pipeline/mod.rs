@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   capture thread          caller's thread                       recorder thread
-//!   Source ─▶ frames ─▶ Detector ─▶ rules ─▶ pins ─▶ seen ─▶ log (durable) ─▶ mosaic ─▶ pictures
+//!   Source ─▶ frames ─▶ Detector ─▶ rules ─▶ pins ─▶ seen ─▶ log (durable) ─▶ redact ─▶ pictures
 //!      ▲                                                                              │
 //!      └────────────────────────── free frames ◀──────────────────────────────────────┘
 //! ```
@@ -21,6 +21,8 @@ mod record;
 mod report;
 
 #[cfg(test)]
+mod privacy_tests;
+#[cfg(test)]
 mod simulated;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ use crate::camera::{Pacing, Source, SourceError};
 use crate::clock::{Clock, WALL_VALID_FROM_US};
 use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
 use crate::frame::Frame;
+use crate::privacy::{Cover, Regions};
 use queue::{Pop, Queue, Refused};
 
 /// Frames that exist: one being captured, one waiting, one being looked at, two being recorded.
@@ -88,6 +91,8 @@ pub(crate) struct SeenFrame {
     pub detections: heapless::Vec<Detection, DETECTIONS_MAX>,
     /// How many of them reach the threshold that people and rules see; the others only hide.
     pub shown: usize,
+    /// What is to be hidden, of them and of the frames before.
+    pub regions: Regions,
     pub times: crate::detect::StageTimes,
     pub fired: bool,
 }
@@ -147,12 +152,13 @@ impl Pipeline<'_> {
         }
         let messages = Queue::new(MESSAGES_MAX);
         let pacing = self.source.pacing();
+        let cover = self.recorder.cover(pacing);
         let (source, recorder, clock) = (self.source, self.recorder, self.clock);
         let classes = self.detector.manifest().classes.names.clone();
         std::thread::scope(|scope| {
             let (shared, captured, free, messages) = (&shared, &captured, &free, &messages);
             scope.spawn(move || capture::run(source, pacing, captured, free, clock, shared));
-            let recording = scope.spawn(move || recorder.run(messages, free, observer, &classes));
+            let recording = scope.spawn(move || recorder.run(messages, free, observer, &classes, clock, pacing));
             let ending = Ending { shared, captured, messages };
             let mut watcher = Watcher {
                 detector: self.detector,
@@ -160,6 +166,7 @@ impl Pipeline<'_> {
                 shown_score_min: self.shown_score_min,
                 stop,
                 rules: std::mem::take(&mut self.rules),
+                cover,
                 clock,
                 pacing,
                 messages,
@@ -201,6 +208,7 @@ struct Watcher<'a> {
     shown_score_min: f32,
     stop: &'a AtomicBool,
     rules: Vec<RuleRunner>,
+    cover: Cover,
     clock: &'a dyn Clock,
     pacing: Pacing,
     messages: &'a Queue<Message>,
@@ -309,8 +317,9 @@ impl Watcher<'_> {
         }
         let mut detections = heapless::Vec::new();
         let _ = detections.extend_from_slice(self.detector.detections()); // never more than DETECTIONS_MAX
+        let regions = self.cover.regions(now_us, self.detector.detections(), frame.width(), frame.height());
         let shown = detections.iter().take_while(|d: &&Detection| d.score >= self.shown_score_min).count();
-        self.hand_on(events, SeenFrame { frame, detections, shown, times: self.detector.times(), fired });
+        self.hand_on(events, SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired });
     }
 
     /// The recorder gets the frame, unless it is busy with others and the source is live.

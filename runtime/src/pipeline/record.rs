@@ -14,14 +14,20 @@ use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
 use super::queue::{Pop, Queue};
 use super::report::{Observer, RecordReport, Seen};
 use super::{About, Message, SeenFrame};
-use crate::config::{Config, Keep};
+use crate::camera::Pacing;
+use crate::clock::Clock;
+use crate::config::{Config, FillMode, Keep};
 use crate::frame::Frame;
 use crate::legend::Legend;
-use crate::privacy::Hiding;
+use crate::privacy::budget::Job;
+use crate::privacy::{Account, Budget, Cover, Level, Redactor};
 use crate::sinks::{PictureError, PictureSink, annotate};
+use crate::track::Patience;
 
 /// Messages whose events are made durable together.
 const GROUP_MAX: usize = 64;
+/// A live source may be slow: what is hidden stays so for at least this many frames in which it is missed.
+const MISSED_FRAMES_MIN: u32 = 2;
 /// Longest wait for a message before looking again.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -64,7 +70,11 @@ pub struct Recorder {
     recovery: Recovery,
     pictures: Option<PictureSink>,
     keep: Keep,
-    hiding: Hiding,
+    redactor: Redactor,
+    /// What the configuration says of filling, and of the time for it.
+    fill: FillMode,
+    budget_us: u64,
+    persist_us: u64,
     legend: Legend,
     /// The segment that the legend stands in.
     legend_in: Option<u32>,
@@ -74,8 +84,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens `data/log` (recovering what a power cut left) and `data/pictures`.
-    pub fn open(config: &Config, hiding: Hiding, legend: Legend, data: &Path) -> Result<Recorder, RecorderError> {
+    /// Opens `data/log` (recovering what a power cut left) and `data/pictures`; `redactor` hides what is to be hidden.
+    pub fn open(config: &Config, redactor: Redactor, legend: Legend, data: &Path) -> Result<Recorder, RecorderError> {
         let folder = data.join("log");
         let failed = |e: &dyn std::fmt::Display| RecorderError::Log { path: folder.clone(), what: e.to_string() };
         let kib = |v: u32| v.saturating_mul(1024);
@@ -98,7 +108,10 @@ impl Recorder {
             recovery,
             pictures,
             keep: config.pictures.keep,
-            hiding,
+            redactor,
+            fill: config.privacy.fill,
+            budget_us: u64::from(*config.privacy.budget_ms.get_ref()) * 1000,
+            persist_us: u64::from(*config.privacy.persist_ms.get_ref()) * 1000,
             legend,
             legend_in: None,
             waiting: Vec::with_capacity(GROUP_MAX),
@@ -111,6 +124,18 @@ impl Recorder {
         &self.recovery
     }
 
+    /// What finds the regions to hide, frame by frame: the detector's thread shows it every frame.
+    pub(super) fn cover(&self, pacing: Pacing) -> Cover {
+        let frames = if pacing == Pacing::Live { MISSED_FRAMES_MIN } else { 0 };
+        Cover::new(self.redactor.hiding().clone(), Patience { time_us: self.persist_us, frames })
+    }
+
+    /// How much there is time for. A replay waits for its pictures, so that they do not depend on the machine.
+    fn budget(&self, pacing: Pacing) -> Budget {
+        let limited = pacing == Pacing::Live && self.fill == FillMode::Auto;
+        Budget::new(self.fill.level().min(self.redactor.best()), limited.then_some(self.budget_us))
+    }
+
     /// Works until `messages` is closed and empty.
     pub(super) fn run(
         mut self,
@@ -118,7 +143,10 @@ impl Recorder {
         free: &Queue<Frame>,
         observer: &mut dyn Observer,
         classes: &[String],
+        clock: &dyn Clock,
+        pacing: Pacing,
     ) -> RecordReport {
+        let mut budget = self.budget(pacing);
         let _ending = Ending { messages, free };
         self.report.detections_by_class = vec![0; classes.len()];
         let mut group: Vec<Message> = Vec::with_capacity(GROUP_MAX);
@@ -136,7 +164,7 @@ impl Recorder {
             for message in group.drain(..) {
                 match message.about {
                     About::Frame(seen) => {
-                        let frame = self.frame(*seen, observer, classes);
+                        let frame = self.frame(*seen, observer, classes, (&mut budget, clock));
                         let _ = free.push_newest(frame); // the queue holds every frame there is
                     }
                     About::Trouble(what) => observer.trouble(&what),
@@ -144,6 +172,7 @@ impl Recorder {
                 }
             }
         }
+        self.report.levels = budget.tally();
         self.report
     }
 
@@ -197,8 +226,14 @@ impl Recorder {
     }
 
     /// Counts, redacts, draws, stores, tells; gives the frame back.
-    fn frame(&mut self, seen: SeenFrame, observer: &mut dyn Observer, classes: &[String]) -> Frame {
-        let SeenFrame { mut frame, detections, shown, times, fired } = seen;
+    fn frame(
+        &mut self,
+        seen: SeenFrame,
+        observer: &mut dyn Observer,
+        classes: &[String],
+        (budget, clock): (&mut Budget, &dyn Clock),
+    ) -> Frame {
+        let SeenFrame { mut frame, detections, shown, regions, times, fired } = seen;
         for detection in &detections[..shown] {
             if let Some(count) = self.report.detections_by_class.get_mut(usize::from(detection.class)) {
                 *count += 1;
@@ -214,26 +249,38 @@ impl Recorder {
             times,
             classes,
             picture: None,
-            covered: 0,
+            hidden: Account::default(),
         };
         let Some(sink) = self.pictures.as_mut().filter(|_| wanted) else {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         };
+        let job = Job { regions: regions.as_slice().len(), area_px: regions.area() };
+        let level = budget.plan(&job);
+        if level == Level::Drop {
+            observer.seen(&Seen { name: frame.name(), ..told });
+            return frame;
+        }
         if let Err(error) = frame.develop() {
             self.report.pictures_failed += 1;
             observer.trouble(&error.to_string());
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
-        let (mut redacted, covered) = self.hiding.redact(frame, &detections);
+        let start_us = clock.mono_us();
+        let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
+        budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));
+        self.report.redaction.add(&account);
+        if let Some(trouble) = self.redactor.take_trouble() {
+            observer.trouble(&format!("{}: {trouble}", redacted.get().name()));
+        }
         redacted.annotate(|frame| {
             annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str))
         });
         match sink.store(self.recovery.run, &redacted) {
             Ok(path) => {
                 self.report.pictures += 1;
-                told.covered = covered;
+                told.hidden = account;
                 observer.seen(&Seen { name: redacted.get().name(), picture: Some(&path), ..told });
             }
             Err(error) => {

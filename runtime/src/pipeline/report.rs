@@ -6,6 +6,7 @@ use lapwing_firmware::event::Event;
 
 use crate::detect::{Detection, StageTimes};
 use crate::legend::Legend;
+use crate::privacy::{Account, Tally};
 
 /// One frame as the observer is told of it.
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub struct Seen<'a> {
     pub classes: &'a [String],
     /// The stored picture.
     pub picture: Option<&'a Path>,
-    /// Regions that were covered in it.
-    pub covered: usize,
+    /// What was hidden in it, and how.
+    pub hidden: Account,
 }
 
 /// Is told what happens, on the recorder's thread, after the pin has moved and the log is durable.
@@ -64,6 +65,10 @@ pub struct RecordReport {
     pub pictures: u64,
     /// Pictures that could not be stored.
     pub pictures_failed: u64,
+    /// What became of the regions that were hidden in them.
+    pub redaction: Account,
+    /// How well there was time to hide them.
+    pub levels: Tally,
     /// Detections by class index.
     pub detections_by_class: Vec<u64>,
     /// The recorder's thread panicked: nothing above is known.
@@ -105,6 +110,8 @@ impl Report {
             && self.messages_lost == 0
             && self.record.events_lost == 0
             && self.record.pictures_failed == 0
+            && self.record.redaction.fill_errors == 0
+            && self.record.redaction.look_errors == 0
             && self.rules.iter().all(|r| r.pin_errors == 0)
     }
 }

@@ -22,6 +22,7 @@ use crate::frame::{Frame, picture};
 use crate::legend::Legend;
 use crate::photos::PHOTOS;
 use crate::pins::{Line, LineError, Probe};
+use crate::privacy::{Eye, Fill, FillError, Redactor};
 
 /// Longest wait for anything that a script waits for.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,6 +36,8 @@ type Condition = Box<dyn Fn(&State) -> bool + Send>;
 pub enum Step {
     /// Shows the bundled photograph of this name.
     Show(&'static str),
+    /// Shows what this paints.
+    Make(fn(&mut Frame)),
     /// Shows a small grey picture.
     Blank,
     /// Shows what cannot be used.
@@ -228,6 +231,11 @@ impl Source for Camera {
             };
             match step {
                 Step::Show(name) => return self.show(Some(name), frame),
+                Step::Make(paint) => {
+                    let next = self.show(None, frame);
+                    paint(frame);
+                    return next;
+                }
                 Step::Blank => return self.show(None, frame),
                 Step::Broken => return self.broken(),
                 Step::Lost => return Next::Lost(SourceError::NoSuchPath { path: "camera".into() }),
@@ -309,6 +317,19 @@ pub struct Stage {
     pub folder: tempfile::TempDir,
     world: Arc<World>,
     config: Config,
+    /// What filling one region takes, in milliseconds of the clock; `None`: there is no generator.
+    fill_ms: Option<u64>,
+}
+
+/// A generator that paints grey and takes its time by the world's clock.
+struct SlowFill(Arc<World>, u64);
+
+impl Fill for SlowFill {
+    fn fill(&mut self, _window: &[u8], _hole: &[bool], _seed: u64, out: &mut [u8]) -> Result<(), FillError> {
+        self.0.sleep_us(self.1 * 1000);
+        out.fill(128);
+        Ok(())
+    }
 }
 
 impl Stage {
@@ -321,7 +342,12 @@ impl Stage {
             detector_thread: std::thread::current().id(),
         };
         let config = Config::parse(config, "test.toml").unwrap();
-        Stage { folder: tempfile::tempdir().unwrap(), world: Arc::new(world), config }
+        Stage { folder: tempfile::tempdir().unwrap(), world: Arc::new(world), config, fill_ms: None }
+    }
+
+    /// There is a generator.
+    pub fn filling(self, fill_ms: u64) -> Stage {
+        Stage { fill_ms: Some(fill_ms), ..self }
     }
 
     /// Something that happens before the run.
@@ -334,7 +360,12 @@ impl Stage {
     pub fn act(&self, pacing: Pacing, script: Vec<Step>, last_minute: impl FnOnce()) -> Report {
         let model = Model::builtin().unwrap();
         let bound = self.config.bind(model.manifest()).unwrap();
-        let recorder = Recorder::open(&self.config, bound.hiding, bound.legend, self.folder.path()).unwrap();
+        let mut redactor = Redactor::new(bound.hiding);
+        if let Some(fill_ms) = self.fill_ms {
+            let eye = Eye::new(Detector::load(&model).unwrap(), bound.options);
+            redactor = redactor.with_fill(Box::new(SlowFill(Arc::clone(&self.world), fill_ms)), Box::new(eye));
+        }
+        let recorder = Recorder::open(&self.config, redactor, bound.legend, self.folder.path()).unwrap();
         let rules = bound.rules.into_iter().enumerate().map(|(index, rule)| self.rule(index, rule)).collect();
         let camera = Camera { world: Arc::clone(&self.world), pacing, script: script.into_iter(), current: None };
         let pipeline = Pipeline {

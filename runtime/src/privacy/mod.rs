@@ -1,16 +1,46 @@
 //! What must not be kept is hidden before anything leaves the device.
 //!
-//! [`Redacted`] is proof: having one means that every region of a hidden class was covered, and a
-//! sink takes nothing else. The covering is a coarse mosaic, which is safer than a blur because the
-//! original cannot be estimated from five by five averages.
+//! ```text
+//! detections ─▶ Cover (margin, missed frames) ─▶ Regions ─▶ Redactor ─▶ Redacted<Frame> ─▶ sinks
+//!                                                           mosaic, then fill, then a second look
+//! ```
+//!
+//! [`Redacted`] is proof: having one means that every region of a hidden class was covered, and a sink takes nothing
+//! else. A fill is made from what lies around a region and from nothing in it: pixels that were hidden have no influence
+//! on it. A mosaic is five by five averages of them.
+//!
+//! | file | noun |
+//! |---|---|
+//! | [`region`] | rectangles of whole pixels, bounded in number |
+//! | [`hiding`] | which classes, how much more than their boxes, and how long after they were seen |
+//! | [`mosaic`] | averages, and black |
+//! | [`fill`] | what paints a hole |
+//! | [`hidden`] | which pixels may not be read |
+//! | [`window`], [`paint`] | a region painted over from its surroundings |
+//! | [`look`] | the second look |
+//! | [`redactor`] | all of these, in their order |
+//! | [`budget`] | how much there is time for |
 
-mod mosaic;
+pub mod budget;
+pub mod fill;
+pub mod hidden;
+pub mod hiding;
+pub mod look;
+pub mod mosaic;
+pub mod paint;
+pub mod redactor;
+pub mod region;
+pub mod window;
 
-use crate::detect::Detection;
-use crate::frame::Frame;
+#[cfg(test)]
+mod tests;
 
-/// Each hidden box grows by this share of its size on every side, because detectors cut hair and feet.
-const MARGIN: f32 = 0.12;
+pub use budget::{Budget, Tally};
+pub use fill::{Fill, FillError};
+pub use hiding::{Cover, Hiding};
+pub use look::{Eye, Look};
+pub use redactor::{Account, Level, Redactor};
+pub use region::{Rect, Region, Regions};
 
 /// A value from which everything that must be hidden has been removed.
 ///
@@ -28,6 +58,11 @@ pub struct Redacted<T> {
 }
 
 impl<T> Redacted<T> {
+    /// Only for the redactor, which knows that it is so.
+    fn proven(inner: T) -> Redacted<T> {
+        Redacted { inner }
+    }
+
     /// The value, to read.
     pub fn get(&self) -> &T {
         &self.inner
@@ -39,77 +74,7 @@ impl<T> Redacted<T> {
     }
 
     /// Gives the buffer back for reuse.
-    pub(crate) fn recycle(self) -> T {
+    pub fn recycle(self) -> T {
         self.inner
-    }
-}
-
-/// Which classes are hidden.
-#[derive(Debug, Clone, Default)]
-pub struct Hiding {
-    /// `true` at the index of each hidden class.
-    classes: Vec<bool>,
-    /// Lowest score that hides; lower than a rule's, because a miss here cannot be undone.
-    score_min: f32,
-}
-
-impl Hiding {
-    /// Hides the class indices `classes` from `score_min` up.
-    pub fn new(classes: &[u16], score_min: f32) -> Hiding {
-        let mut hidden = vec![false; classes.iter().max().map_or(0, |&c| usize::from(c) + 1)];
-        for &class in classes {
-            hidden[usize::from(class)] = true;
-        }
-        Hiding { classes: hidden, score_min }
-    }
-
-    /// Lowest score that hides.
-    pub fn score_min(&self) -> f32 {
-        self.score_min
-    }
-
-    fn hides(&self, detection: &Detection) -> bool {
-        detection.score >= self.score_min && self.classes.get(usize::from(detection.class)).copied().unwrap_or(false)
-    }
-
-    /// Covers every hidden detection of `frame` with a mosaic. Returns the proof and the number of
-    /// regions covered.
-    pub fn redact(&self, mut frame: Frame, detections: &[Detection]) -> (Redacted<Frame>, usize) {
-        let mut covered = 0;
-        for detection in detections.iter().filter(|d| self.hides(d)) {
-            mosaic::cover(&mut frame, grow(detection.bounds));
-            covered += 1;
-        }
-        (Redacted { inner: frame }, covered)
-    }
-}
-
-fn grow(b: [f32; 4]) -> [f32; 4] {
-    let (dx, dy) = ((b[2] - b[0]) * MARGIN, (b[3] - b[1]) * MARGIN);
-    [b[0] - dx, b[1] - dy, b[2] + dx, b[3] + dy]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hidden_classes_only_and_with_a_margin() {
-        let mut frame = Frame::new();
-        frame.reset(100, 100).unwrap();
-        for (i, byte) in frame.rgb_mut().iter_mut().enumerate() {
-            *byte = (i * 31 % 251) as u8;
-        }
-        let before = frame.rgb().to_vec();
-        let person = Detection { class: 1, score: 0.3, bounds: [40.0, 40.0, 60.0, 60.0] };
-        let dog = Detection { class: 0, score: 0.9, bounds: [0.0, 0.0, 20.0, 20.0] };
-        let (redacted, covered) = Hiding::new(&[1], 0.2).redact(frame, &[person, dog]);
-        assert_eq!(covered, 1);
-        let after = redacted.get().rgb();
-        let same = |x: usize, y: usize| (0..3).all(|c| before[(y * 100 + x) * 3 + c] == after[(y * 100 + x) * 3 + c]);
-        assert!(same(10, 10), "the dog is not hidden");
-        let changed = (38..62).flat_map(|y| (38..62).map(move |x| (x, y))).filter(|&(x, y)| !same(x, y)).count();
-        assert!(changed > 500, "{changed} of 576 pixels changed");
-        assert!(same(36, 36));
     }
 }

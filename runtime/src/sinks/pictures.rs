@@ -18,7 +18,7 @@ pub struct PictureError {
 }
 
 impl PictureError {
-    fn new(path: &Path, what: impl ToString) -> PictureError {
+    pub(super) fn new(path: &Path, what: impl ToString) -> PictureError {
         PictureError { path: path.into(), what: what.to_string() }
     }
 }
@@ -101,14 +101,14 @@ fn stem(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::privacy::Hiding;
+    use crate::privacy::{Hiding, Level, Redactor, Regions};
 
     fn redacted(seq: u64) -> Redacted<Frame> {
         let mut frame = Frame::new();
         frame.reset(8, 8).unwrap();
         frame.seq = seq;
         frame.set_name("some/folder/a b.png");
-        Hiding::default().redact(frame, &[]).0
+        Redactor::new(Hiding::default()).redact(frame, &Regions::default(), Level::Mosaic).0
     }
 
     #[test]

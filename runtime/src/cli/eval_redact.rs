@@ -1,0 +1,190 @@
+//! `lapwing eval --redact`: are the people covered, and do the fills pass the second look?
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lapwing_runtime::camera::{Next, SourceSpec};
+use lapwing_runtime::engine::Model;
+use lapwing_runtime::eval::{canonical_class, coco::Annotations};
+use lapwing_runtime::frame::Frame;
+use lapwing_runtime::privacy::hidden::Hidden;
+use lapwing_runtime::privacy::{Account, Rect, Regions};
+use serde_json::json;
+
+use super::out::{Failure, Out, complain, line};
+use super::progress;
+use super::redact::Hider;
+
+const WAIT: Duration = Duration::from_secs(5);
+/// Someone of whom this share is hidden is covered.
+const COVERED_MIN: f64 = 0.9;
+
+/// Hides `classes` in every annotated picture as `lapwing redact` does, and counts.
+pub fn run(
+    model: &Model,
+    images: &[PathBuf],
+    annotations: &Path,
+    classes: &[String],
+    json: bool,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let annotations = Annotations::read(annotations).map_err(Failure::call)?;
+    let hidden: Vec<String> = classes.iter().map(|c| canonical_class(c)).collect();
+    let mut tally = Tally {
+        hider: Hider::of(model, classes, None, None)?,
+        categories: annotations.categories.iter().map(|name| hidden.contains(&canonical_class(name))).collect(),
+        annotations: &annotations,
+        map: Hidden::default(),
+        pictures: 0,
+        failures: 0,
+        people: 0,
+        covered: 0,
+        total: Account::default(),
+        times_ms: Vec::new(),
+    };
+    let bar = progress::bar(Some(annotations.truths.len() as u64), "redacting", false);
+    let mut frame = Frame::new();
+    for path in images {
+        let spec = SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call)?;
+        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::job)?;
+        loop {
+            match source.next(&mut frame, WAIT) {
+                Next::Frame => frame = tally.picture(frame),
+                Next::Broken(error) => tally.failed(&error),
+                Next::Lost(error) => {
+                    tally.failed(&error);
+                    break;
+                }
+                Next::Timeout => {}
+                Next::End => break,
+            }
+            bar.set_position(tally.pictures);
+        }
+    }
+    bar.finish_and_clear();
+    tally.tell(json, out)
+}
+
+struct Tally<'a> {
+    hider: Hider,
+    /// Which categories are hidden.
+    categories: Vec<bool>,
+    annotations: &'a Annotations,
+    map: Hidden,
+    pictures: u64,
+    failures: u64,
+    /// Annotated boxes of hidden classes.
+    people: u64,
+    covered: u64,
+    total: Account,
+    /// Of pictures with something to hide: hiding it, in milliseconds a region.
+    times_ms: Vec<f64>,
+}
+
+impl Tally<'_> {
+    fn failed(&mut self, error: &dyn std::fmt::Display) {
+        self.failures += 1;
+        complain!("{error}");
+    }
+
+    fn picture(&mut self, frame: Frame) -> Frame {
+        let Some(truths) = self.annotations.of(frame.name()) else { return frame };
+        let (width, height) = (frame.width(), frame.height());
+        let (detector, options) = self.hider.detector();
+        let detections = match detector.detect(&frame, options) {
+            Ok(detections) => detections.to_vec(),
+            Err(error) => {
+                let what = format!("{}: {error}", frame.name());
+                self.failed(&what);
+                return frame;
+            }
+        };
+        self.pictures += 1;
+        let level = self.hider.level();
+        let redactor = self.hider.redactor();
+        let regions = redactor.hiding().regions(&detections, width, height);
+        let start = Instant::now();
+        let (redacted, account) = redactor.redact(frame, &regions, level);
+        let took_ms = start.elapsed().as_secs_f64() * 1e3;
+        if let Some(trouble) = redactor.take_trouble() {
+            self.failed(&trouble);
+        }
+        if account.regions > 0 {
+            self.times_ms.push(took_ms / account.regions as f64);
+        }
+        self.total.add(&account);
+        let frame = redacted.recycle();
+        for truth in truths.iter().filter(|t| !t.ignore && self.categories.get(t.category) == Some(&true)) {
+            let Some(rect) = Rect::touched(truth.bounds, width, height) else { continue };
+            self.people += 1;
+            self.covered += u64::from(covered_share(&mut self.map, &regions, &rect, width, height) >= COVERED_MIN);
+        }
+        frame
+    }
+
+    fn tell(mut self, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+        if self.pictures == 0 {
+            return Err(Failure::job(
+                "none of the pictures is listed in the annotations; check that both belong together",
+            ));
+        }
+        let total = &self.total;
+        let fills = total.filled + total.fell_back;
+        let percent = |part: u64, of: u64| (part as f64 / of.max(1) as f64 * 1e4).round() / 1e2;
+        self.times_ms.sort_by(f64::total_cmp);
+        let ms = (self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0) * 1e2).round() / 1e2;
+        if as_json {
+            out.json(&json!({
+                "images": self.pictures, "annotated": self.people, "annotated_covered": self.covered,
+                "covered_percent": percent(self.covered, self.people),
+                "regions": total.regions, "fills": fills, "fills_passed": total.filled,
+                "passed_percent": percent(total.filled, fills),
+                "mosaic": total.mosaic, "black": total.black, "no_surroundings": total.no_surroundings,
+                "found": total.found, "found_late": total.found_late, "ms_median_a_region": ms,
+            }))?;
+        } else {
+            line!(out, "{:>16} {} with {} annotated", "pictures", self.pictures, self.people)?;
+            let covered = percent(self.covered, self.people);
+            line!(out, "{:>16} {covered:6.2} %  of the annotated, for nine tenths of them at least", "covered")?;
+            let passed = percent(total.filled, fills);
+            line!(out, "{:>16} {passed:6.2} %  of {fills} fills pass the second look, {ms:.1} ms a region", "filled")?;
+            line!(
+                out,
+                "{:>16} {} mosaic, {} black, {} of them with too little around to fill from, {} found late",
+                "not filled",
+                total.mosaic,
+                total.black,
+                total.no_surroundings,
+                total.found_late
+            )?;
+        }
+        match self.failures {
+            0 => Ok(()),
+            failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
+        }
+    }
+}
+
+/// The share of a rectangle that lies in regions.
+fn covered_share(map: &mut Hidden, regions: &Regions, rect: &Rect, width: u32, height: u32) -> f64 {
+    map.reset(width, height);
+    for region in regions.as_slice() {
+        map.set(&region.rect, true);
+    }
+    let covered: usize = (rect.y0..rect.y1).map(|y| map.row(y, rect.x0, rect.x1).iter().filter(|h| **h).count()).sum();
+    covered as f64 / rect.area() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_covered_share_counts_each_pixel_once() {
+        let mut regions = Regions::default();
+        regions.add_box([0.0, 0.0, 6.0, 10.0], 20, 10, 0);
+        regions.add_box([3.0, 0.0, 8.0, 10.0], 20, 10, 1);
+        let rect = Rect { x0: 4, y0: 0, x1: 12, y1: 10 };
+        assert_eq!(covered_share(&mut Hidden::default(), &regions, &rect, 20, 10), 0.5);
+    }
+}

@@ -1,0 +1,81 @@
+//! What commands share that hide: classes by name, and a redactor with all that this build has.
+
+use lapwing_runtime::config::{Bound, Config, FillMode};
+use lapwing_runtime::detect::{DetectOptions, Detector};
+use lapwing_runtime::engine::Model;
+use lapwing_runtime::privacy::{Account, Eye, Fill, Hiding, Level, Redactor};
+
+use super::out::Failure;
+
+/// How regions are hidden, as the command line says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum How {
+    /// Painted from their surroundings; a mosaic or black where someone still shows
+    Fill,
+    /// 5x5 averages
+    Mosaic,
+    /// Black
+    Black,
+}
+
+impl How {
+    /// The level of redaction.
+    pub fn level(self) -> Level {
+        match self {
+            How::Fill => Level::Fill,
+            How::Mosaic => Level::Mosaic,
+            How::Black => Level::Black,
+        }
+    }
+}
+
+/// The generator of this build, if it has one.
+fn generator() -> Result<Option<Box<dyn Fill>>, Failure> {
+    Ok(None)
+}
+
+/// A redactor that can do `level`, with a detector of its own for the second look. `needed`: what asks for a fill, where
+/// a mosaic will not do in its place.
+pub fn redactor(
+    model: &Model,
+    hiding: Hiding,
+    options: DetectOptions,
+    level: Level,
+    needed: Option<&str>,
+) -> Result<Redactor, Failure> {
+    let redactor = Redactor::new(hiding);
+    if level < Level::Fill {
+        return Ok(redactor);
+    }
+    match (generator()?, needed) {
+        (Some(fill), _) => {
+            let eye = Eye::new(Detector::load(model)?, options);
+            Ok(redactor.with_fill(fill, Box::new(eye)))
+        }
+        (None, None) => Ok(redactor),
+        (None, Some(asker)) => Err(Failure::Call(format!(
+            "{asker}: this build has no generator (it was made without the feature `onnx`); ask for a mosaic"
+        ))),
+    }
+}
+
+/// The redactor that a configuration asks for.
+pub fn configured(config: &Config, bound: &Bound, model: &Model) -> Result<Redactor, Failure> {
+    let needed = (config.privacy.fill == FillMode::Fill).then_some("privacy.fill = \"fill\"");
+    let mut options = bound.options;
+    options.score_min = bound.hiding.score_min();
+    redactor(model, bound.hiding.clone(), options, config.privacy.fill.level(), needed)
+}
+
+/// What became of regions, in words: `3 hidden (2 filled, 1 mosaic)`.
+pub fn in_words(account: &Account) -> String {
+    let ways: Vec<String> = [(account.filled, "filled"), (account.mosaic, "mosaic"), (account.black, "black")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, way)| format!("{count} {way}"))
+        .collect();
+    match ways.len() {
+        0 => "nothing hidden".to_owned(),
+        _ => format!("{} hidden ({})", account.regions, ways.join(", ")),
+    }
+}

@@ -1,0 +1,200 @@
+//! The promises of redaction: what is hidden is gone, has no influence, and stays gone whatever fails.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::detect::Detection;
+use crate::frame::Frame;
+
+const PERSON: u16 = 0;
+
+/// A frame in which no two neighbours are alike.
+pub(super) fn noisy(width: u32, height: u32) -> Frame {
+    let mut frame = Frame::new();
+    frame.reset(width, height).unwrap();
+    for (i, byte) in frame.rgb_mut().iter_mut().enumerate() {
+        *byte = (i.wrapping_mul(2_654_435_761) >> 13) as u8;
+    }
+    frame
+}
+
+/// Fills a hole with the average of what is known, and some noise of the seed.
+pub(super) struct Smooth;
+
+impl Fill for Smooth {
+    fn fill(&mut self, window: &[u8], hole: &[bool], seed: u64, out: &mut [u8]) -> Result<(), FillError> {
+        let known = || window.chunks_exact(3).zip(hole).filter(|(_, hole)| !**hole).map(|(pixel, _)| pixel);
+        assert!(window.chunks_exact(3).zip(hole).all(|(pixel, hole)| !hole || pixel == [0; 3]));
+        let count = known().count();
+        assert!(count > 0 && count < hole.len(), "something is known and something is hole");
+        let average = [0, 1, 2].map(|c| known().map(|p| usize::from(p[c])).sum::<usize>() / count);
+        for (i, pixel) in out.chunks_exact_mut(3).enumerate() {
+            pixel.copy_from_slice(&average.map(|v| (v + (i * seed as usize) % seed.max(1) as usize) as u8));
+        }
+        Ok(())
+    }
+}
+
+struct Broken;
+
+impl Fill for Broken {
+    fn fill(&mut self, _: &[u8], _: &[bool], _: u64, out: &mut [u8]) -> Result<(), FillError> {
+        out.fill(9);
+        Err(FillError("out of paint".into()))
+    }
+}
+
+/// Finds what it was told to, look by look; then nothing.
+struct Told(Vec<Result<Vec<Detection>, String>>, Vec<Detection>);
+
+impl Look for Told {
+    fn look(&mut self, _: &Frame) -> Result<&[Detection], String> {
+        self.1 = if self.0.is_empty() { Vec::new() } else { self.0.remove(0)? };
+        Ok(&self.1)
+    }
+}
+
+fn person(bounds: [f32; 4]) -> Detection {
+    Detection { class: PERSON, score: 0.5, bounds }
+}
+
+fn redactor(looks: Vec<Result<Vec<Detection>, String>>) -> Redactor {
+    Redactor::new(Hiding::new(&[PERSON], 0.2)).with_fill(Box::new(Smooth), Box::new(Told(looks, Vec::new())))
+}
+
+fn rect(x0: u32, y0: u32, x1: u32, y1: u32) -> Rect {
+    Rect { x0, y0, x1, y1 }
+}
+
+fn regions(rects: &[Rect]) -> Regions {
+    let mut regions = Regions::default();
+    for (seed, &rect) in rects.iter().enumerate() {
+        regions.add(Region { rect, seed: seed as u64 + 1 });
+    }
+    regions
+}
+
+/// The colours in a rectangle.
+fn colours(frame: &Frame, rect: Rect) -> std::collections::HashSet<[u8; 3]> {
+    (rect.y0..rect.y1)
+        .flat_map(|y| (rect.x0..rect.x1).map(move |x| (x, y)))
+        .filter_map(|(x, y)| frame.pixel(x, y))
+        .collect()
+}
+
+const LEFT: Rect = Rect { x0: 20, y0: 20, x1: 60, y1: 80 };
+const RIGHT: Rect = Rect { x0: 120, y0: 30, x1: 160, y1: 90 };
+
+#[test]
+fn each_level_does_what_it_says() {
+    let both = regions(&[LEFT, RIGHT]);
+    let (mosaic, account) = redactor(vec![]).redact(noisy(200, 120), &both, Level::Mosaic);
+    assert_eq!((account.regions, account.mosaic), (2, 2));
+    assert!((2..=25).contains(&colours(mosaic.get(), LEFT).len()));
+    for level in [Level::Black, Level::Drop] {
+        let (black, account) = redactor(vec![]).redact(noisy(200, 120), &both, level);
+        assert_eq!((account.regions, account.black), (2, 2));
+        assert_eq!(colours(black.get(), RIGHT).len(), 1);
+    }
+    let (filled, account) = redactor(vec![]).redact(noisy(200, 120), &both, Level::Fill);
+    assert_eq!((account.regions, account.filled, account.found), (2, 2, 0));
+    assert!(colours(filled.get(), LEFT).len() > 100);
+    let (mosaic, account) = Redactor::new(Hiding::new(&[PERSON], 0.2)).redact(noisy(200, 120), &both, Level::Fill);
+    assert_eq!((account.filled, account.mosaic), (0, 2), "one that cannot fill makes mosaics");
+    assert!(colours(mosaic.get(), LEFT).len() <= 25);
+}
+
+#[test]
+fn a_fill_that_shows_someone_becomes_a_mosaic_and_a_mosaic_that_does_becomes_black() {
+    let someone = vec![person([25.0, 20.0, 55.0, 70.0])];
+    let both = regions(&[LEFT, RIGHT]);
+    let (frame, account) = redactor(vec![Ok(someone.clone())]).redact(noisy(200, 120), &both, Level::Fill);
+    assert_eq!((account.filled, account.fell_back, account.mosaic, account.found), (1, 1, 1, 1));
+    let (plain, _) = redactor(vec![]).redact(noisy(200, 120), &both, Level::Mosaic);
+    assert_eq!(colours(frame.get(), LEFT), colours(plain.get(), LEFT), "the mosaic is that of what was there");
+    let twice = vec![Ok(someone.clone()), Ok(someone)];
+    let (frame, account) = redactor(twice).redact(noisy(200, 120), &both, Level::Fill);
+    assert_eq!((account.filled, account.fell_back, account.black, account.found), (1, 1, 1, 1));
+    assert_eq!(colours(frame.get(), LEFT).len(), 1);
+    assert!(colours(frame.get(), RIGHT).len() > 100);
+}
+
+#[test]
+fn only_what_is_hidden_counts_in_the_second_look() {
+    let dog = Detection { class: 3, ..person([25.0, 20.0, 55.0, 70.0]) };
+    let unsure = Detection { score: 0.1, ..person([25.0, 20.0, 55.0, 70.0]) };
+    let (_, account) = redactor(vec![Ok(vec![dog, unsure])]).redact(noisy(200, 120), &regions(&[LEFT]), Level::Fill);
+    assert_eq!((account.filled, account.found), (1, 0));
+}
+
+#[test]
+fn who_is_found_only_by_the_second_look_is_covered_too() {
+    let before = noisy(200, 120);
+    // one far from every region, one of whom a region holds only the hand
+    for bounds in [[130.0, 40.0, 150.0, 80.0], [40.0, 10.0, 180.0, 110.0]] {
+        let (frame, account) =
+            redactor(vec![Ok(vec![person(bounds)])]).redact(noisy(200, 120), &regions(&[LEFT]), Level::Fill);
+        assert_eq!((account.found, account.found_late), (1, 1));
+        let inside = Rect::touched(bounds, 200, 120).unwrap();
+        assert!(colours(frame.get(), inside).len() <= 50);
+        assert!(colours(&before, inside).len() > 500);
+    }
+}
+
+#[test]
+fn whatever_fails_the_mosaic_stays() {
+    let one = regions(&[LEFT]);
+    let mosaic = redactor(vec![]).redact(noisy(200, 120), &one, Level::Mosaic).0;
+    let mut blind = redactor(vec![Err("dazzled".into())]);
+    let (frame, account) = blind.redact(noisy(200, 120), &one, Level::Fill);
+    assert_eq!((account.look_errors, account.fell_back, account.mosaic), (1, 1, 1));
+    assert!(blind.take_trouble().unwrap().contains("dazzled") && blind.take_trouble().is_none());
+    assert_eq!(frame.get(), mosaic.get());
+    let look = Told(Vec::new(), Vec::new());
+    let mut broken = Redactor::new(Hiding::new(&[PERSON], 0.2)).with_fill(Box::new(Broken), Box::new(look));
+    let (frame, account) = broken.redact(noisy(200, 120), &one, Level::Fill);
+    assert_eq!((account.fill_errors, account.filled, account.mosaic), (1, 0, 1));
+    assert!(broken.take_trouble().unwrap().contains("out of paint"));
+    assert_eq!(frame.get(), mosaic.get());
+    let all = regions(&[rect(0, 0, 200, 120)]);
+    let (frame, account) = redactor(vec![]).redact(noisy(200, 120), &all, Level::Fill);
+    assert_eq!((account.no_surroundings, account.mosaic), (1, 1));
+    assert!(colours(frame.get(), rect(0, 0, 200, 120)).len() <= 25);
+}
+
+proptest! {
+    /// Whatever lies under the regions, the filled frame is the same, byte for byte; and outside nothing is changed.
+    #[test]
+    fn hidden_pixels_have_no_influence(
+        width in 30u32..260, height in 30u32..200, seed in any::<u64>(),
+        places in prop::collection::vec((0.0f32..0.9, 0.0f32..0.9, 0.05f32..0.5, 0.05f32..0.6), 1..5),
+    ) {
+        let mut all = Regions::default();
+        for (i, (x, y, w, h)) in places.into_iter().enumerate() {
+            let (fw, fh) = (width as f32, height as f32);
+            all.add_box([x * fw, y * fh, (x + w) * fw, (y + h) * fh], width, height, i as u64 + seed % 9);
+        }
+        let under = |i: usize| {
+            let (x, y) = (i as u32 / 3 % width, i as u32 / 3 / width);
+            all.as_slice().iter().any(|r| r.rect.holds(&rect(x, y, x + 1, y + 1)))
+        };
+        let (plain, mut marked) = (noisy(width, height), noisy(width, height));
+        let mut random = seed;
+        for (i, byte) in marked.rgb_mut().iter_mut().enumerate() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if under(i) {
+                *byte = (random >> 56) as u8;
+            }
+        }
+        let before = plain.rgb().to_vec();
+        let (a, account) = redactor(vec![]).redact(plain, &all, Level::Fill);
+        let (b, _) = redactor(vec![]).redact(marked, &all, Level::Fill);
+        if account.filled == account.regions {
+            prop_assert_eq!(a.get(), b.get());
+        }
+        for (i, (a, was)) in a.get().rgb().iter().zip(&before).enumerate() {
+            prop_assert!(a == was || under(i));
+        }
+        prop_assert_eq!(account.filled + account.mosaic + account.black, account.regions);
+    }
+}
