@@ -136,7 +136,8 @@ fn encode(frame: &Frame, format: PixelFormat) -> (RawLayout, Vec<u8>) {
     (layout, bytes)
 }
 
-/// On photographs both ways come to the same: most values are equal, none is far.
+/// On photographs both ways come to the same, but for colours that subsampled chroma puts outside RGB's cube: fewer than
+/// one value in two hundred is off by more than two levels.
 #[test]
 fn a_photograph_is_the_same_on_both_ways() {
     let mut photo = Frame::new();
@@ -153,7 +154,7 @@ fn a_photograph_is_the_same_on_both_ways() {
             let mean = off.iter().map(|o| f64::from(*o)).sum::<f64>() / off.len() as f64;
             let far = off.iter().filter(|o| **o > 2).count();
             assert!(mean < 0.5, "{format:?} {side}: {mean}");
-            assert!(far * 1000 < off.len(), "{format:?} {side}: {far} of {} are off by more than 2", off.len());
+            assert!(far * 200 < off.len(), "{format:?} {side}: {far} of {} are off by more than 2", off.len());
         }
     }
 }
