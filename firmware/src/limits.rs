@@ -23,6 +23,10 @@ pub const SEGMENTS_MAX: u32 = 4096;
 pub const COMMIT_TRIES_MAX: u32 = 2;
 /// Bytes that a reader holds in memory.
 pub const READ_WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX;
+/// Largest cell that a NOR flash may read or write in bytes.
+pub const NOR_UNIT_BYTES_MAX: usize = 64;
+/// Bytes that one write to a NOR flash takes at most.
+pub const NOR_STAGE_BYTES: usize = 256;
 /// Edges that a simulated pin remembers; older ones are counted and forgotten.
 pub const EDGES_MAX: usize = 64;
 /// Longest time that a rule may be given in milliseconds (a day).

@@ -31,6 +31,7 @@ pub mod config;
 pub mod detect;
 pub mod engine;
 pub mod eval;
+pub mod flow;
 pub mod frame;
 pub mod input;
 pub mod legend;

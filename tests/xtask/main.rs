@@ -21,6 +21,8 @@ const HELP: &str = "cargo xtask TASK
   bench instructions          rewrite the instruction counts that the tests hold
   v4l2-bindings               make runtime/v4l2-sys anew from the kernel's header (Debian: bindgen, linux-libc-dev)
   arm      the kernels of ARM processors under emulation; part of `test`
+  hil [OPTION]...             the emulated board: power cuts, camera, pins; its smoke is part of `test`
+                              (--full for everything, --help for the rest)
 
 `test` installs what it needs: Rust targets, and with apt-get the linkers and emulators for ARM.
 Tests that need pictures outside the repository look under LAPWING_SHARED, else ../shared, and say
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "arm" => arm::test(),
         "sizes" => sizes(),
         "v4l2-bindings" => bindings::make(),
+        "hil" => hil(&std::env::args().skip(2).collect::<Vec<_>>()),
         "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
@@ -98,7 +101,14 @@ fn test() -> Result<(), String> {
     step("cargo", &["test", "--package", "lapwing-firmware"])?;
     step("cargo", &["test", "--workspace", "--all-features"])?;
     arm::test()?;
+    hil(&[])?;
     sizes()
+}
+
+fn hil(options: &[String]) -> Result<(), String> {
+    let mut call = vec!["run", "--quiet", "--package", "lapwing-hil", "--"];
+    call.extend(options.iter().map(String::as_str));
+    step("cargo", &call)
 }
 
 fn sizes() -> Result<(), String> {

@@ -25,6 +25,7 @@
 mod media;
 #[cfg(any(test, feature = "linux"))]
 pub mod mem;
+pub mod nor;
 mod reader;
 mod record;
 mod retain;
