@@ -80,6 +80,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         rules,
         recorder,
         clock: &clock,
+        stale_us: u64::from(*config.camera.stale_ms.get_ref()) * 1000,
         frames_max: args.frames,
     };
     let report = pipeline.run(&mut teller, &stop);
@@ -179,8 +180,9 @@ impl Observer for Teller {
             };
             format!(" -> {}{hidden}", name.to_string_lossy())
         });
+        let stale = seen.stale_us.map_or(String::new(), |age_us| format!(", stale: {:.1} s old", age_us as f64 / 1e6));
         println_quietly(format_args!(
-            "#{:<3} {} ({}x{}, {:.0} ms): {}{picture}",
+            "#{:<3} {} ({}x{}, {:.0} ms{stale}): {}{picture}",
             seen.seq,
             seen.name,
             seen.width,
@@ -269,7 +271,11 @@ fn tell_hidden(report: &Report, out: &mut Out) -> Result<(), Failure> {
 
 fn dropped(report: &Report) -> String {
     let part = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
-    let parts = [part(report.frames_dropped, "dropped for newer ones"), part(report.frames_damaged, "damaged")];
+    let parts = [
+        part(report.frames_dropped, "dropped for newer ones"),
+        part(report.frames_damaged, "damaged"),
+        part(report.frames_stale, "stale"),
+    ];
     let said: Vec<String> = parts.into_iter().flatten().collect();
     if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) }
 }

@@ -95,6 +95,8 @@ pub(crate) struct SeenFrame {
     pub regions: Regions,
     pub times: crate::detect::StageTimes,
     pub fired: bool,
+    /// Its age when it had been looked at, in microseconds, if that is past its deadline.
+    pub stale_us: Option<u64>,
 }
 
 /// Counters that the threads share.
@@ -122,6 +124,8 @@ pub struct Pipeline<'a> {
     pub recorder: Recorder,
     /// The time.
     pub clock: &'a dyn Clock,
+    /// A live frame that is older than this when it has been looked at is stale, in microseconds.
+    pub stale_us: u64,
     /// Stop after this many frames.
     pub frames_max: Option<u64>,
 }
@@ -174,6 +178,8 @@ impl Pipeline<'_> {
                 shared,
                 frames: 0,
                 dropped_told: 0,
+                stale_us: self.stale_us,
+                stale: 0,
                 frames_max: self.frames_max,
                 lost: 0,
                 untold: 0,
@@ -216,6 +222,9 @@ struct Watcher<'a> {
     shared: &'a Shared,
     frames: u64,
     dropped_told: u64,
+    stale_us: u64,
+    /// Frames that were stale.
+    stale: u64,
     frames_max: Option<u64>,
     /// Messages that the recorder had no room for.
     lost: u64,
@@ -289,6 +298,7 @@ impl Watcher<'_> {
             Pacing::OnDemand => frame.captured_us,
         };
         self.last_us = now_us;
+        let stale_us = self.staleness(at_us);
         let mut events = Events::new();
         if let Some(away) = self.source_away.take() {
             let ms = self.clock.mono_us().saturating_sub(away.since_us) / 1000;
@@ -304,7 +314,10 @@ impl Watcher<'_> {
             if let Some(firing) = rule.observe(now_us, self.detector.detections(), frame.width(), frame.height()) {
                 fired |= firing.kind == EventKind::Fired;
                 let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(at_us)).unwrap_or(u32::MAX);
-                let event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
+                let mut event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
+                if stale_us.is_some() {
+                    event.flags |= Event::STALE;
+                }
                 let _ = events.push(event); // two a rule: has room
             }
         }
@@ -319,7 +332,18 @@ impl Watcher<'_> {
         let _ = detections.extend_from_slice(self.detector.detections()); // never more than DETECTIONS_MAX
         let regions = self.cover.regions(now_us, self.detector.detections(), frame.width(), frame.height());
         let shown = detections.iter().take_while(|d: &&Detection| d.score >= self.shown_score_min).count();
-        self.hand_on(events, SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired });
+        self.hand_on(
+            events,
+            SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired, stale_us },
+        );
+    }
+
+    /// The age of a live frame taken at `at_us`, if it is past its deadline. A replay's frames are never late.
+    fn staleness(&mut self, at_us: u64) -> Option<u64> {
+        let age_us = self.clock.mono_us().saturating_sub(at_us);
+        let stale = self.pacing == Pacing::Live && age_us > self.stale_us;
+        self.stale += u64::from(stale);
+        stale.then_some(age_us)
     }
 
     /// The recorder gets the frame, unless it is busy with others and the source is live.
@@ -415,6 +439,7 @@ impl Watcher<'_> {
             frames_damaged: self.shared.frames_damaged.load(Ordering::Relaxed),
             broken: self.shared.broken.load(Ordering::Relaxed) + self.failed,
             frames_untold: self.untold,
+            frames_stale: self.stale,
             source_lost: self.source_lost,
             messages_lost: self.lost,
             first_detection_us: self.first_detection_us,

@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// More often than one rule asks for the time after its line has moved.
 const ASKED: u64 = 4;
 
+/// A frame that is older is stale, in microseconds.
+pub const STALE_US: u64 = 500_000;
+
 type Condition = Box<dyn Fn(&State) -> bool + Send>;
 
 /// What the camera does next.
@@ -376,6 +379,7 @@ impl Stage {
             rules,
             recorder,
             clock: &self.world,
+            stale_us: STALE_US,
             frames_max: None,
         };
         last_minute();
