@@ -1,5 +1,7 @@
 //! `lapwing doctor`: what this machine has, what is missing, and what to do.
 
+mod pins;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -62,7 +64,8 @@ impl Finding {
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let mut findings = vec![machine(), cpu(), memory(), temperature()];
     findings.extend(cameras());
-    findings.extend([pins(), clock(), disk(&args.data), model()]);
+    findings.extend(pins::pins());
+    findings.extend([clock(), disk(&args.data), model()]);
     let bad = findings.iter().filter(|f| f.state == State::Bad).count();
     if args.json {
         out.json(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "findings": findings, "bad": bad }))?;
@@ -164,18 +167,6 @@ fn temperature() -> Finding {
     }
 }
 
-/// Names in `folder` that begin with `prefix`, sorted.
-fn names(folder: &str, prefix: &str) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with(prefix))
-        .collect();
-    names.sort();
-    names
-}
-
 /// One finding a camera; one that says so if there is none.
 fn cameras() -> Vec<Finding> {
     let all: Vec<Finding> = super::cameras::cameras(&CameraOptions::default())
@@ -191,15 +182,6 @@ fn cameras() -> Vec<Finding> {
     }
     let cure = "plug one in; until then `lapwing run` replays the bundled photographs, or what --source names";
     vec![Finding::note("cameras", "none", cure)]
-}
-
-fn pins() -> Finding {
-    let chips = names("/dev", "gpiochip");
-    if chips.is_empty() {
-        Finding::note("pins", "no GPIO chip", "rules drive simulated pins; the log shows every edge")
-    } else {
-        Finding::note("pins", chips.join(", "), "this build drives simulated pins only; the log shows every edge")
-    }
 }
 
 fn clock() -> Finding {

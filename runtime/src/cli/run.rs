@@ -6,16 +6,16 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lapwing_firmware::event::{Event, EventKind};
-use lapwing_firmware::trigger::SimulatedPin;
+use lapwing_firmware::linux::{LastWords, Watchdogs};
 use lapwing_runtime::camera::v4l::CameraOptions;
 use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
-use lapwing_runtime::config::{Bound, Config};
+use lapwing_runtime::config::{Bound, BoundInput, Config};
 use lapwing_runtime::detect::Detector;
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
-use lapwing_runtime::pins::Line;
+use lapwing_runtime::pins::{Input, Line};
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 use lapwing_runtime::privacy::Redactor;
 
@@ -57,9 +57,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let data = args.data.as_deref().unwrap_or(&config.data);
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
+    // lines first: outputs take their safe level and edges are armed before anything slow or anything that may fail
+    let rules = make_rules(&bound)?;
+    let inputs = open_inputs(&bound)?;
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config.camera.options(), out)?;
     let redactor = super::hiding::configured(&config, &bound, &model)?;
-    let recorder = open_recorder(&config, redactor, &bound, data, out)?;
+    let mut recorder = open_recorder(&config, redactor, &bound, data, out)?;
+    tell_last_words(&mut recorder, data);
+    let watchdogs = Watchdogs::open(config.watchdog.device.as_deref()).map_err(Failure::job)?;
     let detector = Detector::load(&model)?;
     line!(
         out,
@@ -69,7 +74,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         start.elapsed().as_secs_f64() * 1e3
     )?;
     line!(out, "source  {}", source.describe())?;
-    let rules = make_rules(&bound)?;
     let stop = stop_flag()?;
     let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand };
     let pipeline = Pipeline {
@@ -78,6 +82,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         options: bound.options,
         shown_score_min: bound.shown_score_min,
         rules,
+        inputs,
+        watchdogs,
         recorder,
         clock: &clock,
         stale_us: u64::from(*config.camera.stale_ms.get_ref()) * 1000,
@@ -139,16 +145,39 @@ fn open_recorder(
     Ok(recorder)
 }
 
+/// What the process before this one said when it died becomes a record; what this one says will be kept.
+fn tell_last_words(recorder: &mut Recorder, data: &Path) {
+    let (file, found) = match LastWords::open(data) {
+        Ok(opened) => opened,
+        Err(error) => return complain!("{}: last words cannot be kept: {error}", data.display()),
+    };
+    if let Some(words) = found {
+        complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
+        let kept = recorder.last_words(&words).map_err(|e| e.to_string());
+        if let Err(error) = kept.and_then(|()| file.forget().map_err(|e| e.to_string())) {
+            complain!("its last words stay in {}: {error}", data.display());
+        }
+    }
+    file.keep_panics();
+}
+
 fn make_rules(bound: &Bound) -> Result<Vec<RuleRunner>, Failure> {
     bound
         .rules
         .iter()
         .enumerate()
         .map(|(index, rule)| {
-            let line = Line::Simulated(SimulatedPin::default());
-            RuleRunner::new(index as u16, rule.watch.clone(), rule.trigger, rule.polarity, line).map_err(Failure::call)
+            let line = Line::open(rule.output.as_ref(), rule.polarity)
+                .map_err(|e| Failure::Job(format!("rule {:?}: {e}", rule.watch.name)))?;
+            RuleRunner::new(index as u16, rule, line).map_err(Failure::call)
         })
         .collect()
+}
+
+fn open_inputs(bound: &Bound) -> Result<Vec<Input>, Failure> {
+    let open = |input: &BoundInput| Input::open(&input.address, input.options);
+    let named = |input| open(input).map_err(|e| Failure::Job(format!("input {:?}: {e}", input.name)));
+    bound.inputs.iter().map(named).collect()
 }
 
 /// A flag that Ctrl-C and a service manager's stop set. A second Ctrl-C ends the process at once.

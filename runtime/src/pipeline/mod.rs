@@ -15,11 +15,20 @@
 //! * When the pipeline ends, for whatever reason, every output takes its safe level first.
 
 mod actuate;
+mod alive;
+mod away;
+mod back;
 mod capture;
+mod hear;
 pub mod queue;
 mod record;
 mod report;
+mod stamp;
 
+#[cfg(test)]
+mod alive_tests;
+#[cfg(test)]
+mod hear_tests;
 #[cfg(test)]
 mod privacy_tests;
 #[cfg(test)]
@@ -31,31 +40,37 @@ pub use actuate::{Firing, RuleRunner};
 pub use record::{Recorder, RecorderError};
 pub use report::{Observer, RecordReport, Report, RuleReport, Seen};
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::linux::Watchdogs;
 
 use crate::camera::{Pacing, Source, SourceError};
-use crate::clock::{Clock, WALL_VALID_FROM_US};
+use crate::clock::Clock;
 use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
 use crate::frame::Frame;
+use crate::pins::Input;
 use crate::privacy::{Cover, Regions};
+use away::Away;
+use back::Back;
+use hear::Ear;
 use queue::{Pop, Queue, Refused};
+use stamp::{about_frame, stamp};
 
-/// Frames that exist: one being captured, one waiting, one being looked at, two being recorded.
-const FRAMES: usize = 5;
+/// Frames that exist: one being captured, one waiting, one being looked at, and those that the recorder has.
+const FRAMES: usize = 3 + RECORDING_MAX;
 /// Frames that wait for the detector.
 const WAITING_MAX: usize = 1;
-/// Frames that wait for the recorder.
-const RECORDING_MAX: usize = 1;
+/// Frames that the recorder has, waiting or being recorded.
+const RECORDING_MAX: usize = 3;
 /// Messages that wait for the recorder, with or without a frame.
 const MESSAGES_MAX: usize = 256;
 /// Longest wait before the rules are told the time.
 const TICK: Duration = Duration::from_millis(20);
-/// Most events of one frame: a hold that ended and a firing for each rule, one for a source that is back, and one for
-/// dropped frames.
-pub const EVENTS_PER_FRAME_MAX: usize = 2 * crate::rules::RULES_MAX + 2;
+/// Most events of one frame: a hold that ended and a firing for each rule, one for a source that is back, one for
+/// dropped frames, and one for a clock that was set.
+pub const EVENTS_PER_FRAME_MAX: usize = 2 * crate::rules::RULES_MAX + 3;
 
 /// What one frame brings to the recorder.
 pub(crate) type Events = heapless::Vec<Event, EVENTS_PER_FRAME_MAX>;
@@ -77,7 +92,7 @@ pub(crate) struct Message {
 }
 
 pub(crate) enum About {
-    /// A frame with what was seen in it.
+    /// A frame with what was seen in it. The box goes back and is used again.
     Frame(Box<SeenFrame>),
     /// A failure to be told to the user.
     Trouble(String),
@@ -85,6 +100,7 @@ pub(crate) enum About {
     Nothing,
 }
 
+#[derive(Default)]
 pub(crate) struct SeenFrame {
     pub frame: Frame,
     /// Best first.
@@ -106,6 +122,8 @@ pub(crate) struct Shared {
     pub frames_dropped: AtomicU64,
     pub frames_damaged: AtomicU64,
     pub broken: AtomicU64,
+    /// Frames that the recorder has.
+    pub recording: AtomicUsize,
 }
 
 /// Everything the main job needs.
@@ -120,6 +138,10 @@ pub struct Pipeline<'a> {
     pub shown_score_min: f32,
     /// What acts.
     pub rules: Vec<RuleRunner>,
+    /// What arms and fires rules, by the indices that the rules know.
+    pub inputs: Vec<Input>,
+    /// What bites unless frames are looked at.
+    pub watchdogs: Watchdogs,
     /// What remembers.
     pub recorder: Recorder,
     /// The time.
@@ -154,6 +176,10 @@ impl Pipeline<'_> {
         for _ in 0..FRAMES {
             let _ = free.push_newest(Frame::new()); // has room: the queue holds FRAMES
         }
+        let boxes = Queue::new(RECORDING_MAX + 1);
+        for _ in 0..=RECORDING_MAX {
+            let _ = boxes.push_newest(Box::default()); // has room
+        }
         let messages = Queue::new(MESSAGES_MAX);
         let pacing = self.source.pacing();
         let cover = self.recorder.cover(pacing);
@@ -161,8 +187,9 @@ impl Pipeline<'_> {
         let classes = self.detector.manifest().classes.names.clone();
         std::thread::scope(|scope| {
             let (shared, captured, free, messages) = (&shared, &captured, &free, &messages);
+            let back = Back { free, boxes: &boxes, shared };
             scope.spawn(move || capture::run(source, pacing, captured, free, clock, shared));
-            let recording = scope.spawn(move || recorder.run(messages, free, observer, &classes, clock, pacing));
+            let recording = scope.spawn(move || recorder.run(messages, back, observer, &classes, clock, pacing));
             let ending = Ending { shared, captured, messages };
             let mut watcher = Watcher {
                 detector: self.detector,
@@ -170,12 +197,16 @@ impl Pipeline<'_> {
                 shown_score_min: self.shown_score_min,
                 stop,
                 rules: std::mem::take(&mut self.rules),
+                ears: std::mem::take(&mut self.inputs).into_iter().map(Ear::from).collect(),
                 cover,
                 clock,
                 pacing,
                 messages,
-                free,
+                back,
                 shared,
+                dogs: self.watchdogs,
+                dog_told: false,
+                wall_offset_us: None,
                 frames: 0,
                 dropped_told: 0,
                 stale_us: self.stale_us,
@@ -199,14 +230,6 @@ impl Pipeline<'_> {
     }
 }
 
-/// The source is gone.
-struct Away {
-    /// In the clock's microseconds.
-    since_us: u64,
-    /// What was told last.
-    told: String,
-}
-
 /// The detector's thread: looks, acts, and hands on.
 struct Watcher<'a> {
     detector: Detector,
@@ -214,12 +237,18 @@ struct Watcher<'a> {
     shown_score_min: f32,
     stop: &'a AtomicBool,
     rules: Vec<RuleRunner>,
+    ears: Vec<Ear>,
     cover: Cover,
     clock: &'a dyn Clock,
     pacing: Pacing,
     messages: &'a Queue<Message>,
-    free: &'a Queue<Frame>,
+    back: Back<'a>,
     shared: &'a Shared,
+    dogs: Watchdogs,
+    /// A failure of theirs was told.
+    dog_told: bool,
+    /// Wall clock less monotonic clock at the last look, in microseconds.
+    wall_offset_us: Option<i64>,
     frames: u64,
     dropped_told: u64,
     stale_us: u64,
@@ -243,23 +272,32 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     fn run(&mut self, captured: &Queue<Captured>) {
         self.tell_run(EventKind::Started);
+        self.hear_levels();
+        self.up();
         while !self.stopped() && self.frames_max.is_none_or(|max| self.frames < max) {
+            self.hear();
             match captured.pop(TICK) {
-                Pop::Item(Captured::Frame(frame, at_us)) => self.frame(frame, at_us),
+                Pop::Item(Captured::Frame(frame, at_us)) => {
+                    self.frame(frame, at_us);
+                    self.alive();
+                }
                 Pop::Item(Captured::Broken(error)) => {
                     self.shared.broken.fetch_add(1, Ordering::Relaxed);
                     self.trouble(Events::new(), error.to_string());
                     self.tick();
+                    self.alive();
                 }
                 Pop::Item(Captured::Lost(error)) => {
                     self.source_lost(&error);
                     self.tick();
+                    self.alive();
                 }
                 Pop::Timeout => self.tick(),
                 Pop::Closed => break,
             }
         }
         self.stand_down();
+        self.down();
     }
 
     fn stopped(&self) -> bool {
@@ -271,6 +309,9 @@ impl Watcher<'_> {
         if self.pacing == Pacing::Live {
             let now_us = self.clock.mono_us();
             let mut events = Events::new();
+            if let Some(event) = self.clock_set() {
+                let _ = events.push(event); // the first
+            }
             for rule in &mut self.rules {
                 if let Some(firing) = rule.tick(now_us) {
                     let _ = events.push(stamp(firing.event(), self.clock)); // one a rule: has room
@@ -287,7 +328,7 @@ impl Watcher<'_> {
         if let Err(error) = self.detector.detect(&frame, &self.options) {
             self.failed += 1;
             let what = format!("{}: {error}", frame.name());
-            self.give_back(frame);
+            self.back.frame(frame);
             match error {
                 DetectError::Input(_) | DetectError::Engine(_) => self.trouble(Events::new(), what),
             }
@@ -298,12 +339,14 @@ impl Watcher<'_> {
             Pacing::OnDemand => frame.captured_us,
         };
         self.last_us = now_us;
-        let stale_us = self.staleness(at_us);
+        // of a live source the frame's own time counts, not when it was handed over
+        let from_us = if self.pacing == Pacing::Live { frame.captured_us.min(at_us) } else { at_us };
+        let age_us = if self.pacing == Pacing::Live { now_us.saturating_sub(from_us) } else { 0 };
+        let px = (frame.width(), frame.height());
+        let stale_us = self.staleness(age_us);
         let mut events = Events::new();
-        if let Some(away) = self.source_away.take() {
-            let ms = self.clock.mono_us().saturating_sub(away.since_us) / 1000;
-            let value = u32::try_from(ms).unwrap_or(u32::MAX);
-            let _ = events.push(stamp(Event { kind: EventKind::SourceBack, value, ..Event::default() }, self.clock));
+        if let Some(event) = self.source_back() {
+            let _ = events.push(event); // has room
         }
         let mut fired = false;
         for rule in &mut self.rules {
@@ -311,15 +354,18 @@ impl Watcher<'_> {
             if let Some(firing) = rule.tick(now_us) {
                 let _ = events.push(stamp(firing.event(), self.clock));
             }
-            if let Some(firing) = rule.observe(now_us, self.detector.detections(), frame.width(), frame.height()) {
+            if let Some(firing) = rule.observe(now_us, age_us, self.detector.detections(), px) {
                 fired |= firing.kind == EventKind::Fired;
-                let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(at_us)).unwrap_or(u32::MAX);
+                let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(from_us)).unwrap_or(u32::MAX);
                 let mut event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
                 if stale_us.is_some() {
                     event.flags |= Event::STALE;
                 }
                 let _ = events.push(event); // two a rule: has room
             }
+        }
+        if let Some(event) = self.clock_set() {
+            let _ = events.push(event); // has room
         }
         // told with other events, so that a slow board does not fill its log with drops
         if !events.is_empty() {
@@ -338,54 +384,33 @@ impl Watcher<'_> {
         );
     }
 
-    /// The age of a live frame taken at `at_us`, if it is past its deadline. A replay's frames are never late.
-    fn staleness(&mut self, at_us: u64) -> Option<u64> {
-        let age_us = self.clock.mono_us().saturating_sub(at_us);
-        let stale = self.pacing == Pacing::Live && age_us > self.stale_us;
-        self.stale += u64::from(stale);
-        stale.then_some(age_us)
-    }
-
     /// The recorder gets the frame, unless it is busy with others and the source is live.
     fn hand_on(&mut self, events: Events, seen: SeenFrame) {
-        let room = || self.messages.len() <= RECORDING_MAX;
-        if self.pacing == Pacing::Live && !room() {
-            self.untold += 1;
-            self.give_back(seen.frame);
-            if !events.is_empty() {
-                self.send(Message { events, about: About::Nothing });
-            }
-            return;
-        }
-        while !room() && !self.stopped() {
+        let room = || self.shared.recording.load(Ordering::SeqCst) < RECORDING_MAX;
+        while self.pacing == Pacing::OnDemand && !room() && !self.stopped() {
             std::thread::sleep(Duration::from_micros(500));
         }
-        self.send(Message { events, about: About::Frame(Box::new(seen)) });
-    }
-
-    fn give_back(&self, frame: Frame) {
-        let _ = self.free.push_newest(frame); // the queue holds every frame there is
+        let mut empty = match self.back.boxes.pop(Duration::ZERO) {
+            Pop::Item(empty) if room() => empty,
+            unused => {
+                if let Pop::Item(unused) = unused {
+                    let _ = self.back.boxes.push_newest(unused);
+                }
+                self.untold += 1;
+                self.back.frame(seen.frame);
+                if !events.is_empty() {
+                    self.send(Message { events, about: About::Nothing });
+                }
+                return;
+            }
+        };
+        *empty = seen;
+        self.shared.recording.fetch_add(1, Ordering::SeqCst);
+        self.send(Message { events, about: About::Frame(empty) });
     }
 
     fn trouble(&mut self, events: Events, what: String) {
         self.send(Message { events, about: About::Trouble(what) });
-    }
-
-    /// A source that stays away is told once, and again when there is another reason for it.
-    fn source_lost(&mut self, error: &SourceError) {
-        let why = error.to_string();
-        let mut events = Events::new();
-        if let Some(away) = &mut self.source_away {
-            if away.told != why {
-                away.told.clone_from(&why);
-                self.trouble(events, why);
-            }
-            return;
-        }
-        self.source_away = Some(Away { since_us: self.clock.mono_us(), told: why.clone() });
-        self.source_lost += 1;
-        let _ = events.push(stamp(Event { kind: EventKind::SourceLost, ..Event::default() }, self.clock));
-        self.trouble(events, why);
     }
 
     fn tell_dropped(&mut self, events: &mut Events) {
@@ -411,8 +436,9 @@ impl Watcher<'_> {
         };
         if let Some(message) = refused {
             self.lost += 1;
-            if let About::Frame(seen) = message.about {
-                self.give_back(seen.frame);
+            if let About::Frame(mut seen) = message.about {
+                self.back.frame(std::mem::take(&mut seen.frame));
+                self.back.recorded(seen);
             }
         }
     }
@@ -446,23 +472,5 @@ impl Watcher<'_> {
             rules: self.rules.into_iter().map(RuleRunner::into_report).collect(),
             ..Report::default()
         }
-    }
-}
-
-/// Puts the time on an event.
-fn stamp(event: Event, clock: &dyn Clock) -> Event {
-    let wall_us = clock.wall_us();
-    let flags = if wall_us >= WALL_VALID_FROM_US { event.flags | Event::WALL_VALID } else { event.flags };
-    Event { mono_us: clock.mono_us(), wall_us, flags, ..event }
-}
-
-/// Puts the frame on an event; boxes become fractions of it.
-fn about_frame(event: Event, frame: &Frame, latency_us: u32) -> Event {
-    Event {
-        frame_seq: frame.seq,
-        latency_us,
-        frame_width_px: u16::try_from(frame.width()).unwrap_or(u16::MAX),
-        frame_height_px: u16::try_from(frame.height()).unwrap_or(u16::MAX),
-        ..event
     }
 }
