@@ -211,6 +211,7 @@ fn memory_stays_flat_and_nothing_is_asked_for_after_the_first_frames() {
         watchdogs: Watchdogs::default(),
         recorder,
         clock: &clock,
+        stale_us: u64::MAX,
         frames_max: Some(frames),
     };
     let mut witness = Witness {

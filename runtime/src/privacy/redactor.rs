@@ -141,10 +141,14 @@ impl Redactor {
     }
 
     /// Hides `regions`, which lie in the frame, as well as `level` says and this redactor can ([`Level::Drop`] is the
-    /// caller's; here it is black).
+    /// caller's; here it is black). Of a raw frame that cannot be developed nothing is left.
     pub fn redact(&mut self, mut frame: Frame, regions: &Regions, level: Level) -> (Redacted<Frame>, Account) {
         let mut account = Account::default();
         self.works.clear();
+        if let Err(error) = frame.develop() {
+            self.trouble = Some(error.to_string());
+            return (Redacted::proven(Frame::new()), account); // nothing of it can be shown
+        }
         for &region in regions.as_slice() {
             self.cover(&mut frame, region);
         }
