@@ -29,7 +29,8 @@ impl Fill for Smooth {
         assert!(count > 0 && count < hole.len(), "something is known and something is hole");
         let average = [0, 1, 2].map(|c| known().map(|p| usize::from(p[c])).sum::<usize>() / count);
         for (i, pixel) in out.chunks_exact_mut(3).enumerate() {
-            pixel.copy_from_slice(&average.map(|v| (v + (i * seed as usize) % seed.max(1) as usize) as u8));
+            let noise = ((i as u64).wrapping_mul(seed) % seed.clamp(1, 16)) as u8;
+            pixel.copy_from_slice(&average.map(|v| (v as u8).saturating_add(noise)));
         }
         Ok(())
     }
