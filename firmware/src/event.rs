@@ -62,7 +62,8 @@ pub struct Event {
     pub frame_height_px: u16,
     /// Track id; 0 if none.
     pub track: u32,
-    /// Meaning by kind: frames dropped, bytes trimmed, seconds that the clock was set by.
+    /// Meaning by kind: frames dropped, bytes trimmed, milliseconds that the source was away, seconds that the clock was
+    /// set by.
     pub value: u32,
 }
 
@@ -82,7 +83,7 @@ pub enum EventKind {
     FramesDropped = 5,
     /// The source is gone.
     SourceLost = 6,
-    /// The source is back.
+    /// The source is back after `value` milliseconds.
     SourceBack = 7,
     /// Opening the log trimmed a torn tail of `value` bytes.
     Trimmed = 8,

@@ -14,6 +14,7 @@ use lapwing_runtime::engine::{Artifact, EngineError, Int8Engine, Model, kernels}
 use lapwing_runtime::frame::{Frame, picture};
 use serde_json::{Value, json};
 
+use super::bench_input;
 use super::out::{Failure, Out, line};
 
 /// Arguments of `lapwing bench`.
@@ -91,12 +92,13 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let arena = engine.plan().arena_bytes();
     let peak_rss_mb = peak_rss_mb();
     let stages = stages(args, model)?;
+    let input = bench_input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
         "model": model.manifest().name, "threads": threads, "kernel": engine.plan().program().kernels(),
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
         "peak_rss_mb": peak_rss_mb, "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
         "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),
-        "stages": stages.times, "frame_to_pin": stages.latencies, "ops": ops,
+        "stages": stages.times, "frame_to_pin": stages.latencies, "input": input, "ops": ops,
     }))
 }
 
@@ -132,11 +134,12 @@ fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
     let gmac = model.manifest().card.as_ref().and_then(|c| c.macs).map(|m| m as f64 / 1e9);
     let peak_rss_mb = peak_rss_mb();
     let stages = stages(args, model)?;
+    let input = bench_input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
         "model": model.manifest().name, "threads": 1, "kernel": "float",
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
         "peak_rss_mb": peak_rss_mb, "gmac_per_s": gmac.map(|g| round(g / median * 1e3)), "peak_share": null,
-        "stages": stages.times, "frame_to_pin": stages.latencies, "ops": [],
+        "stages": stages.times, "frame_to_pin": stages.latencies, "input": input, "ops": [],
     }))
 }
 
@@ -208,6 +211,17 @@ fn show(found: &Value, out: &mut Out) -> Result<(), Failure> {
         if let Some(value) = found.get(key).filter(|v| !v.is_null()) {
             line!(out, "{key:<16} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;
         }
+    }
+    for way in found["input"].as_array().into_iter().flatten() {
+        line!(
+            out,
+            "input            {} {}x{}: {} ms in one pass, {} ms step by step",
+            way["format"].as_str().unwrap_or(""),
+            way["width"],
+            way["height"],
+            way["fused_ms"],
+            way["plain_ms"]
+        )?;
     }
     for op in found["ops"].as_array().into_iter().flatten() {
         let share = op["peak_share"].as_f64().map_or(String::new(), |s| format!("{:>4.0} %", s * 100.0));

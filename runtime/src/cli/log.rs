@@ -333,7 +333,11 @@ pub fn in_words(seq: u64, event: &Event, legend: &Legend) -> String {
         let cause = if event.flags & Event::EXTERNAL != 0 { "input" } else { "frame" };
         text += &format!(", {:.1} ms after the {cause}", f64::from(event.latency_us) / 1e3);
     }
+    if event.flags & Event::STALE != 0 {
+        text += ", stale";
+    }
     match event.kind {
+        EventKind::SourceBack => text += &format!(" after {:.1} s", f64::from(event.value) / 1e3),
         EventKind::FramesDropped => text += &format!(": {}", event.value),
         EventKind::ClockSet => {
             let way = if event.flags & Event::BACKWARDS != 0 { "back" } else { "forwards" };
@@ -364,6 +368,9 @@ fn in_json(seq: u64, event: &Event, legend: &Legend) -> Value {
         "seq": seq, "run": event.run, "kind": event.kind.name(), "wall": time(event), "mono_us": event.mono_us,
         "frame": event.frame_seq, "value": event.value, "flags": event.flags,
     });
+    if event.flags & Event::STALE != 0 {
+        value["stale"] = json!(true);
+    }
     if is_of_rule(event.kind) {
         value["rule"] = json!(legend.rule(event.rule));
         value["latency_us"] = json!(event.latency_us);

@@ -5,6 +5,8 @@
 //! to standard error.
 
 mod bench;
+mod bench_input;
+mod cameras;
 mod check;
 mod detect;
 mod doctor;

@@ -5,11 +5,13 @@
 //! classes and makes what the pipeline needs.
 
 mod bind;
+mod camera;
 mod error;
 mod lines;
 mod schema;
 
 pub use bind::{Bound, BoundInput, BoundRule};
+pub use camera::CameraSection;
 pub use error::ConfigError;
 pub use lines::{BiasWord, INPUTS_MAX, InputSection, LineWord, OutputSection};
 pub use schema::{

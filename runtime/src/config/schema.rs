@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::ConfigError;
+use super::camera::CameraSection;
 use super::lines::{InputSection, OutputSection};
 use crate::privacy::Level;
 use crate::rules::RULES_MAX;
@@ -27,6 +28,9 @@ pub struct Config {
     /// Where the log and the pictures go.
     #[serde(default = "data")]
     pub data: PathBuf,
+    /// What is asked of a camera.
+    #[serde(default)]
+    pub camera: CameraSection,
     /// The detector.
     #[serde(default)]
     pub model: ModelSection,
@@ -338,6 +342,7 @@ impl Config {
             return Err(self.error(&self.pictures.count_max, "count_max is 0", "give at least 1, or keep = \"none\""));
         }
         self.check_log()?;
+        self.camera.check(self)?;
         if let Some(extra) = self.rules.get(RULES_MAX) {
             return Err(self.error(&extra.name, format!("more than {RULES_MAX} rules"), "merge some"));
         }

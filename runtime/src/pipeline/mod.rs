@@ -16,6 +16,7 @@
 
 mod actuate;
 mod alive;
+mod away;
 mod back;
 mod capture;
 mod hear;
@@ -51,6 +52,7 @@ use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detec
 use crate::frame::Frame;
 use crate::pins::Input;
 use crate::privacy::{Cover, Regions};
+use away::Away;
 use back::Back;
 use hear::Ear;
 use queue::{Pop, Queue, Refused};
@@ -75,7 +77,7 @@ pub(crate) type Events = heapless::Vec<Event, EVENTS_PER_FRAME_MAX>;
 
 /// What the capture thread hands over.
 pub(crate) enum Captured {
-    /// A frame, and when it was complete, in the clock's microseconds.
+    /// A frame, and when it was taken, in the clock's microseconds.
     Frame(Frame, u64),
     /// One input could not be used; the source goes on.
     Broken(SourceError),
@@ -109,6 +111,8 @@ pub(crate) struct SeenFrame {
     pub regions: Regions,
     pub times: crate::detect::StageTimes,
     pub fired: bool,
+    /// Its age when it had been looked at, in microseconds, if that is past its deadline.
+    pub stale_us: Option<u64>,
 }
 
 /// Counters that the threads share.
@@ -116,6 +120,7 @@ pub(crate) struct SeenFrame {
 pub(crate) struct Shared {
     pub stop: AtomicBool,
     pub frames_dropped: AtomicU64,
+    pub frames_damaged: AtomicU64,
     pub broken: AtomicU64,
     /// Frames that the recorder has.
     pub recording: AtomicUsize,
@@ -141,6 +146,8 @@ pub struct Pipeline<'a> {
     pub recorder: Recorder,
     /// The time.
     pub clock: &'a dyn Clock,
+    /// A live frame that is older than this when it has been looked at is stale, in microseconds.
+    pub stale_us: u64,
     /// Stop after this many frames.
     pub frames_max: Option<u64>,
 }
@@ -202,11 +209,13 @@ impl Pipeline<'_> {
                 wall_offset_us: None,
                 frames: 0,
                 dropped_told: 0,
+                stale_us: self.stale_us,
+                stale: 0,
                 frames_max: self.frames_max,
                 lost: 0,
                 untold: 0,
                 source_lost: 0,
-                source_away: false,
+                source_away: None,
                 first_detection_us: None,
                 failed: 0,
                 last_us: 0,
@@ -242,6 +251,9 @@ struct Watcher<'a> {
     wall_offset_us: Option<i64>,
     frames: u64,
     dropped_told: u64,
+    stale_us: u64,
+    /// Frames that were stale.
+    stale: u64,
     frames_max: Option<u64>,
     /// Messages that the recorder had no room for.
     lost: u64,
@@ -249,8 +261,8 @@ struct Watcher<'a> {
     untold: u64,
     /// Times the source went away.
     source_lost: u64,
-    /// It has not come back.
-    source_away: bool,
+    /// Since when it is gone, and what was told of it; `None`: it is there.
+    source_away: Option<Away>,
     first_detection_us: Option<u64>,
     /// Frames that the detector failed on.
     failed: u64,
@@ -331,9 +343,10 @@ impl Watcher<'_> {
         let from_us = if self.pacing == Pacing::Live { frame.captured_us.min(at_us) } else { at_us };
         let age_us = if self.pacing == Pacing::Live { now_us.saturating_sub(from_us) } else { 0 };
         let px = (frame.width(), frame.height());
+        let stale_us = self.staleness(age_us);
         let mut events = Events::new();
-        if std::mem::take(&mut self.source_away) {
-            let _ = events.push(stamp(Event { kind: EventKind::SourceBack, ..Event::default() }, self.clock));
+        if let Some(event) = self.source_back() {
+            let _ = events.push(event); // has room
         }
         let mut fired = false;
         for rule in &mut self.rules {
@@ -344,7 +357,10 @@ impl Watcher<'_> {
             if let Some(firing) = rule.observe(now_us, age_us, self.detector.detections(), px) {
                 fired |= firing.kind == EventKind::Fired;
                 let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(from_us)).unwrap_or(u32::MAX);
-                let event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
+                let mut event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
+                if stale_us.is_some() {
+                    event.flags |= Event::STALE;
+                }
                 let _ = events.push(event); // two a rule: has room
             }
         }
@@ -362,7 +378,10 @@ impl Watcher<'_> {
         let _ = detections.extend_from_slice(self.detector.detections()); // never more than DETECTIONS_MAX
         let regions = self.cover.regions(now_us, self.detector.detections(), frame.width(), frame.height());
         let shown = detections.iter().take_while(|d: &&Detection| d.score >= self.shown_score_min).count();
-        self.hand_on(events, SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired });
+        self.hand_on(
+            events,
+            SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired, stale_us },
+        );
     }
 
     /// The recorder gets the frame, unless it is busy with others and the source is live.
@@ -392,17 +411,6 @@ impl Watcher<'_> {
 
     fn trouble(&mut self, events: Events, what: String) {
         self.send(Message { events, about: About::Trouble(what) });
-    }
-
-    /// A source that stays away is told once.
-    fn source_lost(&mut self, error: &SourceError) {
-        if std::mem::replace(&mut self.source_away, true) {
-            return;
-        }
-        self.source_lost += 1;
-        let mut events = Events::new();
-        let _ = events.push(stamp(Event { kind: EventKind::SourceLost, ..Event::default() }, self.clock));
-        self.trouble(events, error.to_string());
     }
 
     fn tell_dropped(&mut self, events: &mut Events) {
@@ -454,8 +462,10 @@ impl Watcher<'_> {
         Report {
             frames: self.frames,
             frames_dropped: self.shared.frames_dropped.load(Ordering::Relaxed),
+            frames_damaged: self.shared.frames_damaged.load(Ordering::Relaxed),
             broken: self.shared.broken.load(Ordering::Relaxed) + self.failed,
             frames_untold: self.untold,
+            frames_stale: self.stale,
             source_lost: self.source_lost,
             messages_lost: self.lost,
             first_detection_us: self.first_detection_us,

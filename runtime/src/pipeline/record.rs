@@ -31,7 +31,7 @@ use crate::last_words;
 use crate::legend::Legend;
 use crate::privacy::budget::Job;
 use crate::privacy::{Account, Budget, Cover, Level, Redactor};
-use crate::sinks::{PictureError, PictureSink, annotate};
+use crate::sinks::{PictureError, PictureSink, annotate, annotate_stale};
 use crate::track::Patience;
 
 /// Messages whose events are made durable together.
@@ -266,7 +266,7 @@ impl Recorder {
         classes: &[String],
         (budget, clock): (&mut Budget, &dyn Clock),
     ) -> Frame {
-        let SeenFrame { frame, detections, shown, regions, times, fired } = seen;
+        let SeenFrame { mut frame, detections, shown, regions, times, fired, stale_us } = seen;
         for detection in &detections[..shown] {
             if let Some(count) = self.report.detections_by_class.get_mut(usize::from(detection.class)) {
                 *count += 1;
@@ -280,6 +280,7 @@ impl Recorder {
             height: frame.height(),
             detections: &detections[..shown],
             times,
+            stale_us,
             classes,
             picture: None,
             hidden: Account::default(),
@@ -294,6 +295,15 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
+        if job.regions > 0 {
+            self.redactor.prepare(level);
+        }
+        if let Err(error) = frame.develop() {
+            self.report.pictures_failed += 1;
+            observer.trouble(&error.to_string());
+            observer.seen(&Seen { name: frame.name(), ..told });
+            return frame;
+        }
         let start_us = clock.mono_us();
         let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
         budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));
@@ -302,7 +312,10 @@ impl Recorder {
             observer.trouble(&format!("{}: {trouble}", redacted.get().name()));
         }
         redacted.annotate(|frame| {
-            annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str))
+            annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str));
+            if let Some(age_us) = stale_us {
+                annotate_stale(frame, age_us);
+            }
         });
         match sink.store(self.recovery.run, &redacted) {
             Ok(path) => {

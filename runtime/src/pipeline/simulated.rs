@@ -36,6 +36,9 @@ const WALL_AT_START_US: i64 = 86_400_000_000;
 /// More often than one rule asks for the time after its line has moved.
 const ASKED: u64 = 8;
 
+/// A frame that is older is stale, in microseconds.
+pub const STALE_US: u64 = 500_000;
+
 type Condition = Box<dyn Fn(&State) -> bool + Send>;
 
 /// What the camera does next.
@@ -431,6 +434,7 @@ impl Stage {
             watchdogs: std::mem::take(&mut *self.watchdogs.lock().unwrap()),
             recorder,
             clock: &self.world,
+            stale_us: STALE_US,
             frames_max: None,
         };
         last_minute();
