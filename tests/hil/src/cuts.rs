@@ -18,7 +18,7 @@ use lapwing_tests::Seeded;
 use serde_json::json;
 
 use crate::disk::nbd::{Server, Shared};
-use crate::disk::{Cut, Disk};
+use crate::disk::{Cut, Disk, UNIT_BYTES};
 use crate::image::Image;
 use crate::qemu::{Board, Wiring};
 use crate::tools::{MKFS_EXT4, MKFS_F2FS, call, folder, make_folder, read, write};
@@ -34,6 +34,8 @@ const OPERATION_MAX: u64 = 400;
 const EARLY_MAX: u64 = 40;
 /// Longest wait for mounting and checking on a slow machine.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(120);
+/// Lines of a boot that are kept to be told.
+const COMPLAINTS_MAX: usize = 6;
 /// Bytes of a record of the exerciser on the medium: an event and its frame.
 const RECORD_BYTES: u64 = 80;
 
@@ -61,7 +63,7 @@ impl FileSystem {
     /// The tool is missing or fails.
     pub fn make(self, name: &str) -> Result<Vec<u8>> {
         let (tool, options) = match self {
-            FileSystem::Ext4 => (MKFS_EXT4, ["-q", "-F"].as_slice()),
+            FileSystem::Ext4 => (MKFS_EXT4, ["-q", "-F", "-b", "4096"].as_slice()),
             FileSystem::F2fs => (MKFS_F2FS, ["-q", "-f"].as_slice()),
         };
         tool.need()?;
@@ -110,7 +112,7 @@ pub struct Outcome {
     /// The log's torn ends that recovery trimmed, in bytes.
     pub trimmed_bytes: u64,
     /// All cuts together.
-    pub sectors: Cut,
+    pub units: Cut,
 }
 
 /// What one boot said.
@@ -175,7 +177,8 @@ fn hear<'a>(lines: impl Iterator<Item = &'a str>) -> Told {
             ["good:", ..] => told.verified = true,
             ["open", .., "trimmed", bytes] => told.trimmed_bytes = bytes.parse().unwrap_or(0),
             ["ack", seq] => told.acknowledged = seq.parse().unwrap_or(0).max(told.acknowledged),
-            _ => told.complaints.push(line.into()),
+            _ if told.complaints.len() < COMPLAINTS_MAX => told.complaints.push(line.into()),
+            _ => {}
         }
     }
     told
@@ -186,7 +189,7 @@ fn hear<'a>(lines: impl Iterator<Item = &'a str>) -> Told {
 /// # Errors
 /// The rig fails. What the log lost is in the outcome.
 pub fn run(image: &Image, series: &Series, mut tell: impl FnMut(&str)) -> Result<Outcome> {
-    let mut disk = Disk::new(series.file_system.make(series.name)?, series.seed);
+    let mut disk = Disk::new(series.file_system.make(series.name)?, UNIT_BYTES, series.seed);
     if series.disk_lies {
         disk.ignore_flush();
     }
@@ -227,7 +230,7 @@ pub fn run(image: &Image, series: &Series, mut tell: impl FnMut(&str)) -> Result
         let line = json!({
             "boot": number, "seed": series.seed, "operation": operation, "early": early,
             "acknowledged_before": outcome.acknowledged, "acknowledged": told.acknowledged,
-            "open_sectors": cut.open, "lost": cut.lost, "stale": cut.stale, "torn_writes": cut.torn,
+            "open_units": cut.open, "lost": cut.lost, "stale": cut.stale, "torn_writes": cut.torn,
             "found": told.checked.map(|c| json!({"records": c.records, "first": c.first, "last": c.last, "bad": c.bad})),
             "trouble": trouble,
         });
@@ -236,14 +239,14 @@ pub fn run(image: &Image, series: &Series, mut tell: impl FnMut(&str)) -> Result
         outcome.trimmed_bytes += told.trimmed_bytes;
         if !is_last {
             outcome.cuts += 1;
-            outcome.sectors.operations += cut.operations;
-            outcome.sectors.open += cut.open;
-            outcome.sectors.lost += cut.lost;
-            outcome.sectors.stale += cut.stale;
-            outcome.sectors.torn += cut.torn;
+            outcome.units.operations += cut.operations;
+            outcome.units.open += cut.open;
+            outcome.units.lost += cut.lost;
+            outcome.units.stale += cut.stale;
+            outcome.units.torn += cut.torn;
         }
         tell(&format!(
-            "{} {number}/{}: {} acknowledged, {} sectors open, {} lost, {} torn writes",
+            "{} {number}/{}: {} acknowledged, {} blocks open, {} lost, {} torn writes",
             series.name, series.cuts, outcome.acknowledged, cut.open, cut.lost, cut.torn
         ));
         if !trouble.is_empty() {

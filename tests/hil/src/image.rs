@@ -1,13 +1,14 @@
 //! The board's first file system: the agent as `/init`, busybox, `lapwing`, modules, pictures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lapwing_tests::root;
 
 use crate::cpio::Archive;
 use crate::debian::{Parts, parts};
 use crate::modules::Modules;
-use crate::tools::{folder, make_folder, read, write};
+use crate::pictures::{FORMATS, Picture};
+use crate::tools::{folder, read, write};
 use crate::{cross, trouble::Result};
 
 /// What busybox is called as.
@@ -20,6 +21,9 @@ const BASE: [&str; 7] = ["virtio_mmio", "virtio_blk", "crc32_generic", "crc32c_g
 /// Loaded where a case asks for it.
 const CAMERA: &str = "vivid";
 
+/// By how much a row is taken too long in the sheared picture.
+const SHEAR_PIXELS: usize = 64;
+
 /// What is needed to boot.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -27,6 +31,8 @@ pub struct Image {
     pub kernel: PathBuf,
     /// The archive.
     pub initrd: PathBuf,
+    /// The archive, and behind it a second one with pictures for the camera.
+    pub initrd_with_pictures: PathBuf,
     /// Names of the modules that every board loads, in order.
     pub base: Vec<String>,
     /// Names of the modules of the camera, in order, `vivid` last.
@@ -35,36 +41,55 @@ pub struct Image {
     pub versions: String,
 }
 
-/// Builds all that goes in, and writes the archive to `target/hil`.
+/// The image in `target/hil`: built, or as the last run left it.
 ///
 /// # Errors
 /// What is missing, or does not build.
-pub fn image() -> Result<Image> {
+pub fn image(keep: bool) -> Result<Image> {
     let Parts { kernel, modules, busybox, versions } = parts()?;
+    let modules = Modules::list(&modules)?;
+    let (base, camera) = (modules.in_order(&BASE)?, modules.in_order(&[CAMERA])?);
+    let initrd = folder().join("board.cpio");
+    let initrd_with_pictures = folder().join("board-with-pictures.cpio");
+    if !(keep && initrd.exists() && initrd_with_pictures.exists()) {
+        let mut bytes = board(&busybox, base.iter().chain(&camera))?;
+        write(&initrd, &bytes)?;
+        bytes.extend(pictures()?);
+        write(&initrd_with_pictures, &bytes)?;
+    }
+    let names = |list: Vec<(String, PathBuf)>| list.into_iter().map(|(name, _)| name).collect();
+    Ok(Image { kernel, initrd, initrd_with_pictures, base: names(base), camera: names(camera), versions })
+}
+
+/// An archive of all that every board has.
+fn board<'a>(busybox: &Path, modules: impl Iterator<Item = &'a (String, PathBuf)>) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for name in ["bin", "dev", "proc", "sys", "tmp", "data", "modules", "photos"] {
+    for name in ["bin", "dev", "proc", "sys", "tmp", "data", "modules"] {
         archive.folder(name);
     }
     archive.device("dev/console", 5, 1);
     archive.file("init", &read(&cross::guest()?)?);
     archive.link("bin/exercise", "/init");
+    archive.link("bin/camera", "/init");
     archive.file("bin/lapwing", &read(&cross::lapwing()?)?);
-    archive.file("bin/busybox", &read(&busybox)?);
+    archive.file("bin/busybox", &read(busybox)?);
     for applet in APPLETS {
         archive.link(&format!("bin/{applet}"), "busybox");
     }
-    let modules = Modules::list(&modules)?;
-    let (base, camera) = (modules.in_order(&BASE)?, modules.in_order(&[CAMERA])?);
-    for (name, path) in base.iter().chain(&camera) {
+    for (name, path) in modules {
         archive.file(&format!("modules/{name}.ko"), &read(path)?);
     }
-    let photos = root().join("tests/photos");
-    for name in ["astronaut.jpg", "cat.jpg", "rocket.jpg"] {
-        archive.file(&format!("photos/{name}"), &read(&photos.join(name))?);
+    Ok(archive.finish())
+}
+
+/// An archive of what the camera is shown, `pictures/NAME.FORMAT`.
+fn pictures() -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    archive.folder("pictures");
+    let photo = Picture::letterboxed(&root().join("tests/photos/astronaut.jpg"))?;
+    for format in FORMATS {
+        archive.file(&format!("pictures/astronaut.{format}"), &photo.encode(format)?);
     }
-    make_folder(&folder())?;
-    let initrd = folder().join("board.cpio");
-    write(&initrd, &archive.finish())?;
-    let names = |list: Vec<(String, PathBuf)>| list.into_iter().map(|(name, _)| name).collect();
-    Ok(Image { kernel, initrd, base: names(base), camera: names(camera), versions })
+    archive.file("pictures/astronaut-sheared.YUYV", &photo.sheared(SHEAR_PIXELS).encode("YUYV")?);
+    Ok(archive.finish())
 }

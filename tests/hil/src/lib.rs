@@ -8,6 +8,8 @@
 //! | [`disk`] | the disk: a volatile cache, errors on command, cuts that replay |
 //! | [`cuts`] | power cuts in a loop, with the log written and checked |
 //! | [`cases`] | what is proved |
+//! | [`pictures`] | what the board's camera is shown |
+//! | [`pins`] | the board's pins, seen and driven from outside |
 //! | [`report`] | what a run came to |
 //! | [`tools`] [`trouble`] | programs of the host; reasons to end early |
 //!
@@ -21,6 +23,8 @@ pub mod debian;
 pub mod disk;
 pub mod image;
 pub mod modules;
+pub mod pictures;
+pub mod pins;
 pub mod qemu;
 pub mod report;
 pub mod tools;

@@ -17,6 +17,7 @@ const HELP: &str = "cargo xtask hil [OPTION]...
   --cuts N       power cuts in the longest loop (default 100 with --full)
   --seed S       decides everything that is drawn (default 1)
   --only NAME    this case alone; may be given again
+  --keep         boot what the last run built
   --list         names the cases
 
 The report goes to target/hil/report.json as well. Where a tool is missing the run says what to
@@ -25,6 +26,7 @@ install and counts as skipped; with HIL_REQUIRED=1 it fails.";
 #[derive(Default)]
 struct Options {
     full: bool,
+    keep: bool,
     list: bool,
     help: bool,
     cuts: Option<u32>,
@@ -38,6 +40,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> std::result::Result<Options
         let mut value = || words.next().ok_or(format!("{word}: a value is missing"));
         match word.as_str() {
             "--full" => options.full = true,
+            "--keep" => options.keep = true,
             "--list" => options.list = true,
             "--help" | "-h" => options.help = true,
             "--cuts" => options.cuts = Some(value()?.parse().map_err(|e| format!("--cuts: {e}"))?),
@@ -90,7 +93,7 @@ fn main() -> ExitCode {
 
 /// Runs the chosen cases; true if all are good.
 fn work(options: &Options) -> Result<bool> {
-    let image = image()?;
+    let image = image(options.keep)?;
     let (cuts, seed) = (options.cuts.unwrap_or(100), options.seed.unwrap_or(1));
     let bench = Bench { image: &image, full: options.full, cuts, seed };
     println!("board: QEMU virt, Cortex-A53, {}; emulation proves behaviour, not speed", image.versions);

@@ -13,6 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::disk::UNIT_BYTES;
 use crate::image::Image;
 use crate::tools::{QEMU, folder, make_folder};
 use crate::trouble::{Result, Trouble, at};
@@ -29,6 +30,8 @@ pub struct Wiring {
     pub name: String,
     /// The socket of the disk (`/dev/vda`).
     pub disk: Option<PathBuf>,
+    /// The pictures for the camera are on board.
+    pub pictures: bool,
     /// QMP and qtest, which see and drive pins.
     pub pins: bool,
     /// A reboot starts the board again; else it ends.
@@ -120,7 +123,11 @@ impl Board {
         let mut command = QEMU.command();
         command.args(["-M", "virt", "-accel", "tcg", "-cpu", "cortex-a53", "-m", "512", "-smp", "1"]);
         command.args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-nic", "none"]);
-        command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.initrd);
+        command.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(if wiring.pictures {
+            &image.initrd_with_pictures
+        } else {
+            &image.initrd
+        });
         command.args(["-append", "console=ttyAMA0 quiet loglevel=1 panic=1 rdinit=/init"]);
         if !wiring.reboots {
             command.arg("-no-reboot");
@@ -130,7 +137,8 @@ impl Board {
                 .arg("-blockdev")
                 .arg(format!("driver=nbd,node-name=disk,server.type=unix,server.path={}", socket.display()));
             // errors go to the guest; nothing is cached on the way
-            command.args(["-device", "virtio-blk-device,drive=disk,write-cache=on,werror=report,rerror=report"]);
+            let device = "virtio-blk-device,drive=disk,write-cache=on,werror=report,rerror=report";
+            command.arg("-device").arg(format!("{device},logical_block_size=512,physical_block_size={UNIT_BYTES}"));
         }
         if wiring.pins {
             for (option, name) in [("-qmp", "qmp"), ("-qtest", "qtest")] {

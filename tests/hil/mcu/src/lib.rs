@@ -2,6 +2,7 @@
 //!
 //! | module | proves |
 //! |---|---|
+//! | [`key`] | an input that bounces arms and disarms |
 //! | [`lives`] | the log on NOR flash keeps what it acknowledged through power cuts at every operation |
 //! | [`sentinel`] | the trigger fires, releases and fails safe, and the log tells it |
 //!
@@ -9,6 +10,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod key;
 pub mod lives;
 pub mod sentinel;
 
@@ -18,7 +20,8 @@ use core::fmt::Arguments;
 pub fn prove(say: &mut dyn FnMut(Arguments<'_>)) -> bool {
     let lives = lives::prove(say);
     let sentinel = sentinel::prove(say);
-    lives && sentinel
+    let key = key::prove(say);
+    lives && sentinel && key
 }
 
 #[cfg(test)]
@@ -27,6 +30,6 @@ mod tests {
 
     #[test]
     fn everything_holds_on_this_machine_too() {
-        assert!(super::prove(&mut |line| std::println!("{line}")));
+        assert!(super::prove(&mut |line| std::eprintln!("{line}")));
     }
 }

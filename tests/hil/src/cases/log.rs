@@ -25,11 +25,11 @@ fn figures(outcome: &Outcome, seed: u64) -> Figures {
         ("acknowledged", json!(outcome.acknowledged)),
         ("lost", json!(outcome.lost)),
         ("seed", json!(seed)),
-        ("operations", json!(outcome.sectors.operations)),
-        ("open_sectors", json!(outcome.sectors.open)),
-        ("sectors_lost", json!(outcome.sectors.lost)),
-        ("sectors_stale", json!(outcome.sectors.stale)),
-        ("writes_torn", json!(outcome.sectors.torn)),
+        ("operations", json!(outcome.units.operations)),
+        ("blocks_open", json!(outcome.units.open)),
+        ("blocks_lost", json!(outcome.units.lost)),
+        ("blocks_stale", json!(outcome.units.stale)),
+        ("writes_torn", json!(outcome.units.torn)),
         ("bytes_trimmed", json!(outcome.trimmed_bytes)),
     ]
 }

@@ -1,7 +1,12 @@
 //! The cases: what is proved on the board, each with its wiring in its own file.
 
+mod camera;
+mod crash_points;
+mod disk;
 mod log;
+mod looped;
 mod microcontroller;
+mod pins;
 
 use std::time::{Duration, Instant};
 
@@ -62,6 +67,42 @@ pub const ALL: &[Case] = &[
         run: log::control_flush_ignored,
     },
     Case {
+        name: "camera-pictures",
+        tier: Tier::Smoke,
+        about: "a photograph goes through the kernel's camera byte by byte, and the person on it is seen",
+        run: camera::pictures,
+    },
+    Case {
+        name: "control-wrong-stride",
+        tier: Tier::Full,
+        about: "the control: with a wrong stride the bytes are others and nobody is seen",
+        run: camera::control_wrong_stride,
+    },
+    Case {
+        name: "camera-formats",
+        tier: Tier::Full,
+        about: "the same in every format that lapwing reads and the camera has",
+        run: camera::formats,
+    },
+    Case {
+        name: "camera-faults",
+        tier: Tier::Full,
+        about: "every fault that the camera can be told to make is told, and it comes back by itself",
+        run: camera::faults,
+    },
+    Case {
+        name: "pins-edge-to-pin",
+        tier: Tier::Smoke,
+        about: "a key arms, a detection raises the output as the wire sees it, the key ends it",
+        run: pins::edge_to_pin,
+    },
+    Case {
+        name: "pins-fail-safe",
+        tier: Tier::Full,
+        about: "the output is safe when frames stop, after SIGTERM, after SIGKILL and a restart, after a kernel panic",
+        run: pins::fail_safe,
+    },
+    Case {
         name: "control-no-fsync",
         tier: Tier::Full,
         about: "the control: without fsync the same loop loses records",
@@ -78,6 +119,24 @@ pub const ALL: &[Case] = &[
         tier: Tier::Full,
         about: "the same while the oldest segments are dropped",
         run: log::power_cuts_retention,
+    },
+    Case {
+        name: "crash-points",
+        tier: Tier::Full,
+        about: "one recorded run, cut again at requests that are drawn; each disk that is left is mounted and read",
+        run: crash_points::run,
+    },
+    Case {
+        name: "disk-full",
+        tier: Tier::Full,
+        about: "without room the oldest records go, the newest are acknowledged as before",
+        run: disk::full,
+    },
+    Case {
+        name: "disk-eio",
+        tier: Tier::Full,
+        about: "while writes fail nothing is acknowledged; what was acknowledged is there afterwards",
+        run: disk::eio,
     },
 ];
 
@@ -96,4 +155,30 @@ pub fn run(case: &Case, bench: &Bench<'_>) -> Result<Ended> {
         Err(error) => Err(error.to_string()),
     };
     Ok(Ended { name: case.name, result, seconds: start.elapsed().as_secs_f64() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The plan for a real board knows every case, and says that it has not been run.
+    #[test]
+    fn the_rig_s_plan_and_the_cases_know_each_other() {
+        let plan: toml::Table = toml::from_str(include_str!("../../rig.toml")).unwrap();
+        assert_eq!(plan["rig"]["run"].as_bool(), Some(false));
+        let parts: BTreeSet<&str> = list(&plan["part"]).filter_map(|part| part["name"].as_str()).collect();
+        let mut planned: BTreeSet<&str> = BTreeSet::new();
+        for case in list(&plan["case"]) {
+            assert!(list(&case["parts"]).all(|part| parts.contains(part.as_str().unwrap())), "{case}");
+            assert!(planned.insert(case["name"].as_str().unwrap()), "twice: {case}");
+        }
+        planned.extend(list(&plan["emulated-only"]["cases"]).filter_map(|name| name.as_str()));
+        let cases: BTreeSet<&str> = ALL.iter().map(|case| case.name).collect();
+        assert_eq!(planned, cases);
+    }
+
+    fn list(value: &toml::Value) -> impl Iterator<Item = &toml::Value> {
+        value.as_array().unwrap().iter()
+    }
 }

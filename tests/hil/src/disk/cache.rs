@@ -6,7 +6,7 @@ use lapwing_tests::Seeded;
 
 use super::replay::{Recording, Request};
 
-/// Bytes that are written whole or not at all.
+/// Bytes in which the disk is addressed.
 pub const SECTOR_BYTES: usize = 512;
 /// Bytes that the cache holds; the oldest writes go to the medium when there are more.
 const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -27,13 +27,13 @@ pub enum Reply {
 pub struct Cut {
     /// Writes and flushes since the power came.
     pub operations: u64,
-    /// Sectors that were not certain.
+    /// Units that were not certain.
     pub open: u64,
     /// Of these, those that kept their old content.
     pub lost: u64,
     /// Of these, those that took a content which had been overwritten since.
     pub stale: u64,
-    /// Writes of more than one sector of which some sectors were kept and some were not.
+    /// Writes to more than one unit of which some were kept and some were not.
     pub torn: u64,
 }
 
@@ -44,6 +44,8 @@ struct Write {
 
 /// A disk with a volatile cache.
 pub struct Disk {
+    /// Bytes that are written whole or not at all.
+    unit_bytes: usize,
     /// What a reader sees.
     seen: Vec<u8>,
     /// What outlives a cut.
@@ -62,9 +64,11 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A disk that holds `content`, all of it certain; `seed` decides what cuts leave.
-    pub fn new(content: Vec<u8>, seed: u64) -> Disk {
+    /// A disk that holds `content`, all of it certain, and writes `unit_bytes` whole or not at all; `seed` decides
+    /// what cuts leave.
+    pub fn new(content: Vec<u8>, unit_bytes: usize, seed: u64) -> Disk {
         Disk {
+            unit_bytes: unit_bytes.max(SECTOR_BYTES),
             certain: content.clone(),
             seen: content,
             open: VecDeque::new(),
@@ -102,7 +106,7 @@ impl Disk {
 
     /// Keeps all writes and flushes from now on.
     pub fn record(&mut self) {
-        self.recording = Some(Recording::new(self.seen.clone()));
+        self.recording = Some(Recording::new(self.seen.clone(), self.unit_bytes));
     }
 
     /// What was kept.
@@ -203,36 +207,41 @@ impl Disk {
         Reply::Done
     }
 
-    /// The power goes: the content of every open sector is drawn. Then it comes back.
+    /// The power goes: the content of every open unit is drawn. Then it comes back.
     pub fn power_cut(&mut self) -> Cut {
         let mut cut = Cut { operations: self.operations, ..Cut::default() };
-        // contents of a sector, oldest first
-        let mut contents: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        // the writes that touch a unit, oldest first
+        let mut units: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (number, write) in self.open.iter().enumerate() {
-            for offset in (0..write.bytes.len()).step_by(SECTOR_BYTES) {
-                contents.entry(write.at + offset).or_default().push((number, offset));
+            for unit in write.at / self.unit_bytes..(write.at + write.bytes.len()).div_ceil(self.unit_bytes) {
+                units.entry(unit).or_default().push(number);
             }
         }
         let keep_percent = self.random.below(101);
-        let mut kept = vec![0usize; self.open.len()];
-        for (at, versions) in contents {
+        let mut kept = vec![(0usize, 0usize); self.open.len()]; // units kept, units
+        for (unit, writes) in units {
             cut.open += 1;
-            if self.random.below(100) >= keep_percent {
+            let chosen = if self.random.below(100) >= keep_percent {
                 cut.lost += 1;
-                continue;
+                0
+            } else if self.random.below(2) == 0 {
+                writes.len() // the newest half of the time, any other one else
+            } else {
+                1 + self.random.below(writes.len() as u64) as usize
+            };
+            cut.stale += u64::from(chosen > 0 && chosen < writes.len());
+            for (turn, number) in writes.iter().enumerate() {
+                kept[*number].0 += usize::from(turn < chosen);
+                kept[*number].1 += 1;
+                if turn < chosen {
+                    let write = &self.open[*number];
+                    let from = write.at.max(unit * self.unit_bytes);
+                    let to = (write.at + write.bytes.len()).min((unit + 1) * self.unit_bytes);
+                    self.certain[from..to].copy_from_slice(&write.bytes[from - write.at..to - write.at]);
+                }
             }
-            // the newest half of the time, an older one else
-            let newest = versions.len() - 1;
-            let chosen = if self.random.below(2) == 0 { newest } else { self.random.below(newest as u64 + 1) as usize };
-            cut.stale += u64::from(chosen != newest);
-            let (number, offset) = versions[chosen];
-            kept[number] += 1;
-            let sector = &self.open[number].bytes[offset..offset + SECTOR_BYTES];
-            self.certain[at..at + SECTOR_BYTES].copy_from_slice(sector);
         }
-        cut.torn =
-            self.open.iter().zip(kept).filter(|(w, kept)| *kept > 0 && kept * SECTOR_BYTES < w.bytes.len()).count()
-                as u64;
+        cut.torn = kept.iter().filter(|(kept, all)| *kept > 0 && kept < all).count() as u64;
         self.seen.clone_from(&self.certain);
         self.open.clear();
         self.open_bytes = 0;
@@ -286,7 +295,7 @@ mod tests {
     const SECTORS: usize = 8;
 
     fn disk(seed: u64) -> Disk {
-        Disk::new(vec![0; SECTORS * SECTOR_BYTES], seed)
+        Disk::new(vec![0; SECTORS * SECTOR_BYTES], SECTOR_BYTES, seed)
     }
 
     #[derive(Debug, Clone)]
@@ -392,6 +401,21 @@ mod tests {
             disk.certain()[0] == 0
         });
         assert!(forgot.count() > 10);
+    }
+
+    #[test]
+    fn a_unit_is_never_torn() {
+        for seed in 0..200 {
+            let mut disk = Disk::new(vec![0; SECTORS * SECTOR_BYTES], 4 * SECTOR_BYTES, seed);
+            for mark in 1..4 {
+                disk.write(0, vec![mark; SECTORS * SECTOR_BYTES], false);
+            }
+            disk.write(5 * SECTOR_BYTES, vec![9; SECTOR_BYTES], false);
+            disk.power_cut();
+            let at = |sector: usize| disk.certain()[sector * SECTOR_BYTES];
+            assert!((1..4).all(|sector| at(sector) == at(0)), "seed {seed}");
+            assert!(at(4) == at(7) && (at(5) == at(4) || (at(5), at(4)) == (9, 3)), "seed {seed}");
+        }
     }
 
     #[test]

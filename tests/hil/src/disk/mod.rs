@@ -1,9 +1,11 @@
 //! A disk with a volatile cache, and the NBD server that gives it to QEMU.
 //!
 //! [`Disk`] keeps what a reader sees and what is certain apart. Until a flush, or a write with
-//! FUA, nothing is certain: a [`Disk::power_cut`] makes of each sector that was written since, by a
+//! FUA, nothing is certain: a [`Disk::power_cut`] makes of each unit that was written since, by a
 //! seeded draw, either its old content or any of the contents it was given. Hence writes are lost,
-//! reordered and torn, as a drive's cache may do.
+//! reordered and torn, as a drive's cache may do; a unit ([`UNIT_BYTES`] on the board) is whole, as on
+//! flash. Smaller units are for disks without a file system: the superblock of ext4 does not survive a
+//! tear within itself.
 //!
 //! | mode | set by |
 //! |---|---|
@@ -20,3 +22,6 @@ pub mod nbd;
 pub mod replay;
 
 pub use cache::{Cut, Disk, Reply, SECTOR_BYTES};
+
+/// What the board's disk writes whole or not at all: a page of flash, a block of the file systems.
+pub const UNIT_BYTES: usize = 4096;

@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_client_reads_what_it_wrote_and_hears_of_faults() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = Shared::new(Disk::new(vec![0; 4096], 1));
+        let disk = Shared::new(Disk::new(vec![0; 4096], 512, 1));
         let (sent, off) = std::sync::mpsc::channel();
         let server = Server::start(&disk, &folder.path().join("nbd"), move || sent.send(()).unwrap()).unwrap();
         let mut client = connect(server.path());

@@ -27,15 +27,16 @@ pub enum Request {
 #[derive(Debug, Clone)]
 pub struct Recording {
     before: Vec<u8>,
+    unit_bytes: usize,
     requests: Vec<Request>,
     bytes: usize,
     full: bool,
 }
 
 impl Recording {
-    /// None yet, on a disk that holds `before`.
-    pub fn new(before: Vec<u8>) -> Recording {
-        Recording { before, requests: Vec::new(), bytes: 0, full: false }
+    /// None yet, on a disk that holds `before` and writes `unit_bytes` whole.
+    pub fn new(before: Vec<u8>, unit_bytes: usize) -> Recording {
+        Recording { before, unit_bytes, requests: Vec::new(), bytes: 0, full: false }
     }
 
     /// Adds a request.
@@ -60,8 +61,12 @@ impl Recording {
     }
 
     /// What the disk holds if the power goes with request `number`, from 1: that one is not completed.
-    pub fn crash(&self, number: usize, seed: u64) -> (Vec<u8>, Cut) {
-        let mut disk = Disk::new(self.before.clone(), seed);
+    /// With `lies` the disk ignored every flush until then.
+    pub fn crash(&self, number: usize, seed: u64, lies: bool) -> (Vec<u8>, Cut) {
+        let mut disk = Disk::new(self.before.clone(), self.unit_bytes, seed);
+        if lies {
+            disk.ignore_flush();
+        }
         disk.cut_at(number as u64);
         for request in self.requests.iter().take(number) {
             match request {
@@ -82,7 +87,7 @@ mod tests {
     #[test]
     fn a_crash_repeats_what_the_disk_did() {
         for seed in 0..20 {
-            let mut disk = Disk::new(vec![0; 16 * SECTOR_BYTES], seed);
+            let mut disk = Disk::new(vec![0; 16 * SECTOR_BYTES], SECTOR_BYTES, seed);
             disk.record();
             disk.cut_at(9);
             for mark in 1..12u8 {
@@ -93,7 +98,7 @@ mod tests {
             }
             let recording = disk.recorded().unwrap();
             let cut = disk.power_cut();
-            let again = recording.crash(9, seed);
+            let again = recording.crash(9, seed, false);
             assert_eq!((again.0.as_slice(), again.1), (disk.certain(), cut));
         }
     }

@@ -1,0 +1,173 @@
+//! Inputs arm, detections drive outputs, and outputs fail safe.
+//!
+//! Wiring: the looped camera of [`super::looped`] shows a person all the time. Line 5 of the PL061 is a key,
+//! driven from outside (high: armed); line 6 is the output, seen from outside (high: on). The rule fires when it is
+//! armed and a person is there, and holds for an hour; what ends it is the key, or the fault of the case.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::looped::{LOOK_TIMEOUT, Looped, configuration, configure};
+use super::{Bench, SHORT};
+use crate::pins::Pins;
+use crate::qemu::{Job, Wiring};
+use crate::report::Figures;
+use crate::trouble::{Result, Trouble, must};
+
+const KEY: u32 = 5;
+const SIREN: u32 = 6;
+/// Without a frame for this long the output takes its safe level; an emulated core needs seconds for a frame.
+const STALL_MS: u32 = 12_000;
+/// Times that the rule is armed, with every change and with `--full`.
+const ROUNDS: (usize, usize) = (3, 20);
+/// Bounds of the histogram's bins in milliseconds.
+const BINS_MS: [u64; 8] = [250, 500, 1000, 2000, 4000, 8000, 16_000, 120_000];
+
+/// A board whose lapwing watches, with the key off.
+struct Guard {
+    looped: Looped,
+    pins: Pins,
+    job: Job,
+    pid: u32,
+}
+
+impl Guard {
+    fn boot(bench: &Bench<'_>, name: &str, reboots: bool) -> Result<Guard> {
+        let wiring = Wiring { name: name.into(), pins: true, reboots, ..Wiring::default() };
+        let mut looped = Looped::boot(bench.image, wiring)?;
+        let mut pins = Pins::of(&looped.board)?;
+        looped.show("astronaut", "YUYV")?;
+        let more = format!(
+            "[[output]]\nname = \"siren\"\nchip = \"gpiochip0\"\nline = {SIREN}\n\
+             [[input]]\nname = \"key\"\nchip = \"gpiochip0\"\nline = {KEY}\n\
+             [[rule]]\nname = \"visitor\"\nclasses = [\"person\"]\nscore_min = 0.4\nhold_ms = 3600000\n\
+             stall_ms = {STALL_MS}\npin = \"siren\"\narmed_by = \"key\"\n"
+        );
+        configure(&mut looped.board, &configuration("YUYV", &more))?;
+        pins.drive(KEY, false)?;
+        let (job, pid) = launch(&mut looped)?;
+        Ok(Guard { looped, pins, job, pid })
+    }
+
+    /// Arms the rule; seconds until the output is on.
+    fn arm(&mut self) -> Result<Duration> {
+        let start = self.pins.drive(KEY, true)?;
+        let change = self.pins.wait(SIREN, true, LOOK_TIMEOUT);
+        let change = change.ok_or_else(|| Trouble::Failed("the key did not bring the output on".into()))?;
+        Ok(change.at.saturating_duration_since(start))
+    }
+
+    /// Waits until the output is safe; seconds since `start`.
+    fn safe(&mut self, start: Instant, what: &str) -> Result<Duration> {
+        let change = self.pins.wait(SIREN, false, LOOK_TIMEOUT);
+        let change = change.ok_or_else(|| Trouble::Failed(format!("{what}: the output stayed on")))?;
+        Ok(change.at.saturating_duration_since(start))
+    }
+}
+
+/// Starts lapwing and waits until it has looked at the camera.
+fn launch(looped: &mut Looped) -> Result<(Job, u32)> {
+    let board = &mut looped.board;
+    let mut job = board.start("cd /tmp && exec lapwing run --config c.toml --source v4l:/dev/video0 2>&1")?;
+    let pid = board.pid(&mut job)?;
+    board.find(&mut job, LOOK_TIMEOUT, "the camera", |line| line.starts_with("source ").then_some(()))?;
+    Ok((job, pid))
+}
+
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
+}
+
+/// The key arms, a detection raises the output; the key disarms, the output falls.
+pub fn edge_to_pin(bench: &Bench<'_>) -> Result<Figures> {
+    let mut guard = Guard::boot(bench, "pins-edge-to-pin", false)?;
+    let rounds = if bench.full { ROUNDS.1 } else { ROUNDS.0 };
+    must(guard.pins.wait(SIREN, true, Duration::from_secs(10)).is_none(), || "it fired without the key".into())?;
+    let (mut on, mut off) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        on.push(guard.arm()?.as_millis() as u64);
+        must(guard.pins.level(SIREN)?, || "the output was told on and is not".into())?;
+        let start = guard.pins.drive(KEY, false)?;
+        off.push(guard.safe(start, "the key was turned off")?.as_millis() as u64);
+    }
+    let board = &mut guard.looped.board;
+    board.must(&format!("kill -TERM {}", guard.pid), SHORT)?;
+    board.find(&mut guard.job, LOOK_TIMEOUT, "the summary", |line| line.starts_with("fired ").then_some(()))?;
+    // what lapwing itself recorded: from the frame to the pin
+    let said = board.must("lapwing log export --data /tmp/data", SHORT)?;
+    let events = said.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let fired = events.filter(|event| event["kind"] == "fired");
+    let recorded: Vec<u64> = fired.filter_map(|event| Some(event["latency_us"].as_u64()? / 1000)).collect();
+    must(recorded.len() == rounds, || format!("{} firings are recorded, {rounds} were seen", recorded.len()))?;
+    Ok(vec![
+        ("edge_to_pin_ms", in_short(on)),
+        ("frame_to_pin_ms", in_short(recorded)),
+        ("edge_off_to_pin_ms", in_short(off)),
+    ])
+}
+
+/// Least, median, most and a histogram.
+fn in_short(mut times_ms: Vec<u64>) -> serde_json::Value {
+    times_ms.sort_unstable();
+    let mut bins = serde_json::Map::new();
+    let mut below = 0;
+    for bound in BINS_MS {
+        let count = times_ms.iter().filter(|t| (below..bound).contains(*t)).count();
+        if count > 0 {
+            bins.insert(format!("below {bound}"), json!(count));
+        }
+        below = bound;
+    }
+    json!({"count": times_ms.len(), "min": times_ms.first(), "median": times_ms.get(times_ms.len() / 2),
+        "max": times_ms.last(), "histogram": bins})
+}
+
+/// The output is safe when frames stop, after SIGTERM, after SIGKILL and a restart, after a kernel panic.
+pub fn fail_safe(bench: &Bench<'_>) -> Result<Figures> {
+    let mut guard = Guard::boot(bench, "pins-fail-safe", true)?;
+
+    // the camera falls silent
+    guard.arm()?;
+    let start = Instant::now();
+    guard.looped.board.must("camera set /dev/video0 Percentage of Dropped Buffers 100", SHORT)?;
+    let stall = guard.safe(start, "frames stopped")?;
+    guard.looped.board.must("camera set /dev/video0 Percentage of Dropped Buffers 0", SHORT)?;
+    guard.pins.drive(KEY, false)?;
+    guard.pins.forget();
+
+    // it is asked to stop
+    guard.arm()?;
+    let start = Instant::now();
+    guard.looped.board.must(&format!("kill -TERM {}", guard.pid), SHORT)?;
+    let stopped = guard.safe(start, "SIGTERM")?;
+    (guard.job, guard.pid) = launch(&mut guard.looped)?;
+
+    // it is killed: this controller keeps its level, and the next start drives it safe before anything else
+    guard.arm()?;
+    guard.looped.board.must(&format!("kill -9 {}", guard.pid), SHORT)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let kept = guard.pins.level(SIREN)?;
+    guard.pins.drive(KEY, false)?;
+    let begun = Instant::now();
+    (guard.job, guard.pid) = launch(&mut guard.looped)?;
+    let restarted = if kept { Some(guard.safe(begun, "SIGKILL and a restart")?) } else { None };
+    must(!guard.pins.level(SIREN)?, || "after the restart the output is on".into())?;
+
+    // the kernel panics: the reset makes the pins inputs
+    guard.arm()?;
+    let start = Instant::now();
+    let heard = guard.looped.board.heard();
+    guard.looped.board.start("echo c >/proc/sysrq-trigger")?;
+    guard.looped.board.hear_agent(heard)?; // it has come up again
+    let back = start.elapsed();
+    must(!guard.pins.level(SIREN)?, || "after a kernel panic the output is on".into())?;
+    Ok(vec![
+        ("stall_ms", json!(STALL_MS)),
+        ("stall_to_safe_s", json!(seconds(stall))),
+        ("sigterm_to_safe_s", json!(seconds(stopped))),
+        ("sigkill_keeps_level", json!(kept)),
+        ("restart_to_safe_s", json!(restarted.map(seconds))),
+        ("panic_to_board_back_and_safe_s", json!(seconds(back))),
+    ])
+}
