@@ -208,7 +208,7 @@ impl<S: Socket> Source for Camera<S> {
         let damaged = damage.clone().or_else(|| {
             (queue.counts().damaged > 0).then(|| "pictures came, but the driver marked them as damaged".to_owned())
         });
-        let seconds = waited_us as f64 / 1e6;
+        let seconds = f64::from(self.options.timeout_ms) / 1e3; // not what it was by the clock: the same words each time
         let (what, cure) = match damaged {
             Some(damage) => (
                 format!("no whole picture for {seconds:.1} s: {damage}"),
