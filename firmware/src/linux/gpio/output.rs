@@ -7,7 +7,7 @@
 //!
 //! | what happens | who sees to it |
 //! |---|---|
-//! | start | the request itself: the line is driven safe before a model is loaded or a camera opened |
+//! | start | the request itself: the line is driven safe before the detector is loaded or a camera opened |
 //! | stop (Ctrl-C, SIGTERM), end of the source | the rule stands down before the record is closed |
 //! | no frame for `stall_ms`; frames that are stale or cannot be looked at count as none | the rule's state machine |
 //! | a panic | unwinding drops [`Output`](crate::trigger::Output), which drives the safe level |
@@ -15,9 +15,9 @@
 //! | kernel panic, lock-up | the hardware watchdog resets the board |
 //! | reset, no power | the processor: its pins become inputs |
 //!
-//! A freed line is an input again on some controllers (Raspberry Pi before kernel 6.6, or with the parameter
-//! `pinctrl_bcm2835.persist_gpio_outputs=N`); on others (PL061, most expanders, Tegra) it keeps the level that it was
-//! last driven to. Therefore:
+//! A freed line becomes an input on some controllers (Raspberry Pi, unless the kernel's parameter
+//! `pinctrl_bcm2835.persist_gpio_outputs` is set, as newer Raspberry Pi OS does: see `/sys/module/pinctrl_bcm2835`); on
+//! others (PL061, most expanders, Tegra) it keeps the level that it was last driven to. Therefore:
 //!
 //! * Fit a resistor that pulls the wire to its safe level: 10 kΩ to ground for a line that is on when high, to the
 //!   supply for one that is `active_low`. It decides whenever the pin is an input: reset, boot, power-up, freed.

@@ -93,7 +93,8 @@ impl Store {
 
     /// Makes `count` events durable in one commit.
     pub fn commit(&mut self, count: usize) -> Outcome<()> {
-        let event = |seq: u64| Event { kind: EventKind::Fired, frame_seq: seq, mono_us: seq * 40_000, ..Event::default() };
+        let event =
+            |seq: u64| Event { kind: EventKind::Fired, frame_seq: seq, mono_us: seq * 40_000, ..Event::default() };
         match &mut self.inside {
             Inside::Lapwing(log) => {
                 for n in 0..count as u64 {
