@@ -37,6 +37,8 @@ pub mod network;
 pub mod normal;
 pub mod path;
 #[cfg(feature = "onnx")]
+pub mod quantise;
+#[cfg(feature = "onnx")]
 pub mod real;
 pub mod samplers;
 
