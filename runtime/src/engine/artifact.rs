@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  0  8   magic  "lapwing\0"
-//!  8  4   format, u32; 1 lacks Pick, DepthToSpace and Bilinear, else as 2
+//!  8  4   format, u32; 1 lacks Pick, DepthToSpace and Bilinear, 2 lacks Tables and multipliers below
+//!         zero, else as 3
 //! 12  4   0x01020304: all numbers are little-endian
 //! 16  8   length of the header, u64
 //! 24  8   length of the blobs, u64
@@ -24,7 +25,7 @@ use super::quant::Table;
 use super::reference;
 
 /// The format that this build writes; it reads this one and every older one.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 /// The first bytes of every artifact.
 pub const MAGIC: &[u8; 8] = b"lapwing\0";
 
@@ -133,6 +134,7 @@ enum OpHeader {
         table: Option<Blob>,
     },
     Table(Blob),
+    Tables(Blob),
     Add {
         multipliers: [f32; 2],
     },
@@ -268,6 +270,7 @@ fn node_header(node: &Node, blobs: &mut Blobs) -> NodeHeader {
         },
         Op::Table(table) => OpHeader::Table(blobs.add(table.iter().copied())),
         Op::Add { multipliers } => OpHeader::Add { multipliers: *multipliers },
+        Op::Tables(tables) => OpHeader::Tables(blobs.add(tables.as_flattened().iter().copied())),
         Op::Mul { multiplier } => OpHeader::Mul { multiplier: *multiplier },
         Op::MaxPool(window) => OpHeader::MaxPool(*window),
         Op::MeanPool(window) => OpHeader::MeanPool(*window),
@@ -309,6 +312,10 @@ fn node_of(header: NodeHeader, blobs: &[u8]) -> Result<Node, String> {
             table: activation.map(table).transpose()?,
         }),
         OpHeader::Table(blob) => Op::Table(table(blob)?),
+        OpHeader::Tables(blob) => match bytes(blob)?.as_chunks::<256>() {
+            (tables, []) => Op::Tables(tables.into()),
+            _ => return Err(format!("node {name:?}: a table is cut")),
+        },
         OpHeader::Add { multipliers } => Op::Add { multipliers },
         OpHeader::Mul { multiplier } => Op::Mul { multiplier },
         OpHeader::MaxPool(window) => Op::MaxPool(window),

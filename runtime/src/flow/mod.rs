@@ -21,6 +21,7 @@
 //! | [`guidance`] | towards a class |
 //! | [`likelihood`] | bits per dimension of a picture |
 //! | [`field`] | a network as a sampler sees it |
+//! | [`int8`] | a flow in eight bits, without tract |
 //! | [`filler`] | holes in 64x64 windows |
 //!
 //! Values are in -1..=1 for pixels 0..=255, pictures (h, w, 3). Nothing here knows of cameras, of
@@ -30,6 +31,7 @@ pub mod condition;
 pub mod field;
 pub mod filler;
 pub mod guidance;
+pub mod int8;
 pub mod likelihood;
 pub mod manifest;
 pub mod model;

@@ -100,7 +100,7 @@ impl Reach {
             let weights: i64 =
                 conv.weights[o * products..][..products].iter().map(|w| i64::from(w.unsigned_abs())).sum();
             let sum = weights * 255 + i64::from(conv.bias[o]).abs();
-            match sum as f32 * conv.multiplier[o] < RESULT_MAX {
+            match sum as f32 * conv.multiplier[o].abs() < RESULT_MAX {
                 true if sum < SUM_MAX => Reach::SmallSums,
                 true => Reach::SmallResults,
                 false => Reach::Any,

@@ -11,16 +11,18 @@
 //! | [`structure`] | what the velocity network computes, without a step's film |
 //! | [`windows`] | pictures and holes to look at |
 //! | [`observe`] | the values of all tensors, band by band of t |
+//! | [`measure`] | what eight bits cost, against real numbers |
 //! | [`ranges`] | from values to a recipe |
 
+pub mod measure;
 pub mod observe;
 pub mod ranges;
 pub mod structure;
 pub mod windows;
 
+use super::int8::FlowArtifact;
 use super::int8::artifact::Calibration;
 use super::int8::dense::{Condition, Dense};
-use super::int8::FlowArtifact;
 use super::network::Asked;
 use super::real::{RealCondition, RealFlow};
 use super::{FlowError, FlowModel};
@@ -52,8 +54,7 @@ pub fn quantise(model: &FlowModel, windows: &Windows, told: &mut dyn FnMut()) ->
         told();
     }
     let recipe = ranges::recipe(&structure, &seen, &BANDS).map_err(failed)?;
-    let calibration =
-        Calibration { source_sha256: manifest.velocity.sha256.clone(), windows: windows.len() };
+    let calibration = Calibration { source_sha256: manifest.velocity.sha256.clone(), windows: windows.len() };
     let made = FlowArtifact { condition: dense(model).map_err(failed)?, manifest, calibration, recipe };
     made.check().map_err(failed)?;
     Ok(made)
@@ -64,7 +65,7 @@ fn dense(model: &FlowModel) -> Result<Condition, String> {
     let spec = &model.manifest().condition;
     let inputs = [("features", spec.features), ("label", spec.labels), ("jump", 1)];
     let shapes: Vec<(&str, Vec<usize>)> = inputs.iter().map(|(name, n)| (*name, vec![1, *n, 1, 1])).collect();
-    let typed = super::real::typed(&model.real()?.condition, &shapes)?;
+    let typed = super::real::typed(&model.real().map_err(|e| e.to_string())?.condition, &shapes)?;
     let network = import::import(typed)?;
     let convs: Vec<Dense> = network
         .nodes
@@ -74,7 +75,8 @@ fn dense(model: &FlowModel) -> Result<Condition, String> {
             _ => None,
         })
         .collect();
-    let layers = <[Dense; 3]>::try_from(convs).map_err(|all| format!("its condition network has {} layers", all.len()))?;
+    let layers =
+        <[Dense; 3]>::try_from(convs).map_err(|all| format!("its condition network has {} layers", all.len()))?;
     let made = Condition { layers };
     made.check(spec, model.manifest().velocity.film)?;
     Ok(made)

@@ -21,7 +21,8 @@ const FACTOR_MAX: f32 = 16.0;
 pub fn recipe(structure: &Structure, seen: &[SeenBand], bands: &[f32]) -> Result<Recipe, String> {
     let factors = factors(structure, seen);
     let groups = trunk(structure);
-    let convs: Vec<RealConv> = structure.steps.iter().filter_map(|s| conv_of(structure, s.kind, &s.inputs, &factors)).collect();
+    let convs: Vec<RealConv> =
+        structure.steps.iter().filter_map(|s| conv_of(structure, s.kind, &s.inputs, &factors)).collect();
     if convs.len() != structure.convs.len() {
         return Err("its convolutions are not used once each".into());
     }
@@ -123,8 +124,7 @@ fn lines(structure: &Structure, group: &[usize], seen: &SeenBand, ranges: &mut [
     for &tensor in group {
         let reach = (0..channels).map(|c| off(tensor, c) / factors[c]).fold(0f32, f32::max);
         let pairs = factors.iter().zip(&offsets[tensor]);
-        ranges[tensor] =
-            Range { quant: Quant::covering(-reach, reach), lines: pairs.map(|(&f, &o)| [f, o]).collect() };
+        ranges[tensor] = Range { quant: Quant::covering(-reach, reach), lines: pairs.map(|(&f, &o)| [f, o]).collect() };
     }
 }
 
@@ -202,9 +202,9 @@ fn correction(conv: &RealConv, rounded: &Filters, mean: impl Fn(usize) -> f64) -
     let means: Vec<f64> = (0..channels).map(mean).collect();
     let of = |o: usize| {
         let pairs = conv.weights[o * per..(o + 1) * per].iter().zip(&rounded.weights[o * per..(o + 1) * per]);
-        let lost = pairs.enumerate().map(|(i, (&w, &q))| {
-            f64::from(w - f32::from(q) * rounded.scale[o]) * means[i % channels.max(1)]
-        });
+        let lost = pairs
+            .enumerate()
+            .map(|(i, (&w, &q))| f64::from(w - f32::from(q) * rounded.scale[o]) * means[i % channels.max(1)]);
         lost.sum::<f64>() as f32
     };
     (0..outputs).map(of).collect()

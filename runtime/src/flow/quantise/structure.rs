@@ -43,7 +43,7 @@ impl Structure {
         if spec.context {
             inputs.push(("context", vec![1, 4, spec.side, spec.side]));
         }
-        let typed = super::super::real::typed(&model.real()?.velocity, &inputs)?;
+        let typed = super::super::real::typed(&model.real().map_err(|e| e.to_string())?.velocity, &inputs)?;
         let plain = import::import(constant(&typed, &vec![2.0; spec.film])?)?;
         let numbers: Vec<f32> = (0..spec.film).map(|k| k as f32 + 2.0).collect();
         let numbered = import::import(constant(&typed, &numbers)?)?;
@@ -158,8 +158,11 @@ impl<'a> Reader<'a> {
         let sum = self.plain.nodes.iter().position(|n| matches!(n.op, RealOp::Add) && n.inputs.contains(&node.output));
         let sum = sum.ok_or("it is not added to that of the context")?;
         let other = self.plain.nodes[sum].inputs.iter().find(|m| **m != node.output);
-        let other = other.and_then(|m| self.plain.nodes.iter().position(|n| n.output == *m)).ok_or("it is added to itself")?;
-        let RealOp::Conv(second) = &self.plain.nodes[other].op else { return Err("it is not added to a convolution".into()) };
+        let other =
+            other.and_then(|m| self.plain.nodes.iter().position(|n| n.output == *m)).ok_or("it is added to itself")?;
+        let RealOp::Conv(second) = &self.plain.nodes[other].op else {
+            return Err("it is not added to a convolution".into());
+        };
         let (x, context) = match self.plain.nodes[other].inputs[0] == self.plain.inputs[1] {
             true => (conv, second),
             false => (second, conv),
@@ -220,7 +223,7 @@ impl<'a> Reader<'a> {
 
 /// The convolution before film, and where its scales begin in it; see the module.
 fn without_film(twos: &RealConv, numbers: &RealConv) -> Result<(RealConv, Option<usize>), String> {
-    if twos == numbers {
+    if twos.weights == numbers.weights && twos.bias == numbers.bias {
         return Ok((twos.clone(), None));
     }
     let outputs = twos.bias.len();

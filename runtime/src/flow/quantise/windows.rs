@@ -72,14 +72,22 @@ impl Windows {
         let least = w.min(h).min(self.side as f64);
         let size = least + draw.next() * (w.min(h) - least);
         let (left, top) = (draw.next() * (w - size), draw.next() * (h - size));
-        let source = ImageRef::new(frame.width(), frame.height(), frame.rgb(), PixelType::U8x3).map_err(|e| e.to_string())?;
+        let source =
+            ImageRef::new(frame.width(), frame.height(), frame.rgb(), PixelType::U8x3).map_err(|e| e.to_string())?;
         let mut target = Image::new(self.side as u32, self.side as u32, PixelType::U8x3);
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Box))
-            .crop(left, top, size.max(1.0), size.max(1.0));
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box)).crop(
+            left,
+            top,
+            size.max(1.0),
+            size.max(1.0),
+        );
         Resizer::new().resize(&source, &mut target, &options).map_err(|e| e.to_string())?;
         let made = target.into_vec();
-        if place < self.kept.len() { self.kept[place] = made } else { self.kept.push(made) }
+        if place < self.kept.len() {
+            self.kept[place] = made
+        } else {
+            self.kept.push(made)
+        }
         Ok(())
     }
 
@@ -114,11 +122,8 @@ impl Windows {
             }
             let label = if whole { class } else { manifest.condition.null_label };
             let asked = Asked { t, label, jump };
-            let mut x: Vec<f32> = window
-                .iter()
-                .zip(&eps)
-                .map(|(&p, eps)| (1.0 - t) as f32 * value(p) + t as f32 * eps)
-                .collect();
+            let mut x: Vec<f32> =
+                window.iter().zip(&eps).map(|(&p, eps)| (1.0 - t) as f32 * value(p) + t as f32 * eps).collect();
             if jump && index % 4 == 0 && t < 1.0 {
                 let mut v = vec![0f32; x.len()];
                 network.velocity(&eps, &context, Asked { t: 1.0, ..asked }, &mut v)?;
@@ -135,7 +140,7 @@ impl Windows {
 }
 
 /// A rectangle of 20 to 80 % of the side.
-fn hole(draw: &mut Uniform, side: usize, window: &[u8], context: &mut [f32]) {
+pub(super) fn hole(draw: &mut Uniform, side: usize, window: &[u8], context: &mut [f32]) {
     let mut span = || {
         let length = (0.2 + 0.6 * draw.next()) * side as f64;
         let first = draw.next() * (side as f64 - length);
