@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lapwing_tests::{lapwing, root, stderr};
+use lapwing_tests::{lapwing, root, shared, stderr, stdout};
 use serde_json::Value;
 
 fn photos() -> String {
@@ -61,6 +61,51 @@ fn bad_input_is_one_line_with_its_name_and_the_cure() {
     refused(folder, &call("detect-nano-float", "broken"), 2, &["broken", "give a folder"]);
     refused(folder, &call("detect-nano-float", "absent"), 2, &["absent"]);
     refused(folder, &call("detect-nano", "broken"), 2, &["artifact already", ".onnx"]);
+}
+
+/// A network that ends in real numbers (a softmax over classes) becomes an artifact as well.
+#[test]
+fn a_network_that_ends_in_real_numbers_is_quantised_and_runs() {
+    let Some(network) = shared("models/fastestdet.onnx") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let network = network.to_str().unwrap();
+    let run = |call: &[&str]| {
+        let output = lapwing(folder, call);
+        assert!(output.status.success(), "{call:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    run(&["model", "quantize", network, "--calibrate", &photos(), "--quick", "-o", "made.lap"]);
+    let info = run(&["model", "info", "made.lap"]);
+    let real: Vec<&str> = info.lines().filter(|l| l.contains("in real numbers: ")).collect();
+    assert!(real.iter().any(|l| l.starts_with("Softmax")) && real.iter().all(|l| !l.starts_with("Conv")), "{info}");
+    run(&["model", "verify", "made.lap"]);
+    let seen = |model: &str| {
+        let found = run(&["detect", "--json", "--model", model, &format!("{}/cat.jpg", photos())]);
+        let found: Value = serde_json::from_str(found.lines().next().unwrap()).unwrap();
+        let best = &found["detections"][0];
+        (best["class"].clone(), best["score"].as_f64().unwrap())
+    };
+    let (int8, float) = (seen("made.lap"), seen(network));
+    assert_eq!(int8.0, float.0);
+    assert!((int8.1 - float.1).abs() < 0.1, "{int8:?}, {float:?}");
+    // what a newer lapwing writes, what was cut, what was altered
+    let good = std::fs::read(folder.join("made.lap")).unwrap();
+    let bad = |bytes: &[u8], words: &[&str]| {
+        std::fs::write(folder.join("bad.lap"), bytes).unwrap();
+        let output = lapwing(folder, &["model", "info", "bad.lap"]);
+        let said = stderr(&output);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{words:?} in {said}");
+    };
+    let altered = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    bad(&altered(8 + 2), &["bad.lap", "format", "update lapwing"]);
+    bad(&good[..good.len() - 1], &["bad.lap", "cut"]);
+    bad(&altered(good.len() / 2), &["bad.lap", "checksum"]);
 }
 
 /// A weight that is no number is found, and the node is named.

@@ -62,8 +62,8 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let load_ms = ms(start.elapsed());
     let graph = &artifact.graph;
     engine.write(&golden_input(graph.tensor(graph.inputs[0]).shape.elements()));
+    let times = time(args.runs, || engine.run_again());
     let plan = engine.plan_mut();
-    let times = time(args.runs, || plan.run());
     let mut by_node = vec![Duration::ZERO; graph.nodes.len()];
     for _ in 0..args.runs {
         plan.run_timed(|node, took| by_node[node] += took);
@@ -73,7 +73,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let peak = kernels::best().peak_gmac_per_s() * threads as f64;
     let share =
         |gmac: f64, ms: f64| if peak > 0.0 && ms > 0.0 { json!(round(gmac / ms * 1e3 / peak)) } else { Value::Null };
-    let ops: Vec<Value> = graph
+    let mut ops: Vec<Value> = graph
         .nodes
         .iter()
         .zip(&by_node)
@@ -84,6 +84,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
             json!({"name": node.name, "op": node.op.name(), "ms": round(took), "mmac": round(gmac * 1e3), "peak_share": peak_share})
         })
         .collect();
+    ops.extend(tail_ops(args.runs, &mut engine));
     let weights = engine.plan().program().weight_bytes();
     let arena = engine.plan().arena_bytes();
     Ok(json!({
@@ -93,6 +94,20 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
         "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),
         "stages": stages(args, model)?, "ops": ops,
     }))
+}
+
+/// The steps in real numbers, as the nodes are told.
+fn tail_ops(runs: u32, engine: &mut Int8Engine) -> Vec<Value> {
+    let Some(run) = engine.tail_mut() else { return Vec::new() };
+    let mut told = Vec::new();
+    for index in 0..run.tail().steps.len() {
+        let start = Instant::now();
+        (0..runs).for_each(|_| run.step(index));
+        let took = ms(start.elapsed()) / f64::from(runs);
+        let step = &run.tail().steps[index];
+        told.push(json!({"name": step.name, "op": step.op.name(), "ms": round(took), "mmac": 0.0, "peak_share": null}));
+    }
+    told
 }
 
 #[cfg(feature = "onnx")]

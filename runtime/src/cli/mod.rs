@@ -17,6 +17,8 @@ mod out;
 mod progress;
 #[cfg(feature = "onnx")]
 mod quantize;
+#[cfg(feature = "onnx")]
+mod quantize_flow;
 mod redact;
 mod redact_paths;
 mod run;

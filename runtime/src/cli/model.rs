@@ -95,6 +95,10 @@ fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
             node.name
         )?;
     }
+    for step in artifact.tail.iter().flat_map(|tail| &tail.steps) {
+        let extents: Vec<String> = step.shape.iter().map(usize::to_string).collect();
+        line!(out, "{:<8} {} in real numbers: {}  {}", step.op.name(), extents.join("x"), step.why, step.name)?;
+    }
     Ok(())
 }
 

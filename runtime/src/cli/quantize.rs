@@ -6,10 +6,13 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use lapwing_runtime::camera::{Next, SourceSpec};
 use lapwing_runtime::engine::artifact::{self, Artifact, Calibration};
-use lapwing_runtime::engine::ir::Graph;
+use lapwing_runtime::engine::import::Options;
+use lapwing_runtime::engine::ir::{Checked, Graph};
 use lapwing_runtime::engine::manifest::{InputSpec, Layout};
 use lapwing_runtime::engine::model::Network;
+use lapwing_runtime::engine::network::Network as Real;
 use lapwing_runtime::engine::quantize::{Phase, Quantised, Report, Request, Samples, tuned};
+use lapwing_runtime::engine::tail::Tail;
 use lapwing_runtime::engine::{Model, float, import, own_scales};
 use lapwing_runtime::frame::Frame;
 use lapwing_runtime::input::InputTensor;
@@ -17,7 +20,7 @@ use serde_json::json;
 
 use super::eval::{Scores, score};
 use super::out::{Failure, Out, complain, line};
-use super::progress;
+use super::{progress, quantize_flow};
 
 /// Arguments of `lapwing model quantize`.
 #[derive(clap::Args)]
@@ -29,16 +32,16 @@ use super::progress;
 pub struct Args {
     /// A .onnx with its manifest beside it, or a manifest
     #[arg(value_name = "IN")]
-    network: String,
+    pub(super) network: String,
     /// Pictures, folders or .tar archives; a network that states its own scales (QDQ) needs none
     #[arg(long, num_args = 1.., value_name = "DIR")]
-    calibrate: Vec<PathBuf>,
+    pub(super) calibrate: Vec<PathBuf>,
     /// Most pictures that are used, spread evenly over what is there
     #[arg(long, default_value_t = 200, value_name = "N")]
-    pictures: usize,
+    pub(super) pictures: usize,
     /// The artifact; default: IN with the ending .lap
     #[arg(short, long, value_name = "OUT")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Only ranges of least squared error: some ten times faster, nothing is tried
     #[arg(long)]
     quick: bool,
@@ -47,45 +50,96 @@ pub struct Args {
     report: bool,
     /// The result as one JSON object with all layers, on standard output
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Annotated pictures; scores the network before and after
     #[arg(long, num_args = 1.., value_name = "DIR_OR_TAR", requires = "annotations")]
-    images: Vec<PathBuf>,
+    pub(super) images: Vec<PathBuf>,
     /// Their annotations in COCO's JSON
     #[arg(long, value_name = "COCO.json", requires = "images")]
-    annotations: Option<PathBuf>,
+    pub(super) annotations: Option<PathBuf>,
     /// Threads for the trials; default: half of the cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    threads: Option<u8>,
+    pub(super) threads: Option<u8>,
 }
 
-const WAIT: Duration = Duration::from_secs(5);
+pub(super) const WAIT: Duration = Duration::from_secs(5);
 /// Most threads that are taken unasked.
 const THREADS_MAX: usize = 8;
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    if quantize_flow::is_flow(&args.network) {
+        return quantize_flow::run(args, out);
+    }
     let model = Model::open(&args.network)?;
-    let Network::Onnx(bytes) = model.network() else {
+    let Network::Onnx(source) = model.network() else {
         return Err(Failure::Call(format!("{} is an artifact already; give the .onnx it was made from", args.network)));
     };
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
     let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
-    let network = import::import(float::typed(&model, bytes)?).map_err(named)?;
-    if network.has_own_scales() {
-        let graph = own_scales::graph(&network).map_err(named)?;
-        let made = artifact_of(&model, bytes, graph, 0).map_err(named)?;
-        let file = made.to_bytes().map_err(named)?;
-        write(&output, &file)?;
-        return line!(
-            out,
-            "{}: {:.2} MB, {} nodes, {:.3} GMAC, with the scales of the file",
-            output.display(),
-            file.len() as f64 / 1e6,
-            made.graph.nodes.len(),
-            made.graph.macs() as f64 / 1e9
-        );
+    let behind = Options { behind: true, ..Options::default() };
+    let network = import::regions(float::typed(&model, source)?, &behind).map_err(named)?;
+    let tail = import::tail(&network).map_err(named)?;
+    let (graph, report) = if network.has_own_scales() {
+        (own_scales::graph(&network).map_err(named)?, None)
+    } else {
+        let Quantised { graph, report } = calibrated(args, &model, network, tail.as_ref())?;
+        (graph, Some(report))
+    };
+    let pictures = report.as_ref().map_or(0, |r| r.pictures);
+    let made = artifact_of(&model, source, graph, tail, pictures).map_err(named)?;
+    let bytes = made.to_bytes().map_err(named)?;
+    write(&output, &bytes)?;
+    let size = bytes.len();
+    let maps = match &args.annotations {
+        Some(annotations) => Some(before_and_after(args, &model, bytes, &output, annotations)?),
+        None => None,
+    };
+    let steps = made.tail.as_ref().map_or(0, |tail| tail.steps.len());
+    if args.json {
+        let maps = maps.map(|(before, after)| json!({ "float": before.map50, "int8": after.map50 }));
+        return out.json(&json!({
+            "artifact": output.display().to_string(),
+            "bytes": size,
+            "nodes": made.graph.nodes.len(),
+            "real_steps": steps,
+            "macs": made.graph.macs(),
+            "map50": maps,
+            "report": report,
+        }));
     }
+    if let Some(report) = &report {
+        if args.report {
+            layers(report, out)?;
+        }
+        summary(report, out)?;
+    }
+    if let Some((before, after)) = maps {
+        line!(
+            out,
+            "mAP50     {:.2} in real numbers, {:.2} as int8, over {} pictures",
+            before.map50,
+            after.map50,
+            after.images
+        )?;
+    }
+    let behind = if steps > 0 { format!(" and {steps} steps in real numbers behind them") } else { String::new() };
+    let scales = match &report {
+        Some(report) => format!("calibrated on {} pictures", report.pictures),
+        None => "with the scales of the file".to_owned(),
+    };
+    line!(
+        out,
+        "{}: {:.2} MB, {} nodes{behind}, {:.3} GMAC, {scales}",
+        output.display(),
+        size as f64 / 1e6,
+        made.graph.nodes.len(),
+        made.graph.macs() as f64 / 1e9,
+    )
+}
+
+/// Quantises a network that states no scales of its own.
+fn calibrated(args: &Args, model: &Model, network: Real, tail: Option<&Tail>) -> Result<Quantised, Failure> {
     if args.calibrate.is_empty() {
         return Err(Failure::Call(format!(
             "{}: it states no scales of its own; give pictures like those the camera will see: --calibrate DIR",
@@ -100,57 +154,24 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         threads: args.threads.map_or(cores, usize::from),
         search: !args.quick,
         harm: args.report || args.json,
+        tail,
     };
     let mut bars = Bars::default();
     let made = tuned(network, &request, &mut |phase| bars.tell(phase));
     bars.end();
-    let Quantised { graph, report } = made.map_err(named)?;
-    let made = artifact_of(&model, bytes, graph, samples.len()).map_err(named)?;
-    let bytes = made.to_bytes().map_err(named)?;
-    write(&output, &bytes)?;
-    let maps = match &args.annotations {
-        Some(annotations) => Some(before_and_after(args, &model, &bytes, &output, annotations)?),
-        None => None,
-    };
-    if args.json {
-        let maps = maps.map(|(before, after)| json!({ "float": before.map50, "int8": after.map50 }));
-        return out.json(&json!({
-            "artifact": output.display().to_string(),
-            "bytes": bytes.len(),
-            "nodes": made.graph.nodes.len(),
-            "macs": made.graph.macs(),
-            "map50": maps,
-            "report": report,
-        }));
-    }
-    if args.report {
-        layers(&report, out)?;
-    }
-    summary(&report, out)?;
-    if let Some((before, after)) = maps {
-        line!(
-            out,
-            "mAP50     {:.2} in real numbers, {:.2} as int8, over {} pictures",
-            before.map50,
-            after.map50,
-            after.images
-        )?;
-    }
-    line!(
-        out,
-        "{}: {:.2} MB, {} nodes, {:.3} GMAC, calibrated on {} pictures",
-        output.display(),
-        bytes.len() as f64 / 1e6,
-        made.graph.nodes.len(),
-        made.graph.macs() as f64 / 1e9,
-        samples.len()
-    )
+    made.map_err(|what| Failure::Job(format!("model {}: {what}", args.network)))
 }
 
-fn artifact_of(model: &Model, source: &[u8], graph: Graph, pictures: usize) -> Result<Artifact, String> {
-    let golden = artifact::golden(&graph)?;
+fn artifact_of(
+    model: &Model,
+    source: &[u8],
+    graph: Graph,
+    tail: Option<Tail>,
+    pictures: usize,
+) -> Result<Artifact, String> {
+    let golden = artifact::golden(&graph, tail.as_ref())?;
     let calibration = Calibration { source_sha256: artifact::sha256_hex(source), pictures };
-    Ok(Artifact { manifest: model.manifest().clone(), graph, calibration, golden })
+    Ok(Artifact { manifest: model.manifest().clone(), graph: Checked::new(graph)?, tail, calibration, golden })
 }
 
 fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
@@ -162,7 +183,7 @@ fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
 fn before_and_after(
     args: &Args,
     model: &Model,
-    artifact: &[u8],
+    artifact: Vec<u8>,
     output: &Path,
     annotations: &Path,
 ) -> Result<(Scores, Scores), Failure> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::head::Head;
+use super::head::{EightBits, Head};
 use super::{Candidates, DETECTIONS_MAX, Detection, nms};
 #[cfg(feature = "onnx")]
 use crate::engine::FloatEngine;
@@ -120,6 +120,8 @@ pub struct Detector {
     manifest: Manifest,
     engine: Engine,
     head: Head,
+    /// How the head reads an artifact's outputs without dequantising them.
+    eight_bits: Option<EightBits>,
     candidates: Candidates,
     kept: Vec<u16>,
     detections: Vec<Detection>,
@@ -137,10 +139,15 @@ impl Detector {
         let engine = Engine::load(model, threads)?;
         let head = Head::new(model.manifest(), engine.output_shapes())
             .map_err(|what| EngineError::Shape { origin: model.origin().to_owned(), what })?;
+        let eight_bits = match &engine {
+            Engine::Int8(_, engine) if engine.tail().is_none() => head.eight_bits(engine.plan().graph()),
+            _ => None,
+        };
         Ok(Detector {
             manifest: model.manifest().clone(),
             engine,
             head,
+            eight_bits,
             candidates: Candidates::default(),
             kept: Vec::with_capacity(DETECTIONS_MAX),
             detections: Vec::with_capacity(DETECTIONS_MAX),
@@ -186,8 +193,12 @@ impl Detector {
                 let filled = Instant::now();
                 engine.run(input.values());
                 let run = Instant::now();
-                let outputs = engine.real_outputs();
-                self.head.decode(|i| outputs.get(i).map(Vec::as_slice), options, &mut self.candidates);
+                if let Some(way) = &mut self.eight_bits {
+                    self.head.decode_bytes(way, engine.plan(), options, &mut self.candidates);
+                } else {
+                    engine.dequantise();
+                    self.head.decode(|i| engine.output(i), options, &mut self.candidates);
+                }
                 (fitting, filled, run)
             }
         };

@@ -157,7 +157,7 @@ impl RealMaps<'_> {
     }
 }
 
-/// The network's own outputs in real numbers.
+/// The outputs of the regions in real numbers: the network's own, if nothing remains.
 pub struct RealOutputs {
     state: TypedSimpleState,
     shape: Vec<usize>,
@@ -171,7 +171,10 @@ impl RealOutputs {
     pub fn new(network: &Network) -> Result<RealOutputs, String> {
         let prepare = || -> TractResult<(TypedSimpleState, Vec<usize>)> {
             let shape = network.model.input_fact(0)?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default();
-            Ok((network.model.clone().into_optimized()?.into_runnable()?.spawn()?, shape))
+            let mut model = network.model.clone();
+            let outlets: Vec<OutletId> = network.outputs.iter().map(|o| o.outlet).collect();
+            model.select_output_outlets(&outlets)?;
+            Ok((model.into_optimized()?.into_runnable()?.spawn()?, shape))
         };
         let (state, shape) = prepare().map_err(|e| format!("planning it in real numbers: {e:#}"))?;
         Ok(RealOutputs { state, shape })

@@ -1,11 +1,12 @@
 //! The eight-bit engine: a quantised graph on this processor's kernels.
 
-use super::artifact::{Artifact, Golden, golden_input, hex};
+use super::artifact::{Artifact, Golden, golden_input, hex, tail_sha256};
 use super::ir::Shape;
 use super::kernels::{self, Kernels};
 use super::manifest::{InputSpec, Layout};
 use super::plan::{Plan, View};
 use super::quant::{Quant, Table};
+use super::tail::{Run, Tail};
 
 use sha2::{Digest, Sha256};
 
@@ -13,8 +14,16 @@ use sha2::{Digest, Sha256};
 pub struct Int8Engine {
     plan: Plan,
     tables: [Table; 3],
-    outputs: Vec<Vec<f32>>,
+    outputs: Outputs,
     shapes: Vec<Vec<usize>>,
+}
+
+/// The outputs in real numbers.
+enum Outputs {
+    /// The graph's.
+    Graph(Vec<Vec<f32>>),
+    /// What follows it, with the graph's among its values.
+    Tail(Box<Run>),
 }
 
 impl Int8Engine {
@@ -41,8 +50,15 @@ impl Int8Engine {
         if tensor.shape != expected || spec.layout != Layout::Nchw {
             return Err(format!("its input is {:?}, the manifest says {expected:?}", tensor.shape));
         }
-        let shapes: Vec<Vec<usize>> = graph.outputs.iter().map(|o| o.shape.clone()).collect();
-        let outputs = shapes.iter().map(|s| Vec::with_capacity(s.iter().product())).collect();
+        let shapes = graph.output_shapes();
+        let (outputs, shapes) = match &artifact.tail {
+            None => (Outputs::Graph(shapes.iter().map(|s| vec![0.0; s.iter().product()]).collect()), shapes),
+            Some(tail) => {
+                let run = Run::new(tail.clone(), shapes)?;
+                let shapes = run.output_shapes();
+                (Outputs::Tail(Box::new(run)), shapes)
+            }
+        };
         let tables = pixel_tables(spec, tensor.quant);
         Ok(Int8Engine { plan: Plan::new(graph.clone(), kernels, threads)?, tables, outputs, shapes })
     }
@@ -67,10 +83,18 @@ impl Int8Engine {
         &mut self.plan
     }
 
-    /// Runs the network on values of [`Int8Engine::tables`], (row, column, plane).
+    /// Runs the network on values of [`Int8Engine::tables`], (row, column, plane), and its tail.
     pub fn run(&mut self, input: &[u8]) {
         self.write(input);
+        self.run_again();
+    }
+
+    /// Runs the network on the input that was written last.
+    pub fn run_again(&mut self) {
         self.plan.run();
+        if self.tail().is_some() {
+            self.real();
+        }
     }
 
     /// Writes the input without running.
@@ -81,12 +105,46 @@ impl Int8Engine {
         }
     }
 
-    /// The outputs of the last run in real numbers, in the original network's order.
-    pub fn real_outputs(&mut self) -> &[Vec<f32>] {
-        for (index, values) in self.outputs.iter_mut().enumerate() {
-            self.plan.real_output(index, values);
+    /// Has [`Int8Engine::output`] give what the last run computed, where it gave only eight bits.
+    pub fn dequantise(&mut self) {
+        if self.tail().is_none() {
+            self.real();
         }
-        &self.outputs
+    }
+
+    fn real(&mut self) {
+        let values = match &mut self.outputs {
+            Outputs::Graph(values) => values.as_mut_slice(),
+            Outputs::Tail(run) => run.outputs_mut(),
+        };
+        values.iter_mut().enumerate().for_each(|(index, values)| self.plan.real_output(index, values));
+        if let Outputs::Tail(run) = &mut self.outputs {
+            run.run();
+        }
+    }
+
+    /// Output `index` of the original network in real numbers, after [`Int8Engine::dequantise`].
+    pub fn output(&self, index: usize) -> Option<&[f32]> {
+        match &self.outputs {
+            Outputs::Graph(values) => values.get(index).map(Vec::as_slice),
+            Outputs::Tail(run) => run.output(index),
+        }
+    }
+
+    /// What follows the graph in real numbers.
+    pub fn tail(&self) -> Option<&Tail> {
+        match &self.outputs {
+            Outputs::Graph(_) => None,
+            Outputs::Tail(run) => Some(run.tail()),
+        }
+    }
+
+    /// The tail, to be run step by step.
+    pub fn tail_mut(&mut self) -> Option<&mut Run> {
+        match &mut self.outputs {
+            Outputs::Graph(_) => None,
+            Outputs::Tail(run) => Some(run),
+        }
     }
 
     /// The output parts of the last run as they are.
@@ -106,7 +164,12 @@ impl Int8Engine {
                 }
             }
         }
-        Golden { outputs_sha256: hex(&digest.finalize()) }
+        let outputs_sha256 = hex(&digest.finalize());
+        let tail_sha256 = match &self.outputs {
+            Outputs::Graph(_) => None,
+            Outputs::Tail(run) => Some(tail_sha256(run)),
+        };
+        Golden { outputs_sha256, tail_sha256 }
     }
 }
 

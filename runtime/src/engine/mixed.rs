@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::ir::{Graph, Output, Part, TensorId};
+use super::ir::{Checked, Graph, Output, Part, TensorId};
 use super::kernels::Kernels;
 use super::network::Network;
 use super::region::Region;
@@ -183,7 +183,7 @@ impl Wiring<'_> {
                 }
             });
         }
-        let region = Region::new(graph, self.kernels, self.threads)?;
+        let region = Region::new(Checked::new(graph)?, self.kernels, self.threads);
         let made = self.made.wire_node(format!("region.{number}"), region, &inputs).map_err(words)?;
         for (slot, index) in outputs.iter().enumerate() {
             self.wired.insert(self.network.outputs[*index].outlet, made[slot]);

@@ -6,12 +6,13 @@
 //! ```
 //!
 //! From ONNX to an artifact: [`import`] ─▶ [`calibrate`] ─▶ [`quantize`] ─▶ [`artifact`].
-//! From an artifact to a result: [`ir`] ─▶ [`layout`] ─▶ [`plan`] ─▶ [`kernels`].
+//! From an artifact to a result: [`ir`] ─▶ [`layout`] ─▶ [`plan`] ─▶ [`kernels`] ─▶ [`tail`].
 //!
 //! The engine knows tensors, not pictures and not boxes: `input` fills its input, `detect` reads
 //! its outputs.
 
 pub mod artifact;
+pub mod bytes;
 #[cfg(feature = "onnx")]
 pub mod calibrate;
 #[cfg(feature = "onnx")]
@@ -40,6 +41,7 @@ pub mod quantize;
 pub mod reference;
 #[cfg(feature = "onnx")]
 pub mod region;
+pub mod tail;
 
 pub use artifact::Artifact;
 #[cfg(feature = "onnx")]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::EngineError;
 use super::artifact::{Artifact, sha256_hex};
+use super::bytes::Bytes;
 use super::manifest::Manifest;
 
 /// Largest network file that is read, in bytes.
@@ -69,7 +70,7 @@ impl Model {
         }
         match path.extension().and_then(|e| e.to_str()) {
             Some("toml") => Model::from_manifest(path),
-            Some("lap") => Model::from_artifact(&read_bounded(path)?, path.display().to_string()),
+            Some("lap") => Model::from_artifact(read_bounded(path)?, path.display().to_string()),
             _ => Model::from_network(path),
         }
     }
@@ -78,7 +79,7 @@ impl Model {
     ///
     /// # Errors
     /// What is wrong with the artifact.
-    pub fn from_artifact(bytes: &[u8], origin: String) -> Result<Model, EngineError> {
+    pub fn from_artifact(bytes: impl Into<Bytes>, origin: String) -> Result<Model, EngineError> {
         match Artifact::from_bytes(bytes) {
             Ok(artifact) => {
                 Ok(Model { manifest: artifact.manifest.clone(), network: Network::Int8(Arc::new(artifact)), origin })

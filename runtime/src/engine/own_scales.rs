@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId};
+use super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights};
 use super::network::{Function, MapId, Network, RealConv, RealNode, RealOp};
 use super::quant::{Quant, Table};
 
@@ -156,10 +156,11 @@ fn table(from: Quant, to: Quant, function: &Function) -> Result<Box<Table>, Stri
 fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {
     let outputs = real.bias.len();
     let products = real.weights.len() / outputs.max(1);
+    let mut rounded = Vec::with_capacity(real.weights.len());
     let mut made = Conv {
         window: real.window,
         groups: real.groups,
-        weights: Vec::with_capacity(real.weights.len()),
+        weights: Weights::default(),
         bias: Vec::with_capacity(outputs),
         multiplier: Vec::with_capacity(outputs),
         pre_zero: to.zero,
@@ -168,13 +169,13 @@ fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {
     for (o, weights) in real.weights.chunks_exact(products).enumerate() {
         let scale = match whole(weights) {
             Some((codes, scale)) => {
-                made.weights.extend(codes.iter().map(|&c| c as i8));
+                rounded.extend(codes.iter().map(|&c| c as i8));
                 scale
             }
             None => {
                 let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
                 let scale = (largest / 127.0).max(f32::MIN_POSITIVE * 1e6);
-                made.weights.extend(weights.iter().map(|w| (w / scale).round_ties_even().clamp(-127.0, 127.0) as i8));
+                rounded.extend(weights.iter().map(|w| (w / scale).round_ties_even().clamp(-127.0, 127.0) as i8));
                 scale
             }
         };
@@ -182,6 +183,7 @@ fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {
         made.bias.push((f64::from(real.bias[o]) / f64::from(product)).round_ties_even() as i32);
         made.multiplier.push(product / to.scale);
     }
+    made.weights = rounded.into();
     made
 }
 

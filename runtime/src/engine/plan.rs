@@ -1,6 +1,6 @@
 //! A graph becomes steps: places in the arena, packed weights, nothing left to decide per run.
 
-use super::ir::{Graph, Node, Op, Shape, Source, TensorId};
+use super::ir::{Checked, Graph, Node, Op, Shape, Source, TensorId};
 use super::kernels::packing::InputSteps;
 use super::kernels::place::Place;
 use super::kernels::program::Program;
@@ -11,7 +11,7 @@ use super::quant::Quant;
 
 /// A graph that is ready to run on this processor.
 pub struct Plan {
-    graph: Graph,
+    graph: Checked<Graph>,
     layout: Layout,
     program: Program,
     /// See [`Kernels::flip`].
@@ -42,6 +42,11 @@ impl View<'_> {
         self.stored(y, x).iter().map(move |byte| byte ^ flip)
     }
 
+    /// Value (y, x, c).
+    pub fn value(&self, y: usize, x: usize, c: usize) -> u8 {
+        self.bytes[y * self.row + x * self.pixel + c] ^ self.flip
+    }
+
     /// The channels of one pixel as they lie in memory.
     fn stored(&self, y: usize, x: usize) -> &[u8] {
         let at = y * self.row + x * self.pixel;
@@ -50,12 +55,11 @@ impl View<'_> {
 }
 
 impl Plan {
-    /// Checks the graph, lays it out and packs its weights.
+    /// Lays the graph out and packs its weights.
     ///
     /// # Errors
     /// The node and what is wrong with it, or that a thread could not be started.
-    pub fn new(graph: Graph, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
-        graph.check()?;
+    pub fn new(graph: Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
         let layout = Layout::new(&graph);
         let planner = Planner { graph: &graph, layout: &layout, kernels };
         let mut steps = Vec::new();
@@ -69,7 +73,7 @@ impl Plan {
     }
 
     /// The graph.
-    pub fn graph(&self) -> &Graph {
+    pub fn graph(&self) -> &Checked<Graph> {
         &self.graph
     }
 
@@ -122,9 +126,8 @@ impl Plan {
         }
     }
 
-    /// Output `index` in real numbers, in the original network's order.
+    /// Output `index` in real numbers, in the original network's order; `into` takes its length.
     pub fn real_output(&self, index: usize, into: &mut Vec<f32>) {
-        into.clear();
         let Some(output) = self.graph.outputs.get(index) else { return };
         into.resize(output.shape.iter().product(), 0.0);
         for part in &output.parts {

@@ -4,12 +4,10 @@
 //! eight bits. The plan belongs to the state that tract keeps for a model: it is made at the first
 //! run and used for every later one, and two models in one process have two plans.
 
-use std::sync::Arc;
-
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 
-use super::ir::{Graph, Shape};
+use super::ir::{Checked, Graph, Shape};
 use super::kernels::Kernels;
 use super::plan::Plan;
 
@@ -17,19 +15,15 @@ use super::plan::Plan;
 /// the graph's output i in its own shape, in f32.
 #[derive(Clone)]
 pub struct Region {
-    graph: Arc<Graph>,
+    graph: Checked<Graph>,
     kernels: &'static Kernels,
     threads: usize,
 }
 
 impl Region {
     /// A region that runs `graph` on `kernels`.
-    ///
-    /// # Errors
-    /// The node and what is wrong with it.
-    pub fn new(graph: Graph, kernels: &'static Kernels, threads: usize) -> Result<Region, String> {
-        graph.check()?;
-        Ok(Region { graph: Arc::new(graph), kernels, threads })
+    pub fn new(graph: Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Region {
+        Region { graph, kernels, threads }
     }
 
     /// What it computes.
@@ -53,7 +47,7 @@ impl std::fmt::Debug for Region {
 
 impl PartialEq for Region {
     fn eq(&self, other: &Region) -> bool {
-        Arc::ptr_eq(&self.graph, &other.graph)
+        self.graph.is(&other.graph)
     }
 }
 
@@ -119,7 +113,7 @@ impl State {
         let Region { graph, kernels, threads } = &self.region;
         let plan = match &mut self.plan {
             Some(plan) => plan,
-            none => none.insert(Plan::new((**graph).clone(), kernels, *threads).map_err(|e| format_err!("{e}"))?),
+            none => none.insert(Plan::new(graph.clone(), kernels, *threads).map_err(|e| format_err!("{e}"))?),
         };
         for (index, (value, id)) in inputs.iter().zip(&graph.inputs).enumerate() {
             let tensor = graph.tensor(*id);
@@ -139,6 +133,7 @@ impl State {
         plan.run();
         let mut outputs = tvec!();
         for (index, output) in graph.outputs.iter().enumerate() {
+            self.real.clear();
             plan.real_output(index, &mut self.real);
             outputs.push(Tensor::from_shape(&output.shape, &self.real)?.into_tvalue());
         }

@@ -10,6 +10,7 @@ use super::int8::{FlowArtifact, Int8Flow};
 use super::network::Network;
 use super::{FlowError, FlowManifest};
 use crate::engine::artifact::sha256_hex;
+use crate::engine::bytes::Bytes;
 
 /// Largest network file that is read, in bytes.
 pub const NETWORK_BYTES_MAX: u64 = 256 << 20;
@@ -75,7 +76,7 @@ impl FlowModel {
         let path = Path::new(word);
         if path.extension().is_some_and(|e| e == "lap") && path.exists() {
             let bytes = read(path).map_err(|what| FlowError::Load { origin: word.into(), what })?;
-            return FlowModel::from_artifact(&bytes, word.into());
+            return FlowModel::from_artifact(bytes, word.into());
         }
         if !path.join(MANIFEST).exists() {
             let names = lapwing_models::FLOWS.map(|f| f.name).join(", ");
@@ -140,7 +141,7 @@ impl FlowModel {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub fn from_artifact(bytes: &[u8], origin: String) -> Result<FlowModel, FlowError> {
+    pub fn from_artifact(bytes: impl Into<Bytes>, origin: String) -> Result<FlowModel, FlowError> {
         match FlowArtifact::from_bytes(bytes) {
             Ok(artifact) => {
                 Ok(FlowModel { manifest: artifact.manifest.clone(), origin, source: Source::Int8(Arc::new(artifact)) })

@@ -6,7 +6,9 @@
 
 use super::{expect_shapes, grid, logit, sigmoid};
 use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
+use crate::engine::ir::{Graph, Output, Part, Shape};
 use crate::engine::manifest::Manifest;
+use crate::engine::plan::Plan;
 
 /// Decoder of the `ltrb` family.
 #[derive(Debug)]
@@ -50,15 +52,59 @@ impl Ltrb {
             match options.labels {
                 Labels::All => {
                     for (at, &value) in logits.iter().enumerate().filter(|(_, v)| **v > logit_min) {
-                        into.push(candidate(scale, raw, cells, at % cells, at / cells, value));
+                        let cell = at % cells;
+                        into.push(candidate(scale, |side| raw[side * cells + cell], cell, at / cells, value));
                     }
                 }
                 Labels::Best => {
                     for cell in 0..cells {
                         let (class, value) = best(logits, cells, cell);
                         if value > logit_min {
-                            into.push(candidate(scale, raw, cells, cell, class, value));
+                            into.push(candidate(scale, |side| raw[side * cells + cell], cell, class, value));
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Ltrb {
+    /// True if each output of `graph` is one tensor of (rows, columns, channels), so that
+    /// [`Ltrb::decode_bytes`] can read it as it lies in memory.
+    pub fn reads(&self, graph: &Graph) -> bool {
+        let expected = self.scales.iter().flat_map(|s| [(s, self.classes), (s, 4)]);
+        let whole = |output: &Output, (scale, channels): (&Scale, usize)| {
+            let shape = Shape { height: scale.height, width: scale.width, channels };
+            let strides = [scale.width, 1, scale.width * scale.height];
+            matches!(output.parts[..], [Part { tensor, base: 0, strides: found }]
+                if found == strides && graph.tensor(tensor).shape == shape)
+        };
+        graph.outputs.len() == 2 * self.scales.len() && graph.outputs.iter().zip(expected).all(|(o, e)| whole(o, e))
+    }
+
+    /// As [`Ltrb::decode`] on the plan's dequantised outputs, and gives the same; but bytes are
+    /// compared with the threshold, and only what passes becomes a real number.
+    pub fn decode_bytes(&self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
+        let logit_min = logit(options.score_min);
+        let view = |output: usize| Some(plan.view(plan.graph().outputs.get(output)?.parts.first()?.tensor));
+        for (index, scale) in self.scales.iter().enumerate() {
+            let (Some(logits), Some(raw)) = (view(2 * index), view(2 * index + 1)) else { continue };
+            // a greater byte is a greater number
+            let Some(least) = (0..=255).find(|&q| logits.quant.real(q) > logit_min) else { continue };
+            for cell in 0..scale.width * scale.height {
+                let (y, x) = (cell / scale.width, cell % scale.width);
+                let most = logits.pixel(y, x).max().unwrap_or(0);
+                if most < least {
+                    continue;
+                }
+                let side = |side: usize| raw.pixel(y, x).nth(side).map_or(0.0, |q| raw.quant.real(q));
+                for (class, q) in logits.pixel(y, x).enumerate().filter(|(_, q)| *q >= least) {
+                    if options.labels == Labels::All || q == most {
+                        into.push(candidate(scale, side, cell, class, logits.quant.real(q)));
+                    }
+                    if options.labels == Labels::Best && q == most {
+                        break;
                     }
                 }
             }
@@ -77,10 +123,10 @@ fn best(logits: &[f32], cells: usize, cell: usize) -> (usize, f32) {
     found
 }
 
-fn candidate(scale: &Scale, raw: &[f32], cells: usize, cell: usize, class: usize, logit: f32) -> Candidate {
+fn candidate(scale: &Scale, raw: impl Fn(usize) -> f32, cell: usize, class: usize, logit: f32) -> Candidate {
     let x = ((cell % scale.width) as f32 + 0.5) * scale.stride;
     let y = ((cell / scale.width) as f32 + 0.5) * scale.stride;
-    let d: [f32; 4] = std::array::from_fn(|side| raw[side * cells + cell].clamp(-6.0, 5.0).exp() * scale.stride);
+    let d: [f32; 4] = std::array::from_fn(|side| raw(side).clamp(-6.0, 5.0).exp() * scale.stride);
     Candidate { class: class as u16, score: sigmoid(logit), bounds: [x - d[0], y - d[1], x + d[2], y + d[3]] }
 }
 

@@ -6,11 +6,15 @@
 
 mod fastestdet;
 mod ltrb;
+#[cfg(test)]
+mod tests;
 mod yolox;
 
 use super::Candidates;
 use crate::detect::DetectOptions;
+use crate::engine::ir::Graph;
 use crate::engine::manifest::{HeadFamily, Manifest};
+use crate::engine::plan::Plan;
 
 /// A decoder for the outputs of one network.
 #[derive(Debug)]
@@ -46,6 +50,36 @@ impl Head {
             Head::Ltrb(head) => head.decode(|i| output(i).unwrap_or(&[]), options, into),
             Head::Yolox(head) => head.decode(output(0).unwrap_or(&[]), options, into),
             Head::FastestDet(head) => head.decode(output(0).unwrap_or(&[]), options, into),
+        }
+    }
+}
+
+/// How a head reads the outputs of an eight-bit graph as they lie in memory.
+#[derive(Debug)]
+pub enum EightBits {
+    /// One tensor an output.
+    Ltrb,
+    /// Rows put together from tensors.
+    Yolox(yolox::Parts),
+}
+
+impl Head {
+    /// How this head can read `graph`'s outputs; none if they must become real numbers first.
+    pub fn eight_bits(&self, graph: &Graph) -> Option<EightBits> {
+        match self {
+            Head::Ltrb(head) => head.reads(graph).then_some(EightBits::Ltrb),
+            Head::Yolox(head) => head.reads(graph).map(EightBits::Yolox),
+            Head::FastestDet(_) => None,
+        }
+    }
+
+    /// As [`Head::decode`] on the plan's dequantised outputs, and adds the same candidates; the
+    /// threshold is applied to bytes.
+    pub fn decode_bytes(&self, way: &mut EightBits, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
+        match (self, way) {
+            (Head::Ltrb(head), EightBits::Ltrb) => head.decode_bytes(plan, options, into),
+            (Head::Yolox(head), EightBits::Yolox(parts)) => head.decode_bytes(parts, plan, options, into),
+            _ => {}
         }
     }
 }

@@ -7,7 +7,9 @@
 
 use super::{expect_shapes, grid};
 use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
+use crate::engine::ir::{Graph, Shape, TensorId};
 use crate::engine::manifest::Manifest;
+use crate::engine::plan::Plan;
 
 /// Decoder of the `yolox` family.
 #[derive(Debug)]
@@ -33,25 +35,105 @@ impl Yolox {
     /// `output` is the flat tensor.
     pub fn decode(&self, output: &[f32], options: &DetectOptions, into: &mut Candidates) {
         for (values, cell) in output.chunks_exact(self.row).zip(&self.cells) {
-            let (objectness, classes) = (values[4], &values[5..]);
-            if objectness < options.score_min {
-                continue; // a class score never exceeds 1
+            // a class score never exceeds 1
+            if values[4] >= options.score_min {
+                row(values, cell, options, into);
             }
-            let candidate = |class: usize| Candidate {
-                class: class as u16,
-                score: objectness * classes[class],
-                bounds: bounds(values, cell),
-            };
-            match options.labels {
-                Labels::All => (0..classes.len())
-                    .filter(|&class| objectness * classes[class] > options.score_min)
-                    .for_each(|class| into.push(candidate(class))),
-                Labels::Best => {
-                    let best = super::argmax(classes);
-                    if objectness * classes[best] > options.score_min {
-                        into.push(candidate(best));
-                    }
+        }
+    }
+
+    /// How the tensors of `graph` lie in the output, if each row of it is put together from pixels.
+    pub fn reads(&self, graph: &Graph) -> Option<Parts> {
+        let [output] = graph.outputs.as_slice() else { return None };
+        let mut parts = Vec::new();
+        for part in &output.parts {
+            let shape = graph.tensor(part.tensor).shape;
+            let (first, channel) = (part.base / self.row, part.base % self.row);
+            let strides = [shape.width * self.row, self.row, 1];
+            if part.strides != strides || channel + shape.channels > self.row {
+                return None;
+            }
+            parts.push(RowPart { tensor: part.tensor, first, channel, shape });
+        }
+        // the objectness of every cell is there; what else is not is zero in the output as well
+        let objects = parts.iter().filter(|p| p.has(4)).map(|p| p.shape.height * p.shape.width);
+        let whole = objects.sum::<usize>() == self.cells.len()
+            && output.shape.iter().product::<usize>() == self.row * self.cells.len();
+        whole.then_some(Parts { parts, values: vec![0.0; self.row] })
+    }
+
+    /// As [`Yolox::decode`] on the plan's dequantised output, and gives the same; but bytes are
+    /// compared with the threshold, and only rows that pass become real numbers.
+    pub fn decode_bytes(&self, parts: &mut Parts, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
+        let Parts { parts, values } = parts;
+        for part in parts.iter().filter(|p| p.has(4)) {
+            let objectness = plan.view(part.tensor);
+            // a greater byte is a greater number
+            let Some(least) = (0..=255).find(|&q| objectness.quant.real(q) >= options.score_min) else { continue };
+            for at in 0..part.shape.height * part.shape.width {
+                let (y, x) = (at / part.shape.width, at % part.shape.width);
+                if objectness.value(y, x, 4 - part.channel) < least {
+                    continue;
                 }
+                let number = part.first + at;
+                for part in parts.iter() {
+                    let Some((y, x)) = part.pixel(number) else { continue };
+                    let view = plan.view(part.tensor);
+                    let reals = view.pixel(y, x).map(|q| view.quant.real(q));
+                    values[part.channel..].iter_mut().zip(reals).for_each(|(to, real)| *to = real);
+                }
+                row(values, &self.cells[number], options, into);
+            }
+        }
+    }
+}
+
+/// Where a tensor's pixels stand in the output: one a row.
+#[derive(Debug, Clone, Copy)]
+struct RowPart {
+    tensor: TensorId,
+    /// Row of its first pixel.
+    first: usize,
+    /// Place of its first channel in a row.
+    channel: usize,
+    shape: Shape,
+}
+
+impl RowPart {
+    fn has(&self, channel: usize) -> bool {
+        (self.channel..self.channel + self.shape.channels).contains(&channel)
+    }
+
+    /// The pixel that stands in row `number`.
+    fn pixel(&self, number: usize) -> Option<(usize, usize)> {
+        let at = number.checked_sub(self.first).filter(|at| *at < self.shape.height * self.shape.width)?;
+        Some((at / self.shape.width, at % self.shape.width))
+    }
+}
+
+/// The tensors of an output, and room for one row of it.
+#[derive(Debug)]
+pub struct Parts {
+    parts: Vec<RowPart>,
+    values: Vec<f32>,
+}
+
+/// The candidates of one row.
+fn row(values: &[f32], cell: &[f32; 3], options: &DetectOptions, into: &mut Candidates) {
+    let (objectness, classes) = (values[4], &values[5..]);
+    let candidate = |class: usize| Candidate {
+        class: class as u16,
+        score: objectness * classes[class],
+        bounds: bounds(values, cell),
+    };
+    match options.labels {
+        Labels::All => (0..classes.len())
+            .filter(|&class| objectness * classes[class] > options.score_min)
+            .for_each(|class| into.push(candidate(class))),
+        Labels::Best => {
+            let best = super::argmax(classes);
+            if objectness * classes[best] > options.score_min {
+                into.push(candidate(best));
             }
         }
     }

@@ -18,6 +18,7 @@ mod order;
 mod pointwise;
 mod pool;
 mod qdq;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use super::ir::Shape;
 use super::network::{Map, MapId, Network, RealNode, RealOp, RealOutput, RealPart, Remaining};
 use meaning::{Meaning, Refusal, concrete, shape_of, words};
+pub use tail::tail;
 
 /// A region behind the first is worth its borders if it has at least this share of all
 /// multiplications.
@@ -45,6 +47,9 @@ const REGION_SHARE_MIN: f64 = 0.02;
 pub struct Options {
     /// Names of nodes that are to stay in real numbers.
     pub real: BTreeSet<String>,
+    /// Whatever follows a node in real numbers stays in real numbers: all of it lies behind the regions
+    /// and can become a tail.
+    pub behind: bool,
 }
 
 /// Imports a typed graph with one picture for its input, of which every node has a rule.
@@ -76,7 +81,7 @@ pub fn regions(mut model: TypedModel, options: &Options) -> Result<Network, Stri
     // every turn adds a node, so there is an end
     loop {
         let before = forced.len();
-        let mut importer = Importer::new(&model);
+        let mut importer = Importer::new(&model, options.behind);
         if let Some(more) = importer.run(&forced)? {
             forced.extend(more);
         } else {
@@ -84,7 +89,9 @@ pub fn regions(mut model: TypedModel, options: &Options) -> Result<Network, Stri
             if network.nodes.is_empty() {
                 let why = network.remaining.first();
                 let why = why.map_or("it has none".into(), |r| format!("node {:?} ({}): {}", r.name, r.op, r.why));
-                return Err(format!("none of its nodes can run in eight bits: {why}"));
+                return Err(format!(
+                    "none of its nodes can run in eight bits: {why}; run it in real numbers, as it is, or export a network with convolutions"
+                ));
             }
             network.model = model;
             return Ok(network);
@@ -119,6 +126,8 @@ fn computed(model: &TypedModel, id: usize) -> Result<TVec<TValue>, String> {
 
 struct Importer<'a> {
     model: &'a TypedModel,
+    /// See [`Options::behind`].
+    behind: bool,
     maps: Vec<Map>,
     inputs: Vec<MapId>,
     nodes: Vec<RealNode>,
@@ -136,9 +145,10 @@ struct Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
-    fn new(model: &'a TypedModel) -> Importer<'a> {
+    fn new(model: &'a TypedModel, behind: bool) -> Importer<'a> {
         Importer {
             model,
+            behind,
             maps: Vec::new(),
             inputs: Vec::new(),
             nodes: Vec::new(),
@@ -260,6 +270,9 @@ impl<'a> Importer<'a> {
         }
         let inputs: Vec<Meaning> =
             node.inputs.iter().map(|&i| self.meaning(i).ok_or("an input has no meaning")).collect::<Result<_, _>>()?;
+        if self.behind && inputs.iter().any(|m| matches!(m, Meaning::Real)) {
+            return Err("it follows nodes in real numbers".into());
+        }
         if let Some(meaning) = self.scaled(node, &inputs)? {
             return Ok(meaning);
         }

@@ -6,11 +6,16 @@
 //! [`super::plan`]; what the numbers must be is defined by [`super::reference`].
 
 mod check;
+mod checked;
+mod weights;
 
 use serde::{Deserialize, Serialize};
 
 use super::quant::{Quant, Table};
 use check::Check;
+
+pub use checked::Checked;
+pub use weights::Weights;
 
 /// Largest height, width or channel count of a tensor.
 pub const SIDE_MAX: usize = 1 << 14;
@@ -100,7 +105,7 @@ pub struct Conv {
     /// Channels are split into this many independent groups; = channels for a depthwise one.
     pub groups: usize,
     /// Weights in the order (output channel, row, column, input channel of the group), -127..=127.
-    pub weights: Vec<i8>,
+    pub weights: Weights,
     /// One a output channel, in units of scale_in * scale_weight.
     pub bias: Vec<i32>,
     /// One a output channel: scale_in * scale_weight / scale_pre; below zero where a factor behind
@@ -305,7 +310,22 @@ pub struct Graph {
     pub outputs: Vec<Output>,
 }
 
+impl Part {
+    /// Places in the output of the tensor's values in the order (row, column, channel).
+    pub fn places(&self, shape: Shape) -> impl Iterator<Item = usize> + use<> {
+        let (base, [sy, sx, sc]) = (self.base, self.strides);
+        let Shape { height, width, channels } = shape;
+        let pixels = (0..height).flat_map(move |y| (0..width).map(move |x| base + y * sy + x * sx));
+        pixels.flat_map(move |first| (0..channels).map(move |c| first + c * sc))
+    }
+}
+
 impl Graph {
+    /// Extents of the outputs.
+    pub fn output_shapes(&self) -> Vec<Vec<usize>> {
+        self.outputs.iter().map(|o| o.shape.clone()).collect()
+    }
+
     /// The tensor of `id`.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.at()]
@@ -329,7 +349,7 @@ impl Graph {
         }
     }
 
-    /// Everything that execution takes for granted. A graph from a file must pass before it is used.
+    /// Everything that execution takes for granted; [`Checked::new`] keeps the proof.
     ///
     /// # Errors
     /// The node and what is wrong with it.

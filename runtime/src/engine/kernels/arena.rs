@@ -16,7 +16,9 @@ unsafe impl Sync for Arena {}
 impl Arena {
     /// At least `bytes` zeros.
     pub fn new(bytes: usize) -> Arena {
-        Arena((0..bytes.div_ceil(64)).map(|_| Line(UnsafeCell::new([0; 64]))).collect())
+        let lines = Box::new_zeroed_slice(bytes.div_ceil(64));
+        // Safety: a line is bytes, and zero is one.
+        Arena(unsafe { lines.assume_init() })
     }
 
     /// Number of bytes.

@@ -141,11 +141,12 @@ impl PackedConv {
             index * groups * block + byte
         };
         let mut filter = vec![0i8; runs * groups * block];
+        let padded = outputs.next_multiple_of(lanes);
         let mut packed = PackedConv {
-            panels: panels(outputs, lanes, kernels.panel, runs * groups * block),
-            weights: Vec::new(),
-            bias: Vec::new(),
-            multiplier: Vec::new(),
+            panels: panels(outputs, lanes, kernels.panel, filter.len()),
+            weights: vec![0; padded * filter.len()],
+            bias: Vec::with_capacity(padded),
+            multiplier: Vec::with_capacity(padded),
             pre_zero: conv.pre_zero,
             table: conv.table.as_deref().map(|t| kernels.flipped(t)),
             taps: Vec::new(),
@@ -155,7 +156,6 @@ impl PackedConv {
         };
         for panel in &packed.panels {
             let width = panel.vectors * lanes;
-            packed.weights.resize(panel.weights + width * filter.len(), 0);
             for lane in 0..panel.channels {
                 let weights = &conv.weights[(first + panel.channel + lane) * products..][..products];
                 for (tap, weights) in weights.chunks_exact(channels).enumerate() {

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::super::calibrate::Observed;
-use super::super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId};
+use super::super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights};
 use super::super::network::{MapId, Network, RealConv, RealOp, RealPart};
 use super::super::quant::Quant;
 use super::choices::{Quants, table};
@@ -144,10 +144,11 @@ impl Builder<'_> {
         let per_group = products / area;
         let scale_in = self.quants.maps[input].scale;
         let seen = &self.observed[input].channels;
+        let mut rounded = Vec::with_capacity(conv.weights.len());
         let mut made = Conv {
             window: conv.window,
             groups: conv.groups,
-            weights: Vec::with_capacity(conv.weights.len()),
+            weights: Weights::default(),
             bias: Vec::with_capacity(outputs),
             multiplier: Vec::with_capacity(outputs),
             pre_zero: before.zero,
@@ -162,13 +163,14 @@ impl Builder<'_> {
             let mut added = 0f64;
             for (at, &w) in weights.iter().enumerate() {
                 let q = (w / scale).round_ties_even().clamp(-127.0, 127.0);
-                made.weights.push(q as i8);
+                rounded.push(q as i8);
                 added += f64::from(q * scale - w) * f64::from(seen[first + at % per_group].mean);
             }
             let bias = f64::from(conv.bias[o]) - if self.rounding { added } else { 0.0 };
             made.bias.push((bias / f64::from(scale_in) / f64::from(scale)).round_ties_even() as i32);
             made.multiplier.push(scale_in * scale / before.scale);
         }
+        made.weights = rounded.into();
         Ok(made)
     }
 }

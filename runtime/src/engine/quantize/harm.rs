@@ -26,10 +26,12 @@ pub fn coarser(graph: &Graph, index: usize) -> Option<Graph> {
     };
     match &mut made.nodes[index].op {
         Op::Conv(conv) => {
-            for w in &mut conv.weights {
-                let coarse = (f32::from(*w) / 2.0).round_ties_even() * 2.0;
-                *w = coarse.clamp(-126.0, 126.0) as i8;
-            }
+            conv.weights.change(|weights| {
+                for w in weights {
+                    let coarse = (f32::from(*w) / 2.0).round_ties_even() * 2.0;
+                    *w = coarse.clamp(-126.0, 126.0) as i8;
+                }
+            });
             match &mut conv.table {
                 Some(table) => table.iter_mut().for_each(|q| *q = even(*q)),
                 None => conv.table = Some(Box::new(std::array::from_fn(|q| even(q as u8)))),

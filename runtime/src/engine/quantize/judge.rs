@@ -3,14 +3,16 @@
 //! The graph runs on this machine's kernels over pictures that no mean was taken from; its outputs are
 //! compared with tract's. The error is noise power by signal power, in the numbers that decide:
 //! logits go through the logistic function first, so that an error where nothing is near counts
-//! for little. Parts of outputs (scales, boxes and classes) count alike.
+//! for little, and what the network computes of an output in real numbers (a softmax) is computed
+//! before the comparison. Parts of outputs (scales, boxes and classes) count alike.
 
 use super::super::int8::pixel_tables;
-use super::super::ir::Graph;
+use super::super::ir::{Checked, Graph, Output};
 use super::super::kernels;
 use super::super::manifest::HeadFamily;
 use super::super::plan::Plan;
 use super::super::quant::Table;
+use super::super::tail::{Run, Tail};
 use super::samples::Samples;
 
 /// Pictures with the outputs that the network gives for them in real numbers.
@@ -23,6 +25,8 @@ pub struct Judge<'a> {
     real: Vec<Vec<Vec<f32>>>,
     tables: [Table; 3],
     input: Vec<u8>,
+    /// By output: what follows it alone in real numbers, if anything does.
+    leads: Vec<Option<Run>>,
     /// The error of the graph that is to be beaten, over the first pictures.
     first: f64,
 }
@@ -70,7 +74,28 @@ impl<'a> Judge<'a> {
         real: Vec<Vec<Vec<f32>>>,
     ) -> Judge<'a> {
         let tables = pixel_tables(samples.spec(), input);
-        Judge { samples, pictures, family, threads, real, tables, input: Vec::new(), first: f64::INFINITY }
+        let (input, first) = (Vec::new(), f64::INFINITY);
+        Judge { samples, pictures, family, threads, real, tables, input, leads: Vec::new(), first }
+    }
+
+    /// Has it compare what `tail` makes of each output alone.
+    ///
+    /// # Errors
+    /// What is wrong with the tail.
+    pub fn through(mut self, tail: &Tail, shapes: &[Vec<usize>]) -> Result<Judge<'a>, String> {
+        self.leads.clear();
+        for (index, shape) in shapes.iter().enumerate() {
+            let mut lead = tail.lead(shapes, index).map(|lead| Run::new(lead, vec![shape.clone()])).transpose()?;
+            if let Some(lead) = &mut lead {
+                for outputs in &mut self.real {
+                    lead.outputs_mut()[0].copy_from_slice(&outputs[index]);
+                    lead.run();
+                    outputs[index] = lead.output(0).unwrap_or_default().to_vec();
+                }
+            }
+            self.leads.push(lead);
+        }
+        Ok(self)
     }
 
     /// The error of a graph, which is the one to be beaten from now on.
@@ -98,13 +123,14 @@ impl<'a> Judge<'a> {
     }
 
     fn errors(&mut self, graph: &Graph, first_most: f64) -> Result<(f64, f64), String> {
-        let family = self.family;
+        // with a tail, the outputs are not those that the head reads
+        let (family, whole) = (self.family, self.leads.is_empty());
         let decides = |output: usize, value: f32| match family {
-            HeadFamily::Ltrb if output.is_multiple_of(2) => 1.0 / (1.0 + (-value).exp()),
+            HeadFamily::Ltrb if whole && output.is_multiple_of(2) => 1.0 / (1.0 + (-value).exp()),
             _ => value,
         };
         let mut plan = self.plan(graph.clone())?;
-        let mut sums = nothing(graph);
+        let mut sums = self.nothing(graph);
         let few = self.pictures.len().div_ceil(FIRST_SHARE);
         self.add(&mut plan, 0..few, decides, &mut sums);
         let first = mean(&sums);
@@ -121,7 +147,7 @@ impl<'a> Judge<'a> {
     /// The plan's.
     pub fn outputs(&mut self, graph: &Graph) -> Result<Vec<Vec<Sums>>, String> {
         let mut plan = self.plan(graph.clone())?;
-        let mut sums = nothing(graph);
+        let mut sums = self.nothing(graph);
         self.add(&mut plan, 0..self.pictures.len(), |_, value| value, &mut sums);
         Ok(sums)
     }
@@ -138,7 +164,14 @@ impl<'a> Judge<'a> {
     /// # Errors
     /// The node and what is wrong with it.
     pub fn plan(&self, graph: Graph) -> Result<Plan, String> {
-        Plan::new(graph, kernels::best(), self.threads)
+        Plan::new(Checked::new(graph)?, kernels::best(), self.threads)
+    }
+
+    /// Sums of nothing yet, by output and part; one for an output with a lead.
+    fn nothing(&self, graph: &Graph) -> Vec<Vec<Sums>> {
+        let led = |index: usize| matches!(self.leads.get(index), Some(Some(_)));
+        let parts = |(index, output): (usize, &Output)| if led(index) { 1 } else { output.parts.len() };
+        graph.outputs.iter().enumerate().map(|o| vec![Sums::default(); parts(o)]).collect()
     }
 
     /// Adds pictures to the sums, by output and part.
@@ -153,6 +186,13 @@ impl<'a> Judge<'a> {
             self.run(plan, self.pictures[at]);
             for (index, (output, sums)) in plan.graph().outputs.iter().zip(sums.iter_mut()).enumerate() {
                 let real = &self.real[at][index];
+                if let Some(Some(lead)) = self.leads.get_mut(index) {
+                    plan.real_output(index, &mut lead.outputs_mut()[0]);
+                    lead.run();
+                    let found = lead.output(0).unwrap_or_default();
+                    real.iter().zip(found).for_each(|(real, found)| sums[0].add(*real, *found));
+                    continue;
+                }
                 for (part, sums) in output.parts.iter().zip(sums) {
                     let view = plan.view(part.tensor);
                     let found: [f32; 256] = std::array::from_fn(|q| decides(index, view.quant.real(q as u8)));
@@ -169,10 +209,6 @@ impl<'a> Judge<'a> {
             }
         }
     }
-}
-
-fn nothing(graph: &Graph) -> Vec<Vec<Sums>> {
-    graph.outputs.iter().map(|o| vec![Sums::default(); o.parts.len()]).collect()
 }
 
 /// Over all parts of all outputs.

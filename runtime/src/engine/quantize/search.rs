@@ -10,6 +10,7 @@ use super::super::int8::input_quant;
 use super::super::ir::Graph;
 use super::super::manifest::HeadFamily;
 use super::super::network::{MapId, Network};
+use super::super::tail::Tail;
 use super::build::{Lowered, lower};
 use super::choices::{Choices, Range};
 use super::classes::Classes;
@@ -39,6 +40,8 @@ pub struct Request<'a> {
     pub search: bool,
     /// Measure what each layer costs.
     pub harm: bool,
+    /// What follows the graph in real numbers.
+    pub tail: Option<&'a Tail>,
 }
 
 /// What comes of it.
@@ -77,6 +80,10 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     let input = input_quant(samples.spec());
     let real = real_outputs(&network, samples, &judges, told)?;
     let mut judge = Judge::new(samples, &judges, request.family, request.threads, input, real);
+    if let Some(tail) = request.tail {
+        let shapes: Vec<Vec<usize>> = network.outputs.iter().map(|o| o.shape.clone()).collect();
+        judge = judge.through(tail, &shapes)?;
+    }
     let mut steps = Vec::new();
 
     let structure = network.clone(); // weights change below, shapes and functions do not

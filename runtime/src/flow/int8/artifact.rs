@@ -20,7 +20,8 @@ use sha2::{Digest, Sha256};
 
 use super::dense::{Condition, Dense};
 use super::recipe::{BANDS_MAX, Band, Filters, Kind, Range, Recipe, Step};
-use crate::engine::ir::{NODES_MAX, PRODUCTS_MAX, SIDE_MAX, Shape};
+use crate::engine::bytes::Bytes;
+use crate::engine::ir::{NODES_MAX, PRODUCTS_MAX, SIDE_MAX, Shape, Weights};
 use crate::engine::quant::Quant;
 use crate::flow::FlowManifest;
 
@@ -131,7 +132,7 @@ impl FlowArtifact {
         let length = body.len() as u64;
         body.resize(body.len().next_multiple_of(PREFIX), 0);
         body.extend(reals.iter().flat_map(|v| v.to_le_bytes()));
-        body.extend(recipe.convs.iter().flat_map(|c| &c.weights).map(|w| w.to_le_bytes()[0]));
+        body.extend(recipe.convs.iter().flat_map(|c| c.weights.iter()).map(|w| w.to_le_bytes()[0]));
         let mut file = Vec::with_capacity(PREFIX + body.len());
         file.extend(MAGIC);
         file.extend(FORMAT.to_le_bytes());
@@ -143,11 +144,12 @@ impl FlowArtifact {
         Ok(file)
     }
 
-    /// Reads a file's bytes.
+    /// Reads a file's bytes; the weights stay where they are.
     ///
     /// # Errors
     /// One line: what is wrong with the file.
-    pub fn from_bytes(file: &[u8]) -> Result<FlowArtifact, String> {
+    pub fn from_bytes(file: impl Into<Bytes>) -> Result<FlowArtifact, String> {
+        let file: Bytes = file.into();
         let prefix: &[u8; PREFIX] = file.first_chunk().ok_or("it is shorter than a flow's first 64 bytes")?;
         if &prefix[..8] != MAGIC {
             return Err("it is not a flow in eight bits".into());
@@ -166,7 +168,8 @@ impl FlowArtifact {
             return Err("its checksum does not match: it was altered; copy it again".into());
         }
         let (head, rest) = body.split_at(length.next_multiple_of(PREFIX));
-        let (reals, weights) = rest.split_at(4 * count);
+        let reals = &rest[..4 * count];
+        let weights = file.part(file.len() - (rest.len() - reals.len())..file.len()).ok_or("it was cut")?;
         let header: Header = serde_json::from_slice(&head[..length]).map_err(|e| format!("its header: {e}"))?;
         header.manifest.validate().map_err(|what| format!("its manifest: {what}"))?;
         header.check()?;
@@ -174,7 +177,7 @@ impl FlowArtifact {
         if reals.iter().any(|v| !v.is_finite()) {
             return Err("a number in it is not finite".into());
         }
-        Reader { reals: &reals, weights }.artifact(header)
+        Reader { reals: &reals, weights, at: 0 }.artifact(header)
     }
 }
 
@@ -229,7 +232,9 @@ impl Header {
 /// What is left of the file's numbers.
 struct Reader<'a> {
     reals: &'a [f32],
-    weights: &'a [u8],
+    weights: Bytes,
+    /// Weights taken.
+    at: usize,
 }
 
 impl Reader<'_> {
@@ -239,10 +244,10 @@ impl Reader<'_> {
         Ok(taken.to_vec())
     }
 
-    fn weights(&mut self, count: usize) -> Result<Vec<i8>, String> {
-        let (taken, rest) = self.weights.split_at_checked(count).ok_or("it holds fewer weights than it promises")?;
-        self.weights = rest;
-        Ok(taken.iter().map(|&b| i8::from_le_bytes([b])).collect())
+    fn weights(&mut self, count: usize) -> Result<Weights, String> {
+        let part = self.weights.part(self.at..self.at.saturating_add(count));
+        self.at = self.at.saturating_add(count);
+        part.map(Weights::View).ok_or_else(|| "it holds fewer weights than it promises".into())
     }
 
     fn artifact(mut self, header: Header) -> Result<FlowArtifact, String> {
@@ -257,7 +262,7 @@ impl Reader<'_> {
         let mut convs = Vec::with_capacity(header.convs.len());
         for c in &header.convs {
             let (scale, bias) = (self.reals(c.outputs)?, self.reals(c.outputs)?);
-            convs.push(Filters { kernel: c.kernel, stride: c.stride, weights: Vec::new(), scale, bias });
+            convs.push(Filters { kernel: c.kernel, stride: c.stride, weights: Weights::default(), scale, bias });
         }
         let mut bands = Vec::with_capacity(header.bands.len());
         for band in &header.bands {
@@ -275,7 +280,7 @@ impl Reader<'_> {
         for (conv, c) in convs.iter_mut().zip(&header.convs) {
             conv.weights = self.weights(c.outputs * c.kernel * c.kernel * c.inputs)?;
         }
-        if !self.reals.is_empty() || !self.weights.is_empty() {
+        if !self.reals.is_empty() || self.at != self.weights.len() {
             return Err("it holds more numbers than it promises".into());
         }
         let recipe = Recipe { shapes: header.shapes, steps: header.steps, convs, bands };

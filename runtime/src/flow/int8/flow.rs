@@ -4,6 +4,7 @@ use super::super::condition::Kept;
 use super::super::network::{Asked, Network, check};
 use super::super::{FlowError, FlowManifest};
 use super::FlowArtifact;
+use crate::engine::ir::Checked;
 use crate::engine::kernels;
 use crate::engine::plan::Plan;
 
@@ -44,7 +45,7 @@ impl Int8Flow {
         let threads = self.threads;
         let plan = self.plans.get(asked, |_| {
             let film = condition.film(&manifest.condition, asked);
-            Plan::new(recipe.graph(band, &film)?, kernels::best(), threads)
+            Plan::new(Checked::new(recipe.graph(band, &film)?)?, kernels::best(), threads)
         })?;
         let side = manifest.velocity.side;
         let range = band.ranges.first().ok_or("it has no ranges")?;

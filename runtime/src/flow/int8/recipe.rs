@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dense::silu;
-use crate::engine::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Window};
+use crate::engine::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Window};
 use crate::engine::quant::{Quant, Table};
 
 /// Most bands.
@@ -74,7 +74,7 @@ pub struct Filters {
     /// Step.
     pub stride: usize,
     /// (output, row, column, input), -127..=127, for the input's `quant.real(q)`.
-    pub weights: Vec<i8>,
+    pub weights: Weights,
     /// What a weight of 1 stands for, one a output.
     pub scale: Vec<f32>,
     /// One a output.

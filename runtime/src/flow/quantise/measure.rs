@@ -94,7 +94,8 @@ pub fn velocities(
                 if !context.is_empty() {
                     surroundings(holed, &mut context);
                 }
-                let label = if context.is_empty() { index % manifest.condition.labels } else { manifest.condition.null_label };
+                let label =
+                    if context.is_empty() { index % manifest.condition.labels } else { manifest.condition.null_label };
                 let asked = Asked { t, label, jump: mode == 0 };
                 let [a, b] = &mut buffers;
                 float.velocity(&x, &context, asked, a)?;

@@ -3,6 +3,7 @@
 
 use super::observe::{Seen, SeenBand};
 use super::structure::Structure;
+use crate::engine::ir::Weights;
 use crate::engine::network::RealConv;
 use crate::engine::quant::Quant;
 use crate::flow::int8::recipe::{Band, Filters, Kind, Range, Recipe};
@@ -182,15 +183,17 @@ fn rounded(conv: &RealConv) -> Filters {
     let mut made = Filters {
         kernel: conv.window.kernel[0],
         stride: conv.window.stride[0],
-        weights: Vec::with_capacity(conv.weights.len()),
+        weights: Weights::default(),
         scale: Vec::with_capacity(conv.bias.len()),
         bias: conv.bias.clone(),
     };
+    let mut weights = Vec::with_capacity(conv.weights.len());
     for row in conv.weights.chunks_exact(per.max(1)) {
         let scale = (row.iter().fold(0f32, |m, w| m.max(w.abs())) / 127.0).max(f32::MIN_POSITIVE * 1e6);
-        made.weights.extend(row.iter().map(|w| (w / scale).round_ties_even().clamp(-127.0, 127.0) as i8));
+        weights.extend(row.iter().map(|w| (w / scale).round_ties_even().clamp(-127.0, 127.0) as i8));
         made.scale.push(scale);
     }
+    made.weights = weights.into();
     made
 }
 

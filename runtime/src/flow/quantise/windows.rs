@@ -59,7 +59,7 @@ impl Windows {
     /// # Errors
     /// The resizer's words.
     pub fn add(&mut self, frame: &Frame) -> Result<(), String> {
-        let mut draw = Uniform::new(self.seen, 0);
+        let mut draw = Uniform::new(self.seen, 1);
         self.seen += 1;
         let place = match self.kept.len() < self.most {
             true => self.kept.len(),
@@ -68,21 +68,7 @@ impl Windows {
         if place >= self.most {
             return Ok(());
         }
-        let (w, h) = (f64::from(frame.width()), f64::from(frame.height()));
-        let least = w.min(h).min(self.side as f64);
-        let size = least + draw.next() * (w.min(h) - least);
-        let (left, top) = (draw.next() * (w - size), draw.next() * (h - size));
-        let source =
-            ImageRef::new(frame.width(), frame.height(), frame.rgb(), PixelType::U8x3).map_err(|e| e.to_string())?;
-        let mut target = Image::new(self.side as u32, self.side as u32, PixelType::U8x3);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box)).crop(
-            left,
-            top,
-            size.max(1.0),
-            size.max(1.0),
-        );
-        Resizer::new().resize(&source, &mut target, &options).map_err(|e| e.to_string())?;
-        let made = target.into_vec();
+        let (made, _) = window(frame, self.side, self.seen)?;
         if place < self.kept.len() {
             self.kept[place] = made
         } else {
@@ -137,6 +123,29 @@ impl Windows {
         }
         Ok(all)
     }
+}
+
+/// A window of random place and size, at `side` pixels, and its left, top and size in the frame.
+///
+/// # Errors
+/// The resizer's words.
+pub fn window(frame: &Frame, side: usize, seed: u64) -> Result<(Vec<u8>, [f64; 3]), String> {
+    let mut draw = Uniform::new(seed, 0);
+    let (w, h) = (f64::from(frame.width()), f64::from(frame.height()));
+    let least = w.min(h).min(side as f64);
+    let size = least + draw.next() * (w.min(h) - least);
+    let (left, top) = (draw.next() * (w - size), draw.next() * (h - size));
+    let source =
+        ImageRef::new(frame.width(), frame.height(), frame.rgb(), PixelType::U8x3).map_err(|e| e.to_string())?;
+    let mut target = Image::new(side as u32, side as u32, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box)).crop(
+        left,
+        top,
+        size.max(1.0),
+        size.max(1.0),
+    );
+    Resizer::new().resize(&source, &mut target, &options).map_err(|e| e.to_string())?;
+    Ok((target.into_vec(), [left, top, size]))
 }
 
 /// A rectangle of 20 to 80 % of the side.

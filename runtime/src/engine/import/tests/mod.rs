@@ -7,10 +7,12 @@ mod net;
 mod own;
 mod refusals;
 mod regions;
+mod tails;
 
 use tract_onnx::prelude::*;
 
 use super::super::calibrate::Calibrator;
+use super::super::ir::Checked;
 use super::super::kernels;
 use super::super::network::Network;
 use super::super::plan::Plan;
@@ -64,7 +66,7 @@ pub fn holds(net: &mut Net, outputs: &[&str], within: f32) -> Network {
     calibrator.seen();
     pictures.iter().for_each(|p| calibrator.count(p).unwrap());
     let graph = quantize(&network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap();
-    let mut plan = Plan::new(graph, kernels::best(), 1).unwrap();
+    let mut plan = Plan::new(Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     for picture in &pictures {
         let (found, expected) = (run(&mut plan, picture), real(&model, net.input, picture));
         assert_eq!(found.len(), expected.len());

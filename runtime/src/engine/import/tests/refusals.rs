@@ -18,7 +18,7 @@ fn a_model_without_any_rule_names_its_node() {
     let mut net = Net::new([1, 4, 6, 6]);
     net.node("Softmax", "odd", &["x"], &[("axis", Int(1))]);
     let what = refused(&net, &["odd"]);
-    assert!(what.contains("odd") && what.contains("no rule"), "{what}");
+    assert!(what.contains("odd") && what.contains("no rule") && what.contains("run it in real"), "{what}");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_shape_that_is_not_fixed_names_its_node_and_the_cure() {
 fn an_unknown_name_is_refused() {
     let mut net = Net::new([1, 4, 6, 6]);
     net.conv("a", "x", [4, 4, 1], &[]);
-    let options = Options { real: ["nobody".to_owned()].into() };
+    let options = Options { real: ["nobody".to_owned()].into(), behind: false };
     assert!(regions(net.typed(&["a"]), &options).unwrap_err().contains("nobody"));
 }
 

@@ -74,7 +74,7 @@ fn the_mixed_model_gives_what_tract_gives() {
 
 #[test]
 fn chosen_nodes_stay_in_real_numbers() {
-    let options = Options { real: ["deep".to_owned(), "boxes".to_owned()].into() };
+    let options = Options { real: ["deep".to_owned(), "boxes".to_owned()].into(), behind: false };
     let (network, worst) = compared(&options);
     assert!(worst < 0.05, "error {worst}");
     let named = |name: &str| network.remaining.iter().any(|r| r.name == name);

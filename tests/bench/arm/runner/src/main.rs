@@ -14,7 +14,7 @@ const MARK: u64 = 0x5001_0000_0000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: lapwing-bench-arm MODEL.lap")?;
-    let artifact = Artifact::from_bytes(&std::fs::read(path)?)?;
+    let artifact = Artifact::from_bytes(std::fs::read(path)?)?;
     let mut engine = Int8Engine::load(&artifact, 1)?;
     let input = golden_input(artifact.graph.tensor(artifact.graph.inputs[0]).shape.elements());
     let mut mark = File::open("/dev/null")?;

@@ -1,0 +1,269 @@
+//! The artifact: a quantised model in one file that needs no ONNX parser.
+//!
+//! ```text
+//!  0  8   magic  "lapwing\0"
+//!  8  4   format, u32: 3 if it has a tail, else 2; 1 lacks Pick, DepthToSpace and Bilinear too
+//! 12  4   0x01020304: all numbers are little-endian
+//! 16  8   length of the header, u64
+//! 24  8   length of the blobs, u64
+//! 32 32   SHA-256 of everything behind byte 64
+//! 64  ..  header: JSON; then zeros up to a multiple of 64
+//!     ..  blobs: weights, biases, multipliers, tables, constants, each at a multiple of 64
+//! ```
+//!
+//! The header holds the manifest, the graph with offsets into the blobs, what follows it in real
+//! numbers, a word about the calibration, and a golden run: the sum over all outputs for a stated
+//! input, by which `lapwing model verify` proves that this machine computes what the maker's did.
+
+mod header;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::bytes::Bytes;
+use super::ir::{Checked, Graph};
+use super::manifest::Manifest;
+use super::reference;
+use super::tail::{Run, Tail};
+use header::{Blobs, Header, node_header, node_of, tail_header, tail_of};
+
+/// The newest format that this build reads; it reads every older one. It writes the oldest that serves.
+pub const FORMAT: u32 = 3;
+/// The format of a network without a tail.
+const FORMAT_WITHOUT_TAIL: u32 = 2;
+/// The first bytes of every artifact.
+pub const MAGIC: &[u8; 8] = b"lapwing\0";
+
+const ENDIAN: u32 = 0x0102_0304;
+const PREFIX: usize = 64;
+const ALIGNMENT: usize = 64;
+const HEADER_MAX: usize = 64 << 20;
+
+/// A quantised model with all that is known of it.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// From picture to input, from outputs to boxes.
+    pub manifest: Manifest,
+    /// The network.
+    pub graph: Checked<Graph>,
+    /// What follows it in real numbers; without one the graph's outputs are the network's.
+    pub tail: Option<Tail>,
+    /// How it was quantised.
+    pub calibration: Calibration,
+    /// What it must compute.
+    pub golden: Golden,
+}
+
+/// How a model was quantised.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Calibration {
+    /// SHA-256 of the network it was made from.
+    pub source_sha256: String,
+    /// Pictures that it was calibrated on.
+    pub pictures: usize,
+}
+
+/// A run with a known result.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Golden {
+    /// SHA-256 of the output tensors' values for [`golden_input`], in the order of the outputs.
+    pub outputs_sha256: String,
+    /// SHA-256 of the real numbers that the tail gives then, in the order of its outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail_sha256: Option<String>,
+}
+
+/// The input of the golden run: a fixed sequence (SplitMix64), one byte a value.
+pub fn golden_input(elements: usize) -> Vec<u8> {
+    let mut state = 0u64;
+    let next = |_| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z >> 56) as u8
+    };
+    (0..elements).map(next).collect()
+}
+
+/// The golden run as the reference computes it. Takes seconds.
+///
+/// # Errors
+/// If the graph has more than one input, or what is wrong with the tail.
+pub fn golden(graph: &Graph, tail: Option<&Tail>) -> Result<Golden, String> {
+    let [input] = graph.inputs.as_slice() else { return Err(format!("{} inputs, not one", graph.inputs.len())) };
+    let values = reference::run(graph, &[&golden_input(graph.tensor(*input).shape.elements())])?;
+    let mut digest = Sha256::new();
+    for part in graph.outputs.iter().flat_map(|o| &o.parts) {
+        digest.update(&values[part.tensor.at()]);
+    }
+    let outputs_sha256 = hex(&digest.finalize());
+    let Some(tail) = tail else { return Ok(Golden { outputs_sha256, tail_sha256: None }) };
+    let mut run = Run::new(tail.clone(), graph.output_shapes())?;
+    for (output, into) in graph.outputs.iter().zip(run.outputs_mut()) {
+        for part in &output.parts {
+            let tensor = graph.tensor(part.tensor);
+            let reals = values[part.tensor.at()].iter().map(|&q| tensor.quant.real(q));
+            part.places(tensor.shape).zip(reals).for_each(|(place, real)| into[place] = real);
+        }
+    }
+    run.run();
+    Ok(Golden { outputs_sha256, tail_sha256: Some(tail_sha256(&run)) })
+}
+
+/// SHA-256 of the outputs of a tail's last run. A NaN counts as one whatever its bits.
+pub fn tail_sha256(run: &Run) -> String {
+    let mut digest = Sha256::new();
+    for value in (0..).map_while(|index| run.output(index)).flatten() {
+        let bits = if value.is_nan() { f32::NAN.to_bits() & 0x7fff_ffff } else { value.to_bits() };
+        digest.update(bits.to_le_bytes());
+    }
+    hex(&digest.finalize())
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl Artifact {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// If the header cannot be written as JSON: a number in it is not finite.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let mut blobs = Blobs::default();
+        let header = Header {
+            manifest: self.manifest.clone(),
+            calibration: self.calibration.clone(),
+            golden: self.golden.clone(),
+            tensors: self.graph.tensors.clone(),
+            nodes: self.graph.nodes.iter().map(|n| node_header(n, &mut blobs)).collect(),
+            inputs: self.graph.inputs.clone(),
+            outputs: self.graph.outputs.clone(),
+            tail: self.tail.as_ref().map(|tail| tail_header(tail, &mut blobs)),
+        };
+        let format = if self.tail.is_some() { FORMAT } else { FORMAT_WITHOUT_TAIL };
+        let mut body = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
+        let header_bytes = body.len();
+        body.resize(body.len().next_multiple_of(ALIGNMENT), 0);
+        body.extend(&blobs.0);
+        let mut file = Vec::with_capacity(PREFIX + body.len());
+        file.extend(MAGIC);
+        file.extend(format.to_le_bytes());
+        file.extend(ENDIAN.to_le_bytes());
+        file.extend((header_bytes as u64).to_le_bytes());
+        file.extend((blobs.0.len() as u64).to_le_bytes());
+        file.extend(Sha256::digest(&body));
+        file.extend(body);
+        Ok(file)
+    }
+
+    /// Reads a file's bytes and checks everything that running it takes for granted. The weights are
+    /// views of `file`.
+    ///
+    /// # Errors
+    /// One line: what is wrong with the file.
+    pub fn from_bytes(file: impl Into<Bytes>) -> Result<Artifact, String> {
+        let file = file.into();
+        let prefix: &[u8; PREFIX] = file.first_chunk().ok_or("it is shorter than an artifact's first 64 bytes")?;
+        if &prefix[..8] != MAGIC {
+            return Err("it is not a lapwing artifact".into());
+        }
+        let word = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        if !(1..=FORMAT).contains(&word(8)) {
+            return Err(format!(
+                "its format is {}, this lapwing reads up to {FORMAT}; update lapwing or make the file again",
+                word(8)
+            ));
+        }
+        if word(12) != ENDIAN {
+            return Err("its bytes are in another order".into());
+        }
+        let (header, blobs) = (long(16) as usize, long(24) as usize);
+        let body = &file[PREFIX..];
+        if header > HEADER_MAX || header.next_multiple_of(ALIGNMENT).checked_add(blobs) != Some(body.len()) {
+            return Err(format!("it has {} bytes, its first lines promise others: it was cut or grew", file.len()));
+        }
+        if Sha256::digest(body)[..] != prefix[32..] {
+            return Err("its checksum does not match: it was altered; copy it again".into());
+        }
+        let blobs = file.part(PREFIX + header.next_multiple_of(ALIGNMENT)..file.len()).unwrap_or_else(|| file.clone());
+        let header: Header = serde_json::from_slice(&body[..header]).map_err(|e| format!("its header: {e}"))?;
+        header.manifest.validate().map_err(|what| format!("its manifest: {what}"))?;
+        let nodes = header.nodes.into_iter().map(|n| node_of(n, &blobs)).collect::<Result<Vec<_>, _>>()?;
+        let graph = Graph { tensors: header.tensors, nodes, inputs: header.inputs, outputs: header.outputs };
+        let graph = Checked::new(graph)?;
+        let tail = header.tail.map(|tail| tail_of(tail, &blobs)).transpose()?;
+        if let Some(tail) = &tail {
+            tail.check(&graph.output_shapes())?;
+        }
+        let (calibration, golden) = (header.calibration, header.golden);
+        Ok(Artifact { manifest: header.manifest, graph, tail, calibration, golden })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan_tests::random_graph;
+    use super::super::tail::tests::Maker;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// None if the graph is refused.
+    fn artifact(seed: u64) -> Option<Artifact> {
+        let manifest = Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
+        let graph = Checked::new(random_graph(seed)).ok()?;
+        let tail = seed.is_multiple_of(2).then(|| Maker::new(seed, graph.output_shapes()).make());
+        let tail = tail.filter(|tail| tail.check(&graph.output_shapes()).is_ok());
+        Some(Artifact { manifest, graph, tail, calibration: Calibration::default(), golden: Golden::default() })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_written_is_read(seed: u64) {
+            let Some(made) = artifact(seed) else { return Err(TestCaseError::reject("refused")) };
+            let read = Artifact::from_bytes(made.to_bytes().unwrap()).unwrap();
+            prop_assert_eq!(read.graph, made.graph);
+            prop_assert_eq!(read.tail, made.tail);
+            prop_assert_eq!(read.calibration, made.calibration);
+        }
+
+        #[test]
+        fn cuts_and_flips_are_refused(seed: u64, at: prop::sample::Index, flip in 1u8..) {
+            let Some(made) = artifact(seed) else { return Err(TestCaseError::reject("refused")) };
+            let file = made.to_bytes().unwrap();
+            prop_assert!(Artifact::from_bytes(file[..at.index(file.len())].to_vec()).is_err());
+            let mut altered = file.clone();
+            altered[at.index(file.len())] ^= flip;
+            prop_assert!(Artifact::from_bytes(altered).is_err());
+        }
+
+        /// Altered and signed anew: whatever is read must be fit to run.
+        #[test]
+        fn forged_files_are_refused_or_run(seed: u64, at: prop::sample::Index, to: u8) {
+            let Some(made) = artifact(seed) else { return Err(TestCaseError::reject("refused")) };
+            let mut file = made.to_bytes().unwrap();
+            let place = PREFIX + at.index(file.len() - PREFIX);
+            file[place] = to;
+            let sum = Sha256::digest(&file[PREFIX..]);
+            file[32..64].copy_from_slice(&sum);
+            if let Ok(read) = Artifact::from_bytes(file) {
+                let shapes = read.graph.output_shapes();
+                let mut plan = super::super::plan::Plan::new(read.graph, super::super::kernels::best(), 1).unwrap();
+                plan.run();
+                if let Some(tail) = read.tail {
+                    Run::new(tail, shapes).unwrap().run();
+                }
+            }
+        }
+    }
+}
