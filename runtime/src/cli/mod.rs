@@ -5,11 +5,13 @@
 //! to standard error.
 
 mod bench;
+mod bench_flow;
 mod check;
 mod detect;
 mod doctor;
 mod eval;
 mod eval_redact;
+mod generate;
 mod hiding;
 mod log;
 mod model;
@@ -52,6 +54,8 @@ enum Command {
     Model(model::Args),
     /// How fast a model runs here
     Bench(bench::Args),
+    /// Make pictures out of noise
+    Generate(generate::Args),
     /// Read the record
     Log(log::Args),
     /// Check a configuration file
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
         Some(Command::Eval(args)) => eval::run(&args, &mut out),
         Some(Command::Model(args)) => model::run(&args, &mut out),
         Some(Command::Bench(args)) => bench::run(&args, &mut out),
+        Some(Command::Generate(args)) => generate::run(&args, &mut out),
         Some(Command::Log(args)) => log::run(&args, &mut out),
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Doctor(args)) => doctor::run(&args, &mut out),

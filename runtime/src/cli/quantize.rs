@@ -14,6 +14,7 @@ use lapwing_runtime::engine::network::Network as Real;
 use lapwing_runtime::engine::quantize::{Phase, Quantised, Report, Request, Samples, tuned};
 use lapwing_runtime::engine::tail::Tail;
 use lapwing_runtime::engine::{Model, float, import, own_scales};
+use lapwing_runtime::flow::FlowModel;
 use lapwing_runtime::frame::Frame;
 use lapwing_runtime::input::InputTensor;
 use serde_json::json;
@@ -68,7 +69,7 @@ const THREADS_MAX: usize = 8;
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
-    if quantize_flow::is_flow(&args.network) {
+    if FlowModel::is_word(&args.network) {
         return quantize_flow::run(args, out);
     }
     let model = Model::open(&args.network)?;

@@ -9,7 +9,7 @@ use lapwing_runtime::flow::quantise::measure::{self, Cost, Holed};
 use lapwing_runtime::flow::quantise::windows::{WINDOWS_MAX, Windows, window};
 use lapwing_runtime::flow::quantise::{BANDS, quantise};
 use lapwing_runtime::flow::real::RealFlow;
-use lapwing_runtime::flow::{Filler, FlowError, FlowModel};
+use lapwing_runtime::flow::{Filler, FlowModel};
 use lapwing_runtime::frame::Frame;
 use serde_json::json;
 
@@ -19,24 +19,6 @@ use super::quantize::{Args, WAIT};
 
 /// Most windows on which real numbers and eight bits are compared.
 const COMPARED_MAX: usize = 64;
-
-impl From<FlowError> for Failure {
-    fn from(error: FlowError) -> Failure {
-        match error {
-            FlowError::Missing { .. }
-            | FlowError::Class { .. }
-            | FlowError::Steps { .. }
-            | FlowError::Setting { .. }
-            | FlowError::Unable { .. } => Failure::call(error),
-            _ => Failure::job(error),
-        }
-    }
-}
-
-/// True if the word names a flow and not a detector.
-pub fn is_flow(word: &str) -> bool {
-    word.starts_with("flow-") || Path::new(word).join("manifest.toml").exists()
-}
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {

@@ -1,11 +1,13 @@
 //! A flow from the binary or from a folder: a manifest and the bytes of its networks.
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use lapwing_models::ShippedFlow;
 
+use super::int8::artifact::MAGIC;
 use super::int8::{FlowArtifact, Int8Flow};
 use super::network::Network;
 use super::{FlowError, FlowManifest};
@@ -54,6 +56,20 @@ impl FlowModel {
     /// What is wrong with it.
     pub fn patch() -> Result<FlowModel, FlowError> {
         FlowModel::open(lapwing_models::FLOW_PATCH.name)
+    }
+
+    /// True if the word means a flow, and not a detector.
+    pub fn is_word(word: &str) -> bool {
+        let path = Path::new(word);
+        let plain = word.strip_suffix(FLOAT).unwrap_or(word);
+        let begins = || -> std::io::Result<bool> {
+            let mut first = [0; MAGIC.len()];
+            std::fs::File::open(path)?.read_exact(&mut first)?;
+            Ok(&first == MAGIC)
+        };
+        lapwing_models::FLOWS.iter().any(|f| f.name == plain)
+            || path.join(MANIFEST).exists()
+            || (path.is_file() && begins().unwrap_or(false))
     }
 
     /// Opens a flow by the word a user gives: the name of a built-in one (in eight bits; with

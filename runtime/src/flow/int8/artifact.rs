@@ -291,6 +291,18 @@ impl Reader<'_> {
 }
 
 impl FlowArtifact {
+    /// Multiplications of one step.
+    pub fn macs(&self) -> u64 {
+        let of = |step: &Step| match step.kind {
+            Kind::Conv { filters, .. } => {
+                let area = self.recipe.shapes.get(step.output).map_or(0, |s| s.height * s.width);
+                (self.recipe.convs.get(filters).map_or(0, |c| c.weights.len()) * area) as u64
+            }
+            _ => 0,
+        };
+        self.recipe.steps.iter().map(of).sum()
+    }
+
     /// The graph of every band is fit to run, for a film that changes nothing.
     ///
     /// # Errors

@@ -23,5 +23,8 @@ pub mod dense;
 pub mod flow;
 pub mod recipe;
 
+#[cfg(test)]
+mod tests;
+
 pub use artifact::FlowArtifact;
 pub use flow::Int8Flow;
