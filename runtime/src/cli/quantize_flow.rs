@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lapwing_runtime::camera::{Next, SourceSpec};
-use lapwing_runtime::eval::Annotations;
+use lapwing_runtime::eval::coco::Annotations;
 use lapwing_runtime::flow::int8::FlowArtifact;
 use lapwing_runtime::flow::quantise::measure::{self, Cost, Holed};
 use lapwing_runtime::flow::quantise::windows::{WINDOWS_MAX, Windows, window};
