@@ -6,7 +6,7 @@
 //! |---:|---|---|---|---|---|
 //! | 0 | u8 | version | 1 | encoder | decoder |
 //! | 1 | u8 | kind | [`EventKind`] | pipeline | people, export |
-//! | 2 | u16 | flags | [`Event::WALL_VALID`], [`Event::STALE`], [`Event::SIMULATED_PIN`], [`Event::LOSSY`] | pipeline | people, export |
+//! | 2 | u16 | flags | [`Event::WALL_VALID`], [`Event::STALE`], [`Event::SIMULATED_PIN`], [`Event::LOSSY`], [`Event::EXTERNAL`], [`Event::BACKWARDS`] | pipeline | people, export |
 //! | 4 | u32 | run | opening of the log, from 1 | recorder | people, export |
 //! | 8 | u64 | mono_us | µs since the run began | pipeline | export |
 //! | 16 | i64 | wall_us | µs since 1970 UTC, 0 unknown | pipeline | people, export |
@@ -62,7 +62,8 @@ pub struct Event {
     pub frame_height_px: u16,
     /// Track id; 0 if none.
     pub track: u32,
-    /// Meaning by kind: frames dropped, bytes trimmed.
+    /// Meaning by kind: frames dropped, bytes trimmed, milliseconds that the source was away, seconds that the clock was
+    /// set by.
     pub value: u32,
 }
 
@@ -82,7 +83,7 @@ pub enum EventKind {
     FramesDropped = 5,
     /// The source is gone.
     SourceLost = 6,
-    /// The source is back.
+    /// The source is back after `value` milliseconds.
     SourceBack = 7,
     /// Opening the log trimmed a torn tail of `value` bytes.
     Trimmed = 8,
@@ -92,11 +93,13 @@ pub enum EventKind {
     Armed = 10,
     /// An output took its safe level because frames stopped.
     Failsafe = 11,
+    /// The wall clock was set, `value` seconds forwards, or back with [`Event::BACKWARDS`].
+    ClockSet = 12,
 }
 
 impl EventKind {
     /// Every kind, by number.
-    pub const ALL: [EventKind; 11] = [
+    pub const ALL: [EventKind; 12] = [
         EventKind::Started,
         EventKind::Stopped,
         EventKind::Fired,
@@ -108,6 +111,7 @@ impl EventKind {
         EventKind::Disarmed,
         EventKind::Armed,
         EventKind::Failsafe,
+        EventKind::ClockSet,
     ];
 
     /// The kind's name in exports.
@@ -124,6 +128,7 @@ impl EventKind {
             EventKind::Disarmed => "disarmed",
             EventKind::Armed => "armed",
             EventKind::Failsafe => "failsafe",
+            EventKind::ClockSet => "clock_set",
         }
     }
 
@@ -189,6 +194,10 @@ impl Event {
     pub const SIMULATED_PIN: u16 = 4;
     /// Events before this one could not be recorded; `value` says how many.
     pub const LOSSY: u16 = 8;
+    /// An input fired the rule, not a frame; the latency counts from the input's edge.
+    pub const EXTERNAL: u16 = 16;
+    /// The wall clock went back.
+    pub const BACKWARDS: u16 = 32;
     /// No class.
     pub const NO_CLASS: u16 = u16::MAX;
 
@@ -307,7 +316,15 @@ mod tests {
     use std::string::ToString;
 
     fn any_event() -> impl Strategy<Value = Event> {
-        let head = (0usize..11, any::<u16>(), any::<u32>(), any::<u64>(), any::<i64>(), any::<u64>(), any::<u32>());
+        let head = (
+            0usize..EventKind::ALL.len(),
+            any::<u16>(),
+            any::<u32>(),
+            any::<u64>(),
+            any::<i64>(),
+            any::<u64>(),
+            any::<u32>(),
+        );
         let tail = (any::<[u16; 4]>(), any::<[u16; 4]>(), any::<[u16; 2]>(), any::<[u32; 2]>());
         (head, tail).prop_map(
             |((kind, flags, run, mono_us, wall_us, frame_seq, latency_us), (four, bounds, px, two))| Event {

@@ -6,7 +6,9 @@
 //! | [`limits`] | every bound of this crate |
 //! | [`trigger`] | the rule's state machine and the output line with its safe level |
 //! | [`log`] | append-only segments that survive power cuts, over any [`log::Media`] |
-//! | `linux` | a directory as media (feature `linux`) |
+//! | [`watchdog`] | what bites unless there is progress |
+//! | [`epitaph`] | the last words of a program that panicked |
+//! | `linux` | folders as media, GPIO lines, systemd, `/dev/watchdog` (feature `linux`) |
 //!
 //! Nothing here allocates, waits, or knows where frames come from. This crate knows nothing of the
 //! runtime.
@@ -16,9 +18,11 @@
 #[cfg(any(test, feature = "linux"))]
 extern crate std;
 
+pub mod epitaph;
 pub mod event;
 pub mod limits;
 #[cfg(feature = "linux")]
 pub mod linux;
 pub mod log;
 pub mod trigger;
+pub mod watchdog;

@@ -21,6 +21,9 @@ pub const SEGMENT_BYTES_MAX: u32 = 64 * 1024 * 1024;
 pub const SEGMENTS_MAX: u32 = 4096;
 /// Segments that one commit may try to write its group to.
 pub const COMMIT_TRIES_MAX: u32 = 2;
+/// On a full disk at least a segment's size over this is kept: below that new records are refused rather than the last
+/// old ones given up.
+pub const FULL_KEPT_SHARE: u32 = 4;
 /// Bytes that a reader holds in memory.
 pub const READ_WINDOW_BYTES: usize = 2 * FRAME_BYTES_MAX;
 /// Largest cell that a NOR flash may read or write in bytes.

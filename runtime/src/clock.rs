@@ -1,7 +1,7 @@
 //! Time behind a small trait, so that the simulation can hold the hands.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A monotonic clock and a wall clock.
 pub trait Clock: Send + Sync {
@@ -9,6 +9,11 @@ pub trait Clock: Send + Sync {
     fn mono_us(&self) -> u64;
     /// Microseconds since 1970 in UTC; 0 if the wall clock is unknown. May jump.
     fn wall_us(&self) -> i64;
+    /// A time of the kernel's `CLOCK_MONOTONIC`, which stamps frames and edges, as one of [`Clock::mono_us`]; 0 if it was
+    /// before the clock was made.
+    fn at_kernel_us(&self, kernel_us: u64) -> u64 {
+        kernel_us
+    }
     /// Waits; it may wait a little longer than asked, never less.
     fn sleep_us(&self, duration_us: u64);
 }
@@ -20,6 +25,10 @@ impl<C: Clock + ?Sized> Clock for Arc<C> {
 
     fn wall_us(&self) -> i64 {
         (**self).wall_us()
+    }
+
+    fn at_kernel_us(&self, kernel_us: u64) -> u64 {
+        (**self).at_kernel_us(kernel_us)
     }
 
     fn sleep_us(&self, duration_us: u64) {
@@ -34,18 +43,30 @@ pub const WALL_VALID_FROM_US: i64 = 1_577_836_800_000_000;
 /// The system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    start: Instant,
+    /// When it was made, on the kernel's monotonic clock, in microseconds.
+    start_kernel_us: u64,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        SystemClock { start: Instant::now() }
+        SystemClock { start_kernel_us: kernel_us() }
     }
+}
+
+/// The kernel's monotonic clock, in microseconds.
+fn kernel_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let s = u64::try_from(now.tv_sec).unwrap_or(0);
+    s.saturating_mul(1_000_000).saturating_add(u64::try_from(now.tv_nsec / 1000).unwrap_or(0))
 }
 
 impl Clock for SystemClock {
     fn mono_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.at_kernel_us(kernel_us())
+    }
+
+    fn at_kernel_us(&self, kernel_us: u64) -> u64 {
+        kernel_us.saturating_sub(self.start_kernel_us)
     }
 
     fn wall_us(&self) -> i64 {
@@ -86,6 +107,14 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_s_times_are_the_clock_s() {
+        let clock = SystemClock::default();
+        let (before, between, after) = (clock.mono_us(), clock.at_kernel_us(kernel_us()), clock.mono_us());
+        assert!(before <= between && between <= after, "{before} {between} {after}");
+        assert_eq!(clock.at_kernel_us(0), 0);
+    }
 
     #[test]
     fn known_times() {

@@ -34,6 +34,8 @@ pub mod eval;
 pub mod flow;
 pub mod frame;
 pub mod input;
+pub mod last_words;
+pub mod latency;
 pub mod legend;
 pub mod photos;
 pub mod pins;

@@ -38,7 +38,7 @@ pub fn binary() -> &'static Path {
 /// If the process cannot be started.
 #[allow(clippy::panic)]
 pub fn lapwing(folder: &Path, arguments: &[&str]) -> Output {
-    match Command::new(binary()).args(arguments).current_dir(folder).output() {
+    match Command::new(binary()).args(arguments).current_dir(folder).env("LAPWING_CAMERAS", "none").output() {
         Ok(output) => output,
         Err(error) => panic!("{}: {error}", binary().display()),
     }

@@ -22,8 +22,9 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     match words.as_slice() {
         ["peers", options @ ..] => peers(options),
         ["arm"] => arm(),
+        ["log", options @ ..] => log(options),
         ["instructions"] => instructions(),
-        _ => Err("bench what? `peers`, `arm` or `instructions`".into()),
+        _ => Err("bench what? `peers`, `arm`, `log` or `instructions`".into()),
     }
 }
 
@@ -38,6 +39,17 @@ fn peers(options: &[&str]) -> Result<(), String> {
     call.extend(["--rust", text(&rust)?, "--json", text(&json)?]);
     call.extend(options);
     step(text(&python)?, &call)
+}
+
+/// The log beside SQLite; a crate of its own, so that nothing else compiles SQLite.
+fn log(options: &[&str]) -> Result<(), String> {
+    let target = folder().join("log");
+    let manifest = "tests/bench/log/Cargo.toml";
+    step("cargo", &["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", text(&target)?])?;
+    let (binary, json, data) =
+        (target.join("release/lapwing-bench-log"), folder().join("log.json"), target.join("data"));
+    let call = ["--folder", text(&data)?, "--json", text(&json)?];
+    step(text(&binary)?, &[&call[..], options].concat())
 }
 
 /// The Python of an environment with the peers, made when its list has changed.

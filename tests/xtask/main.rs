@@ -5,6 +5,8 @@
 
 mod arm;
 mod bench;
+mod bindings;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -17,7 +19,10 @@ const HELP: &str = "cargo xtask TASK
   sizes    size of the release binary
   bench peers [OPTION]...     this machine: lapwing and its peers on the same networks, in turns
   bench arm                   emulated ARM cores: instructions, predicted cycles, traffic
+  bench log [OPTION]...       durable events a second and recovery beside SQLite, in turns
   bench instructions          rewrite the instruction counts that the tests hold
+  v4l2-bindings               make runtime/v4l2-sys anew from the kernel's header (Debian: bindgen, linux-libc-dev)
+  soak [--frames N] [--seed S]  the main job over 100000 frames: flat memory, none asked for
   arm      the kernels of ARM processors under emulation; part of `test`
   hil [OPTION]...             the emulated board: power cuts, camera, pins; its smoke is part of `test`
                               (--full for everything, --help for the rest)
@@ -37,6 +42,8 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "arm" => arm::test(),
         "sizes" => sizes(),
+        "v4l2-bindings" => bindings::make(),
+        "soak" => soak::soak(&std::env::args().skip(2).collect::<Vec<_>>()),
         "hil" => hil(&std::env::args().skip(2).collect::<Vec<_>>()),
         "bench" => bench::bench(&std::env::args().skip(2).collect::<Vec<_>>()),
         "" | "help" | "--help" | "-h" => {

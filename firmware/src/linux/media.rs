@@ -59,6 +59,8 @@ impl MediaError for DirError {
 #[derive(Debug)]
 pub struct DirMedia {
     folder: PathBuf,
+    /// The path of the segment named last: its memory is used again, so that a long run asks for none.
+    path: PathBuf,
     /// Held for its lock.
     _lock: Option<File>,
     /// The segment used last.
@@ -95,7 +97,7 @@ impl DirMedia {
             }
             TryLockError::Error(e) => failed("lock", &path, e),
         })?;
-        Ok(DirMedia { folder: folder.into(), _lock: Some(lock), open: None, writes: true })
+        Ok(DirMedia::of(folder, Some(lock)))
     }
 
     /// Opens a folder for reading, beside a writer if there is one.
@@ -104,16 +106,21 @@ impl DirMedia {
     /// There is no such folder.
     pub fn read(folder: &Path) -> Result<DirMedia, DirError> {
         fs::read_dir(folder).map_err(|error| DirError { operation: "read", path: folder.into(), error })?;
-        Ok(DirMedia { folder: folder.into(), _lock: None, open: None, writes: false })
+        Ok(DirMedia::of(folder, None))
     }
 
-    fn path(&self, id: u32) -> PathBuf {
-        self.folder.join(name(id).as_str())
+    fn of(folder: &Path, lock: Option<File>) -> DirMedia {
+        let writes = lock.is_some();
+        DirMedia { folder: folder.into(), path: folder.join(name(0).as_str()), _lock: lock, open: None, writes }
     }
 
-    fn failed(&self, operation: &'static str, id: u32) -> impl Fn(io::Error) -> DirError + use<> {
-        let path = self.path(id);
-        move |error| DirError { operation, path: path.clone(), error }
+    fn path(&mut self, id: u32) -> &Path {
+        self.path.set_file_name(name(id).as_str());
+        &self.path
+    }
+
+    fn failed(&self, operation: &'static str, id: u32, error: io::Error) -> DirError {
+        DirError { operation, path: self.folder.join(name(id).as_str()), error }
     }
 
     fn with<T>(
@@ -122,15 +129,16 @@ impl DirMedia {
         operation: &'static str,
         act: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> Result<T, DirError> {
-        let failed = self.failed(operation, id);
         if self.open.as_ref().is_none_or(|(open, _)| *open != id) {
-            let file = OpenOptions::new().read(true).append(self.writes).open(self.path(id)).map_err(&failed)?;
-            self.open = Some((id, file));
+            let writes = self.writes;
+            let opened = OpenOptions::new().read(true).append(writes).open(self.path(id));
+            self.open = Some((id, opened.map_err(|error| self.failed(operation, id, error))?));
         }
-        match &mut self.open {
-            Some((_, file)) => act(file).map_err(failed),
-            None => Err(failed(ErrorKind::NotFound.into())),
-        }
+        let done = match &mut self.open {
+            Some((_, file)) => act(file),
+            None => Err(ErrorKind::NotFound.into()),
+        };
+        done.map_err(|error| self.failed(operation, id, error))
     }
 
     fn sync_folder(&self) -> Result<(), DirError> {
@@ -165,8 +173,7 @@ impl Media for DirMedia {
     }
 
     fn len(&mut self, id: u32) -> Result<Option<u32>, DirError> {
-        let path = self.path(id);
-        let length = fs::metadata(&path).map_err(|error| DirError { operation: "stat", path, error });
+        let length = fs::metadata(self.path(id)).map_err(|error| self.failed("stat", id, error));
         Ok(unless_gone(length)?.map(|m| u32::try_from(m.len()).unwrap_or(u32::MAX)))
     }
 
@@ -192,7 +199,7 @@ impl Media for DirMedia {
             .append(true)
             .create_new(true)
             .open(self.path(id))
-            .map_err(self.failed("create", id))?;
+            .map_err(|error| self.failed("create", id, error))?;
         self.open = Some((id, file));
         self.sync_folder()
     }
@@ -211,8 +218,7 @@ impl Media for DirMedia {
 
     fn remove(&mut self, id: u32) -> Result<(), DirError> {
         self.open = self.open.take().filter(|(open, _)| *open != id);
-        let path = self.path(id);
-        unless_gone(fs::remove_file(&path).map_err(|error| DirError { operation: "remove", path, error }))?;
+        unless_gone(fs::remove_file(self.path(id)).map_err(|error| self.failed("remove", id, error)))?;
         self.sync_folder()
     }
 }

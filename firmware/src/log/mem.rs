@@ -50,6 +50,8 @@ pub enum Plan {
     Fail(u64),
     /// It and all that follow fail, as if the power went: cut next.
     Cut(u64),
+    /// From it on every write and every sync fails, though segments can be made and removed: a worn-out card.
+    Sick(u64),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -103,6 +105,11 @@ impl FaultyMedia {
     /// Changing operations since the plan was set.
     pub fn operations(&self) -> u64 {
         self.operations
+    }
+
+    /// Segments.
+    pub fn segments(&self) -> usize {
+        self.files.len()
     }
 
     /// Bytes of all segments.
@@ -159,11 +166,12 @@ impl FaultyMedia {
     }
 
     /// Counts a changing operation; the error that the plan has for it.
-    fn step(&mut self) -> Option<Fault> {
+    fn step(&mut self, writes: bool) -> Option<Fault> {
         let number = self.operations;
         self.operations += 1;
         match self.plan {
             Some(Plan::Fail(n)) if n == number => Some(Fault::Failed),
+            Some(Plan::Sick(n)) if writes && number >= n => Some(Fault::Failed),
             Some(Plan::Cut(n)) if number >= n => Some(Fault::Off),
             _ => None,
         }
@@ -197,7 +205,7 @@ impl Media for FaultyMedia {
         if self.files.contains_key(&id) {
             return Err(Fault::Misuse);
         }
-        let fault = self.step();
+        let fault = self.step(false);
         if fault.is_none() || self.draw(2) == 0 {
             self.files.insert(id, File::default());
         }
@@ -205,7 +213,7 @@ impl Media for FaultyMedia {
     }
 
     fn append(&mut self, id: u32, bytes: &[u8]) -> Result<(), Fault> {
-        let fault = self.step();
+        let fault = self.step(true);
         let room = self.room_bytes.saturating_sub(self.bytes());
         let wanted = if fault.is_some() { self.draw(bytes.len() + 1) } else { bytes.len() };
         let written = wanted.min(room);
@@ -218,7 +226,7 @@ impl Media for FaultyMedia {
     }
 
     fn sync(&mut self, id: u32) -> Result<(), Fault> {
-        match self.step() {
+        match self.step(true) {
             Some(Fault::Failed) => {
                 // Linux drops the dirty pages of a failed fsync and forgets the error: what is
                 // visible may never reach the disk, and the next sync says Ok (fsyncgate, 2018)
@@ -239,7 +247,7 @@ impl Media for FaultyMedia {
     }
 
     fn truncate(&mut self, id: u32, bytes: u32) -> Result<(), Fault> {
-        let fault = self.step();
+        let fault = self.step(false);
         if fault.is_none() || self.draw(2) == 0 {
             self.file(id)?.visible.truncate(bytes as usize);
         }
@@ -247,7 +255,7 @@ impl Media for FaultyMedia {
     }
 
     fn remove(&mut self, id: u32) -> Result<(), Fault> {
-        let fault = self.step();
+        let fault = self.step(false);
         if fault.is_none() || self.draw(2) == 0 {
             self.files.remove(&id);
         }

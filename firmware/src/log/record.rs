@@ -26,7 +26,7 @@ pub const MAGIC_FIRST: u16 = u16::from_le_bytes(*b"Rf");
 /// Magic of the further records of a commit (`Rm` on the medium).
 pub const MAGIC_MORE: u16 = u16::from_le_bytes(*b"Rm");
 
-pub(super) static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+pub(crate) static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
 /// Number of a record: 1, 2, 3 … over the whole life of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

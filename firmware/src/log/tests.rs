@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::mem::{FaultyMedia, Plan};
 use super::*;
+use crate::event::Event;
 
 const LIMITS: Limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
 
@@ -97,7 +98,12 @@ fn lives(seed: u64, runs: &[Life], lie: bool) -> Result<(), TestCaseError> {
 }
 
 fn plan() -> impl Strategy<Value = Option<Plan>> {
-    prop_oneof![Just(None), (0u64..40).prop_map(|n| Some(Plan::Fail(n))), (0u64..40).prop_map(|n| Some(Plan::Cut(n)))]
+    prop_oneof![
+        Just(None),
+        (0u64..40).prop_map(|n| Some(Plan::Fail(n))),
+        (0u64..40).prop_map(|n| Some(Plan::Cut(n))),
+        (0u64..40).prop_map(|n| Some(Plan::Sick(n))),
+    ]
 }
 
 type Life = (Option<Plan>, Vec<(usize, usize)>, bool);
@@ -165,7 +171,7 @@ fn every_operation_may_fail() {
     let commits: Vec<(usize, usize)> = (0..14).map(|i| (1 + i % 4, 40 + 70 * i)).collect();
     for seed in 0..8 {
         for n in 0..45 {
-            for plan in [Plan::Fail(n), Plan::Cut(n)] {
+            for plan in [Plan::Fail(n), Plan::Cut(n), Plan::Sick(n)] {
                 let runs = [
                     (None, commits.clone(), false),
                     (Some(plan), commits.clone(), false),
@@ -202,6 +208,52 @@ fn a_full_disk_drops_the_oldest_and_goes_on() {
     client.acknowledged.retain(|seq, _| *seq >= oldest);
     assert_eq!(records, client.acknowledged);
     assert!(records.len() > 100);
+}
+
+/// What others do to the disk costs old segments, but not the whole record, and leaves no litter.
+#[test]
+fn a_disk_that_stays_full_or_sick_keeps_what_was_acknowledged() {
+    for (room_bytes, plan) in [(Some(48), None), (Some(0), None), (None, Some(Plan::Sick(0)))] {
+        let mut media = FaultyMedia::new(8);
+        let mut client = Client::default();
+        let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
+        for _ in 0..60 {
+            client.commit(&mut log, 4, 500).unwrap();
+        }
+        drop(log);
+        let before = media.segments();
+        let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
+        log.change(|media| {
+            let taken = media.bytes();
+            media.set_room(room_bytes.map_or(usize::MAX, |left| taken + left));
+            media.set_plan(plan);
+        });
+        let mut refused = 0;
+        for _ in 0..500 {
+            log.change(|media| {
+                let taken = media.bytes(); // what a dropped segment freed is taken at once
+                media.set_room(room_bytes.map_or(usize::MAX, |left| taken + left));
+            });
+            refused += usize::from(client.commit(&mut log, 1, 500).is_err());
+        }
+        // where there is no room the log is a small ring; where nothing can be written it refuses
+        assert_eq!(refused, if plan.is_some() { 500 } else { 0 }, "{room_bytes:?}, {plan:?}");
+        log.change(|media| {
+            media.set_room(usize::MAX);
+            media.set_plan(None);
+        });
+        client.commit(&mut log, 1, 500).unwrap();
+        let dropped = log.segments_dropped() as usize;
+        drop(log);
+        assert!(plan.is_none() || dropped == 0, "{dropped} dropped though there is room");
+        assert!(media.segments() <= before + 2, "litter: {} segments, {before} before", media.segments());
+        media.power_cut();
+        let (records, _) = read(&mut media);
+        let oldest = *records.keys().next().unwrap();
+        client.acknowledged.retain(|seq, _| *seq >= oldest);
+        assert!(client.acknowledged.len() > 6, "{} left", client.acknowledged.len());
+        assert_eq!(records, client.acknowledged);
+    }
 }
 
 #[test]
@@ -272,4 +324,30 @@ fn a_reader_goes_on_where_it_stopped() {
         position = reader.position();
     }
     assert!(seen.iter().eq(client.acknowledged.keys()));
+}
+
+/// A log as the first version with this format wrote it: two runs over the bundled photographs.
+#[test]
+fn a_log_of_an_older_version_is_read_and_goes_on() {
+    use crate::event::EventKind::{Disarmed, Fired, Released, Started, Stopped};
+    let mut media = FaultyMedia::new(9);
+    let files = [include_bytes!("fixtures/format1_run1.seg").as_slice(), include_bytes!("fixtures/format1_run2.seg")];
+    for (id, bytes) in (1..).zip(files) {
+        media.create(id).unwrap();
+        media.append(id, bytes).unwrap();
+    }
+    let (records, damage) = read(&mut media);
+    assert!(damage.is_empty(), "{damage:?}");
+    assert!(records.keys().copied().eq(1..=17));
+    let events: Vec<Event> = records.values().filter_map(|payload| Event::decode(payload).ok()).collect();
+    let first = [Started, Fired, Released, Fired, Released, Fired, Released, Disarmed, Stopped];
+    let second = [Started, Fired, Released, Fired, Released, Stopped];
+    assert!(events.iter().map(|event| event.kind).eq(first.into_iter().chain(second)));
+    let fired = events[1];
+    assert_eq!((fired.run, fired.frame_seq, fired.class, fired.count, fired.latency_us), (1, 1, 14, 1, 19_088));
+    assert_eq!((fired.flags, fired.frame_width_px, fired.mono_us), (5, 512, 103_254));
+    let (mut log, recovery) = Log::open(&mut media, LIMITS).unwrap();
+    assert_eq!((recovery.run, recovery.records, recovery.bytes_trimmed), (3, 17, 0));
+    assert_eq!(log.append(b"x").unwrap(), Seq(18));
+    log.commit().unwrap();
 }

@@ -9,7 +9,7 @@ use super::reader::{DamageKind, Item, Reader};
 use super::record::{Durable, Seq, encode};
 use super::retain::{Held, Limits, LimitsError, must_drop_oldest};
 use super::segment::{HeaderState, SegmentHeader};
-use crate::limits::{COMMIT_TRIES_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_HEADER_BYTES};
+use crate::limits::{COMMIT_TRIES_MAX, FULL_KEPT_SHARE, GROUP_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_HEADER_BYTES};
 
 /// Why the log refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,6 +244,12 @@ impl<M: Media> Log<M> {
         self.segments_dropped
     }
 
+    /// Lets a test change the medium under an open log.
+    #[cfg(test)]
+    pub(super) fn change(&mut self, act: impl FnOnce(&mut M)) {
+        act(&mut self.media);
+    }
+
     /// Gives the medium back; what was not committed is dropped.
     pub fn into_media(self) -> M {
         self.media
@@ -263,8 +269,13 @@ impl<M: Media> Log<M> {
 
     /// Invariant 3: leaves the segment for good, without what was not acknowledged.
     fn abandon(&mut self) {
-        if let Some(current) = self.current.take() {
+        let Some(current) = self.current.take() else { return };
+        if current.bytes as usize > SEGMENT_HEADER_BYTES {
             let _ = self.media.truncate(current.id, current.bytes); // it does not count anyway: invariant 4
+        } else if self.media.remove(current.id).is_ok() {
+            // nothing in it was acknowledged: a medium that is sick for long must not fill up with empty segments
+            self.held.segments = self.held.segments.saturating_sub(1);
+            self.held.bytes = self.held.bytes.saturating_sub(u64::from(current.bytes));
         }
     }
 
@@ -287,12 +298,17 @@ impl<M: Media> Log<M> {
         Ok(id)
     }
 
-    /// Drops old segments until a group fits. Where that fails the next try says why.
+    /// Drops old segments until a group fits. Where others fill the disk, giving up the whole record would not help: what
+    /// [`FULL_KEPT_SHARE`] says is kept. Where nothing can be dropped the next try says why.
     fn free_room(&mut self) {
         let before = self.held.bytes;
         let wanted = (GROUP_BYTES_MAX + SEGMENT_HEADER_BYTES) as u64;
-        while self.held.segments > 0 && before - self.held.bytes.min(before) < wanted {
-            if self.drop_oldest().is_err() {
+        let kept_min = u64::from(self.limits.segment_bytes / FULL_KEPT_SHARE);
+        while before.saturating_sub(self.held.bytes) < wanted {
+            let Ok(Some(oldest)) = self.media.find(0) else { break };
+            let Ok(bytes) = self.media.len(oldest) else { break };
+            let left = self.held.bytes.saturating_sub(u64::from(bytes.unwrap_or(0)));
+            if left < kept_min || self.drop_oldest().is_err() {
                 break;
             }
         }

@@ -159,7 +159,7 @@ impl Rule {
         self.state
     }
 
-    /// Matching frames that a cool-down kept from firing.
+    /// Matching frames and triggers that a cool-down kept from firing.
     pub fn suppressed(&self) -> u64 {
         self.suppressed
     }
@@ -186,6 +186,32 @@ impl Rule {
                 None
             }
             State::Disarmed | State::Active { .. } | State::CoolDown { .. } => None,
+        };
+        self.step(transition)
+    }
+
+    /// Something other than a frame says that it is time, such as a switch: an armed rule fires at once, an active one
+    /// holds on. Where no frame came for `stall_ms` nothing happens: an output that nobody watches stays safe.
+    pub fn trigger(&mut self, now_us: u64) -> Step {
+        let passed = self.pass_time(now_us);
+        let stalled = self.now_us - self.frame_us >= us(self.config.stall_ms);
+        if passed.is_some() || stalled {
+            return self.step(passed);
+        }
+        let transition = match self.state {
+            State::Armed | State::Confirming { .. } => {
+                self.state = State::Active { since_us: self.now_us, matched_us: self.now_us };
+                Some(Transition::Fired)
+            }
+            State::Active { since_us, .. } => {
+                self.state = State::Active { since_us, matched_us: self.now_us };
+                None
+            }
+            State::CoolDown { .. } => {
+                self.suppressed = self.suppressed.saturating_add(1);
+                None
+            }
+            State::Disarmed => None,
         };
         self.step(transition)
     }
@@ -354,6 +380,22 @@ mod tests {
     }
 
     #[test]
+    fn a_trigger_fires_what_is_armed_and_watched() {
+        let mut r = rule(RuleConfig { confirm_frames: 9, cooldown_ms: 100, ..RuleConfig::default() });
+        r.observe(0, 0);
+        assert_eq!(r.trigger(MS).transition, Some(Transition::Fired));
+        assert_eq!(r.trigger(700 * MS), Step { transition: None, output: OutputWish::On });
+        assert_eq!(r.tick(1500 * MS).output, OutputWish::On, "the second one held it");
+        assert_eq!(r.tick(1501 * MS).transition, Some(Transition::Released));
+        assert_eq!((r.trigger(1550 * MS).transition, r.suppressed()), (None, 1));
+        assert_eq!(r.trigger(2000 * MS).transition, None, "no frame for stall_ms");
+        r.observe(2001 * MS, 0);
+        assert_eq!(r.trigger(2002 * MS).transition, Some(Transition::Fired));
+        r.disarm(2003 * MS);
+        assert_eq!(r.trigger(2004 * MS).transition, None);
+    }
+
+    #[test]
     fn bad_configurations_are_named() {
         let good = RuleConfig::default();
         assert_eq!(RuleConfig { count_min: 0, ..good }.validate(), Err(RuleError::Zero("count_min")));
@@ -364,6 +406,7 @@ mod tests {
     #[derive(Debug, Clone, Copy)]
     enum Call {
         Observe(u16),
+        Trigger,
         Tick,
         Arm,
         Disarm,
@@ -373,6 +416,7 @@ mod tests {
         let kind = prop_oneof![
             6 => (0u16..4).prop_map(Call::Observe),
             4 => Just(Call::Tick),
+            1 => Just(Call::Trigger),
             1 => Just(Call::Arm),
             1 => Just(Call::Disarm),
         ];
@@ -404,6 +448,7 @@ mod tests {
                         in_a_row = if matches >= count_min && armed { in_a_row + 1 } else { 0 };
                         r.observe(clock_us, matches)
                     }
+                    Call::Trigger => r.trigger(clock_us),
                     Call::Tick => r.tick(clock_us),
                     Call::Arm => r.arm(clock_us),
                     Call::Disarm => r.disarm(clock_us),
@@ -412,7 +457,8 @@ mod tests {
                 match step.transition {
                     Some(Transition::Fired) => {
                         prop_assert!(!active, "fired twice: {trail:?}");
-                        prop_assert!(in_a_row >= confirm_frames, "fired unconfirmed: {trail:?}");
+                        let confirmed = in_a_row >= confirm_frames || matches!(call, Call::Trigger);
+                        prop_assert!(confirmed, "fired unconfirmed: {trail:?}");
                         if let Some(left) = left_us {
                             prop_assert!(now_us >= left, "fired before the cool-down began");
                         }

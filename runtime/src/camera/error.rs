@@ -98,15 +98,25 @@ pub enum SourceError {
         /// What is wrong.
         why: String,
     },
-    /// A camera was named and this build cannot capture.
-    #[error("{device}: this build has no V4L2 capture yet; use a picture, folder or clip")]
-    NoCapture {
+    /// A camera cannot be used, at least not now.
+    #[error("{device}: {what}; {cure}")]
+    Camera {
         /// The device.
         device: String,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        cure: &'static str,
     },
 }
 
 impl SourceError {
+    /// A camera that cannot be used.
+    #[must_use]
+    pub fn camera(device: &str, what: impl Into<String>, cure: &'static str) -> Self {
+        Self::Camera { device: device.to_owned(), what: what.into(), cure }
+    }
+
     /// An I/O error with the path that it happened to.
     #[must_use]
     pub fn io(path: &str, cause: io::Error) -> Self {

@@ -12,6 +12,7 @@
 //! | `.mjpeg`, `.mjpg` | [`mjpeg`] | on demand |
 //! | the bundled photographs | [`bundled`] | on demand |
 //! | any of these as a live camera | [`paced`] | live |
+//! | a camera | [`v4l`] | live |
 //!
 //! [`spec`] turns the operator's words into one of them.
 
@@ -22,6 +23,7 @@ pub mod paced;
 pub mod pictures;
 pub mod spec;
 pub mod tarball;
+pub mod v4l;
 pub mod y4m;
 
 #[cfg(test)]
@@ -66,6 +68,15 @@ pub enum Next {
     Lost(SourceError),
 }
 
+/// What a live source could not deliver since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Frames for which a newer one was there, or which the driver had no room for.
+    pub dropped: u64,
+    /// Frames that came damaged.
+    pub damaged: u64,
+}
+
 /// A stream of frames.
 pub trait Source: Send {
     /// Fills `frame` (its buffer is used again), waiting at most `deadline` for the world; reading a file is not
@@ -80,6 +91,11 @@ pub trait Source: Send {
 
     /// How many frames there are, if known: for progress bars.
     fn len_hint(&self) -> Option<u64>;
+
+    /// What it could not deliver.
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
 
     /// Passes over one frame as cheaply as it can; `scratch` may be overwritten. [`Next::Frame`] means that one was
     /// passed over.
@@ -108,6 +124,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn len_hint(&self) -> Option<u64> {
         (**self).len_hint()
+    }
+    fn tally(&self) -> Tally {
+        (**self).tally()
     }
     fn skip(&mut self, scratch: &mut Frame) -> Next {
         (**self).skip(scratch)

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::pictures::has_extension;
+use super::v4l::{Camera, CameraOptions, DeviceFile};
 use super::{Bundled, Mjpeg, Photo, Pictures, Source, SourceError, Y4m};
 
 /// The most bytes of a source's words (a path's limit on Linux).
@@ -94,13 +95,27 @@ impl SourceSpec {
         }
     }
 
-    /// Opens the source. `bundled` are the photographs that [`SourceSpec::Bundled`] replays.
+    /// Opens a source that has an end. `bundled` are the photographs that [`SourceSpec::Bundled`] replays.
     ///
     /// # Errors
-    /// [`SourceError::NoCapture`] for a camera: this build has none. Otherwise what the source itself says.
+    /// [`SourceError::Camera`] for a camera, otherwise what the source itself says.
     pub fn open(&self, bundled: &'static [Photo]) -> Result<Box<dyn Source>, SourceError> {
+        if let Self::V4l(device) = self {
+            let device = device.display().to_string();
+            let cure = "give pictures or a clip; cameras are for `lapwing run` and `lapwing detect`";
+            return Err(SourceError::camera(&device, "a camera has no end, and this job needs one", cure));
+        }
+        self.open_live(bundled, &CameraOptions::default())
+    }
+
+    /// Opens any source. `camera` is what to ask of a camera. A camera that is not there is opened all the same: it is a
+    /// state of the source, and it may come.
+    ///
+    /// # Errors
+    /// What the source itself says.
+    pub fn open_live(&self, bundled: &'static [Photo], camera: &CameraOptions) -> Result<Box<dyn Source>, SourceError> {
         match self {
-            Self::V4l(device) => Err(SourceError::NoCapture { device: device.display().to_string() }),
+            Self::V4l(device) => Ok(Box::new(Camera::new(DeviceFile::new(device), camera.clone()))),
             Self::Bundled if bundled.is_empty() => Err(SourceError::NoPictures { path: BUNDLED.to_owned() }),
             Self::Bundled => Ok(Box::new(Bundled::new(bundled))),
             Self::Pictures(path) => Ok(Box::new(Pictures::open(&[path])?)),
@@ -179,11 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_is_understood_and_not_pretended() {
-        let spec = SourceSpec::parse("v4l:/dev/video0").unwrap();
-        assert_eq!(spec.to_string(), "v4l:/dev/video0");
+    fn a_camera_that_is_not_there_is_lost_and_asked_for_again() {
+        let spec = SourceSpec::parse("v4l:/dev/no-such-camera").unwrap();
+        assert_eq!(spec.to_string(), "v4l:/dev/no-such-camera");
         let Err(error) = spec.open(PHOTOS) else { panic!("opened") };
-        assert_eq!(error.to_string(), "/dev/video0: this build has no V4L2 capture yet; use a picture, folder or clip");
+        assert!(error.to_string().contains("a camera has no end"), "{error}");
+        let mut source = spec.open_live(PHOTOS, &CameraOptions::default()).unwrap();
+        assert_eq!(source.describe(), "v4l:/dev/no-such-camera (not there yet)");
+        for _ in 0..3 {
+            let Next::Lost(error) = source.next(&mut Frame::new(), Duration::ZERO) else { panic!("found") };
+            assert!(error.to_string().starts_with("/dev/no-such-camera: there is no such camera"), "{error}");
+        }
+        let words = "v4l:/dev/null";
+        let mut source = SourceSpec::parse(words).unwrap().open_live(PHOTOS, &CameraOptions::default()).unwrap();
+        let Next::Lost(error) = source.next(&mut Frame::new(), Duration::ZERO) else { panic!("found") };
+        assert!(error.to_string().contains("not a video device"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use super::{Next, Pacing, Source, SourceError};
-use crate::frame::yuv::{self, Chroma, Range};
+use crate::frame::yuv::{self, Chroma, Colour, Encoding, Range};
 use crate::frame::{self, Frame};
 
 /// The longest stream header or frame header, in bytes.
@@ -187,7 +187,12 @@ impl<R: Read + Seek + Send> Y4m<R> {
                 return Next::Broken(SourceError::io(&self.path, cause));
             }
         }
-        if !yuv::planar_to_rgb(&self.planes, self.header.chroma, self.header.range, frame) {
+        if !yuv::planar_to_rgb(
+            &self.planes,
+            self.header.chroma,
+            Colour { encoding: Encoding::Bt601, range: self.header.range },
+            frame,
+        ) {
             return self.broken(number, "its planes do not fit its size".to_owned());
         }
         frame.seq = number;

@@ -1,5 +1,7 @@
 //! `lapwing bench`: how fast a model runs here, and where the time goes.
 
+mod latency;
+
 use std::time::{Duration, Instant};
 
 use lapwing_runtime::detect::{DetectOptions, Detector};
@@ -14,6 +16,7 @@ use lapwing_runtime::frame::{Frame, picture};
 use serde_json::{Value, json};
 
 use super::bench_flow;
+use super::bench_input;
 use super::out::{Failure, Out, line};
 
 /// Arguments of `lapwing bench`.
@@ -92,12 +95,15 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     ops.extend(tail_ops(args.runs, &mut engine));
     let weights = engine.plan().program().weight_bytes();
     let arena = engine.plan().arena_bytes();
+    let peak_rss_mb = peak_rss_mb();
+    let stages = stages(args, model)?;
+    let input = bench_input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
         "model": model.manifest().name, "threads": threads, "kernel": engine.plan().program().kernels(),
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
-        "peak_rss_mb": peak_rss_mb(), "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
+        "peak_rss_mb": peak_rss_mb, "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
         "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),
-        "stages": stages(args, model)?, "ops": ops,
+        "stages": stages.times, "frame_to_pin": stages.latencies, "input": input, "ops": ops,
     }))
 }
 
@@ -131,25 +137,35 @@ fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
     }
     let median = ms(times[times.len() / 2]);
     let gmac = model.manifest().card.as_ref().and_then(|c| c.macs).map(|m| m as f64 / 1e9);
+    let peak_rss_mb = peak_rss_mb();
+    let stages = stages(args, model)?;
+    let input = bench_input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
         "model": model.manifest().name, "threads": 1, "kernel": "float",
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
-        "peak_rss_mb": peak_rss_mb(), "gmac_per_s": gmac.map(|g| round(g / median * 1e3)), "peak_share": null,
-        "stages": stages(args, model)?, "ops": [],
+        "peak_rss_mb": peak_rss_mb, "gmac_per_s": gmac.map(|g| round(g / median * 1e3)), "peak_share": null,
+        "stages": stages.times, "frame_to_pin": stages.latencies, "input": input, "ops": [],
     }))
 }
 
-/// Medians of the stages of detection on a bundled photograph, in ms; null for a network that the
-/// manifest's head cannot read.
-fn stages(args: &Args, model: &Model) -> Result<Value, Failure> {
-    let Some((name, bytes)) = lapwing_runtime::photos::PHOTOS.first() else { return Ok(Value::Null) };
+/// What the stages take on a bundled photograph; null for a network that the manifest's head cannot read.
+#[derive(Default)]
+struct Stages {
+    /// Medians of input, model and decoding, in ms.
+    times: Value,
+    /// From frame to pin: [`Histogram::json`](lapwing_runtime::latency::Histogram::json).
+    latencies: Value,
+}
+
+fn stages(args: &Args, model: &Model) -> Result<Stages, Failure> {
+    let Some((name, bytes)) = lapwing_runtime::photos::PHOTOS.first() else { return Ok(Stages::default()) };
     let mut frame = Frame::new();
     picture::decode(bytes, name, &mut frame).map_err(|e| Failure::Job(e.to_string()))?;
     let mut detector = match Detector::with_threads(model, usize::from(args.threads)) {
         Ok(detector) => detector,
         Err(EngineError::Shape { what, .. }) => {
             eprintln!("lapwing: only the network is timed, for no head reads it: {what}");
-            return Ok(Value::Null);
+            return Ok(Stages::default());
         }
         Err(error) => return Err(error.into()),
     };
@@ -164,7 +180,9 @@ fn stages(args: &Args, model: &Model) -> Result<Value, Failure> {
         all.sort_unstable();
         round(ms(all[all.len() / 2]))
     };
-    Ok(json!({"input": median(|t| t.input), "model": median(|t| t.model), "decode": median(|t| t.decode)}))
+    let found = json!({"input": median(|t| t.input), "model": median(|t| t.model), "decode": median(|t| t.decode)});
+    let latencies = latency::frame_to_pin(&mut detector, &frame, args.runs)?;
+    Ok(Stages { times: found, latencies: latencies.json() })
 }
 
 fn time(runs: u32, mut run: impl FnMut()) -> Vec<Duration> {
@@ -193,10 +211,22 @@ fn show(found: &Value, out: &mut Out) -> Result<(), Failure> {
         "peak_gmac_per_s",
         "peak_share",
         "stages",
+        "frame_to_pin",
     ] {
         if let Some(value) = found.get(key).filter(|v| !v.is_null()) {
             line!(out, "{key:<16} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;
         }
+    }
+    for way in found["input"].as_array().into_iter().flatten() {
+        line!(
+            out,
+            "input            {} {}x{}: {} ms in one pass, {} ms step by step",
+            way["format"].as_str().unwrap_or(""),
+            way["width"],
+            way["height"],
+            way["fused_ms"],
+            way["plain_ms"]
+        )?;
     }
     for op in found["ops"].as_array().into_iter().flatten() {
         let share = op["peak_share"].as_f64().map_or(String::new(), |s| format!("{:>4.0} %", s * 100.0));

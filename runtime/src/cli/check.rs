@@ -37,8 +37,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     line!(out, "  model   {} ({} classes)", model.manifest().name, model.manifest().classes.names.len())?;
     line!(out, "  source  {}", config.source)?;
     line!(out, "  data    {}", config.data.display())?;
+    for input in &bound.inputs {
+        line!(out, "  input   {}: {}", input.name, input.address)?;
+    }
     for rule in &bound.rules {
-        line!(out, "  rule    {}", rule.watch.name)?;
+        let pin = rule.output.as_ref().map_or_else(|| "a simulated pin".to_owned(), ToString::to_string);
+        line!(out, "  rule    {}: {pin}", rule.watch.name)?;
     }
     if bound.rules.is_empty() {
         line!(out, "  no rule: nothing will fire and no event picture will be kept")?;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lapwing_runtime::camera::{Next, SourceSpec};
+use lapwing_runtime::camera::v4l::CameraOptions;
+use lapwing_runtime::camera::{Next, Pacing, SourceSpec};
 use lapwing_runtime::detect::{DetectOptions, Detection, Detector};
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::frame::{Frame, picture};
@@ -65,7 +66,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let bar = progress::bar(None, "detecting", true);
     let mut frame = Frame::new();
     for spec in &specs {
-        let mut source = match spec.open(lapwing_runtime::photos::PHOTOS) {
+        let mut source = match spec.open_live(lapwing_runtime::photos::PHOTOS, &CameraOptions::default()) {
             Ok(source) => source,
             Err(error) => {
                 job.failed(&error);
@@ -74,7 +75,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         };
         loop {
             match source.next(&mut frame, WAIT) {
-                Next::Frame => job.picture(&mut frame)?,
+                Next::Frame => {
+                    job.picture(&mut frame)?;
+                    if source.pacing() == Pacing::Live {
+                        break; // a camera has no end: it is looked at once
+                    }
+                }
                 Next::Broken(error) => job.failed(&error),
                 Next::Lost(error) => {
                     job.failed(&error);
@@ -125,6 +131,10 @@ impl Job<'_> {
             line!(self.out, "{}", as_text(frame, &self.detector))?;
         }
         if let Some(folder) = &self.args.annotate {
+            if let Err(error) = frame.develop() {
+                self.failed(&error);
+                return Ok(());
+            }
             let detector = &self.detector;
             annotate(frame, detector.detections(), |class| detector.class_name(class));
             let path = annotated_path(folder, frame.name(), self.pictures);

@@ -1,9 +1,12 @@
 //! `lapwing doctor`: what this machine has, what is missing, and what to do.
 
+mod pins;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use lapwing_runtime::camera::v4l::CameraOptions;
 use lapwing_runtime::clock::{Clock, SystemClock, WALL_VALID_FROM_US, iso8601};
 use lapwing_runtime::detect::Detector;
 use lapwing_runtime::engine::Model;
@@ -59,7 +62,10 @@ impl Finding {
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
-    let findings = [machine(), cpu(), memory(), temperature(), cameras(), pins(), clock(), disk(&args.data), model()];
+    let mut findings = vec![machine(), cpu(), memory(), temperature()];
+    findings.extend(cameras());
+    findings.extend(pins::pins());
+    findings.extend([clock(), disk(&args.data), model()]);
     let bad = findings.iter().filter(|f| f.state == State::Bad).count();
     if args.json {
         out.json(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "findings": findings, "bad": bad }))?;
@@ -161,49 +167,21 @@ fn temperature() -> Finding {
     }
 }
 
-/// Names in `folder` that begin with `prefix`, sorted.
-fn names(folder: &str, prefix: &str) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.starts_with(prefix))
-        .collect();
-    names.sort();
-    names
-}
-
-fn cameras() -> Finding {
-    let nodes = names("/sys/class/video4linux", "video");
-    let found: Vec<String> = nodes
+/// One finding a camera; one that says so if there is none.
+fn cameras() -> Vec<Finding> {
+    let all: Vec<Finding> = super::cameras::cameras(&CameraOptions::default())
         .iter()
-        .map(|node| {
-            let name = read_trimmed(format!("/sys/class/video4linux/{node}/name")).unwrap_or_default();
-            format!("/dev/{node} ({name})")
+        .filter_map(super::cameras::diagnose)
+        .map(|(found, cure)| match cure {
+            None => Finding::good("cameras", found),
+            Some(cure) => Finding::note("cameras", found, cure),
         })
         .collect();
-    if found.is_empty() {
-        Finding::note(
-            "cameras",
-            "none",
-            "`lapwing run` replays the bundled photographs; give --source a picture, folder or clip",
-        )
-    } else {
-        Finding::note(
-            "cameras",
-            found.join(", "),
-            "this build has no camera capture; give --source a picture, folder or clip",
-        )
+    if !all.is_empty() {
+        return all;
     }
-}
-
-fn pins() -> Finding {
-    let chips = names("/dev", "gpiochip");
-    if chips.is_empty() {
-        Finding::note("pins", "no GPIO chip", "rules drive simulated pins; the log shows every edge")
-    } else {
-        Finding::note("pins", chips.join(", "), "this build drives simulated pins only; the log shows every edge")
-    }
+    let cure = "plug one in; until then `lapwing run` replays the bundled photographs, or what --source names";
+    vec![Finding::note("cameras", "none", cure)]
 }
 
 fn clock() -> Finding {

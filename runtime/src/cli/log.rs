@@ -5,10 +5,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lapwing_firmware::epitaph::Epitaph;
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::DirMedia;
 use lapwing_firmware::log::{Damage, DamageKind, Item, Position, Reader, name};
 use lapwing_runtime::clock::iso8601;
+use lapwing_runtime::last_words;
+use lapwing_runtime::latency::Histogram;
 use lapwing_runtime::legend::Legend;
 use serde_json::{Value, json};
 
@@ -16,10 +19,9 @@ use super::out::{Failure, Out, complain, line};
 
 /// Arguments of `lapwing log`.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  lapwing log show\n  lapwing log follow --json\n  lapwing log verify --data /var/lib/lapwing\n  \
-    lapwing log export --format csv -o events.csv"
-)]
+#[command(after_help = "Examples:\n  lapwing log show\n  lapwing log follow --json\n  lapwing log latency\n  \
+    lapwing log verify --data /var/lib/lapwing\n  \
+    lapwing log export --format csv -o events.csv")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -41,6 +43,8 @@ enum What {
     Follow,
     /// Read every byte and say whether the record is whole
     Verify,
+    /// How long from frame or input to pin: a histogram
+    Latency,
     /// Write the events as JSON Lines or CSV
     Export {
         /// What to write
@@ -69,6 +73,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         What::Ls => list(&mut media, args.json, out),
         What::Show => show(&mut media, args.json, false, out),
         What::Follow => show(&mut media, args.json, true, out),
+        What::Latency => latency(&mut media, args.json, out),
         What::Verify => verify(&mut media, &folder, args.json, out),
         What::Export { format, output } => export(&mut media, *format, output.as_deref(), out),
     }
@@ -84,6 +89,11 @@ enum Found<'a> {
     },
     Legend {
         segment: u32,
+    },
+    LastWords {
+        seq: u64,
+        segment: u32,
+        words: &'a Epitaph,
     },
     /// A whole record that this version cannot read.
     Unknown {
@@ -104,16 +114,20 @@ fn walk(
     while let Some(item) = reader.next().map_err(Failure::job)? {
         match item {
             Item::Damage(damage) => tell(Found::Damage(damage))?,
-            Item::Record { seq, segment, .. } => match Legend::decode(reader.payload()) {
-                Some(read) => {
+            Item::Record { seq, segment, .. } => {
+                let payload = reader.payload();
+                if let Some(read) = Legend::decode(payload) {
                     *legend = read;
                     tell(Found::Legend { segment })?;
+                } else if let Some(words) = last_words::decode(payload) {
+                    tell(Found::LastWords { seq: seq.0, segment, words: &words })?;
+                } else {
+                    match Event::decode(payload) {
+                        Ok(event) => tell(Found::Event { seq: seq.0, segment, event: &event, legend })?,
+                        Err(error) => tell(Found::Unknown { seq: seq.0, what: error.to_string() })?,
+                    }
                 }
-                None => match Event::decode(reader.payload()) {
-                    Ok(event) => tell(Found::Event { seq: seq.0, segment, event: &event, legend })?,
-                    Err(error) => tell(Found::Unknown { seq: seq.0, what: error.to_string() })?,
-                },
-            },
+            }
         }
     }
     Ok(reader.position())
@@ -126,6 +140,8 @@ fn show(media: &mut DirMedia, as_json: bool, follow: bool, out: &mut Out) -> Res
         at = walk(media, at, &mut legend, |found| match found {
             Found::Event { seq, event, legend, .. } if as_json => out.json(&in_json(seq, event, legend)),
             Found::Event { seq, event, legend, .. } => line!(out, "{}", in_words(seq, event, legend)),
+            Found::LastWords { seq, words, .. } if as_json => out.json(&words_in_json(seq, words)),
+            Found::LastWords { seq, words, .. } => line!(out, "{}", words_in_words(seq, words)),
             Found::Legend { .. } => Ok(()),
             Found::Unknown { seq, what } => {
                 complain!("log #{seq}: {what}");
@@ -158,7 +174,7 @@ fn list(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failur
     let mut segments: Vec<Segment> = Vec::new();
     walk(media, Position::default(), &mut Legend::default(), |found| {
         let id = match &found {
-            Found::Event { segment, .. } | Found::Legend { segment } => *segment,
+            Found::Event { segment, .. } | Found::Legend { segment } | Found::LastWords { segment, .. } => *segment,
             Found::Damage(damage) => damage.segment,
             Found::Unknown { .. } => return Ok(()),
         };
@@ -192,6 +208,26 @@ fn list(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failur
     Ok(())
 }
 
+fn latency(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+    let (mut frames, mut inputs) = (Histogram::default(), Histogram::default());
+    walk(media, Position::default(), &mut Legend::default(), |found| {
+        if let Found::Event { event, .. } = found
+            && event.kind == EventKind::Fired
+        {
+            let by_input = event.flags & Event::EXTERNAL != 0;
+            (if by_input { &mut inputs } else { &mut frames }).record(event.latency_us);
+        }
+        Ok(())
+    })?;
+    if as_json {
+        return out.json(&json!({"frame_to_pin": frames.json(), "input_to_pin": inputs.json()}));
+    }
+    for text in frames.lines("frame to pin").iter().chain(&inputs.lines("input to pin")) {
+        line!(out, "{text}")?;
+    }
+    Ok(())
+}
+
 fn verify(media: &mut DirMedia, folder: &Path, as_json: bool, out: &mut Out) -> Result<(), Failure> {
     let (mut events, mut last, mut torn, mut bad) = (0u64, None, 0u64, Vec::new());
     walk(media, Position::default(), &mut Legend::default(), |found| {
@@ -200,7 +236,7 @@ fn verify(media: &mut DirMedia, folder: &Path, as_json: bool, out: &mut Out) -> 
                 events += 1;
                 last = Some(seq);
             }
-            Found::Legend { .. } => {}
+            Found::Legend { .. } | Found::LastWords { .. } => {}
             Found::Unknown { seq, what } => bad.push(format!("#{seq}: {what}")),
             Found::Damage(damage) if damage.kind == DamageKind::Torn => torn += u64::from(damage.bytes),
             Found::Damage(damage) => bad.push(damage_in_words(&damage)),
@@ -249,7 +285,8 @@ fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut
             complain!("log #{seq}: {what}");
             Ok(())
         }
-        (Found::Legend { .. }, _) => Ok(()),
+        (Found::LastWords { seq, words, .. }, Format::Jsonl) => put(&words_in_json(seq, words).to_string()),
+        (Found::Legend { .. } | Found::LastWords { .. }, _) => Ok(()),
     })?;
     match &mut file {
         Some((path, file)) => file.flush().map_err(|e| failed(path, e)),
@@ -293,14 +330,36 @@ pub fn in_words(seq: u64, event: &Event, legend: &Legend) -> String {
         text += &format!(": {} x {} ({:.2})", event.count, legend.class(event.class), event.score_f32());
     }
     if event.kind == EventKind::Fired {
-        text += &format!(", {:.1} ms after the frame", f64::from(event.latency_us) / 1e3);
+        let cause = if event.flags & Event::EXTERNAL != 0 { "input" } else { "frame" };
+        text += &format!(", {:.1} ms after the {cause}", f64::from(event.latency_us) / 1e3);
+    }
+    if event.flags & Event::STALE != 0 {
+        text += ", stale";
     }
     match event.kind {
+        EventKind::SourceBack => text += &format!(" after {:.1} s", f64::from(event.value) / 1e3),
         EventKind::FramesDropped => text += &format!(": {}", event.value),
+        EventKind::ClockSet => {
+            let way = if event.flags & Event::BACKWARDS != 0 { "back" } else { "forwards" };
+            text += &format!(" {way} by {} s", event.value);
+        }
         EventKind::Trimmed => text += &format!(": {} bytes", event.value),
         _ => {}
     }
     text
+}
+
+/// Last words on one line.
+pub fn words_on_a_line(words: &Epitaph) -> String {
+    words.text().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn words_in_words(seq: u64, words: &Epitaph) -> String {
+    format!("log #{seq}  {}  last words: {}", iso8601(words.wall_us()), words_on_a_line(words))
+}
+
+fn words_in_json(seq: u64, words: &Epitaph) -> Value {
+    json!({"seq": seq, "kind": "last_words", "wall": iso8601(words.wall_us()), "text": words.text()})
 }
 
 fn in_json(seq: u64, event: &Event, legend: &Legend) -> Value {
@@ -309,6 +368,9 @@ fn in_json(seq: u64, event: &Event, legend: &Legend) -> Value {
         "seq": seq, "run": event.run, "kind": event.kind.name(), "wall": time(event), "mono_us": event.mono_us,
         "frame": event.frame_seq, "value": event.value, "flags": event.flags,
     });
+    if event.flags & Event::STALE != 0 {
+        value["stale"] = json!(true);
+    }
     if is_of_rule(event.kind) {
         value["rule"] = json!(legend.rule(event.rule));
         value["latency_us"] = json!(event.latency_us);

@@ -6,6 +6,8 @@
 
 mod bench;
 mod bench_flow;
+mod bench_input;
+mod cameras;
 mod check;
 mod detect;
 mod doctor;

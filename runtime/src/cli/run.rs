@@ -6,25 +6,30 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use lapwing_firmware::event::{Event, EventKind};
-use lapwing_firmware::trigger::SimulatedPin;
+use lapwing_firmware::linux::{LastWords, Watchdogs};
+use lapwing_runtime::camera::v4l::CameraOptions;
 use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
-use lapwing_runtime::config::{Bound, Config};
+use lapwing_runtime::config::{Bound, BoundInput, Config};
 use lapwing_runtime::detect::Detector;
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
-use lapwing_runtime::pins::Line;
+use lapwing_runtime::pins::{Input, Line};
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 use lapwing_runtime::privacy::Redactor;
 
+use super::cameras::{cameras, first_usable};
 use super::detect::in_words;
 use super::out::{Failure, Out, complain, line};
 
 /// Arguments of `lapwing run`.
 #[derive(Default, clap::Args)]
 #[command(after_help = "Examples:\n  lapwing run\n  lapwing run --config /etc/lapwing.toml\n  \
-    lapwing run --source pictures/ --data /tmp/try --frames 20\n  lapwing run --source clip.y4m\n\n\
+    lapwing run --source pictures/ --data /tmp/try --frames 20\n  lapwing run --source clip.y4m\n  lapwing run --source v4l:/dev/video0\n\n\
+    Without --source it takes the first camera that it can read (none if LAPWING_CAMERAS=none), else the \
+    bundled photographs.\n\
+    A camera that is unplugged, or not there yet, is waited for.\n\
     Stop it with Ctrl-C: outputs take their safe level, the record is closed.")]
 pub struct Args {
     /// Configuration file; default: the built-in one (`lapwing check --print` shows it)
@@ -52,9 +57,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let data = args.data.as_deref().unwrap_or(&config.data);
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
-    let source = open_source(args.source.as_deref().unwrap_or(&config.source), out)?;
+    // lines first: outputs take their safe level and edges are armed before anything slow or anything that may fail
+    let rules = make_rules(&bound)?;
+    let inputs = open_inputs(&bound)?;
+    let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config.camera.options(), out)?;
     let redactor = super::hiding::configured(&config, &bound, &model)?;
-    let recorder = open_recorder(&config, redactor, &bound, data, out)?;
+    let mut recorder = open_recorder(&config, redactor, &bound, data, out)?;
+    tell_last_words(&mut recorder, data);
+    let watchdogs = Watchdogs::open(config.watchdog.device.as_deref()).map_err(Failure::job)?;
     let detector = Detector::load(&model)?;
     line!(
         out,
@@ -64,7 +74,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         start.elapsed().as_secs_f64() * 1e3
     )?;
     line!(out, "source  {}", source.describe())?;
-    let rules = make_rules(&bound)?;
     let stop = stop_flag()?;
     let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand };
     let pipeline = Pipeline {
@@ -73,8 +82,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         options: bound.options,
         shown_score_min: bound.shown_score_min,
         rules,
+        inputs,
+        watchdogs,
         recorder,
         clock: &clock,
+        stale_us: u64::from(*config.camera.stale_ms.get_ref()) * 1000,
         frames_max: args.frames,
     };
     let report = pipeline.run(&mut teller, &stop);
@@ -86,24 +98,27 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     }
 }
 
-/// `auto` means a camera if this build can read one; it cannot, and says so.
-fn open_source(word: &str, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+/// `auto` means the first camera that lapwing can read, else the bundled photographs; it says which, and why.
+fn open_source(word: &str, options: &CameraOptions, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+    let found;
     let word = if word == "auto" {
-        match Path::new("/dev/video0").exists() {
-            true => line!(
-                out,
-                "camera  /dev/video0 is there, but this build has no camera capture: replaying the bundled photographs"
-            )?,
-            false => line!(
-                out,
-                "camera  none found: replaying the bundled photographs (--source takes a picture, folder or clip)"
-            )?,
+        match first_usable(&cameras(options)) {
+            Ok(camera) => {
+                found = camera;
+                &found
+            }
+            Err(why) => {
+                line!(
+                    out,
+                    "camera  {why}: replaying the bundled photographs (--source takes a camera, picture, folder or clip)"
+                )?;
+                "photos"
+            }
         }
-        "photos"
     } else {
         word
     };
-    SourceSpec::parse(word).map_err(Failure::call)?.open(PHOTOS).map_err(Failure::call)
+    SourceSpec::parse(word).map_err(Failure::call)?.open_live(PHOTOS, options).map_err(Failure::call)
 }
 
 fn open_recorder(
@@ -130,16 +145,39 @@ fn open_recorder(
     Ok(recorder)
 }
 
+/// What the process before this one said when it died becomes a record; what this one says will be kept.
+fn tell_last_words(recorder: &mut Recorder, data: &Path) {
+    let (file, found) = match LastWords::open(data) {
+        Ok(opened) => opened,
+        Err(error) => return complain!("{}: last words cannot be kept: {error}", data.display()),
+    };
+    if let Some(words) = found {
+        complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
+        let kept = recorder.last_words(&words).map_err(|e| e.to_string());
+        if let Err(error) = kept.and_then(|()| file.forget().map_err(|e| e.to_string())) {
+            complain!("its last words stay in {}: {error}", data.display());
+        }
+    }
+    file.keep_panics();
+}
+
 fn make_rules(bound: &Bound) -> Result<Vec<RuleRunner>, Failure> {
     bound
         .rules
         .iter()
         .enumerate()
         .map(|(index, rule)| {
-            let line = Line::Simulated(SimulatedPin::default());
-            RuleRunner::new(index as u16, rule.watch.clone(), rule.trigger, rule.polarity, line).map_err(Failure::call)
+            let line = Line::open(rule.output.as_ref(), rule.polarity)
+                .map_err(|e| Failure::Job(format!("rule {:?}: {e}", rule.watch.name)))?;
+            RuleRunner::new(index as u16, rule, line).map_err(Failure::call)
         })
         .collect()
+}
+
+fn open_inputs(bound: &Bound) -> Result<Vec<Input>, Failure> {
+    let open = |input: &BoundInput| Input::open(&input.address, input.options);
+    let named = |input| open(input).map_err(|e| Failure::Job(format!("input {:?}: {e}", input.name)));
+    bound.inputs.iter().map(named).collect()
 }
 
 /// A flag that Ctrl-C and a service manager's stop set. A second Ctrl-C ends the process at once.
@@ -171,8 +209,9 @@ impl Observer for Teller {
             };
             format!(" -> {}{hidden}", name.to_string_lossy())
         });
+        let stale = seen.stale_us.map_or(String::new(), |age_us| format!(", stale: {:.1} s old", age_us as f64 / 1e6));
         println_quietly(format_args!(
-            "#{:<3} {} ({}x{}, {:.0} ms): {}{picture}",
+            "#{:<3} {} ({}x{}, {:.0} ms{stale}): {}{picture}",
             seen.seq,
             seen.name,
             seen.width,
@@ -210,7 +249,7 @@ fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> R
         .map(|(class, count)| format!("{count} {}", names.get(class).map_or("?", String::as_str)))
         .collect();
     let saw = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
-    line!(out, "saw     {saw} in {} frames{}", report.frames, dropped(report.frames_dropped))?;
+    line!(out, "saw     {saw} in {} frames{}", report.frames, dropped(report))?;
     if report.frames_untold > 0 {
         line!(out, "missed  {} of these were not counted or stored: the recorder was busy", report.frames_untold)?;
     }
@@ -259,6 +298,13 @@ fn tell_hidden(report: &Report, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-fn dropped(count: u64) -> String {
-    if count > 0 { format!(" ({count} dropped for newer ones)") } else { String::new() }
+fn dropped(report: &Report) -> String {
+    let part = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+    let parts = [
+        part(report.frames_dropped, "dropped for newer ones"),
+        part(report.frames_damaged, "damaged"),
+        part(report.frames_stale, "stale"),
+    ];
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join(", ")) }
 }

@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use lapwing_firmware::linux::gpio::{InputOptions, LineAddress};
 use lapwing_firmware::trigger::{Polarity, RuleConfig};
 use toml::Spanned;
 
+use super::lines::SIMULATED;
 use super::schema::{Active, RuleSection};
 use super::{Config, ConfigError};
 use crate::detect::DetectOptions;
@@ -25,8 +27,21 @@ pub struct Bound {
     pub hiding: Hiding,
     /// The names behind the numbers in events.
     pub legend: Legend,
+    /// The inputs, in the order of the file.
+    pub inputs: Vec<BoundInput>,
     /// The rules, in the order of the file.
     pub rules: Vec<BoundRule>,
+}
+
+/// One input.
+#[derive(Debug, Clone)]
+pub struct BoundInput {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub address: LineAddress,
+    /// How it is read.
+    pub options: InputOptions,
 }
 
 /// One rule that fits a model.
@@ -36,8 +51,14 @@ pub struct BoundRule {
     pub watch: Watch,
     /// When its output goes on and off.
     pub trigger: RuleConfig,
+    /// Its output line; `None`: a simulated one.
+    pub output: Option<LineAddress>,
     /// Which level of its line means on.
     pub polarity: Polarity,
+    /// Index of the input that arms it.
+    pub armed_by: Option<usize>,
+    /// Index of the input that fires it.
+    pub fired_by: Option<usize>,
 }
 
 impl Config {
@@ -59,7 +80,12 @@ impl Config {
         let rules = self.rules.iter().map(|rule| self.bind_rule(rule, manifest)).collect::<Result<Vec<_>, _>>()?;
         let hiding = Hiding::new(&hidden, hide_score_min);
         let legend = self.legend(manifest)?;
-        Ok(Bound { options, shown_score_min, hiding, legend, rules })
+        let inputs = self.inputs.iter().map(|input| BoundInput {
+            name: input.name.get_ref().clone(),
+            address: input.address(),
+            options: input.options(),
+        });
+        Ok(Bound { options, shown_score_min, hiding, legend, inputs: inputs.collect(), rules })
     }
 
     fn legend(&self, manifest: &Manifest) -> Result<Legend, ConfigError> {
@@ -93,13 +119,24 @@ impl Config {
             stall_ms: *rule.stall_ms.get_ref(),
         };
         trigger.validate().map_err(|e| self.error(&rule.name, e.to_string(), "correct this rule's times"))?;
+        let input = |by: &Option<Spanned<String>>| by.as_ref().map(|name| self.find_input(name)).transpose();
+        let (output, polarity) = match rule.pin.get_ref() {
+            pin if pin == SIMULATED => {
+                let is_low = rule.active.as_ref().is_some_and(|active| *active.get_ref() == Active::Low);
+                (None, polarity(is_low))
+            }
+            _ => {
+                let output = self.find_output(&rule.pin)?;
+                (Some(output.address()), polarity(output.active_low))
+            }
+        };
         Ok(BoundRule {
             watch: Watch::new(rule.name.get_ref(), &classes, *rule.score_min.get_ref(), zone),
             trigger,
-            polarity: match rule.active {
-                Active::High => Polarity::ActiveHigh,
-                Active::Low => Polarity::ActiveLow,
-            },
+            output,
+            polarity,
+            armed_by: input(&rule.armed_by)?,
+            fired_by: input(&rule.fired_by)?,
         })
     }
 
@@ -133,6 +170,10 @@ impl Config {
     fn placed<T>(&self, at: &Spanned<T>) -> bool {
         at.span() != Range { start: 0, end: 0 }
     }
+}
+
+fn polarity(active_low: bool) -> Polarity {
+    if active_low { Polarity::ActiveLow } else { Polarity::ActiveHigh }
 }
 
 #[cfg(test)]

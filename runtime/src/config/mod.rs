@@ -5,13 +5,18 @@
 //! classes and makes what the pipeline needs.
 
 mod bind;
+mod camera;
 mod error;
+mod lines;
 mod schema;
 
-pub use bind::{Bound, BoundRule};
+pub use bind::{Bound, BoundInput, BoundRule};
+pub use camera::CameraSection;
 pub use error::ConfigError;
+pub use lines::{BiasWord, INPUTS_MAX, InputSection, LineWord, OutputSection};
 pub use schema::{
     Active, Config, FillMode, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection,
+    WatchdogSection,
 };
 
 /// The built-in configuration, which is also the documentation of every key.

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::ConfigError;
+use super::camera::CameraSection;
+use super::lines::{InputSection, OutputSection};
 use crate::privacy::Level;
 use crate::rules::RULES_MAX;
 
@@ -26,6 +28,9 @@ pub struct Config {
     /// Where the log and the pictures go.
     #[serde(default = "data")]
     pub data: PathBuf,
+    /// What is asked of a camera.
+    #[serde(default)]
+    pub camera: CameraSection,
     /// The detector.
     #[serde(default)]
     pub model: ModelSection,
@@ -38,6 +43,15 @@ pub struct Config {
     /// What is hidden.
     #[serde(default)]
     pub privacy: PrivacySection,
+    /// The lines that rules drive.
+    #[serde(default, rename = "output")]
+    pub outputs: Vec<OutputSection>,
+    /// The lines that rules hear.
+    #[serde(default, rename = "input")]
+    pub inputs: Vec<InputSection>,
+    /// What bites unless frames are looked at.
+    #[serde(default)]
+    pub watchdog: WatchdogSection,
     /// What to watch for.
     #[serde(default, rename = "rule")]
     pub rules: Vec<RuleSection>,
@@ -79,6 +93,14 @@ pub struct PictureSection {
     pub count_max: Spanned<u32>,
     /// 1..=100.
     pub jpeg_quality: Spanned<u8>,
+}
+
+/// `[watchdog]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchdogSection {
+    /// The hardware watchdog, such as `/dev/watchdog`; none: systemd's alone, where it asks for it.
+    pub device: Option<PathBuf>,
 }
 
 /// Which pictures are kept.
@@ -166,12 +188,18 @@ pub struct RuleSection {
     /// Without a frame for this long the output takes its safe level, in milliseconds.
     #[serde(default = "stall_ms")]
     pub stall_ms: Spanned<u32>,
-    /// The output line.
+    /// The name of an `[[output]]`, or `simulated`.
     #[serde(default = "pin")]
     pub pin: Spanned<String>,
-    /// Which level is on.
-    #[serde(default = "active")]
-    pub active: Active,
+    /// Which level of a simulated pin is on.
+    #[serde(default)]
+    pub active: Option<Spanned<Active>>,
+    /// The `[[input]]` that arms the rule while it is active; none: always armed.
+    #[serde(default)]
+    pub armed_by: Option<Spanned<String>>,
+    /// The `[[input]]` that fires the armed rule when it becomes active.
+    #[serde(default)]
+    pub fired_by: Option<Spanned<String>>,
 }
 
 /// Which level of a line means on.
@@ -212,9 +240,6 @@ fn stall_ms() -> Spanned<u32> {
 }
 fn pin() -> Spanned<String> {
     unplaced("simulated".into())
-}
-fn active() -> Active {
-    Active::High
 }
 
 impl Default for ModelSection {
@@ -317,10 +342,12 @@ impl Config {
             return Err(self.error(&self.pictures.count_max, "count_max is 0", "give at least 1, or keep = \"none\""));
         }
         self.check_log()?;
+        self.camera.check(self)?;
         if let Some(extra) = self.rules.get(RULES_MAX) {
             return Err(self.error(&extra.name, format!("more than {RULES_MAX} rules"), "merge some"));
         }
-        self.rules.iter().enumerate().try_for_each(|(index, rule)| self.check_rule(index, rule))
+        self.rules.iter().enumerate().try_for_each(|(index, rule)| self.check_rule(index, rule))?;
+        self.check_lines()
     }
 
     fn check_log(&self) -> Result<(), ConfigError> {
@@ -371,13 +398,6 @@ impl Config {
         let pulse = *rule.pulse_ms.get_ref();
         if pulse != 0 && !(1..=3_600_000).contains(&pulse) {
             return Err(self.error(&rule.pulse_ms, format!("pulse_ms is {pulse}"), "give at most 3600000 (an hour)"));
-        }
-        if rule.pin.get_ref() != "simulated" {
-            return Err(self.error(
-                &rule.pin,
-                format!("pin {:?}: this build drives simulated pins only", rule.pin.get_ref()),
-                "set pin = \"simulated\"; the log shows every edge",
-            ));
         }
         Ok(())
     }

@@ -1,24 +1,30 @@
 //! The frame: one picture in memory, in the one format that everything after the camera reads.
 //!
 //! A [`Frame`] is 8-bit RGB, `(h, w, 3)`, tightly packed, with a sequence number, the time it was taken and a name.
-//! It promises that `rgb().len() == width * height * 3` at all times, that no frame exceeds [`PIXELS_MAX`], and that
+//! It promises that `rgb().len() == width * height * 3`, that no frame exceeds [`PIXELS_MAX`], and that
 //! a buffer that was large enough once is used again: [`Frame::reset`] allocates only when a frame grows.
+//! A camera's frame begins *raw*, in the format that the camera gave it: the network's input is made from it directly
+//! ([`crate::input`]), and only a frame that somebody wants to see is turned into RGB ([`Frame::develop`]). Until then
+//! `rgb()` is empty.
 //! It may not know where it came from (that is the camera's) nor what is in it (that is the detector's).
 //!
 //! | file | noun |
 //! |---|---|
 //! | [`picture`] | JPEG and PNG, in and out |
 //! | [`segments`] | where a JPEG ends |
-//! | [`yuv`] | planar YUV to RGB |
+//! | [`raw`] | pictures as cameras give them |
+//! | [`yuv`] | YUV to RGB |
 //! | [`draw`], [`font`] | boxes and labels |
 
 pub mod draw;
 pub mod font;
 pub mod picture;
+pub mod raw;
 pub mod segments;
 pub mod yuv;
 
 pub use picture::PictureError;
+pub use raw::{PixelFormat, Raw, RawLayout};
 
 use thiserror::Error;
 
@@ -60,6 +66,18 @@ pub enum FrameError {
         /// Bytes that were missing.
         bytes: usize,
     },
+    /// The rows of a raw picture cannot lie as stated.
+    #[error(
+        "a row of {width} pixels has {row_bytes} bytes and cannot lie {stride} bytes from the next; another size may do"
+    )]
+    Stride {
+        /// Bytes from one row to the next, as stated.
+        stride: usize,
+        /// Bytes that a row needs.
+        row_bytes: usize,
+        /// Width in pixels.
+        width: u32,
+    },
 }
 
 /// The bytes of an RGB frame of `width` by `height` pixels, if such a frame may exist.
@@ -85,9 +103,13 @@ pub struct Frame {
     pub seq: u64,
     /// When it was taken, in microseconds on the source's clock.
     pub captured_us: u64,
+    /// How old it was when the source gave it, in microseconds; 0 for a replay.
+    pub age_us: u64,
     width: u32,
     height: u32,
     rgb: Vec<u8>, // (h, w, 3)
+    raw: Vec<u8>,
+    raw_layout: Option<RawLayout>,
     name: String,
 }
 
@@ -120,8 +142,55 @@ impl Frame {
             })?;
         }
         self.rgb.resize(bytes, 0);
+        self.raw.clear();
+        self.raw_layout = None;
         self.width = width;
         self.height = height;
+        Ok(())
+    }
+
+    /// Makes this a raw frame of `layout` and gives the bytes to be filled (unspecified: whatever the last frame left).
+    /// The buffer is used again where it is large enough. `seq`, `captured_us` and the name stay.
+    ///
+    /// # Errors
+    /// [`FrameError::OutOfMemory`]; the frame then stays as it was.
+    pub fn reset_raw(&mut self, layout: &RawLayout) -> Result<&mut [u8], FrameError> {
+        let (width, height, bytes) = (layout.width(), layout.height(), layout.bytes());
+        if bytes > self.raw.capacity() {
+            let no_memory = |_| FrameError::OutOfMemory { width, height, bytes };
+            self.raw.try_reserve_exact(bytes - self.raw.len()).map_err(no_memory)?;
+        }
+        self.raw.resize(bytes, 0);
+        self.rgb.clear();
+        self.raw_layout = Some(*layout);
+        (self.width, self.height) = (width, height);
+        Ok(&mut self.raw)
+    }
+
+    /// The raw picture, if the frame is still raw.
+    #[must_use]
+    pub fn raw(&self) -> Option<Raw<'_>> {
+        Raw::new(self.raw_layout.as_ref()?, &self.raw)
+    }
+
+    /// Turns a raw frame into RGB; any other stays as it is.
+    ///
+    /// # Errors
+    /// [`FrameError::OutOfMemory`]; the frame then stays raw.
+    pub fn develop(&mut self) -> Result<(), FrameError> {
+        let Some(layout) = self.raw_layout else { return Ok(()) };
+        let raw = std::mem::take(&mut self.raw);
+        let fits = self.reset(layout.width(), layout.height());
+        match (fits, Raw::new(&layout, &raw)) {
+            (Ok(()), Some(picture)) => raw::to_rgb(&picture, &mut self.rgb),
+            (Err(error), _) => {
+                self.raw = raw;
+                return Err(error);
+            }
+            (Ok(()), None) => {} // the layout came with these bytes
+        }
+        self.raw = raw;
+        self.raw.clear();
         Ok(())
     }
 
@@ -137,7 +206,7 @@ impl Frame {
         self.height
     }
 
-    /// The pixels, `(h, w, 3)`.
+    /// The pixels, `(h, w, 3)`; none while the frame is raw.
     #[must_use]
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
@@ -185,8 +254,12 @@ impl Frame {
     /// # Errors
     /// [`FrameError::OutOfMemory`] if this frame is smaller and cannot grow; it is then unchanged.
     pub fn copy_from(&mut self, other: &Frame) -> Result<(), FrameError> {
-        if other.rgb.is_empty() {
+        if let Some(layout) = &other.raw_layout {
+            self.reset_raw(layout)?.copy_from_slice(&other.raw);
+        } else if other.rgb.is_empty() {
             self.rgb.clear();
+            self.raw.clear();
+            self.raw_layout = None;
             (self.width, self.height) = (0, 0);
         } else {
             self.reset(other.width, other.height)?;
@@ -194,6 +267,7 @@ impl Frame {
         }
         self.seq = other.seq;
         self.captured_us = other.captured_us;
+        self.age_us = other.age_us;
         self.set_name(&other.name);
         Ok(())
     }
@@ -242,6 +316,27 @@ mod tests {
         assert_eq!(b.pixel(4, 0), None);
         b.copy_from(&Frame::new()).unwrap();
         assert_eq!((b.width(), b.rgb().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_raw_frame_is_developed_once_and_keeps_its_buffers() {
+        let layout = RawLayout::packed(PixelFormat::Grey, (3, 2), yuv::Colour::JPEG).unwrap();
+        let mut frame = Frame::new();
+        frame.reset_raw(&layout).unwrap().copy_from_slice(&[1, 2, 3, 4, 5, 6]);
+        frame.seq = 4;
+        assert_eq!((frame.width(), frame.height(), frame.rgb().len()), (3, 2, 0));
+        let mut copy = Frame::new();
+        copy.copy_from(&frame).unwrap();
+        assert_eq!(copy, frame);
+        frame.develop().unwrap();
+        frame.develop().unwrap();
+        assert!(frame.raw().is_none());
+        assert_eq!((frame.seq, frame.pixel(2, 1)), (4, Some([6; 3])));
+        let (rgb_at, raw_capacity) = (frame.rgb().as_ptr(), frame.raw.capacity());
+        frame.reset_raw(&layout).unwrap().fill(9);
+        frame.develop().unwrap();
+        assert_eq!((frame.rgb().as_ptr(), frame.raw.capacity()), (rgb_at, raw_capacity));
+        assert_eq!(frame.rgb(), [9; 18]);
     }
 
     #[test]

@@ -1,12 +1,20 @@
-//! Planar YUV to RGB and back, in integers.
+//! YUV to RGB and back, in integers.
 //!
-//! ITU-R BT.601. With Y, U, V from 0 to 255 and u = U - 128, v = V - 128:
+//! With Y, U, V from 0 to 255, u = U - 128, v = V - 128, and the weights Kr, Kb of red and blue in luma
+//! (Kg = 1 - Kr - Kb):
 //!
 //! | | limited range (Y 16..235, U and V 16..240) | full range (JPEG, JFIF) |
 //! |---|---|---|
-//! | R | 1.164384 (Y - 16) + 1.596027 v | Y + 1.402 v |
-//! | G | 1.164384 (Y - 16) - 0.391762 u - 0.812968 v | Y - 0.344136 u - 0.714136 v |
-//! | B | 1.164384 (Y - 16) + 2.017232 u | Y + 1.772 u |
+//! | y | 255/219 (Y - 16) | Y |
+//! | c | 255/224 | 1 |
+//!
+//! R = y + 2 (1 - Kr) c v, B = y + 2 (1 - Kb) c u, G = y - 2 (1 - Kb) Kb/Kg c u - 2 (1 - Kr) Kr/Kg c v.
+//!
+//! | | Kr | Kb | where |
+//! |---|---|---|---|
+//! | ITU-R BT.601 | 0.299 | 0.114 | JPEG, webcams, standard definition |
+//! | ITU-R BT.709 | 0.2126 | 0.0722 | HDMI, high definition |
+//! | ITU-R BT.2020 | 0.2627 | 0.0593 | ultra high definition |
 //!
 //! The coefficients are multiplied by 65536 and the sum is rounded to nearest; every result is within 1 of the formula.
 //! Chroma is taken from the nearest sample that covers the pixel, without interpolation, so that the siting of the
@@ -22,6 +30,33 @@ pub enum Range {
     Limited,
     /// Black is 0 and white is 255, as in JPEG.
     Full,
+}
+
+/// Which weights luma was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// ITU-R BT.601.
+    Bt601,
+    /// ITU-R BT.709.
+    Bt709,
+    /// ITU-R BT.2020, non-constant luminance.
+    Bt2020,
+}
+
+/// Encoding and range together: all that is needed to come back to RGB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colour {
+    /// The weights of luma.
+    pub encoding: Encoding,
+    /// Where black and white are.
+    pub range: Range,
+}
+
+impl Colour {
+    /// Video in standard definition: BT.601, limited range.
+    pub const VIDEO: Colour = Colour { encoding: Encoding::Bt601, range: Range::Limited };
+    /// JPEG: BT.601, full range.
+    pub const JPEG: Colour = Colour { encoding: Encoding::Bt601, range: Range::Full };
 }
 
 /// How chroma is sampled.
@@ -57,7 +92,9 @@ impl Chroma {
     }
 }
 
-struct Matrix {
+/// The way from YUV to RGB for one [`Colour`], times 65536.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matrix {
     black: i32,
     y: i32,
     v_to_r: i32,
@@ -66,34 +103,86 @@ struct Matrix {
     u_to_b: i32,
 }
 
-const LIMITED: Matrix =
-    Matrix { black: 16, y: 76_309, v_to_r: 104_597, u_to_g: 25_675, v_to_g: 53_279, u_to_b: 132_201 };
-const FULL: Matrix = Matrix { black: 0, y: 65_536, v_to_r: 91_881, u_to_g: 22_554, v_to_g: 46_802, u_to_b: 116_130 };
+const ENCODINGS: [(f64, f64); 3] = [(0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)];
+
+/// By encoding, then by range.
+static MATRICES: [[Matrix; 2]; 3] = {
+    let mut all = [[Matrix::from_weights(0.299, 0.114, Range::Limited); 2]; 3];
+    let mut at = 0;
+    while at < 3 {
+        let (kr, kb) = ENCODINGS[at];
+        all[at] = [Matrix::from_weights(kr, kb, Range::Limited), Matrix::from_weights(kr, kb, Range::Full)];
+        at += 1;
+    }
+    all
+};
 
 impl Matrix {
-    fn of(range: Range) -> &'static Matrix {
-        match range {
-            Range::Limited => &LIMITED,
-            Range::Full => &FULL,
+    const fn from_weights(kr: f64, kb: f64, range: Range) -> Matrix {
+        let (black, y, c) = match range {
+            Range::Limited => (16, 255.0 / 219.0, 255.0 / 224.0),
+            Range::Full => (0, 1.0, 1.0),
+        };
+        let kg = 1.0 - kr - kb;
+        Matrix {
+            black,
+            y: fixed(y),
+            v_to_r: fixed(2.0 * (1.0 - kr) * c),
+            u_to_g: fixed(2.0 * (1.0 - kb) * kb / kg * c),
+            v_to_g: fixed(2.0 * (1.0 - kr) * kr / kg * c),
+            u_to_b: fixed(2.0 * (1.0 - kb) * c),
+        }
+    }
+
+    /// The matrix of `colour`.
+    #[must_use]
+    pub fn of(colour: Colour) -> &'static Matrix {
+        let of_encoding = match colour.encoding {
+            Encoding::Bt601 => &MATRICES[0],
+            Encoding::Bt709 => &MATRICES[1],
+            Encoding::Bt2020 => &MATRICES[2],
+        };
+        match colour.range {
+            Range::Limited => &of_encoding[0],
+            Range::Full => &of_encoding[1],
         }
     }
 
     /// What U and V add to red, green and blue, times 65536.
-    fn chroma(&self, u: u8, v: u8) -> [i32; 3] {
+    #[must_use]
+    pub fn chroma(&self, u: u8, v: u8) -> [i32; 3] {
         let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
         [self.v_to_r * v, -self.u_to_g * u - self.v_to_g * v, self.u_to_b * u]
     }
 
-    fn pixel(&self, y: u8, chroma: [i32; 3]) -> [u8; 3] {
+    /// The pixel of luma `y` with what [`Matrix::chroma`] adds.
+    #[must_use]
+    pub fn pixel(&self, y: u8, chroma: [i32; 3]) -> [u8; 3] {
         let luma = self.y * (i32::from(y) - self.black) + (1 << 15);
         chroma.map(|c| ((luma + c) >> 16).clamp(0, 255) as u8)
     }
+
+    /// The pixel of Y, U and V in sixteenths, each from 0 to 255 * 16.
+    #[must_use]
+    #[inline]
+    pub fn pixel_from_sixteenths(&self, [y, u, v]: [i32; 3]) -> [u8; 3] {
+        let (u, v) = (u - 128 * 16, v - 128 * 16);
+        // at most 1.2 * 2^16 * 2^12 and 2.2 * 2^16 * 2^11: the sum fits
+        let luma = self.y * (y - self.black * 16) + (1 << 19);
+        let rgb = [self.v_to_r * v, -self.u_to_g * u - self.v_to_g * v, self.u_to_b * u];
+        rgb.map(|c| ((luma + c) >> 20).clamp(0, 255) as u8)
+    }
+}
+
+/// `value` times 65536, rounded.
+const fn fixed(value: f64) -> i32 {
+    (value * 65536.0 + 0.5) as i32
 }
 
 /// One pixel.
 #[must_use]
-pub fn pixel(y: u8, u: u8, v: u8, range: Range) -> [u8; 3] {
-    let matrix = Matrix::of(range);
+pub fn pixel(y: u8, u: u8, v: u8, colour: Colour) -> [u8; 3] {
+    let matrix = Matrix::of(colour);
     matrix.pixel(y, matrix.chroma(u, v))
 }
 
@@ -101,12 +190,12 @@ pub fn pixel(y: u8, u: u8, v: u8, range: Range) -> [u8; 3] {
 ///
 /// Returns false, and leaves the frame as it was, if `planes` is not [`Chroma::picture_bytes`] long.
 #[must_use]
-pub fn planar_to_rgb(planes: &[u8], chroma: Chroma, range: Range, frame: &mut Frame) -> bool {
+pub fn planar_to_rgb(planes: &[u8], chroma: Chroma, colour: Colour, frame: &mut Frame) -> bool {
     let (width, height) = (frame.width(), frame.height());
     if planes.is_empty() || planes.len() as u64 != chroma.picture_bytes(width, height) {
         return false;
     }
-    let matrix = Matrix::of(range);
+    let matrix = Matrix::of(colour);
     let (width, luma_bytes) = (width as usize, width as usize * height as usize);
     let (chroma_w, chroma_h) = chroma.plane_size(frame.width(), height);
     let (chroma_w, chroma_h) = (chroma_w as usize, chroma_h as usize);
@@ -130,9 +219,9 @@ pub fn planar_to_rgb(planes: &[u8], chroma: Chroma, range: Range, frame: &mut Fr
         let step = 1usize << shift_x;
         let groups = rgb.chunks_mut(step * CHANNELS).zip(luma.chunks(step)).zip(us.iter().zip(vs));
         for ((rgb, luma), (&u, &v)) in groups {
-            let colour = matrix.chroma(u, v);
+            let added = matrix.chroma(u, v);
             for (rgb, &y) in rgb.chunks_exact_mut(CHANNELS).zip(luma) {
-                rgb.copy_from_slice(&matrix.pixel(y, colour));
+                rgb.copy_from_slice(&matrix.pixel(y, added));
             }
         }
     }
@@ -157,7 +246,7 @@ fn weighed(weights: [i32; 3], rgb: [i32; 3], offset: i32) -> u8 {
     (((sum + (1 << 15)) >> 16) + offset).clamp(0, 255) as u8
 }
 
-/// Writes a frame as planes into `planes`, which is emptied first: Y `(h, w)`, then U and V of [`Chroma::plane_size`].
+/// Writes a frame as planes of BT.601 into `planes`, which is emptied first: Y `(h, w)`, then U and V of [`Chroma::plane_size`].
 pub fn rgb_to_planar(frame: &Frame, chroma: Chroma, range: Range, planes: &mut Vec<u8>) {
     let inverse = match range {
         Range::Limited => &TO_LIMITED,
@@ -195,14 +284,13 @@ pub fn rgb_to_planar(frame: &Frame, chroma: Chroma, range: Range, planes: &mut V
 mod tests {
     use super::*;
 
-    fn formula(y: u8, u: u8, v: u8, range: Range) -> [f64; 3] {
+    /// From the definition, in real numbers.
+    fn formula(y: u8, u: u8, v: u8, (kr, kb): (f64, f64), range: Range) -> [f64; 3] {
         let (u, v) = (f64::from(u) - 128.0, f64::from(v) - 128.0);
         let (y, c) = match range {
             Range::Limited => ((f64::from(y) - 16.0) * 255.0 / 219.0, 255.0 / 224.0),
             Range::Full => (f64::from(y), 1.0),
         };
-        // From the definition: Kr = 0.299, Kb = 0.114.
-        let (kr, kb) = (0.299, 0.114);
         let kg = 1.0 - kr - kb;
         let r = y + 2.0 * (1.0 - kr) * v * c;
         let b = y + 2.0 * (1.0 - kb) * u * c;
@@ -210,15 +298,20 @@ mod tests {
         [r, g, b].map(|x| x.clamp(0.0, 255.0))
     }
 
+    const ALL: [(Encoding, (f64, f64)); 3] =
+        [(Encoding::Bt601, (0.299, 0.114)), (Encoding::Bt709, (0.2126, 0.0722)), (Encoding::Bt2020, (0.2627, 0.0593))];
+
     #[test]
     fn colours_are_within_one_of_the_formula() {
-        for range in [Range::Limited, Range::Full] {
-            for y in 0..=255u8 {
-                for u in (0..=255u8).step_by(5) {
-                    for v in (0..=255u8).step_by(5) {
-                        let got = pixel(y, u, v, range);
-                        for (got, want) in got.into_iter().zip(formula(y, u, v, range)) {
-                            assert!((f64::from(got) - want).abs() <= 1.0, "{y} {u} {v} {range:?}");
+        for (encoding, weights) in ALL {
+            for range in [Range::Limited, Range::Full] {
+                for y in 0..=255u8 {
+                    for u in (0..=255u8).step_by(5) {
+                        for v in (0..=255u8).step_by(5) {
+                            let got = pixel(y, u, v, Colour { encoding, range });
+                            for (got, want) in got.into_iter().zip(formula(y, u, v, weights, range)) {
+                                assert!((f64::from(got) - want).abs() <= 1.0, "{y} {u} {v} {encoding:?} {range:?}");
+                            }
                         }
                     }
                 }
@@ -228,10 +321,14 @@ mod tests {
 
     #[test]
     fn black_and_white_are_exact() {
-        assert_eq!(pixel(16, 128, 128, Range::Limited), [0; 3]);
-        assert_eq!(pixel(235, 128, 128, Range::Limited), [255; 3]);
-        assert_eq!(pixel(0, 128, 128, Range::Full), [0; 3]);
-        assert_eq!(pixel(255, 128, 128, Range::Full), [255; 3]);
+        for (encoding, _) in ALL {
+            let limited = Colour { encoding, range: Range::Limited };
+            let full = Colour { encoding, range: Range::Full };
+            assert_eq!(pixel(16, 128, 128, limited), [0; 3]);
+            assert_eq!(pixel(235, 128, 128, limited), [255; 3]);
+            assert_eq!(pixel(0, 128, 128, full), [0; 3]);
+            assert_eq!(pixel(255, 128, 128, full), [255; 3]);
+        }
     }
 
     #[test]
@@ -248,12 +345,12 @@ mod tests {
             let mut planes: Vec<u8> = (0..9).map(|i| 60 + i).collect();
             planes.extend((0..plane).map(|i| 100 + 9 * i));
             planes.extend((0..plane).map(|i| 160 - 7 * i));
-            assert!(planar_to_rgb(&planes, chroma, Range::Full, &mut frame));
+            assert!(planar_to_rgb(&planes, chroma, Colour::JPEG, &mut frame));
             for (i, &c) in map.iter().enumerate() {
-                let want = pixel(planes[i], planes[9 + c], planes[9 + plane as usize + c], Range::Full);
+                let want = pixel(planes[i], planes[9 + c], planes[9 + plane as usize + c], Colour::JPEG);
                 assert_eq!(frame.pixel(i as u32 % 3, i as u32 / 3), Some(want), "{chroma:?} {i}");
             }
-            assert!(!planar_to_rgb(&planes[1..], chroma, Range::Full, &mut frame));
+            assert!(!planar_to_rgb(&planes[1..], chroma, Colour::JPEG, &mut frame));
         }
     }
 
@@ -261,9 +358,9 @@ mod tests {
     fn mono_is_grey() {
         let mut frame = Frame::new();
         frame.reset(2, 1).unwrap();
-        assert!(planar_to_rgb(&[16, 235], Chroma::Mono, Range::Limited, &mut frame));
+        assert!(planar_to_rgb(&[16, 235], Chroma::Mono, Colour::VIDEO, &mut frame));
         assert_eq!(frame.rgb(), [0, 0, 0, 255, 255, 255]);
-        assert!(!planar_to_rgb(&[], Chroma::Mono, Range::Limited, &mut Frame::new()));
+        assert!(!planar_to_rgb(&[], Chroma::Mono, Colour::VIDEO, &mut Frame::new()));
     }
 
     #[test]
@@ -277,7 +374,7 @@ mod tests {
                 let mut planes: Vec<u8> = (0..15).map(|i| 90 + 5 * i).collect();
                 planes.extend((0..w * h).map(|i| 110 + i as u8));
                 planes.extend((0..w * h).map(|i| 140 - i as u8));
-                assert!(planar_to_rgb(&planes, chroma, range, &mut frame));
+                assert!(planar_to_rgb(&planes, chroma, Colour { encoding: Encoding::Bt601, range }, &mut frame));
                 let mut back = vec![7; 3];
                 rgb_to_planar(&frame, chroma, range, &mut back);
                 assert_eq!(back.len(), planes.len());

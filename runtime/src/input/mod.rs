@@ -1,9 +1,11 @@
 //! From a picture to the network's input tensor.
 //!
 //! [`Fitting`] is the geometry (where the picture lies in the input, and back), [`InputTensor`] the
-//! buffers and the work. Buffers are sized at start and reused for every picture.
+//! buffers and the work; a camera's own formats come in by [`fused`], in one pass. Buffers are sized at start and reused for every picture.
 
 mod fitting;
+pub mod fused;
+mod taps;
 mod tensor;
 
 pub use fitting::Fitting;

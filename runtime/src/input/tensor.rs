@@ -3,9 +3,11 @@
 use fast_image_resize as fir;
 use fir::images::{Image, ImageRef};
 
+use super::fused::Fused;
 use super::{Fitting, InputError};
 use crate::engine::manifest::{Colour, InputSpec, Layout};
 use crate::frame::Frame;
+use crate::frame::raw::to_rgb;
 
 /// The input tensor with its scratch buffers.
 ///
@@ -13,15 +15,14 @@ use crate::frame::Frame;
 /// rounded to 8 bits; then `x = (pixel - mean) * scale` by plane through a table.
 pub struct InputTensor<T> {
     spec: InputSpec,
-    layout: Layout,
-    /// Flat, in `layout`.
-    values: Vec<T>,
+    store: Store<T>,
+    fused: Fused,
     resizer: fir::Resizer,
     options: fir::ResizeOptions,
     /// (h, w, 3), at most the input's size.
     scaled: Vec<u8>,
-    /// What each pixel value becomes, by tensor plane.
-    tables: [[T; 256]; 3],
+    /// (h, w, 3): a raw picture in RGB, on the plain way.
+    developed: Vec<u8>,
 }
 
 impl InputTensor<f32> {
@@ -38,94 +39,138 @@ impl<T: Copy> InputTensor<T> {
         let pixels = spec.width as usize * spec.height as usize;
         InputTensor {
             spec: spec.clone(),
-            layout,
-            values: vec![tables[0][0]; pixels * 3],
+            store: Store {
+                values: vec![tables[0][0]; pixels * 3],
+                layout,
+                width: spec.width as usize,
+                height: spec.height as usize,
+                colours: match spec.colour {
+                    Colour::Rgb => [0, 1, 2],
+                    Colour::Bgr => [2, 1, 0],
+                },
+                pads: std::array::from_fn(|plane| tables[plane][usize::from(spec.pad)]),
+                tables,
+            },
+            fused: Fused::default(),
             resizer: fir::Resizer::new(),
             options: fir::ResizeOptions::new()
                 .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
                 .use_alpha(false),
             scaled: Vec::with_capacity(pixels * 3),
-            tables,
+            developed: Vec::new(),
         }
     }
 
     /// The tensor of the last picture, flat.
     pub fn values(&self) -> &[T] {
-        &self.values
+        &self.store.values
     }
 
-    /// Fills the tensor from `frame` and says where the picture lies in it.
+    /// Fills the tensor from `frame` and says where the picture lies in it. A raw frame is brought here in one pass.
     pub fn fill(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
+        let Some(raw) = frame.raw() else { return self.fill_plainly(frame) };
         let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
-        if (fitting.width, fitting.height) == (frame.width(), frame.height()) {
-            self.scaled.clear();
-            self.scaled.extend_from_slice(frame.rgb());
-        } else {
-            self.resize(frame, fitting).map_err(|cause| InputError {
-                width: frame.width(),
-                height: frame.height(),
-                cause,
-            })?;
-        }
-        match self.layout {
-            Layout::Nchw => self.store_planes(fitting),
-            Layout::Nhwc => self.store_pixels(fitting),
-        }
+        self.fused.run(&raw, &fitting, |y, row| self.store.row(y, row));
+        self.store.pad_below(fitting.height as usize);
         Ok(fitting)
     }
 
-    fn resize(&mut self, frame: &Frame, to: Fitting) -> Result<(), String> {
-        let source = ImageRef::new(frame.width(), frame.height(), frame.rgb(), fir::PixelType::U8x3)
-            .map_err(|e| e.to_string())?;
-        self.scaled.resize(to.width as usize * to.height as usize * 3, 0);
-        let mut target = Image::from_slice_u8(to.width, to.height, &mut self.scaled, fir::PixelType::U8x3)
-            .map_err(|e| e.to_string())?;
-        self.resizer.resize(&source, &mut target, &self.options).map_err(|e| e.to_string())
-    }
-
-    /// Which colour of an RGB pixel goes to tensor plane `plane`.
-    fn colour_of(&self, plane: usize) -> usize {
-        match self.spec.colour {
-            Colour::Rgb => plane,
-            Colour::Bgr => 2 - plane,
+    /// As [`InputTensor::fill`], step by step: all of the picture to RGB, then resized, then looked up. It is the way
+    /// of frames that are RGB already, and what the other is measured against.
+    pub fn fill_plainly(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
+        let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
+        let rgb = match frame.raw() {
+            Some(raw) => {
+                self.developed.resize(frame.width() as usize * frame.height() as usize * 3, 0);
+                to_rgb(&raw, &mut self.developed);
+                &self.developed[..]
+            }
+            None => frame.rgb(),
+        };
+        if (fitting.width, fitting.height) == (frame.width(), frame.height()) {
+            self.scaled.clear();
+            self.scaled.extend_from_slice(rgb);
+        } else {
+            let (width, height) = (frame.width(), frame.height());
+            resize(&mut self.resizer, &self.options, (width, height, rgb), fitting, &mut self.scaled)
+                .map_err(|cause| InputError { width, height, cause })?;
         }
+        for (y, row) in self.scaled.chunks_exact(fitting.width as usize * 3).enumerate() {
+            self.store.row(y, row);
+        }
+        self.store.pad_below(fitting.height as usize);
+        Ok(fitting)
     }
+}
 
-    fn store_planes(&mut self, fitting: Fitting) {
-        let (width, row_pixels) = (self.spec.width as usize, fitting.width as usize);
-        let plane_pixels = width * self.spec.height as usize;
-        for plane in 0..3 {
-            let (colour, table) = (self.colour_of(plane), &self.tables[plane]);
-            let pad = table[usize::from(self.spec.pad)];
-            let values = &mut self.values[plane * plane_pixels..][..plane_pixels]; // (h, w)
-            let mut rows = self.scaled.chunks_exact(row_pixels * 3);
-            for line in values.chunks_exact_mut(width) {
-                match rows.next() {
-                    Some(row) => {
-                        for (value, pixel) in line.iter_mut().zip(row.chunks_exact(3)) {
-                            *value = table[usize::from(pixel[colour])];
-                        }
-                        line[row_pixels..].fill(pad);
+fn resize(
+    resizer: &mut fir::Resizer,
+    options: &fir::ResizeOptions,
+    (width, height, rgb): (u32, u32, &[u8]),
+    to: Fitting,
+    scaled: &mut Vec<u8>,
+) -> Result<(), String> {
+    let source = ImageRef::new(width, height, rgb, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
+    scaled.resize(to.width as usize * to.height as usize * 3, 0);
+    let mut target =
+        Image::from_slice_u8(to.width, to.height, scaled, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
+    resizer.resize(&source, &mut target, options).map_err(|e| e.to_string())
+}
+
+/// The tensor's values and how pixels become values.
+struct Store<T> {
+    /// Flat, in `layout`.
+    values: Vec<T>,
+    layout: Layout,
+    width: usize,
+    height: usize,
+    /// Which colour of an RGB pixel goes to each tensor plane.
+    colours: [usize; 3],
+    /// What each pixel value becomes, by tensor plane.
+    tables: [[T; 256]; 3],
+    /// What pads, by tensor plane.
+    pads: [T; 3],
+}
+
+impl<T: Copy> Store<T> {
+    /// Stores row `y`, `pixels` (w, 3) in RGB, and pads it to the right.
+    fn row(&mut self, y: usize, pixels: &[u8]) {
+        match self.layout {
+            Layout::Nchw => {
+                for plane in 0..3 {
+                    let (colour, table) = (self.colours[plane], &self.tables[plane]);
+                    let line = &mut self.values[(plane * self.height + y) * self.width..][..self.width];
+                    for (value, pixel) in line.iter_mut().zip(pixels.chunks_exact(3)) {
+                        *value = table[usize::from(pixel[colour])];
                     }
-                    None => line.fill(pad),
+                    line[pixels.len() / 3..].fill(self.pads[plane]);
                 }
+            }
+            Layout::Nhwc => {
+                let line = &mut self.values[y * self.width * 3..][..self.width * 3];
+                let (filled, rest) = line.split_at_mut(pixels.len());
+                let [a, b, c] = self.colours;
+                for (values, pixel) in filled.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
+                    values[0] = self.tables[0][usize::from(pixel[a])];
+                    values[1] = self.tables[1][usize::from(pixel[b])];
+                    values[2] = self.tables[2][usize::from(pixel[c])];
+                }
+                rest.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
             }
         }
     }
 
-    fn store_pixels(&mut self, fitting: Fitting) {
-        let (width, row_pixels) = (self.spec.width as usize, fitting.width as usize);
-        let colours = [self.colour_of(0), self.colour_of(1), self.colour_of(2)];
-        let pads: [T; 3] = std::array::from_fn(|p| self.tables[p][usize::from(self.spec.pad)]);
-        let mut rows = self.scaled.chunks_exact(row_pixels * 3);
-        for line in self.values.chunks_exact_mut(width * 3) {
-            let row = rows.next().unwrap_or(&[]);
-            let mut pixels = row.chunks_exact(3);
-            for values in line.chunks_exact_mut(3) {
-                let pixel = pixels.next();
-                for plane in 0..3 {
-                    values[plane] = pixel.map_or(pads[plane], |p| self.tables[plane][usize::from(p[colours[plane]])]);
+    /// Pads the rows from `y` on.
+    fn pad_below(&mut self, y: usize) {
+        match self.layout {
+            Layout::Nchw => {
+                for (plane, values) in self.values.chunks_exact_mut(self.width * self.height).enumerate() {
+                    values[y * self.width..].fill(self.pads[plane]);
                 }
+            }
+            Layout::Nhwc => {
+                let rest = &mut self.values[y * self.width * 3..];
+                rest.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
             }
         }
     }

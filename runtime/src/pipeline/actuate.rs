@@ -1,9 +1,10 @@
 //! A rule with its line: what is seen becomes a level on a pin.
 
 use lapwing_firmware::event::{Event, EventKind};
-use lapwing_firmware::trigger::{Output, Polarity, Rule, RuleConfig, RuleError, Step, Transition};
+use lapwing_firmware::trigger::{Output, Rule, RuleError, Step, Transition};
 
 use super::report::RuleReport;
+use crate::config::BoundRule;
 use crate::detect::Detection;
 use crate::pins::Line;
 use crate::rules::{Sighting, Watch};
@@ -14,6 +15,10 @@ pub struct RuleRunner {
     watch: Watch,
     machine: Rule,
     output: Output<Line>,
+    stall_us: u64,
+    /// Inputs that arm and fire it.
+    armed_by: Option<usize>,
+    fired_by: Option<usize>,
     seen: Sighting,
     frame_px: (u32, u32),
     report: RuleReport,
@@ -32,17 +37,22 @@ pub struct Firing {
 
 impl RuleRunner {
     /// Makes the rule and drives its line to the safe level.
-    pub fn new(
-        index: u16,
-        watch: Watch,
-        trigger: RuleConfig,
-        polarity: Polarity,
-        line: Line,
-    ) -> Result<RuleRunner, RuleError> {
-        let report = RuleReport { name: watch.name.clone(), ..RuleReport::default() };
-        let output = Output::new(line, polarity);
-        let machine = Rule::new(trigger)?;
-        Ok(RuleRunner { index, watch, machine, output, seen: Sighting::default(), frame_px: (0, 0), report })
+    pub fn new(index: u16, rule: &BoundRule, line: Line) -> Result<RuleRunner, RuleError> {
+        let report = RuleReport { name: rule.watch.name.clone(), ..RuleReport::default() };
+        let output = Output::new(line, rule.polarity);
+        let machine = Rule::new(rule.trigger)?;
+        Ok(RuleRunner {
+            index,
+            watch: rule.watch.clone(),
+            machine,
+            output,
+            stall_us: u64::from(rule.trigger.stall_ms) * 1000,
+            armed_by: rule.armed_by,
+            fired_by: rule.fired_by,
+            seen: Sighting::default(),
+            frame_px: (0, 0),
+            report,
+        })
     }
 
     /// The rule's name.
@@ -50,8 +60,13 @@ impl RuleRunner {
         &self.watch.name
     }
 
-    /// A frame was looked at: decides, and drives the line before it returns.
-    pub fn observe(&mut self, now_us: u64, detections: &[Detection], width: u32, height: u32) -> Option<Firing> {
+    /// A frame of `age_us` was looked at: decides, and drives the line before it returns. To a rule a frame as old as its
+    /// `stall_ms` is none.
+    pub fn observe(&mut self, now_us: u64, age_us: u64, detections: &[Detection], px: (u32, u32)) -> Option<Firing> {
+        if age_us >= self.stall_us {
+            return self.tick(now_us);
+        }
+        let (width, height) = px;
         self.seen = self.watch.look(detections, width, height);
         self.frame_px = (width, height);
         let step = self.machine.observe(now_us, self.seen.count);
@@ -63,6 +78,21 @@ impl RuleRunner {
         self.seen = Sighting::default();
         let step = self.machine.tick(now_us);
         self.act(step)
+    }
+
+    /// An input became active or inactive: what the rule was armed or disarmed by, and fired by.
+    pub fn hear(&mut self, input: usize, active: bool, now_us: u64) -> [Option<Firing>; 2] {
+        let mut firings = [None, None];
+        self.seen = Sighting::default();
+        if self.armed_by == Some(input) {
+            let step = if active { self.machine.arm(now_us) } else { self.machine.disarm(now_us) };
+            firings[0] = self.act(step);
+        }
+        if self.fired_by == Some(input) && active {
+            let step = self.machine.trigger(now_us);
+            firings[1] = self.act(step);
+        }
+        firings
     }
 
     /// The line takes its safe level and the rule ends.

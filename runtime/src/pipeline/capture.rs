@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use super::queue::{Pop, Queue, Refused};
 use super::{Captured, Shared};
-use crate::camera::{Next, Pacing, Source};
+use crate::camera::{Next, Pacing, Source, Tally};
 use crate::clock::Clock;
 use crate::frame::Frame;
 
 /// Longest wait for a frame before the stop flag is looked at again.
 const WAIT: Duration = Duration::from_millis(100);
-/// First and longest pause before a lost source is asked again.
+/// First and longest pause before a lost source is asked again; each is twice the one before.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// So many frames in a row, and the next loss is taken for a new one: a source that comes and goes is not asked, and
+/// does not fill the log, ten times a second.
+const STEADY_FRAMES: u32 = 50;
 
 /// Runs until the source ends or the pipeline stops; then closes `captured`.
 pub(super) fn run(
@@ -27,14 +30,25 @@ pub(super) fn run(
     let mut spare: Option<Frame> = None;
     let mut seq = 0u64;
     let mut pause = BACKOFF.0;
+    let mut steady = 0u32;
+    let mut told = Tally::default();
     while !shared.stop.load(Ordering::SeqCst) {
         let Some(mut frame) = spare.take().or_else(|| take_free(captured, free, pacing, shared)) else { continue };
-        let handed_over = match source.next(&mut frame, WAIT) {
+        let next = source.next(&mut frame, WAIT);
+        told = publish(source.tally(), told, shared);
+        let handed_over = match next {
             Next::Frame => {
-                pause = BACKOFF.0;
+                steady = steady.saturating_add(1);
+                if steady >= STEADY_FRAMES {
+                    pause = BACKOFF.0;
+                }
                 seq += 1;
                 frame.seq = seq;
-                hand_over(Captured::Frame(frame, clock.mono_us()), captured, free, pacing, shared)
+                let taken_us = clock.mono_us().saturating_sub(frame.age_us);
+                if frame.age_us > 0 {
+                    frame.captured_us = taken_us; // on one clock with everything else
+                }
+                hand_over(Captured::Frame(frame, taken_us), captured, free, pacing, shared)
             }
             Next::Timeout => {
                 spare = Some(frame);
@@ -48,6 +62,7 @@ pub(super) fn run(
                 spare = Some(frame);
                 let told = hand_over(Captured::Lost(error), captured, free, Pacing::OnDemand, shared);
                 sleep_unless_stopped(pause, shared);
+                steady = 0;
                 pause = (pause * 2).min(BACKOFF.1);
                 told
             }
@@ -57,6 +72,15 @@ pub(super) fn run(
             break;
         }
     }
+}
+
+/// Adds what the source has counted since `told`; gives what it has counted by now.
+fn publish(now: Tally, told: Tally, shared: &Shared) -> Tally {
+    if now != told {
+        shared.frames_dropped.fetch_add(now.dropped.saturating_sub(told.dropped), Ordering::Relaxed);
+        shared.frames_damaged.fetch_add(now.damaged.saturating_sub(told.damaged), Ordering::Relaxed);
+    }
+    now
 }
 
 /// Closes the queue when the capture thread ends, by a panic too.

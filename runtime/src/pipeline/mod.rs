@@ -15,11 +15,20 @@
 //! * When the pipeline ends, for whatever reason, every output takes its safe level first.
 
 mod actuate;
+mod alive;
+mod away;
+mod back;
 mod capture;
+mod hear;
 pub mod queue;
 mod record;
 mod report;
+mod stamp;
 
+#[cfg(test)]
+mod alive_tests;
+#[cfg(test)]
+mod hear_tests;
 #[cfg(test)]
 mod privacy_tests;
 #[cfg(test)]
@@ -31,38 +40,44 @@ pub use actuate::{Firing, RuleRunner};
 pub use record::{Recorder, RecorderError};
 pub use report::{Observer, RecordReport, Report, RuleReport, Seen};
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::linux::Watchdogs;
 
 use crate::camera::{Pacing, Source, SourceError};
-use crate::clock::{Clock, WALL_VALID_FROM_US};
+use crate::clock::Clock;
 use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
 use crate::frame::Frame;
+use crate::pins::Input;
 use crate::privacy::{Cover, Regions};
+use away::Away;
+use back::Back;
+use hear::Ear;
 use queue::{Pop, Queue, Refused};
+use stamp::{about_frame, stamp};
 
-/// Frames that exist: one being captured, one waiting, one being looked at, two being recorded.
-const FRAMES: usize = 5;
+/// Frames that exist: one being captured, one waiting, one being looked at, and those that the recorder has.
+const FRAMES: usize = 3 + RECORDING_MAX;
 /// Frames that wait for the detector.
 const WAITING_MAX: usize = 1;
-/// Frames that wait for the recorder.
-const RECORDING_MAX: usize = 1;
+/// Frames that the recorder has, waiting or being recorded.
+const RECORDING_MAX: usize = 3;
 /// Messages that wait for the recorder, with or without a frame.
 const MESSAGES_MAX: usize = 256;
 /// Longest wait before the rules are told the time.
 const TICK: Duration = Duration::from_millis(20);
-/// Most events of one frame: a hold that ended and a firing for each rule, one for a source that is back, and one for
-/// dropped frames.
-pub const EVENTS_PER_FRAME_MAX: usize = 2 * crate::rules::RULES_MAX + 2;
+/// Most events of one frame: a hold that ended and a firing for each rule, one for a source that is back, one for
+/// dropped frames, and one for a clock that was set.
+pub const EVENTS_PER_FRAME_MAX: usize = 2 * crate::rules::RULES_MAX + 3;
 
 /// What one frame brings to the recorder.
 pub(crate) type Events = heapless::Vec<Event, EVENTS_PER_FRAME_MAX>;
 
 /// What the capture thread hands over.
 pub(crate) enum Captured {
-    /// A frame, and when it was complete, in the clock's microseconds.
+    /// A frame, and when it was taken, in the clock's microseconds.
     Frame(Frame, u64),
     /// One input could not be used; the source goes on.
     Broken(SourceError),
@@ -77,7 +92,7 @@ pub(crate) struct Message {
 }
 
 pub(crate) enum About {
-    /// A frame with what was seen in it.
+    /// A frame with what was seen in it. The box goes back and is used again.
     Frame(Box<SeenFrame>),
     /// A failure to be told to the user.
     Trouble(String),
@@ -85,6 +100,7 @@ pub(crate) enum About {
     Nothing,
 }
 
+#[derive(Default)]
 pub(crate) struct SeenFrame {
     pub frame: Frame,
     /// Best first.
@@ -95,6 +111,8 @@ pub(crate) struct SeenFrame {
     pub regions: Regions,
     pub times: crate::detect::StageTimes,
     pub fired: bool,
+    /// Its age when it had been looked at, in microseconds, if that is past its deadline.
+    pub stale_us: Option<u64>,
 }
 
 /// Counters that the threads share.
@@ -102,7 +120,10 @@ pub(crate) struct SeenFrame {
 pub(crate) struct Shared {
     pub stop: AtomicBool,
     pub frames_dropped: AtomicU64,
+    pub frames_damaged: AtomicU64,
     pub broken: AtomicU64,
+    /// Frames that the recorder has.
+    pub recording: AtomicUsize,
 }
 
 /// Everything the main job needs.
@@ -117,10 +138,16 @@ pub struct Pipeline<'a> {
     pub shown_score_min: f32,
     /// What acts.
     pub rules: Vec<RuleRunner>,
+    /// What arms and fires rules, by the indices that the rules know.
+    pub inputs: Vec<Input>,
+    /// What bites unless frames are looked at.
+    pub watchdogs: Watchdogs,
     /// What remembers.
     pub recorder: Recorder,
     /// The time.
     pub clock: &'a dyn Clock,
+    /// A live frame that is older than this when it has been looked at is stale, in microseconds.
+    pub stale_us: u64,
     /// Stop after this many frames.
     pub frames_max: Option<u64>,
 }
@@ -149,6 +176,10 @@ impl Pipeline<'_> {
         for _ in 0..FRAMES {
             let _ = free.push_newest(Frame::new()); // has room: the queue holds FRAMES
         }
+        let boxes = Queue::new(RECORDING_MAX + 1);
+        for _ in 0..=RECORDING_MAX {
+            let _ = boxes.push_newest(Box::default()); // has room
+        }
         let messages = Queue::new(MESSAGES_MAX);
         let pacing = self.source.pacing();
         let cover = self.recorder.cover(pacing);
@@ -156,8 +187,9 @@ impl Pipeline<'_> {
         let classes = self.detector.manifest().classes.names.clone();
         std::thread::scope(|scope| {
             let (shared, captured, free, messages) = (&shared, &captured, &free, &messages);
+            let back = Back { free, boxes: &boxes, shared };
             scope.spawn(move || capture::run(source, pacing, captured, free, clock, shared));
-            let recording = scope.spawn(move || recorder.run(messages, free, observer, &classes, clock, pacing));
+            let recording = scope.spawn(move || recorder.run(messages, back, observer, &classes, clock, pacing));
             let ending = Ending { shared, captured, messages };
             let mut watcher = Watcher {
                 detector: self.detector,
@@ -165,19 +197,25 @@ impl Pipeline<'_> {
                 shown_score_min: self.shown_score_min,
                 stop,
                 rules: std::mem::take(&mut self.rules),
+                ears: std::mem::take(&mut self.inputs).into_iter().map(Ear::from).collect(),
                 cover,
                 clock,
                 pacing,
                 messages,
-                free,
+                back,
                 shared,
+                dogs: self.watchdogs,
+                dog_told: false,
+                wall_offset_us: None,
                 frames: 0,
                 dropped_told: 0,
+                stale_us: self.stale_us,
+                stale: 0,
                 frames_max: self.frames_max,
                 lost: 0,
                 untold: 0,
                 source_lost: 0,
-                source_away: false,
+                source_away: None,
                 first_detection_us: None,
                 failed: 0,
                 last_us: 0,
@@ -199,14 +237,23 @@ struct Watcher<'a> {
     shown_score_min: f32,
     stop: &'a AtomicBool,
     rules: Vec<RuleRunner>,
+    ears: Vec<Ear>,
     cover: Cover,
     clock: &'a dyn Clock,
     pacing: Pacing,
     messages: &'a Queue<Message>,
-    free: &'a Queue<Frame>,
+    back: Back<'a>,
     shared: &'a Shared,
+    dogs: Watchdogs,
+    /// A failure of theirs was told.
+    dog_told: bool,
+    /// Wall clock less monotonic clock at the last look, in microseconds.
+    wall_offset_us: Option<i64>,
     frames: u64,
     dropped_told: u64,
+    stale_us: u64,
+    /// Frames that were stale.
+    stale: u64,
     frames_max: Option<u64>,
     /// Messages that the recorder had no room for.
     lost: u64,
@@ -214,8 +261,8 @@ struct Watcher<'a> {
     untold: u64,
     /// Times the source went away.
     source_lost: u64,
-    /// It has not come back.
-    source_away: bool,
+    /// Since when it is gone, and what was told of it; `None`: it is there.
+    source_away: Option<Away>,
     first_detection_us: Option<u64>,
     /// Frames that the detector failed on.
     failed: u64,
@@ -225,23 +272,32 @@ struct Watcher<'a> {
 impl Watcher<'_> {
     fn run(&mut self, captured: &Queue<Captured>) {
         self.tell_run(EventKind::Started);
+        self.hear_levels();
+        self.up();
         while !self.stopped() && self.frames_max.is_none_or(|max| self.frames < max) {
+            self.hear();
             match captured.pop(TICK) {
-                Pop::Item(Captured::Frame(frame, at_us)) => self.frame(frame, at_us),
+                Pop::Item(Captured::Frame(frame, at_us)) => {
+                    self.frame(frame, at_us);
+                    self.alive();
+                }
                 Pop::Item(Captured::Broken(error)) => {
                     self.shared.broken.fetch_add(1, Ordering::Relaxed);
                     self.trouble(Events::new(), error.to_string());
                     self.tick();
+                    self.alive();
                 }
                 Pop::Item(Captured::Lost(error)) => {
                     self.source_lost(&error);
                     self.tick();
+                    self.alive();
                 }
                 Pop::Timeout => self.tick(),
                 Pop::Closed => break,
             }
         }
         self.stand_down();
+        self.down();
     }
 
     fn stopped(&self) -> bool {
@@ -253,6 +309,9 @@ impl Watcher<'_> {
         if self.pacing == Pacing::Live {
             let now_us = self.clock.mono_us();
             let mut events = Events::new();
+            if let Some(event) = self.clock_set() {
+                let _ = events.push(event); // the first
+            }
             for rule in &mut self.rules {
                 if let Some(firing) = rule.tick(now_us) {
                     let _ = events.push(stamp(firing.event(), self.clock)); // one a rule: has room
@@ -269,7 +328,7 @@ impl Watcher<'_> {
         if let Err(error) = self.detector.detect(&frame, &self.options) {
             self.failed += 1;
             let what = format!("{}: {error}", frame.name());
-            self.give_back(frame);
+            self.back.frame(frame);
             match error {
                 DetectError::Input(_) | DetectError::Engine(_) => self.trouble(Events::new(), what),
             }
@@ -280,9 +339,14 @@ impl Watcher<'_> {
             Pacing::OnDemand => frame.captured_us,
         };
         self.last_us = now_us;
+        // of a live source the frame's own time counts, not when it was handed over
+        let from_us = if self.pacing == Pacing::Live { frame.captured_us.min(at_us) } else { at_us };
+        let age_us = if self.pacing == Pacing::Live { now_us.saturating_sub(from_us) } else { 0 };
+        let px = (frame.width(), frame.height());
+        let stale_us = self.staleness(age_us);
         let mut events = Events::new();
-        if std::mem::take(&mut self.source_away) {
-            let _ = events.push(stamp(Event { kind: EventKind::SourceBack, ..Event::default() }, self.clock));
+        if let Some(event) = self.source_back() {
+            let _ = events.push(event); // has room
         }
         let mut fired = false;
         for rule in &mut self.rules {
@@ -290,12 +354,18 @@ impl Watcher<'_> {
             if let Some(firing) = rule.tick(now_us) {
                 let _ = events.push(stamp(firing.event(), self.clock));
             }
-            if let Some(firing) = rule.observe(now_us, self.detector.detections(), frame.width(), frame.height()) {
+            if let Some(firing) = rule.observe(now_us, age_us, self.detector.detections(), px) {
                 fired |= firing.kind == EventKind::Fired;
-                let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(at_us)).unwrap_or(u32::MAX);
-                let event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
+                let latency_us = u32::try_from(self.clock.mono_us().saturating_sub(from_us)).unwrap_or(u32::MAX);
+                let mut event = about_frame(stamp(firing.event(), self.clock), &frame, latency_us);
+                if stale_us.is_some() {
+                    event.flags |= Event::STALE;
+                }
                 let _ = events.push(event); // two a rule: has room
             }
+        }
+        if let Some(event) = self.clock_set() {
+            let _ = events.push(event); // has room
         }
         // told with other events, so that a slow board does not fill its log with drops
         if !events.is_empty() {
@@ -308,43 +378,39 @@ impl Watcher<'_> {
         let _ = detections.extend_from_slice(self.detector.detections()); // never more than DETECTIONS_MAX
         let regions = self.cover.regions(now_us, self.detector.detections(), frame.width(), frame.height());
         let shown = detections.iter().take_while(|d: &&Detection| d.score >= self.shown_score_min).count();
-        self.hand_on(events, SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired });
+        self.hand_on(
+            events,
+            SeenFrame { frame, detections, shown, regions, times: self.detector.times(), fired, stale_us },
+        );
     }
 
     /// The recorder gets the frame, unless it is busy with others and the source is live.
     fn hand_on(&mut self, events: Events, seen: SeenFrame) {
-        let room = || self.messages.len() <= RECORDING_MAX;
-        if self.pacing == Pacing::Live && !room() {
-            self.untold += 1;
-            self.give_back(seen.frame);
-            if !events.is_empty() {
-                self.send(Message { events, about: About::Nothing });
-            }
-            return;
-        }
-        while !room() && !self.stopped() {
+        let room = || self.shared.recording.load(Ordering::SeqCst) < RECORDING_MAX;
+        while self.pacing == Pacing::OnDemand && !room() && !self.stopped() {
             std::thread::sleep(Duration::from_micros(500));
         }
-        self.send(Message { events, about: About::Frame(Box::new(seen)) });
-    }
-
-    fn give_back(&self, frame: Frame) {
-        let _ = self.free.push_newest(frame); // the queue holds every frame there is
+        let mut empty = match self.back.boxes.pop(Duration::ZERO) {
+            Pop::Item(empty) if room() => empty,
+            unused => {
+                if let Pop::Item(unused) = unused {
+                    let _ = self.back.boxes.push_newest(unused);
+                }
+                self.untold += 1;
+                self.back.frame(seen.frame);
+                if !events.is_empty() {
+                    self.send(Message { events, about: About::Nothing });
+                }
+                return;
+            }
+        };
+        *empty = seen;
+        self.shared.recording.fetch_add(1, Ordering::SeqCst);
+        self.send(Message { events, about: About::Frame(empty) });
     }
 
     fn trouble(&mut self, events: Events, what: String) {
         self.send(Message { events, about: About::Trouble(what) });
-    }
-
-    /// A source that stays away is told once.
-    fn source_lost(&mut self, error: &SourceError) {
-        if std::mem::replace(&mut self.source_away, true) {
-            return;
-        }
-        self.source_lost += 1;
-        let mut events = Events::new();
-        let _ = events.push(stamp(Event { kind: EventKind::SourceLost, ..Event::default() }, self.clock));
-        self.trouble(events, error.to_string());
     }
 
     fn tell_dropped(&mut self, events: &mut Events) {
@@ -370,8 +436,9 @@ impl Watcher<'_> {
         };
         if let Some(message) = refused {
             self.lost += 1;
-            if let About::Frame(seen) = message.about {
-                self.give_back(seen.frame);
+            if let About::Frame(mut seen) = message.about {
+                self.back.frame(std::mem::take(&mut seen.frame));
+                self.back.recorded(seen);
             }
         }
     }
@@ -395,31 +462,15 @@ impl Watcher<'_> {
         Report {
             frames: self.frames,
             frames_dropped: self.shared.frames_dropped.load(Ordering::Relaxed),
+            frames_damaged: self.shared.frames_damaged.load(Ordering::Relaxed),
             broken: self.shared.broken.load(Ordering::Relaxed) + self.failed,
             frames_untold: self.untold,
+            frames_stale: self.stale,
             source_lost: self.source_lost,
             messages_lost: self.lost,
             first_detection_us: self.first_detection_us,
             rules: self.rules.into_iter().map(RuleRunner::into_report).collect(),
             ..Report::default()
         }
-    }
-}
-
-/// Puts the time on an event.
-fn stamp(event: Event, clock: &dyn Clock) -> Event {
-    let wall_us = clock.wall_us();
-    let flags = if wall_us >= WALL_VALID_FROM_US { event.flags | Event::WALL_VALID } else { event.flags };
-    Event { mono_us: clock.mono_us(), wall_us, flags, ..event }
-}
-
-/// Puts the frame on an event; boxes become fractions of it.
-fn about_frame(event: Event, frame: &Frame, latency_us: u32) -> Event {
-    Event {
-        frame_seq: frame.seq,
-        latency_us,
-        frame_width_px: u16::try_from(frame.width()).unwrap_or(u16::MAX),
-        frame_height_px: u16::try_from(frame.height()).unwrap_or(u16::MAX),
-        ..event
     }
 }

@@ -2,15 +2,24 @@
 //!
 //! It promises that an event is told to the observer only once it is durable, that a picture is
 //! stored only as [`Redacted`](crate::privacy::Redacted), and that frames go back whence they came.
+//!
+//! # Group commit
+//! All events that wait are committed together, and before every picture it is asked again whether some do. Hence an
+//! event is durable after, at the most, the picture and the commit under way and its own commit; while the medium is
+//! slow the groups grow and the commits do not. A power cut takes what was not told: at the most the
+//! [`MESSAGES_MAX`](super::MESSAGES_MAX) messages of the queue and the [`GROUP_MAX`] of the group.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lapwing_firmware::event::Event;
-use lapwing_firmware::limits::RECORD_BYTES_MAX;
+use lapwing_firmware::epitaph::Epitaph;
+use lapwing_firmware::event::{EVENT_BYTES, Event};
+use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use lapwing_firmware::linux::{DirError, DirMedia};
 use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
 
+use super::back::Back;
 use super::queue::{Pop, Queue};
 use super::report::{Observer, RecordReport, Seen};
 use super::{About, Message, SeenFrame};
@@ -18,14 +27,17 @@ use crate::camera::Pacing;
 use crate::clock::Clock;
 use crate::config::{Config, FillMode, Keep};
 use crate::frame::Frame;
+use crate::last_words;
 use crate::legend::Legend;
 use crate::privacy::budget::Job;
 use crate::privacy::{Account, Budget, Cover, Level, Redactor};
-use crate::sinks::{PictureError, PictureSink, annotate};
+use crate::sinks::{PictureError, PictureSink, annotate, annotate_stale};
 use crate::track::Patience;
 
 /// Messages whose events are made durable together.
 const GROUP_MAX: usize = 64;
+/// Events that fit into a group of the log.
+const WAITING_MAX: usize = GROUP_BYTES_MAX / (RECORD_HEADER_BYTES + EVENT_BYTES) + 1;
 /// A live source may be slow: what is hidden stays so for at least this many frames in which it is missed.
 const MISSED_FRAMES_MIN: u32 = 2;
 /// Longest wait for a message before looking again.
@@ -50,15 +62,16 @@ pub enum RecorderError {
 /// When the recorder's thread ends, by a panic too, nobody waits for it.
 struct Ending<'a> {
     messages: &'a Queue<Message>,
-    free: &'a Queue<Frame>,
+    back: Back<'a>,
 }
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.messages.close();
         while let Pop::Item(message) = self.messages.pop(Duration::ZERO) {
-            if let About::Frame(seen) = message.about {
-                let _ = self.free.push_newest(seen.frame); // the queue holds every frame there is
+            if let About::Frame(mut seen) = message.about {
+                self.back.frame(std::mem::take(&mut seen.frame));
+                self.back.recorded(seen);
             }
         }
     }
@@ -66,6 +79,7 @@ impl Drop for Ending<'_> {
 
 /// The log and the pictures of one run.
 pub struct Recorder {
+    folder: PathBuf,
     log: Log<DirMedia>,
     recovery: Recovery,
     pictures: Option<PictureSink>,
@@ -76,6 +90,8 @@ pub struct Recorder {
     budget_us: u64,
     persist_us: u64,
     legend: Legend,
+    /// As it is written into each segment.
+    legend_bytes: Vec<u8>,
     /// The segment that the legend stands in.
     legend_in: Option<u32>,
     /// Appended events that wait for their commit.
@@ -104,6 +120,7 @@ impl Recorder {
             )?),
         };
         Ok(Recorder {
+            folder,
             log,
             recovery,
             pictures,
@@ -112,9 +129,10 @@ impl Recorder {
             fill: config.privacy.fill,
             budget_us: u64::from(*config.privacy.budget_ms.get_ref()) * 1000,
             persist_us: u64::from(*config.privacy.persist_ms.get_ref()) * 1000,
+            legend_bytes: legend.encode(RECORD_BYTES_MAX),
             legend,
             legend_in: None,
-            waiting: Vec::with_capacity(GROUP_MAX),
+            waiting: Vec::with_capacity(WAITING_MAX),
             report: RecordReport::default(),
         })
     }
@@ -140,45 +158,60 @@ impl Recorder {
     pub(super) fn run(
         mut self,
         messages: &Queue<Message>,
-        free: &Queue<Frame>,
+        back: Back<'_>,
         observer: &mut dyn Observer,
         classes: &[String],
         clock: &dyn Clock,
         pacing: Pacing,
     ) -> RecordReport {
         let mut budget = self.budget(pacing);
-        let _ending = Ending { messages, free };
+        let _ending = Ending { messages, back };
         self.report.detections_by_class = vec![0; classes.len()];
-        let mut group: Vec<Message> = Vec::with_capacity(GROUP_MAX);
+        let mut group: VecDeque<Message> = VecDeque::with_capacity(GROUP_MAX);
         loop {
-            match messages.pop(WAIT) {
-                Pop::Item(first) => group.push(first),
-                Pop::Timeout => continue,
-                Pop::Closed => break,
+            // events first: those that came while a picture was being stored do not wait for the next one
+            let known = group.len();
+            if group.is_empty() {
+                match messages.pop(WAIT) {
+                    Pop::Item(first) => group.push_back(first),
+                    Pop::Timeout => continue,
+                    Pop::Closed => break,
+                }
             }
             while group.len() < GROUP_MAX {
                 let Pop::Item(next) = messages.pop(Duration::ZERO) else { break };
-                group.push(next);
+                group.push_back(next);
             }
-            self.make_durable(&group, observer);
-            for message in group.drain(..) {
-                match message.about {
-                    About::Frame(seen) => {
-                        let frame = self.frame(*seen, observer, classes, (&mut budget, clock));
-                        let _ = free.push_newest(frame); // the queue holds every frame there is
-                    }
-                    About::Trouble(what) => observer.trouble(&what),
-                    About::Nothing => {}
+            self.make_durable(group.range(known..), observer);
+            match group.pop_front().map(|message| message.about) {
+                Some(About::Frame(mut seen)) => {
+                    let frame = self.frame(std::mem::take(&mut *seen), observer, classes, (&mut budget, clock));
+                    back.frame(frame);
+                    back.recorded(seen);
                 }
+                Some(About::Trouble(what)) => observer.trouble(&what),
+                Some(About::Nothing) | None => {}
             }
         }
         self.report.levels = budget.tally();
         self.report
     }
 
+    /// Makes the last words of the process before this one a record of the log.
+    ///
+    /// # Errors
+    /// The log's; the words are then not in it.
+    pub fn last_words(&mut self, words: &Epitaph) -> Result<(), RecorderError> {
+        let appended = self.log.append(&last_words::encode(words)).and_then(|_| self.log.commit());
+        match appended {
+            Ok(_) => Ok(()),
+            Err(error) => Err(RecorderError::Log { path: self.folder.clone(), what: error.to_string() }),
+        }
+    }
+
     /// Appends the events of a group and commits them; only then they are told.
-    fn make_durable(&mut self, group: &[Message], observer: &mut dyn Observer) {
-        for event in group.iter().flat_map(|m| &m.events) {
+    fn make_durable<'m>(&mut self, group: impl Iterator<Item = &'m Message>, observer: &mut dyn Observer) {
+        for event in group.flat_map(|m| &m.events) {
             let event = Event { run: self.recovery.run, ..*event };
             let mut appended = self.append(&event);
             if matches!(appended, Err(LogError::GroupFull)) {
@@ -219,7 +252,7 @@ impl Recorder {
     fn append(&mut self, event: &Event) -> Result<Seq, LogError<DirError>> {
         let segment = self.log.make_room()?;
         if self.legend_in != Some(segment) {
-            self.log.append(&self.legend.encode(RECORD_BYTES_MAX))?;
+            self.log.append(&self.legend_bytes)?;
             self.legend_in = Some(segment);
         }
         self.log.append(&event.encode())
@@ -233,7 +266,7 @@ impl Recorder {
         classes: &[String],
         (budget, clock): (&mut Budget, &dyn Clock),
     ) -> Frame {
-        let SeenFrame { frame, detections, shown, regions, times, fired } = seen;
+        let SeenFrame { mut frame, detections, shown, regions, times, fired, stale_us } = seen;
         for detection in &detections[..shown] {
             if let Some(count) = self.report.detections_by_class.get_mut(usize::from(detection.class)) {
                 *count += 1;
@@ -247,6 +280,7 @@ impl Recorder {
             height: frame.height(),
             detections: &detections[..shown],
             times,
+            stale_us,
             classes,
             picture: None,
             hidden: Account::default(),
@@ -261,6 +295,12 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
+        if let Err(error) = frame.develop() {
+            self.report.pictures_failed += 1;
+            observer.trouble(&error.to_string());
+            observer.seen(&Seen { name: frame.name(), ..told });
+            return frame;
+        }
         let start_us = clock.mono_us();
         let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
         budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));
@@ -269,7 +309,10 @@ impl Recorder {
             observer.trouble(&format!("{}: {trouble}", redacted.get().name()));
         }
         redacted.annotate(|frame| {
-            annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str))
+            annotate(frame, &detections[..shown], |c| classes.get(usize::from(c)).map_or("?", String::as_str));
+            if let Some(age_us) = stale_us {
+                annotate_stale(frame, age_us);
+            }
         });
         match sink.store(self.recovery.run, &redacted) {
             Ok(path) => {

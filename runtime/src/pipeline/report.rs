@@ -23,6 +23,8 @@ pub struct Seen<'a> {
     pub detections: &'a [Detection],
     /// Where the time went.
     pub times: StageTimes,
+    /// Its age when it had been looked at, in microseconds, if that is past its deadline.
+    pub stale_us: Option<u64>,
     /// Class names of the model.
     pub classes: &'a [String],
     /// The stored picture.
@@ -80,8 +82,12 @@ pub struct RecordReport {
 pub struct Report {
     /// Frames looked at.
     pub frames: u64,
-    /// Frames of a live source that a newer one replaced.
+    /// Frames of a live source that a newer one replaced, or that the driver had no room for.
     pub frames_dropped: u64,
+    /// Frames of a live source that came damaged.
+    pub frames_damaged: u64,
+    /// Frames of a live source that were past their deadline when they had been looked at.
+    pub frames_stale: u64,
     /// Frames of a live source that were looked at while the recorder was busy: neither told nor stored, but their
     /// events are.
     pub frames_untold: u64,

@@ -4,6 +4,7 @@
 //! measured time. The clock moves only where the script says so. The world lets any wait end after [`PATIENCE`]; a run
 //! that needed this is [`State::stuck`].
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::ThreadId;
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use embedded_hal::digital::ErrorKind;
 use lapwing_firmware::event::{Event, EventKind};
+use lapwing_firmware::linux::Watchdogs;
+use lapwing_firmware::linux::gpio::{GpioError, InputEdge};
 
 use super::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 use crate::camera::{Next, Pacing, Source, SourceError};
@@ -21,14 +24,20 @@ use crate::engine::Model;
 use crate::frame::{Frame, picture};
 use crate::legend::Legend;
 use crate::photos::PHOTOS;
-use crate::pins::{Line, LineError, Probe};
+use crate::pins::{Input, Line, LineError, Probe, Script};
 use crate::privacy::{Eye, Fill, FillError, Redactor};
 
 /// Longest wait for anything that a script waits for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The wall clock when a run begins, behind [`WALL_VALID_FROM_US`].
+const WALL_AT_START_US: i64 = 86_400_000_000;
+
 /// More often than one rule asks for the time after its line has moved.
-const ASKED: u64 = 4;
+const ASKED: u64 = 8;
+
+/// A frame that is older is stale, in microseconds.
+pub const STALE_US: u64 = 500_000;
 
 type Condition = Box<dyn Fn(&State) -> bool + Send>;
 
@@ -36,6 +45,8 @@ type Condition = Box<dyn Fn(&State) -> bool + Send>;
 pub enum Step {
     /// Shows the bundled photograph of this name.
     Show(&'static str),
+    /// Shows the bundled photograph of this name, as taken so many milliseconds ago.
+    Late(&'static str, u64),
     /// Shows what this paints.
     Make(fn(&mut Frame)),
     /// Shows a small grey picture.
@@ -80,6 +91,17 @@ pub struct Wire {
     pub refuse: u32,
 }
 
+/// An input as the world makes it.
+#[derive(Debug, Default)]
+pub struct Switch {
+    /// Its level when the run begins.
+    pub active: bool,
+    /// Edges that were made and not yet taken.
+    pub edges: VecDeque<InputEdge>,
+    /// Its chip is gone.
+    pub gone: bool,
+}
+
 /// All that happened.
 #[derive(Default)]
 pub struct State {
@@ -99,15 +121,29 @@ pub struct State {
     pub troubles: Vec<String>,
     /// The lines, in the order of the rules.
     pub wires: Vec<Wire>,
+    /// The inputs, in the order of the configuration.
+    pub switches: Vec<Switch>,
     /// The recorder stands still when it tells of a frame.
     pub recorder_hold: bool,
     /// It does.
     pub recorder_held: bool,
+    /// The wall clock was set by so many microseconds.
+    pub wall_set_us: i64,
     /// Something was waited for that never came.
     pub stuck: bool,
 }
 
 impl State {
+    /// The clock moves on.
+    pub fn pass_ms(&mut self, ms: u64) {
+        self.now_us += ms * 1000;
+    }
+
+    /// An input becomes active or inactive now.
+    pub fn switch(&mut self, index: usize, active: bool) {
+        self.switches[index].edges.push_back(InputEdge { active, kernel_us: self.now_us });
+    }
+
     /// Kinds of the events told.
     pub fn kinds(&self) -> Vec<EventKind> {
         self.events.iter().map(|e| e.kind).collect()
@@ -175,7 +211,8 @@ impl Clock for World {
     }
 
     fn wall_us(&self) -> i64 {
-        WALL_VALID_FROM_US + self.lock().now_us as i64
+        let state = self.lock();
+        WALL_VALID_FROM_US + WALL_AT_START_US + state.now_us as i64 + state.wall_set_us
     }
 
     fn sleep_us(&self, duration_us: u64) {
@@ -231,6 +268,11 @@ impl Source for Camera {
             };
             match step {
                 Step::Show(name) => return self.show(Some(name), frame),
+                Step::Late(name, ms) => {
+                    let shown = self.show(Some(name), frame);
+                    frame.captured_us = frame.captured_us.saturating_sub(ms * 1000);
+                    return shown;
+                }
                 Step::Make(paint) => {
                     let next = self.show(None, frame);
                     paint(frame);
@@ -317,6 +359,8 @@ pub struct Stage {
     pub folder: tempfile::TempDir,
     world: Arc<World>,
     config: Config,
+    /// What the next run feeds.
+    watchdogs: Mutex<Watchdogs>,
     /// What filling one region takes, in milliseconds of the clock; `None`: there is no generator.
     fill_ms: Option<u64>,
 }
@@ -342,7 +386,13 @@ impl Stage {
             detector_thread: std::thread::current().id(),
         };
         let config = Config::parse(config, "test.toml").unwrap();
-        Stage { folder: tempfile::tempdir().unwrap(), world: Arc::new(world), config, fill_ms: None }
+        Stage {
+            folder: tempfile::tempdir().unwrap(),
+            world: Arc::new(world),
+            config,
+            fill_ms: None,
+            watchdogs: Mutex::default(),
+        }
     }
 
     /// There is a generator.
@@ -356,6 +406,11 @@ impl Stage {
         self
     }
 
+    /// What the next run feeds.
+    pub fn feeds(self, watchdogs: Watchdogs) -> Stage {
+        Stage { watchdogs: Mutex::new(watchdogs), ..self }
+    }
+
     /// Acts the script; `last_minute` happens when the recorder stands and nothing was written.
     pub fn act(&self, pacing: Pacing, script: Vec<Step>, last_minute: impl FnOnce()) -> Report {
         let model = Model::builtin().unwrap();
@@ -367,6 +422,7 @@ impl Stage {
         }
         let recorder = Recorder::open(&self.config, redactor, bound.legend, self.folder.path()).unwrap();
         let rules = bound.rules.into_iter().enumerate().map(|(index, rule)| self.rule(index, rule)).collect();
+        let inputs = bound.inputs.iter().enumerate().map(|(index, _)| self.input(index)).collect();
         let camera = Camera { world: Arc::clone(&self.world), pacing, script: script.into_iter(), current: None };
         let pipeline = Pipeline {
             source: Box::new(camera),
@@ -374,8 +430,11 @@ impl Stage {
             options: bound.options,
             shown_score_min: bound.shown_score_min,
             rules,
+            inputs,
+            watchdogs: std::mem::take(&mut *self.watchdogs.lock().unwrap()),
             recorder,
             clock: &self.world,
+            stale_us: STALE_US,
             frames_max: None,
         };
         last_minute();
@@ -391,6 +450,21 @@ impl Stage {
             let _done = _done; // dropped at the end of the run, by a panic too
             pipeline.run(&mut witness, &self.world.stop)
         })
+    }
+
+    fn input(&self, index: usize) -> Input {
+        let active = self.world.act(|state| {
+            state.switches.resize_with(state.switches.len().max(index + 1), Switch::default);
+            state.switches[index].active
+        });
+        let world = Arc::clone(&self.world);
+        let next = move || {
+            world.act(|state| {
+                let switch = &mut state.switches[index];
+                if switch.gone { Err(GpioError::NoChips) } else { Ok(switch.edges.pop_front()) }
+            })
+        };
+        Input::Script(Script { active, next: Box::new(next) })
     }
 
     fn rule(&self, index: usize, rule: BoundRule) -> RuleRunner {
@@ -411,7 +485,7 @@ impl Stage {
             })
         };
         let line = Line::Probe(Probe(Box::new(write)));
-        RuleRunner::new(index as u16, rule.watch, rule.trigger, rule.polarity, line).unwrap()
+        RuleRunner::new(index as u16, &rule, line).unwrap()
     }
 
     /// All that happened.

@@ -1,8 +1,8 @@
 //! The main job under bad conditions: too many frames, none, broken ones, no log, no time left.
 
-use lapwing_firmware::event::EventKind;
 use lapwing_firmware::event::EventKind::{Disarmed, Failsafe, Fired, FramesDropped, Released, SourceBack, SourceLost};
 use lapwing_firmware::event::EventKind::{Started, Stopped};
+use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::DirMedia;
 use lapwing_firmware::log::{Item, Reader};
 
@@ -60,6 +60,29 @@ fn a_replay_loses_no_frame_however_slow_the_detector() {
     let report = stage.act(Pacing::OnDemand, script, nothing);
     assert_eq!((report.frames, report.frames_dropped), (12, 0));
     assert_eq!(stage.state().seen.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_frame_past_its_deadline_is_called_stale() {
+    let stage = Stage::new(&GATE.replace("60000", "0"));
+    let late = |ms| vec![Hold, Show(PERSON), Pass(ms), Release];
+    let mut script = late(500);
+    script.extend([told(Fired, 1), Pass(10), Blank, told(Released, 1)]);
+    script.extend(late(501));
+    script.push(told(Fired, 2));
+    let report = stage.act(Pacing::Live, script, nothing);
+    let fired: Vec<bool> =
+        stage.state().events.iter().filter(|e| e.kind == Fired).map(|e| e.flags & Event::STALE != 0).collect();
+    assert_eq!((fired, report.frames_stale), (vec![false, true], 1));
+}
+
+#[test]
+fn how_long_the_source_was_away_is_recorded() {
+    let stage = Stage::new(GATE);
+    let script = vec![Blank, Settle, Lost, told(SourceLost, 1), Pass(1500), Blank, told(SourceBack, 1)];
+    let report = stage.act(Pacing::Live, script, nothing);
+    let away: Vec<u32> = stage.state().events.iter().filter(|e| e.kind == SourceBack).map(|e| e.value).collect();
+    assert_eq!((away, report.source_lost), (vec![1500], 1));
 }
 
 #[test]

@@ -4,6 +4,6 @@ mod annotate;
 mod files;
 mod pictures;
 
-pub use annotate::annotate;
+pub use annotate::{annotate, annotate_stale};
 pub use files::{ClipKind, ClipSink, write_picture};
 pub use pictures::{PictureError, PictureSink};

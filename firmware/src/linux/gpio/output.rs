@@ -1,0 +1,89 @@
+//! An output line behind [`embedded_hal::digital::OutputPin`], taken at its safe level.
+//!
+//! The line is asked for with the safe level as its first, so it never passes through the other one. Levels are
+//! those of the wire; which of them means "on" is [`Polarity`](crate::trigger::Polarity)'s.
+//!
+//! # When the line is safe
+//!
+//! | what happens | who sees to it |
+//! |---|---|
+//! | start | the request itself: the line is driven safe before the detector is loaded or a camera opened |
+//! | stop (Ctrl-C, SIGTERM), end of the source | the rule stands down before the record is closed |
+//! | no frame for `stall_ms`; frames that are stale or cannot be looked at count as none | the rule's state machine |
+//! | a panic | unwinding drops [`Output`](crate::trigger::Output), which drives the safe level |
+//! | SIGKILL, out of memory, `abort` | nobody in this process: the kernel closes the device and frees the line |
+//! | kernel panic, lock-up | the hardware watchdog resets the board |
+//! | reset, no power | the processor: its pins become inputs |
+//!
+//! A freed line becomes an input on some controllers (Raspberry Pi, unless the kernel's parameter
+//! `pinctrl_bcm2835.persist_gpio_outputs` is set, as newer Raspberry Pi OS does: see `/sys/module/pinctrl_bcm2835`); on
+//! others (PL061, most expanders, Tegra) it keeps the level that it was last driven to. Therefore:
+//!
+//! * Fit a resistor that pulls the wire to its safe level: 10 kΩ to ground for a line that is on when high, to the
+//!   supply for one that is `active_low`. It decides whenever the pin is an input: reset, boot, power-up, freed.
+//! * Let systemd restart lapwing at once (`Restart=always`, as in the unit that is shipped): the new process drives the
+//!   safe level first. On a controller that keeps levels this, and not the resistor, ends an output after SIGKILL.
+//! * Where even that second must not be, give the rule a `pulse_ms` and let a relay with a timer of its own do the rest.
+
+use embedded_hal::digital::{Error, ErrorKind, ErrorType, OutputPin};
+use gpiocdev::Request;
+use gpiocdev::line::Value;
+
+use super::{CONSUMER, GpioError, LineAddress, LineInfo, find_free};
+
+/// A line that this process drives.
+#[derive(Debug)]
+pub struct OutputLine {
+    request: Request,
+    info: LineInfo,
+}
+
+impl OutputLine {
+    /// Takes the line and drives it to `safe_high` at once.
+    ///
+    /// # Errors
+    /// There is no such line, it is held, or this user may not have it.
+    pub fn take(address: &LineAddress, safe_high: bool) -> Result<OutputLine, GpioError> {
+        let info = find_free(address)?;
+        let mut builder = Request::builder();
+        builder.on_chip(&info.chip).with_consumer(CONSUMER).with_line(info.number).as_output(level(safe_high));
+        let request = builder.request();
+        let request = request.map_err(|e| GpioError::refused(&info.chip, "take the line as an output", &e))?;
+        Ok(OutputLine { request, info })
+    }
+
+    /// What the line was when it was taken.
+    pub fn info(&self) -> &LineInfo {
+        &self.info
+    }
+
+    fn set(&mut self, high: bool) -> Result<(), GpioError> {
+        let set = self.request.set_value(self.info.number, level(high));
+        set.map_err(|e| GpioError::refused(&self.info.chip, "drive the line", &e))
+    }
+}
+
+/// Levels are the wire's: the line is never asked for as active-low.
+fn level(high: bool) -> Value {
+    if high { Value::Active } else { Value::Inactive }
+}
+
+impl Error for GpioError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+impl ErrorType for OutputLine {
+    type Error = GpioError;
+}
+
+impl OutputPin for OutputLine {
+    fn set_low(&mut self) -> Result<(), GpioError> {
+        self.set(false)
+    }
+
+    fn set_high(&mut self) -> Result<(), GpioError> {
+        self.set(true)
+    }
+}

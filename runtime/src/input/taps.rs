@@ -1,0 +1,117 @@
+//! Weights for resizing along one axis.
+//!
+//! The filter is a triangle that spans two samples of whichever side is coarser (bilinear interpolation when it
+//! enlarges, an area-aware average when it shrinks): sample i of the input has in sample o of the output the weight
+//! max(0, 1 - |i + 1/2 - c| / max(1, s)) with s = input / output and c = (o + 1/2) s, divided by the sum of them all.
+//! Weights are whole numbers that add up to [`ONE`] exactly, so that an even area stays even.
+
+/// The sum of the weights of one output sample.
+pub(super) const ONE: u32 = 1 << 14;
+
+/// The weights of every output sample.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Taps {
+    /// By output sample: the first input sample that has a weight; `first + count` never passes the input's end.
+    first: Vec<usize>,
+    /// (outputs, count), zeros where a sample needs fewer.
+    weights: Vec<u16>,
+    count: usize,
+}
+
+impl Taps {
+    /// From `input` samples to `output` samples, neither of them zero. With `halvings` of the input's resolution its
+    /// samples stand for 2^halvings neighbours each, as chroma samples do: the weight of a sample is that of all for
+    /// which it stands.
+    pub(super) fn new(input: usize, output: usize, halvings: u32) -> Taps {
+        let all: Vec<(usize, Vec<f64>)> = (0..output).map(|o| weights_of(input, output, o, halvings)).collect();
+        let count = all.iter().map(|(_, weights)| weights.len()).max().unwrap_or(1);
+        let samples = input.div_ceil(1 << halvings);
+        let mut taps = Taps { first: Vec::with_capacity(output), weights: vec![0; output * count], count };
+        for ((first, real), slots) in all.iter().zip(taps.weights.chunks_exact_mut(count)) {
+            let from = (*first).min(samples - count);
+            taps.first.push(from);
+            quantise(real, &mut slots[first - from..]);
+        }
+        taps
+    }
+
+    /// Weights that each output sample has.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The first input sample of output sample `output`, and the weights of it and those after it.
+    pub(super) fn of(&self, output: usize) -> (usize, &[u16]) {
+        (self.first[output], &self.weights[output * self.count..][..self.count])
+    }
+
+    /// The first samples, and the weights flat, [`Taps::count`] each.
+    pub(super) fn parts(&self) -> (&[usize], &[u16]) {
+        (&self.first, &self.weights)
+    }
+}
+
+/// The first sample with a weight, and the weights from it on; they add up to 1.
+fn weights_of(input: usize, output: usize, o: usize, halvings: u32) -> (usize, Vec<f64>) {
+    let scale = input as f64 / output as f64;
+    let (reach, centre) = (scale.max(1.0), (o as f64 + 0.5) * scale);
+    let from = (centre - reach - 0.5).floor().max(0.0) as usize;
+    let to = ((centre + reach + 0.5).ceil() as usize).min(input);
+    let mut weights: Vec<f64> = Vec::new();
+    let mut first = None;
+    let mut sum = 0.0;
+    for i in from..to {
+        let weight = 1.0 - (i as f64 + 0.5 - centre).abs() / reach;
+        if weight <= 0.0 {
+            continue;
+        }
+        sum += weight;
+        let sample = i >> halvings;
+        let at = sample - *first.get_or_insert(sample);
+        weights.resize(weights.len().max(at + 1), 0.0);
+        weights[at] += weight;
+    }
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+    (first.unwrap_or(0), weights)
+}
+
+/// Rounds; what rounding leaves over goes to the largest.
+fn quantise(real: &[f64], slots: &mut [u16]) {
+    let mut sum = 0i64;
+    let mut largest = 0;
+    for (index, (slot, weight)) in slots.iter_mut().zip(real).enumerate() {
+        *slot = (weight * f64::from(ONE)).round() as u16;
+        sum += i64::from(*slot);
+        if *weight > real[largest] {
+            largest = index;
+        }
+    }
+    slots[largest] = (i64::from(slots[largest]) + i64::from(ONE) - sum) as u16;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn weights_add_up_and_stay_inside(input in 1usize..3000, output in 1usize..700, halvings in 0u32..2) {
+            let taps = Taps::new(input, output, halvings);
+            for o in 0..output {
+                let (first, weights) = taps.of(o);
+                prop_assert_eq!(weights.iter().map(|w| u32::from(*w)).sum::<u32>(), ONE);
+                prop_assert!(first + weights.len() <= input.div_ceil(1 << halvings));
+            }
+        }
+    }
+
+    #[test]
+    fn half_the_size_is_a_tent_of_four() {
+        let taps = Taps::new(640, 320, 0);
+        assert_eq!(taps.of(10), (19, &[2048, 6144, 6144, 2048][..]));
+        assert_eq!(Taps::new(7, 7, 0).of(3), (3, &[16384][..]));
+        // chroma of pixels 19, 20 21, 22
+        assert_eq!(Taps::new(640, 320, 1).of(10), (9, &[2048, 12288, 2048][..]));
+    }
+}
