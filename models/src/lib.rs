@@ -57,7 +57,7 @@ pub struct ShippedFlow {
 pub const FLOW_PATCH: ShippedFlow = ShippedFlow {
     name: "flow-patch",
     manifest: include_str!("../flow-patch/manifest.toml"),
-    artifact: None,
+    artifact: Some(include_bytes!("../flow-patch/model.lap")),
     #[cfg(feature = "onnx")]
     velocity: include_bytes!("../flow-patch/velocity.onnx"),
     #[cfg(feature = "onnx")]
@@ -70,7 +70,7 @@ pub const FLOW_PATCH: ShippedFlow = ShippedFlow {
 pub const FLOW_CIFAR: ShippedFlow = ShippedFlow {
     name: "flow-cifar",
     manifest: include_str!("../flow-cifar/manifest.toml"),
-    artifact: None,
+    artifact: Some(include_bytes!("../flow-cifar/model.lap")),
     #[cfg(feature = "onnx")]
     velocity: include_bytes!("../flow-cifar/velocity.onnx"),
     #[cfg(feature = "onnx")]

@@ -23,6 +23,7 @@ use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, RuleRunner, Seen};
+use lapwing_runtime::privacy::Redactor;
 use lapwing_tests::Seeded;
 
 /// Frames before counting begins: every buffer of the pipeline has been used by then.
@@ -196,7 +197,7 @@ fn memory_stays_flat_and_nothing_is_asked_for_after_the_first_frames() {
     let config = Config::parse(&format!("[pictures]\nkeep = \"none\"\n{rule}"), "soak.toml").unwrap();
     let model = Model::builtin().unwrap();
     let bound = config.bind(model.manifest()).unwrap();
-    let recorder = Recorder::open(&config, bound.hiding, bound.legend, folder.path()).unwrap();
+    let recorder = Recorder::open(&config, Redactor::new(bound.hiding), bound.legend, folder.path()).unwrap();
     let line = |rule: &BoundRule| Line::open(None, rule.polarity).unwrap();
     let rules = bound.rules.iter().map(|rule| RuleRunner::new(0, rule, line(rule)).unwrap()).collect();
     let clock = SystemClock::default();

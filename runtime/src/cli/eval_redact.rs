@@ -138,7 +138,7 @@ impl Tally<'_> {
                 "images": self.pictures, "annotated": self.people, "annotated_covered": self.covered,
                 "covered_percent": percent(self.covered, self.people),
                 "regions": total.regions, "fills": fills, "fills_passed": total.filled,
-                "passed_percent": percent(total.filled, fills),
+                "passed_percent": percent(total.filled, fills), "second_tries": total.second_tries,
                 "mosaic": total.mosaic, "black": total.black, "no_surroundings": total.no_surroundings,
                 "found": total.found, "found_late": total.found_late, "ms_median_a_region": ms,
             }))?;
@@ -147,7 +147,12 @@ impl Tally<'_> {
             let covered = percent(self.covered, self.people);
             line!(out, "{:>16} {covered:6.2} %  of the annotated, for nine tenths of them at least", "covered")?;
             let passed = percent(total.filled, fills);
-            line!(out, "{:>16} {passed:6.2} %  of {fills} fills pass the second look, {ms:.1} ms a region", "filled")?;
+            line!(
+                out,
+                "{:>16} {passed:6.2} %  of {fills} fills pass the second look, {} at a second try, {ms:.1} ms a region",
+                "filled",
+                total.second_tries.saturating_sub(total.fell_back)
+            )?;
             line!(
                 out,
                 "{:>16} {} mosaic, {} black, {} of them with too little around to fill from, {} found late",

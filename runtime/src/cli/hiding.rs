@@ -3,7 +3,7 @@
 use lapwing_runtime::config::{Bound, Config, FillMode};
 use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::engine::Model;
-use lapwing_runtime::privacy::{Account, Eye, Fill, Hiding, Level, Redactor};
+use lapwing_runtime::privacy::{Account, Eye, Hiding, Lazy, Level, Redactor, fill};
 
 use super::out::Failure;
 
@@ -29,11 +29,6 @@ impl How {
     }
 }
 
-/// The generator of this build, if it has one.
-fn generator() -> Result<Option<Box<dyn Fill>>, Failure> {
-    Ok(None)
-}
-
 /// A redactor that can do `level`, with a detector of its own for the second look. `needed`: what asks for a fill, where
 /// a mosaic will not do in its place.
 pub fn redactor(
@@ -47,13 +42,13 @@ pub fn redactor(
     if level < Level::Fill {
         return Ok(redactor);
     }
-    match (generator()?, needed) {
-        (Some(fill), _) => {
+    match (fill::BUILTIN, needed) {
+        (true, _) => {
             let eye = Eye::new(Detector::load(model)?, options);
-            Ok(redactor.with_fill(fill, Box::new(eye)))
+            Ok(redactor.with_fill(Box::new(Lazy::builtin()), Box::new(eye)))
         }
-        (None, None) => Ok(redactor),
-        (None, Some(asker)) => Err(Failure::Call(format!(
+        (false, None) => Ok(redactor),
+        (false, Some(asker)) => Err(Failure::Call(format!(
             "{asker}: this build has no generator (it was made without the feature `onnx`); ask for a mosaic"
         ))),
     }

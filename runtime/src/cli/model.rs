@@ -103,7 +103,7 @@ fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
 }
 
 fn verify(word: &str, out: &mut Out) -> Result<(), Failure> {
-    let model = Model::open(word)?;
+    let model = Model::open_proved(word)?;
     let artifact = artifact_of(&model)?;
     for kernels in kernels::available() {
         let mut engine = Int8Engine::with_kernels(artifact, kernels, 1).map_err(Failure::Job)?;

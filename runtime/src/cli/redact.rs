@@ -31,7 +31,7 @@ const WAIT: Duration = Duration::from_secs(5);
     after_help = "IN is never changed. OUT is a picture for a picture, a clip of the same kind for a clip, and a folder for a\n\
     folder or a .tar; what was under its name before is replaced once the new file is whole. Pictures are encoded anew,\n\
     without EXIF. A region is filled from what lies around it; then the detector looks again, and where it still finds\n\
-    someone, a 5x5 mosaic takes the place of the fill, or black that of the mosaic. In clips, what is missed for less\n\
+    someone, the region is filled once more, becomes a 5x5 mosaic, or black. In clips, what is missed for less\n\
     than a second stays hidden.\n\n\
     Examples:\n  lapwing redact party.jpg party-redacted.jpg\n  lapwing redact --how mosaic --hide person,car street/ safe/\n  \
     lapwing redact --json clip.y4m safe.y4m > account.jsonl"
@@ -112,7 +112,11 @@ impl Hider {
         let level = how.map_or(Level::Fill, How::level);
         let needed = (how == Some(How::Fill)).then_some("--how fill");
         let options = DetectOptions { score_min: bound.hiding.score_min(), ..bound.options };
-        let redactor = redactor(model, bound.hiding, options, level, needed)?;
+        let mut redactor = redactor(model, bound.hiding, options, level, needed)?;
+        redactor.prepare(level);
+        if let Some(trouble) = redactor.take_trouble() {
+            return Err(Failure::Job(trouble));
+        }
         Ok(Hider { detector: Detector::load(model)?, options, redactor, level })
     }
 
@@ -240,7 +244,7 @@ impl Job<'_> {
                 "image": frame.name(), "frame": frame.seq, "out": path,
                 "width": frame.width(), "height": frame.height(),
                 "regions": account.regions, "filled": account.filled, "mosaic": account.mosaic, "black": account.black,
-                "fell_back": account.fell_back, "no_surroundings": account.no_surroundings,
+                "second_tries": account.second_tries, "fell_back": account.fell_back, "no_surroundings": account.no_surroundings,
                 "second_look": { "found": account.found, "found_late": account.found_late },
                 "ms": { "detect": ms(looked), "redact": ms(took) },
             }));
@@ -285,8 +289,10 @@ fn summary(pictures: u64, what: &str, total: &Account) -> String {
     let mut said = format!("{pictures} {what}: {}", in_words(total));
     let tried = total.filled + total.fell_back;
     if tried > 0 {
-        said +=
-            &format!("; the second look found {} in them, {} of {tried} fills fell back", total.found, total.fell_back);
+        said += &format!(
+            "; the second look found {}: of {tried} fills {} were tried twice and {} fell back",
+            total.found, total.second_tries, total.fell_back
+        );
     }
     if total.no_surroundings > 0 {
         said += &format!("; {} had too little around them to be filled", total.no_surroundings);

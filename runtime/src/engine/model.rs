@@ -35,10 +35,17 @@ pub enum Network {
 impl Model {
     /// The detector that travels inside the binary, quantised.
     pub fn builtin() -> Result<Model, EngineError> {
-        Model::from_artifact(
-            lapwing_models::DETECT_NANO.artifact,
-            format!("{} (built in)", lapwing_models::DETECT_NANO.name),
-        )
+        let shipped = &lapwing_models::DETECT_NANO;
+        Model::of(Artifact::from_binary(shipped.artifact), format!("{} (built in)", shipped.name))
+    }
+
+    /// As [`Model::open`]; the checksum of a built-in model is proved as well.
+    ///
+    /// # Errors
+    /// As for [`Model::open`].
+    pub fn open_proved(word: &str) -> Result<Model, EngineError> {
+        let shipped = &lapwing_models::DETECT_NANO;
+        if word == shipped.name { Model::from_artifact(shipped.artifact, word.to_owned()) } else { Model::open(word) }
     }
 
     /// The built-in detector in real numbers, as it was trained.
@@ -80,7 +87,11 @@ impl Model {
     /// # Errors
     /// What is wrong with the artifact.
     pub fn from_artifact(bytes: impl Into<Bytes>, origin: String) -> Result<Model, EngineError> {
-        match Artifact::from_bytes(bytes) {
+        Model::of(Artifact::from_bytes(bytes), origin)
+    }
+
+    fn of(artifact: Result<Artifact, String>, origin: String) -> Result<Model, EngineError> {
+        match artifact {
             Ok(artifact) => {
                 Ok(Model { manifest: artifact.manifest.clone(), network: Network::Int8(Arc::new(artifact)), origin })
             }

@@ -42,6 +42,18 @@ impl View<'_> {
         self.stored(y, x).iter().map(move |byte| byte ^ flip)
     }
 
+    /// The greatest value of row `y`.
+    pub fn most(&self, y: usize) -> u8 {
+        let Shape { width, channels, .. } = self.shape;
+        // without a branch, so that it is compiled to vectors
+        let most = |bytes: &[u8]| bytes.iter().fold(0u8, |most, byte| most.max(byte ^ self.flip));
+        if self.pixel == channels {
+            most(&self.bytes[y * self.row..][..width * channels])
+        } else {
+            (0..width).map(|x| most(self.stored(y, x))).max().unwrap_or(0)
+        }
+    }
+
     /// Value (y, x, c).
     pub fn value(&self, y: usize, x: usize, c: usize) -> u8 {
         self.bytes[y * self.row + x * self.pixel + c] ^ self.flip

@@ -33,6 +33,8 @@ pub mod condition;
 pub mod field;
 pub mod filler;
 pub mod generate;
+#[cfg(test)]
+mod golden;
 pub mod guidance;
 pub mod int8;
 pub mod likelihood;

@@ -260,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_shipped_flow_goes_on_with_a_sky() {
-        let mut filler = Filler::new(Box::new(RealFlow::load(&FlowModel::patch().unwrap()).unwrap())).unwrap();
+        let mut filler =
+            Filler::new(Box::new(RealFlow::load(&FlowModel::open("flow-patch-float").unwrap()).unwrap())).unwrap();
         let window: Vec<u8> =
             (0..64 * 64).flat_map(|i| [40 + i / 64, 90 + i / 64 * 2, 250 - i / 64]).map(|v| v as u8).collect();
         let mask: Vec<bool> =
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_guide_leans_towards_its_class() {
-        let model = FlowModel::open("flow-cifar").unwrap();
+        let model = FlowModel::open("flow-cifar-float").unwrap();
         let mut guide = RealGuide::load(&model).unwrap();
         let mut x = vec![0f32; 32 * 32 * 3];
         super::super::normal::Normal::new(1, 0).fill(&mut x);

@@ -6,6 +6,8 @@ use crate::camera::Pacing;
 use crate::frame::{Frame, picture};
 
 const PERSON: &str = "astronaut.jpg";
+/// A person with enough around him for a fill.
+const FILLABLE: &str = "cameraman.jpg";
 const ALL: &str = "[pictures]\nkeep = \"all\"\njpeg_quality = 95\n[privacy]\nbudget_ms = 400\npersist_ms = 800\n";
 
 /// A grey picture of the size of [`PERSON`] with a mark where that person stands: nothing to find for the detector.
@@ -81,7 +83,7 @@ fn pictures_of_a_replay_a_second_apart_are_strangers() {
 #[test]
 fn a_live_run_without_time_for_fills_makes_mosaics_and_says_so() {
     let stage = Stage::new(ALL).filling(900);
-    let script = (1..=4).flat_map(|count| shown(Show(PERSON), count)).collect();
+    let script = (1..=4).flat_map(|count| shown(Show(FILLABLE), count)).collect();
     let report = stage.act(Pacing::Live, script, || {});
     let levels = report.record.levels;
     assert_eq!((levels.fill, levels.mosaic, levels.dropped, levels.falls, levels.rises), (1, 3, 0, 1, 0));
@@ -92,7 +94,7 @@ fn a_live_run_without_time_for_fills_makes_mosaics_and_says_so() {
 fn a_replay_and_the_owner_s_word_know_no_budget() {
     for (pacing, word) in [(Pacing::OnDemand, "auto"), (Pacing::Live, "fill")] {
         let stage = Stage::new(&format!("{ALL}fill = \"{word}\"\n")).filling(900);
-        let script = (1..=3).flat_map(|count| shown(Show(PERSON), count)).collect();
+        let script = (1..=3).flat_map(|count| shown(Show(FILLABLE), count)).collect();
         let report = stage.act(pacing, script, || {});
         assert_eq!((report.record.levels.fill, report.record.levels.falls), (3, 0));
     }

@@ -295,6 +295,9 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
+        if job.regions > 0 {
+            self.redactor.prepare(level);
+        }
         if let Err(error) = frame.develop() {
             self.report.pictures_failed += 1;
             observer.trouble(&error.to_string());

@@ -36,7 +36,7 @@ pub mod window;
 mod tests;
 
 pub use budget::{Budget, Tally};
-pub use fill::{Fill, FillError};
+pub use fill::{Fill, FillError, Lazy};
 pub use hiding::{Cover, Hiding};
 pub use look::{Eye, Look};
 pub use redactor::{Account, Level, Redactor};

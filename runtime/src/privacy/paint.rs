@@ -12,16 +12,19 @@ use super::region::Region;
 use super::window::{Window, place_around};
 use crate::frame::Frame;
 
-/// A window of which more than this share is hole, in hundredths, says too little of what belongs there.
-const HOLE_PERCENT_MAX: usize = 85;
+/// A window of which more than this share is hole, in hundredths, says too little of what belongs there: the flow was
+/// trained on holes of up to four fifths.
+const HOLE_PERCENT_MAX: usize = 80;
 /// How often the window is made larger in search of more surroundings.
 const LARGER_MAX: u32 = 3;
 /// Surroundings are grey if the channels of every cell differ by at most this.
 const GREY_SPREAD_MAX: u8 = 3;
 /// How deep the grain reaches, in cells of the window.
-const GRAIN_CELLS: u32 = 4;
+const GRAIN_CELLS: u32 = 3;
 /// And at most so deep, in pixels.
-const GRAIN_PX_MAX: u32 = 48;
+const GRAIN_PX_MAX: u32 = 24;
+/// More than this is no grain but the edge of a thing, which must not be mirrored into the region.
+const GRAIN_MAX: i32 = 16;
 
 /// How painting a region ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,7 @@ impl Painter {
                     let (smooth, at) =
                         (self.window.colour_at(from_x, from_y), from_y as usize * width + from_x as usize);
                     for c in 0..3 {
-                        let grain = i32::from(frame.rgb()[at * 3 + c]) - smooth[c];
+                        let grain = (i32::from(frame.rgb()[at * 3 + c]) - smooth[c]).clamp(-GRAIN_MAX, GRAIN_MAX);
                         colour[c] += grain * weight / reach as i32;
                     }
                 }

@@ -2,8 +2,8 @@
 //!
 //! Whatever is asked, every region is covered by a mosaic first, and only then something better is tried, so that an
 //! error on the way leaves the mosaic. A filled frame is looked at again: a region in which the detector still finds
-//! something hidden becomes a mosaic, a mosaic in which it does becomes black, and what it finds only now, outside of
-//! every region, is covered too.
+//! something hidden is filled once more, together with all of what was found; if that is seen through too it becomes a
+//! mosaic, and a mosaic that is seen through becomes black. What is found only now, outside of every region, is covered.
 
 use super::Redacted;
 use super::fill::Fill;
@@ -15,8 +15,10 @@ use super::paint::{Painted, Painter};
 use super::region::{REGIONS_MAX, Rect, Region, Regions};
 use crate::frame::Frame;
 
-/// Most looks at one frame: one at the fills, one at the mosaics that took their place.
-const LOOKS_MAX: usize = 2;
+/// Most looks at one frame: one at the fills, one at the second tries, one at the mosaics that took their place.
+const LOOKS_MAX: usize = 3;
+/// What makes the random numbers of a second try others.
+const SECOND_SEED: u64 = 1 << 63;
 
 /// What is done with a region, from the least to the most that is left of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +44,9 @@ pub struct Account {
     pub mosaic: u64,
     /// Regions that are black.
     pub black: u64,
-    /// Fills in which the second look found something hidden; they are a mosaic or black now.
+    /// Regions that were filled a second time, because the second look found something hidden in the first fill.
+    pub second_tries: u64,
+    /// Fills that were given up for the same reason; they are a mosaic or black now.
     pub fell_back: u64,
     /// Regions with too little around them to be filled from.
     pub no_surroundings: u64,
@@ -63,6 +67,7 @@ impl Account {
         self.filled += other.filled;
         self.mosaic += other.mosaic;
         self.black += other.black;
+        self.second_tries += other.second_tries;
         self.fell_back += other.fell_back;
         self.no_surroundings += other.no_surroundings;
         self.fill_errors += other.fill_errors;
@@ -120,16 +125,30 @@ impl Redactor {
         if self.fill.is_some() { Level::Fill } else { Level::Mosaic }
     }
 
+    /// Makes ready what `level` needs, so that the first frame that is hidden does not wait longer than others.
+    pub fn prepare(&mut self, level: Level) {
+        if level == Level::Fill
+            && let Some((fill, _)) = &mut self.fill
+            && let Err(error) = fill.prepare()
+        {
+            self.trouble = Some(error.to_string());
+        }
+    }
+
     /// What a generator or a second look failed of since this was asked last.
     pub fn take_trouble(&mut self) -> Option<String> {
         self.trouble.take()
     }
 
     /// Hides `regions`, which lie in the frame, as well as `level` says and this redactor can ([`Level::Drop`] is the
-    /// caller's; here it is black).
+    /// caller's; here it is black). Of a raw frame that cannot be developed nothing is left.
     pub fn redact(&mut self, mut frame: Frame, regions: &Regions, level: Level) -> (Redacted<Frame>, Account) {
         let mut account = Account::default();
         self.works.clear();
+        if let Err(error) = frame.develop() {
+            self.trouble = Some(error.to_string());
+            return (Redacted::proven(Frame::new()), account); // nothing of it can be shown
+        }
         for &region in regions.as_slice() {
             self.cover(&mut frame, region);
         }
@@ -180,38 +199,75 @@ impl Redactor {
             let Some((_, look)) = &mut self.fill else { return };
             let found = match look.look(frame) {
                 Ok(detections) => hidden_boxes(&self.hiding, frame, detections),
-                Err(error) => {
-                    account.look_errors += 1;
-                    self.trouble = Some(format!("the second look failed, so nothing stays filled: {error}"));
-                    for work in self.works.iter_mut().filter(|w| w.level == Level::Fill) {
-                        account.fell_back += 1;
-                        work.set(frame, Level::Mosaic);
-                    }
-                    return;
-                }
+                Err(error) => return self.take_back(frame, account, &error),
             };
             if found.is_empty() {
                 return;
             }
-            account.found += if look_at == 0 { found.len() as u64 } else { 0 };
-            for work in self.works.iter_mut().filter(|w| found.iter().any(|f| is_in(f, &w.region.rect))) {
-                account.fell_back += u64::from(work.level == Level::Fill);
-                work.set(frame, if work.level == Level::Fill { Level::Mosaic } else { Level::Black });
+            let first = look_at == 0;
+            account.found += if first { found.len() as u64 } else { 0 };
+            for at in 0..self.works.len() {
+                let Region { rect, .. } = self.works[at].region;
+                let seen = || found.iter().filter(|f| is_in(f, &rect));
+                let work = &mut self.works[at];
+                match work.level {
+                    _ if seen().next().is_none() => {}
+                    Level::Fill if first => {
+                        let wider = seen().fold(rect, |rect, f| rect.around(&margined(f, frame)));
+                        self.fill_again(frame, account, at, wider);
+                    }
+                    Level::Fill => {
+                        account.fell_back += 1;
+                        work.set(frame, Level::Mosaic);
+                    }
+                    _ => work.set(frame, Level::Black),
+                }
             }
             for found in &found {
-                if self.works.iter().any(|w| covers(&w.region.rect, found)) {
-                    continue;
-                }
-                let edges = [found.x0, found.y0, found.x1, found.y1].map(|v| v as f32);
-                let mut late = Regions::default();
-                late.add_box(grown(edges, 0), frame.width(), frame.height(), 0);
-                for &region in late.as_slice() {
+                if !self.works.iter().any(|w| covers(&w.region.rect, found)) {
                     account.found_late += 1;
-                    self.cover(frame, region);
+                    self.cover(frame, Region { rect: margined(found, frame), seed: 0 });
                 }
             }
         }
     }
+
+    /// The second look failed: nothing stays filled.
+    fn take_back(&mut self, frame: &mut Frame, account: &mut Account, error: &str) {
+        account.look_errors += 1;
+        self.trouble = Some(format!("the second look failed, so nothing stays filled: {error}"));
+        for work in self.works.iter_mut().filter(|w| w.level == Level::Fill) {
+            account.fell_back += 1;
+            work.set(frame, Level::Mosaic);
+        }
+    }
+
+    /// Fills a region a second time, with all of what was found in it, and other random numbers.
+    fn fill_again(&mut self, frame: &mut Frame, account: &mut Account, at: usize, wider: Rect) {
+        let (Some((fill, _)), Some(work)) = (&mut self.fill, self.works.get_mut(at)) else { return };
+        work.set(frame, Level::Mosaic);
+        work.region = Region { rect: wider, seed: work.region.seed ^ SECOND_SEED };
+        work.averages = mosaic::cover(frame, &wider);
+        self.hidden.set(&wider, true);
+        match self.painter.paint(frame, &mut self.hidden, &work.region, fill.as_mut()) {
+            Ok(Painted::Filled) => {
+                work.level = Level::Fill;
+                account.second_tries += 1;
+            }
+            Ok(Painted::NoSurroundings) => account.fell_back += 1,
+            Err(error) => {
+                account.fell_back += 1;
+                account.fill_errors += 1;
+                self.trouble = Some(error.to_string());
+            }
+        }
+    }
+}
+
+/// What was found, with the margin of everything that is hidden.
+fn margined(found: &Rect, frame: &Frame) -> Rect {
+    let edges = [found.x0, found.y0, found.x1, found.y1].map(|v| v as f32);
+    Rect::touched(grown(edges, 0), frame.width(), frame.height()).unwrap_or(*found)
 }
 
 impl Work {

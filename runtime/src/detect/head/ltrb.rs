@@ -92,8 +92,9 @@ impl Ltrb {
             let (Some(logits), Some(raw)) = (view(2 * index), view(2 * index + 1)) else { continue };
             // a greater byte is a greater number
             let Some(least) = (0..=255).find(|&q| logits.quant.real(q) > logit_min) else { continue };
-            for cell in 0..scale.width * scale.height {
-                let (y, x) = (cell / scale.width, cell % scale.width);
+            let rows = (0..scale.height).filter(|&y| logits.most(y) >= least);
+            for (y, x) in rows.flat_map(|y| (0..scale.width).map(move |x| (y, x))) {
+                let cell = y * scale.width + x;
                 let most = logits.pixel(y, x).max().unwrap_or(0);
                 if most < least {
                     continue;

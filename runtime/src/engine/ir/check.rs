@@ -6,7 +6,7 @@
 use super::super::quant::REQUANTISED_MAX;
 use super::{
     BYTES_MAX, Between, Graph, NODES_MAX, Node, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor, TensorId,
-    WEIGHT_ONE, Window,
+    WEIGHT_ONE, WeightSums, Window,
 };
 
 pub(super) struct Check<'a> {
@@ -219,9 +219,7 @@ fn numbers_of(op: &Op, inputs: &[&Tensor], output: &Tensor) -> Result<(), String
                 if weights.contains(&i8::MIN) {
                     return Err(format!("channel {channel}: weight -128, the least is -127"));
                 }
-                // at most PRODUCTS_MAX of at most 127: it fits
-                let magnitude: u32 = weights.iter().map(|w| u32::from(w.unsigned_abs())).sum();
-                let sum = i64::from(magnitude) * 255 + i64::from(conv.bias[channel]).abs();
+                let sum = i64::from(WeightSums::of(weights).magnitude) * 255 + i64::from(conv.bias[channel]).abs();
                 if sum > i64::from(i32::MAX) {
                     return Err(format!("channel {channel}: its sum may exceed 32 bits"));
                 }

@@ -15,7 +15,7 @@ use super::quant::{Quant, Table};
 use check::Check;
 
 pub use checked::Checked;
-pub use weights::Weights;
+pub use weights::{WeightSums, Weights};
 
 /// Largest height, width or channel count of a tensor.
 pub const SIDE_MAX: usize = 1 << 14;

@@ -1,6 +1,6 @@
 //! Weights in the order in which kernels read them.
 
-use super::super::ir::Conv;
+use super::super::ir::{Conv, WeightSums};
 use super::super::quant::Table;
 use super::Kernels;
 
@@ -93,20 +93,17 @@ pub const RESULT_MAX: f32 = 32_000.0;
 pub const SUM_MAX: i64 = 1 << 22;
 
 impl Reach {
-    /// Over the outputs of a convolution.
-    fn of(conv: &Conv, outputs: std::ops::Range<usize>) -> Reach {
-        let products = conv.weights.len() / conv.bias.len();
-        let of_one = |o: usize| {
-            let weights: i64 =
-                conv.weights[o * products..][..products].iter().map(|w| i64::from(w.unsigned_abs())).sum();
-            let sum = weights * 255 + i64::from(conv.bias[o]).abs();
+    /// Over the outputs of a convolution from `first` on, each with the sums of its weights.
+    fn of(conv: &Conv, first: usize, sums: &[WeightSums]) -> Reach {
+        let of_one = |(o, sums): (usize, &WeightSums)| {
+            let sum = i64::from(sums.magnitude) * 255 + i64::from(conv.bias[o]).abs();
             match sum as f32 * conv.multiplier[o].abs() < RESULT_MAX {
                 true if sum < SUM_MAX => Reach::SmallSums,
                 true => Reach::SmallResults,
                 false => Reach::Any,
             }
         };
-        outputs.map(of_one).min().unwrap_or(Reach::Any)
+        (first..).zip(sums).map(of_one).min().unwrap_or(Reach::Any)
     }
 }
 
@@ -140,6 +137,7 @@ impl PackedConv {
             let (index, byte) = if whole { (tap / kw, tap % kw * input.column) } else { (tap, 0) };
             index * groups * block + byte
         };
+        let sums = sums(conv, first..first + outputs);
         let mut filter = vec![0i8; runs * groups * block];
         let padded = outputs.next_multiple_of(lanes);
         let mut packed = PackedConv {
@@ -152,7 +150,7 @@ impl PackedConv {
             taps: Vec::new(),
             groups,
             run,
-            reach: Reach::of(conv, first..first + outputs),
+            reach: Reach::of(conv, first, &sums),
         };
         for panel in &packed.panels {
             let width = panel.vectors * lanes;
@@ -170,7 +168,7 @@ impl PackedConv {
             }
             for lane in 0..panel.vectors * lanes {
                 let o = (lane < panel.channels).then_some(first + panel.channel + lane);
-                packed.bias.push(o.map_or(0, |o| folded_bias(conv, o, kernels.centre(zero_in))));
+                packed.bias.push(o.map_or(0, |o| folded_bias(conv.bias[o], sums[o - first], kernels.centre(zero_in))));
                 packed.multiplier.push(o.map_or(0.0, |o| conv.multiplier[o]));
             }
         }
@@ -196,18 +194,19 @@ impl PackedDepthwise {
         let [kh, kw] = conv.window.kernel;
         let [dy, dx] = conv.window.dilation;
         let real = |c: usize| c < channels;
+        let sums = sums(conv, 0..channels);
         PackedDepthwise {
             channels,
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),
             bias: (0..padded)
-                .map(|c| if real(c) { folded_bias(conv, c, kernels.centre(zero_in)) } else { 0 })
+                .map(|c| if real(c) { folded_bias(conv.bias[c], sums[c], kernels.centre(zero_in)) } else { 0 })
                 .collect(),
             multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
             pre_zero: conv.pre_zero,
             table: conv.table.as_deref().map(|t| kernels.flipped(t)),
-            reach: Reach::of(conv, 0..channels),
+            reach: Reach::of(conv, 0, &sums),
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
         }
     }
@@ -220,10 +219,14 @@ impl PackedDepthwise {
 
 /// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,
 /// because only the whole is known to fit: the sum of all terms does.
-fn folded_bias(conv: &Conv, output: usize, zero: i32) -> i32 {
+fn folded_bias(bias: i32, weights: WeightSums, zero: i32) -> i32 {
+    bias.wrapping_sub(weights.sum.wrapping_mul(zero))
+}
+
+/// Of the weights of each output.
+fn sums(conv: &Conv, outputs: std::ops::Range<usize>) -> Vec<WeightSums> {
     let products = conv.weights.len() / conv.bias.len();
-    let sum: i32 = conv.weights[output * products..][..products].iter().map(|&w| i32::from(w)).sum();
-    conv.bias[output].wrapping_sub(sum.wrapping_mul(zero))
+    outputs.map(|o| WeightSums::of(&conv.weights[o * products..][..products])).collect()
 }
 
 /// Block i of `filter` becomes block `i * width + lane` of `target`.

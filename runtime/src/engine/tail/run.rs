@@ -184,6 +184,15 @@ fn view(from: &[f32], base: usize, shape: &[usize], strides: &[usize], into: &mu
 fn softmax(from: &[f32], (outer, extent, inner): (usize, usize, usize), into: &mut [f32]) {
     /// Places behind the axis that are computed together.
     const TILE: usize = 64;
+    if inner == 1 {
+        for (from, into) in from.chunks_exact(extent).zip(into.chunks_exact_mut(extent)) {
+            let most = from.iter().fold(f32::NEG_INFINITY, |most, v| if *v > most { *v } else { most });
+            each(from, into, |v| math::exp(v - most));
+            let sum = into.iter().fold(0.0, |sum, v| sum + v);
+            into.iter_mut().for_each(|v| *v /= sum);
+        }
+        return;
+    }
     for row in 0..outer {
         for first in (0..inner).step_by(TILE) {
             let width = TILE.min(inner - first);
