@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lapwing_runtime::flow::generate::{Made, PICTURES_MAX, Request, Walk, generate};
 use lapwing_runtime::flow::manifest::STEPS_MAX;
-use lapwing_runtime::flow::{FlowError, FlowModel, plot, table};
+use lapwing_runtime::flow::{FlowModel, plot, table};
 use lapwing_runtime::frame::{Frame, picture};
 use serde_json::json;
 
@@ -130,14 +130,15 @@ fn guided(
 ) -> Result<Made, Failure> {
     let mut guide = lapwing_runtime::flow::real::RealGuide::load(model)?;
     let mut buffers = (Vec::new(), Vec::new(), Vec::new());
-    let mut gradient = |x: &[f64], t: f64, label: usize, g: &mut [f64]| -> Result<(), FlowError> {
-        let (plain, found, logits) = &mut buffers;
-        *plain = x.iter().map(|&v| v as f32).collect::<Vec<f32>>();
-        found.resize(x.len(), 0f32);
-        guide.gradient(plain, t, label, found, logits)?;
-        g.iter_mut().zip(&*found).for_each(|(to, &from)| *to = f64::from(from));
-        Ok(())
-    };
+    let mut gradient =
+        |x: &[f64], t: f64, label: usize, g: &mut [f64]| -> Result<(), lapwing_runtime::flow::FlowError> {
+            let (plain, found, logits) = &mut buffers;
+            *plain = x.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+            found.resize(x.len(), 0f32);
+            guide.gradient(plain, t, label, found, logits)?;
+            g.iter_mut().zip(&*found).for_each(|(to, &from)| *to = f64::from(from));
+            Ok(())
+        };
     Ok(generate(network, request, Some((scale, &mut gradient)))?)
 }
 
