@@ -99,7 +99,7 @@ impl Reach {
     fn of(conv: &Conv, first: usize, sums: &[WeightSums]) -> Reach {
         let of_one = |(o, sums): (usize, &WeightSums)| {
             let sum = i64::from(sums.magnitude) * 255 + i64::from(conv.bias[o]).abs();
-            match sum as f32 * conv.multiplier[o] < RESULT_MAX {
+            match sum as f32 * conv.multiplier[o].abs() < RESULT_MAX {
                 true if sum < SUM_MAX => Reach::SmallSums,
                 true => Reach::SmallResults,
                 false => Reach::Any,
