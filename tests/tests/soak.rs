@@ -4,6 +4,7 @@
 //! encoder makes its buffers anew. Requests are counted over all threads, so it has a `main` of its own: the test
 //! harness asks for memory too. `LAPWING_SOAK_FRAMES` and `LAPWING_SOAK_SEED` make it longer and another;
 //! `cargo xtask soak` runs 100000 frames.
+#![allow(clippy::print_stdout)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -86,9 +86,8 @@ impl Store {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn put(&self, sums: [__m512i; 4], output: *mut u8) {
-        let r: [__m512i; 4] = std::array::from_fn(|v| {
-            _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), self.multiplier[v]))
-        });
+        let r: [__m512i; 4] =
+            std::array::from_fn(|v| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), self.multiplier[v])));
         let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), self.zero);
         let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), self.zero);
         let mut bytes = _mm512_packus_epi16(low, high);

@@ -67,11 +67,7 @@ impl<'a> Observer<'a> {
     ///
     /// # Errors
     /// tract's words.
-    pub fn band(
-        &mut self,
-        drawn: &[Drawn],
-        film: &mut dyn FnMut(Asked, &mut Vec<f32>) -> Result<(), String>,
-    ) -> Result<SeenBand, String> {
+    pub fn band(&mut self, drawn: &[Drawn], film: &mut FilmOf<'_>) -> Result<SeenBand, String> {
         let structure = self.structure;
         let mut seen = SeenBand {
             tensors: vec![Seen::default(); structure.shapes.len()],
@@ -117,6 +113,9 @@ impl<'a> Observer<'a> {
         convs.filter(|(o, _)| o.is_some()).map(|(_, c)| c.bias.len()).collect()
     }
 }
+
+/// Writes the film of what is asked.
+pub type FilmOf<'a> = dyn FnMut(Asked, &mut Vec<f32>) -> Result<(), String> + 'a;
 
 impl Seen {
     /// Adds one run's values, (channel, row, column).

@@ -30,7 +30,7 @@ pub fn recipe(structure: &Structure, seen: &[SeenBand], bands: &[f32]) -> Result
     let rounded: Vec<Filters> = convs.iter().map(rounded).collect();
     let mut made = Vec::with_capacity(bands.len());
     for (seen, &t_max) in seen.iter().zip(bands) {
-        let mut ranges: Vec<Range> = seen.tensors.iter().map(|s| plain(s)).collect();
+        let mut ranges: Vec<Range> = seen.tensors.iter().map(plain).collect();
         for group in &groups {
             lines(structure, group, seen, &mut ranges);
         }
@@ -134,7 +134,7 @@ fn lines(structure: &Structure, group: &[usize], seen: &SeenBand, ranges: &mut [
 fn factors(structure: &Structure, seen: &[SeenBand]) -> Vec<Vec<f32>> {
     let side = structure.shapes[0].height;
     let mut all = vec![Vec::new(); structure.shapes.len()];
-    for tensor in 0..structure.shapes.len() {
+    for (tensor, factors) in all.iter_mut().enumerate() {
         let written = structure.steps.iter().find(|s| s.output == tensor).map(|s| s.kind);
         let readers: Vec<_> = structure.readers(tensor).collect();
         let [reader] = readers[..] else { continue };
@@ -155,7 +155,7 @@ fn factors(structure: &Structure, seen: &[SeenBand]) -> Vec<Vec<f32>> {
         // so that the tensor's reach stays
         let after = raw.iter().zip(&reach).map(|(s, a)| a / s.max(1e-6)).fold(0f32, f32::max);
         let norm = after / reach.iter().copied().fold(1e-6, f32::max);
-        all[tensor] = raw.iter().map(|s| (s * norm).clamp(1.0 / FACTOR_MAX, FACTOR_MAX)).collect();
+        *factors = raw.iter().map(|s| (s * norm).clamp(1.0 / FACTOR_MAX, FACTOR_MAX)).collect();
     }
     all
 }

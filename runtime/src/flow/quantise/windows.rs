@@ -63,7 +63,7 @@ impl Windows {
         self.seen += 1;
         let place = match self.kept.len() < self.most {
             true => self.kept.len(),
-            false => (draw.next() * self.seen as f64) as usize,
+            false => (draw.uniform() * self.seen as f64) as usize,
         };
         if place >= self.most {
             return Ok(());
@@ -92,11 +92,11 @@ impl Windows {
         let mut all = Vec::with_capacity(DRAWS);
         for index in 0..DRAWS {
             let mut draw = Uniform::new(band, 1 + index as u64);
-            let window = (draw.next() * self.kept.len() as f64) as usize;
+            let window = (draw.uniform() * self.kept.len() as f64) as usize;
             let Some(window) = self.kept.get(window) else { break };
             let jump = index % 2 == 0;
-            let t = if jump { t_max } else { t_min + (t_max - t_min) * draw.next() };
-            let class = (draw.next() * manifest.condition.labels as f64) as usize;
+            let t = if jump { t_max } else { t_min + (t_max - t_min) * draw.uniform() };
+            let class = (draw.uniform() * manifest.condition.labels as f64) as usize;
             let mut eps = vec![0f32; window.len()];
             Normal::new(band, 1000 + index as u64).fill(&mut eps);
             let mut context = vec![0f32; context_values(manifest)];
@@ -133,8 +133,8 @@ pub fn window(frame: &Frame, side: usize, seed: u64) -> Result<(Vec<u8>, [f64; 3
     let mut draw = Uniform::new(seed, 0);
     let (w, h) = (f64::from(frame.width()), f64::from(frame.height()));
     let least = w.min(h).min(side as f64);
-    let size = least + draw.next() * (w.min(h) - least);
-    let (left, top) = (draw.next() * (w - size), draw.next() * (h - size));
+    let size = least + draw.uniform() * (w.min(h) - least);
+    let (left, top) = (draw.uniform() * (w - size), draw.uniform() * (h - size));
     let source =
         ImageRef::new(frame.width(), frame.height(), frame.rgb(), PixelType::U8x3).map_err(|e| e.to_string())?;
     let mut target = Image::new(side as u32, side as u32, PixelType::U8x3);
@@ -151,8 +151,8 @@ pub fn window(frame: &Frame, side: usize, seed: u64) -> Result<(Vec<u8>, [f64; 3
 /// A rectangle of 20 to 80 % of the side.
 pub(super) fn hole(draw: &mut Uniform, side: usize, window: &[u8], context: &mut [f32]) {
     let mut span = || {
-        let length = (0.2 + 0.6 * draw.next()) * side as f64;
-        let first = draw.next() * (side as f64 - length);
+        let length = (0.2 + 0.6 * draw.uniform()) * side as f64;
+        let first = draw.uniform() * (side as f64 - length);
         first as usize..(first + length).ceil() as usize
     };
     let (rows, columns) = (span(), span());
@@ -180,7 +180,7 @@ impl Uniform {
     }
 
     /// The next; a stream has 64 and then begins again.
-    pub fn next(&mut self) -> f64 {
+    pub fn uniform(&mut self) -> f64 {
         let z = self.buffer[self.at % self.buffer.len()];
         self.at += 1;
         (0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2)).min(1.0 - f64::EPSILON)
