@@ -40,6 +40,8 @@ pub struct ShippedFlow {
     pub name: &'static str,
     /// Its manifest, TOML.
     pub manifest: &'static str,
+    /// It in eight bits, with everything it needs to run.
+    pub artifact: Option<&'static [u8]>,
     /// Its velocity network in real numbers, ONNX. Only with the feature `onnx`, as the next two.
     #[cfg(feature = "onnx")]
     pub velocity: &'static [u8],
@@ -55,6 +57,7 @@ pub struct ShippedFlow {
 pub const FLOW_PATCH: ShippedFlow = ShippedFlow {
     name: "flow-patch",
     manifest: include_str!("../flow-patch/manifest.toml"),
+    artifact: Some(include_bytes!("../flow-patch/model.lap")),
     #[cfg(feature = "onnx")]
     velocity: include_bytes!("../flow-patch/velocity.onnx"),
     #[cfg(feature = "onnx")]
@@ -67,6 +70,7 @@ pub const FLOW_PATCH: ShippedFlow = ShippedFlow {
 pub const FLOW_CIFAR: ShippedFlow = ShippedFlow {
     name: "flow-cifar",
     manifest: include_str!("../flow-cifar/manifest.toml"),
+    artifact: Some(include_bytes!("../flow-cifar/model.lap")),
     #[cfg(feature = "onnx")]
     velocity: include_bytes!("../flow-cifar/velocity.onnx"),
     #[cfg(feature = "onnx")]

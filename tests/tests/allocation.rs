@@ -1,7 +1,7 @@
 //! The network and the decoding of its outputs ask for no memory after the first picture.
 //!
-//! The pictures have the network's size: resizing goes through a library that works its weights out
-//! anew, in new memory, for every picture.
+//! The photographs have the network's size: resizing RGB goes through a library that works its weights out
+//! anew, in new memory, for every picture. A camera's own formats have any size.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,7 +9,9 @@ use std::cell::Cell;
 
 use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::engine::Model;
-use lapwing_runtime::frame::{Frame, picture};
+use lapwing_runtime::frame::raw::RawLayout;
+use lapwing_runtime::frame::yuv::Colour;
+use lapwing_runtime::frame::{Frame, PixelFormat, picture};
 use lapwing_runtime::photos::PHOTOS;
 
 /// The system's allocator, counting the requests of each thread.
@@ -82,4 +84,23 @@ fn detection_allocates_nothing_after_the_first_picture() {
     let before = REQUESTS.get();
     drop(std::hint::black_box(Box::new(1u8)));
     assert_eq!(REQUESTS.get() - before, 1, "the counter counts");
+}
+
+#[test]
+fn a_camera_s_picture_of_any_size_allocates_nothing_after_the_first() {
+    let model = Model::builtin().unwrap();
+    let mut detector = Detector::load(&model).unwrap();
+    let options = DetectOptions::of(model.manifest());
+    for format in PixelFormat::ALL {
+        let layout = RawLayout::packed(format, (640, 480), Colour::VIDEO).unwrap();
+        let mut frame = Frame::new();
+        for turn in 0..4u8 {
+            let before = REQUESTS.get();
+            frame.reset_raw(&layout).unwrap().iter_mut().zip(0u32..).for_each(|(b, i)| *b = (i >> 6) as u8 ^ turn);
+            detector.detect(&frame, &options).unwrap();
+            if turn > 0 {
+                assert_eq!(REQUESTS.get() - before, 0, "{}", format.name());
+            }
+        }
+    }
 }

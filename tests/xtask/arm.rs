@@ -1,4 +1,4 @@
-//! The kernels of other processors, under user-mode emulation.
+//! The kernels of other processors, and the generator's bytes, under user-mode emulation.
 //!
 //! The library's tests are built for 64-bit and 32-bit ARM and run on models of the processors that
 //! matter; each is told which kernels it must find, so that no test passes by running another one.
@@ -69,7 +69,15 @@ pub fn test() -> Result<(), String> {
                 ("LAPWING_PLAN_CASES".into(), CASES),
             ];
             let arguments = ["test", "--package", "lapwing-runtime", "--no-default-features", "--lib"];
-            let chosen = ["--target", target.triple, "--", "engine::plan_tests", "engine::kernels", "engine::quant::"];
+            let chosen = [
+                "--target",
+                target.triple,
+                "--",
+                "engine::plan_tests",
+                "engine::kernels",
+                "engine::quant::",
+                "flow::golden",
+            ];
             step_with("cargo", &[arguments.as_slice(), &chosen].concat(), &environment)?;
         }
     }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Next, Pacing, Source, SourceError};
+use super::{Next, Pacing, Source, SourceError, Tally};
 use crate::clock::Clock;
 use crate::frame::Frame;
 
@@ -142,6 +142,10 @@ impl<S: Source, C: Clock> Source for Paced<S, C> {
         if self.repeat { None } else { self.source.len_hint() }
     }
 
+    fn tally(&self) -> Tally {
+        Tally { dropped: self.dropped, ..self.source.tally() }
+    }
+
     fn rewind(&mut self) -> Result<bool, SourceError> {
         (self.start_us, self.next) = (None, 0);
         self.source.rewind()
@@ -220,7 +224,7 @@ mod tests {
         clock.pass(450_000);
         assert!(matches!(source.next(&mut frame, LONG), Next::Frame));
         // a b c a b: frame 4 is the second photograph of the second round.
-        assert_eq!((frame.seq, frame.name(), source.dropped()), (4, "b", 3));
+        assert_eq!((frame.seq, frame.name(), source.dropped(), source.tally().dropped), (4, "b", 3, 3));
         assert_eq!(frame.captured_us, 5_400_000);
         assert_eq!(source.len_hint(), None);
     }

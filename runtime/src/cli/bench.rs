@@ -11,9 +11,11 @@ use lapwing_runtime::engine::artifact::golden_input;
 use lapwing_runtime::engine::ir::Op;
 use lapwing_runtime::engine::model::Network;
 use lapwing_runtime::engine::{Artifact, EngineError, Int8Engine, Model, kernels};
+use lapwing_runtime::flow::FlowModel;
 use lapwing_runtime::frame::{Frame, picture};
 use serde_json::{Value, json};
 
+use super::bench_flow;
 use super::bench_input;
 use super::out::{Failure, Out, line};
 
@@ -22,18 +24,18 @@ use super::out::{Failure, Out, line};
 #[command(after_help = "Times depend on what else the machine does: compare within one run.\n\n\
     Examples:\n  lapwing bench\n  lapwing bench --model street.lap --threads 2 --json")]
 pub struct Args {
-    /// A built-in model, a .lap, or a .onnx with its manifest beside it
+    /// A built-in model, a .lap, or a .onnx with its manifest beside it; a flow is timed by its fills
     #[arg(long, value_name = "M", default_value = "detect-nano")]
-    model: String,
+    pub(super) model: String,
     /// Threads of the int8 engine
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    threads: u16,
+    pub(super) threads: u16,
     /// Runs that are timed
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    runs: u32,
+    pub(super) runs: u32,
     /// One JSON object, on standard output
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Untimed runs before the timed ones.
@@ -41,6 +43,9 @@ const WARM: u32 = 5;
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    if FlowModel::is_word(&args.model) {
+        return bench_flow::run(args, out);
+    }
     let start = Instant::now();
     let model = Model::open(&args.model)?;
     let found = match model.network() {

@@ -21,7 +21,7 @@ use super::progress;
     lapwing detect --model yolox_nano.onnx --annotate seen/ garden.jpg"
 )]
 pub struct Args {
-    /// Pictures, folders, .tar archives of pictures, .y4m or .mjpeg clips
+    /// Pictures, folders, .tar archives of pictures, .y4m or .mjpeg clips; v4l:/dev/video0 for one look
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// A built-in model, a .onnx with its manifest beside it, or a manifest

@@ -5,6 +5,7 @@
 //! to standard error.
 
 mod bench;
+mod bench_flow;
 mod bench_input;
 mod cameras;
 mod check;
@@ -12,6 +13,7 @@ mod detect;
 mod doctor;
 mod eval;
 mod eval_redact;
+mod generate;
 mod hiding;
 mod log;
 mod model;
@@ -19,6 +21,8 @@ mod out;
 mod progress;
 #[cfg(feature = "onnx")]
 mod quantize;
+#[cfg(feature = "onnx")]
+mod quantize_flow;
 mod redact;
 mod redact_paths;
 mod run;
@@ -52,6 +56,8 @@ enum Command {
     Model(model::Args),
     /// How fast a model runs here
     Bench(bench::Args),
+    /// Make pictures out of noise
+    Generate(generate::Args),
     /// Read the record
     Log(log::Args),
     /// Check a configuration file
@@ -75,6 +81,7 @@ pub fn main() -> ExitCode {
         Some(Command::Eval(args)) => eval::run(&args, &mut out),
         Some(Command::Model(args)) => model::run(&args, &mut out),
         Some(Command::Bench(args)) => bench::run(&args, &mut out),
+        Some(Command::Generate(args)) => generate::run(&args, &mut out),
         Some(Command::Log(args)) => log::run(&args, &mut out),
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Doctor(args)) => doctor::run(&args, &mut out),

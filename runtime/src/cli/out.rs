@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use lapwing_runtime::config::ConfigError;
 use lapwing_runtime::engine::EngineError;
+use lapwing_runtime::flow::FlowError;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -41,6 +42,19 @@ impl From<EngineError> for Failure {
             EngineError::Missing { .. } | EngineError::NoManifest { .. } | EngineError::Manifest { .. } => {
                 Failure::call(error)
             }
+            _ => Failure::job(error),
+        }
+    }
+}
+
+impl From<FlowError> for Failure {
+    fn from(error: FlowError) -> Failure {
+        match error {
+            FlowError::Missing { .. }
+            | FlowError::Class { .. }
+            | FlowError::Steps { .. }
+            | FlowError::Setting { .. }
+            | FlowError::Unable { .. } => Failure::call(error),
             _ => Failure::job(error),
         }
     }

@@ -14,13 +14,14 @@ use lapwing_runtime::engine::network::Network as Real;
 use lapwing_runtime::engine::quantize::{Phase, Quantised, Report, Request, Samples, tuned};
 use lapwing_runtime::engine::tail::Tail;
 use lapwing_runtime::engine::{Model, float, import, own_scales};
+use lapwing_runtime::flow::FlowModel;
 use lapwing_runtime::frame::Frame;
 use lapwing_runtime::input::InputTensor;
 use serde_json::json;
 
 use super::eval::{Scores, score};
 use super::out::{Failure, Out, complain, line};
-use super::progress;
+use super::{progress, quantize_flow};
 
 /// Arguments of `lapwing model quantize`.
 #[derive(clap::Args)]
@@ -32,16 +33,16 @@ use super::progress;
 pub struct Args {
     /// A .onnx with its manifest beside it, or a manifest
     #[arg(value_name = "IN")]
-    network: String,
+    pub(super) network: String,
     /// Pictures, folders or .tar archives; a network that states its own scales (QDQ) needs none
     #[arg(long, num_args = 1.., value_name = "DIR")]
-    calibrate: Vec<PathBuf>,
+    pub(super) calibrate: Vec<PathBuf>,
     /// Most pictures that are used, spread evenly over what is there
     #[arg(long, default_value_t = 200, value_name = "N")]
-    pictures: usize,
+    pub(super) pictures: usize,
     /// The artifact; default: IN with the ending .lap
     #[arg(short, long, value_name = "OUT")]
-    output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
     /// Only ranges of least squared error: some ten times faster, nothing is tried
     #[arg(long)]
     quick: bool,
@@ -50,24 +51,27 @@ pub struct Args {
     report: bool,
     /// The result as one JSON object with all layers, on standard output
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Annotated pictures; scores the network before and after
     #[arg(long, num_args = 1.., value_name = "DIR_OR_TAR", requires = "annotations")]
-    images: Vec<PathBuf>,
+    pub(super) images: Vec<PathBuf>,
     /// Their annotations in COCO's JSON
     #[arg(long, value_name = "COCO.json", requires = "images")]
-    annotations: Option<PathBuf>,
+    pub(super) annotations: Option<PathBuf>,
     /// Threads for the trials; default: half of the cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    threads: Option<u8>,
+    pub(super) threads: Option<u8>,
 }
 
-const WAIT: Duration = Duration::from_secs(5);
+pub(super) const WAIT: Duration = Duration::from_secs(5);
 /// Most threads that are taken unasked.
 const THREADS_MAX: usize = 8;
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    if FlowModel::is_word(&args.network) {
+        return quantize_flow::run(args, out);
+    }
     let model = Model::open(&args.network)?;
     let Network::Onnx(source) = model.network() else {
         return Err(Failure::Call(format!("{} is an artifact already; give the .onnx it was made from", args.network)));

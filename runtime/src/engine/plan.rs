@@ -204,6 +204,10 @@ impl Planner<'_> {
                 }
             }
             Op::Table(table) => push(Work::Table(self.kernels.flipped(table), input, output)),
+            Op::Tables(tables) => {
+                let tables = tables.iter().map(|t| *self.kernels.flipped(t)).collect();
+                push(Work::Tables(tables, input, output));
+            }
             Op::Add { multipliers } => {
                 let other = self.region(node.inputs[1]);
                 push(Work::Add(Sum { multipliers: *multipliers, zeros: zeros() }, [input, other], output));

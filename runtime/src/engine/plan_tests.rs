@@ -89,7 +89,10 @@ impl Maker {
         let spread = 0.5 / (products as f32).sqrt() / 64.0;
         // now and then results far beyond eight bits, and once beyond sixteen
         let steep = self.one_of(&[1.0, 1.0, 1.0, 30.0, 3000.0]);
-        let multiplier = (0..channels).map(|_| spread * (1 + self.below(8)) as f32 * 0.25 * steep).collect();
+        let sign = |negative: bool| if negative { -1.0 } else { 1.0 };
+        let multiplier = (0..channels)
+            .map(|_| spread * (1 + self.below(8)) as f32 * 0.25 * steep * sign(self.below(8) == 0))
+            .collect();
         let table = (self.below(2) == 0).then(|| self.table());
         let pre_zero = self.below(256) as u8;
         let quant = self.quant();
@@ -105,6 +108,10 @@ impl Maker {
             3 => self.conv(from, true),
             4 => {
                 let (table, to) = (self.table(), self.quant());
+                if self.below(3) == 0 {
+                    let tables = (0..shape.channels).map(|_| *self.table()).collect();
+                    return self.node(Op::Tables(tables), &[from], shape, to);
+                }
                 self.node(Op::Table(table), &[from], shape, to)
             }
             5 => {

@@ -65,6 +65,7 @@ fn compute(node: &Node, inputs: &[View<'_>], output: &Tensor) -> Vec<u8> {
     let zero = output.quant.zero;
     match &node.op {
         Op::Conv(conv) => each(output.shape, |y, x, c| conv_at(conv, a, y, x, c)),
+        Op::Tables(tables) => each(output.shape, |y, x, c| tables[c][usize::from(a.at(y, x, c))]),
         Op::Table(table) => a.values.iter().map(|&q| table[usize::from(q)]).collect(),
         Op::Add { multipliers: [ma, mb] } => each(output.shape, |y, x, c| {
             let sum = a.centred(y, x, c) as f32 * ma + inputs[1].centred(y, x, c) as f32 * mb;

@@ -3,15 +3,22 @@
 use super::FlowError;
 use super::samplers::Velocity;
 
+/// A velocity that can be asked for with a class and without.
+pub trait Conditional: Velocity {
+    /// Writes the velocity without a class.
+    ///
+    /// # Errors
+    /// Whatever computes it.
+    fn without(&mut self, x: &[f64], t: f64, v: &mut [f64]) -> Result<(), FlowError>;
+}
+
 /// Classifier-free guidance: `u + w (c - u)` for t in an interval, c outside it.
 ///
 /// Ho and Salimans, arXiv:2207.12598, equation 6 (their w is this w less 1); the interval by
 /// Kynkäänniemi et al., arXiv:2404.07724.
-pub struct ClassifierFree<C, U> {
-    /// With the class.
-    pub with: C,
-    /// Without.
-    pub without: U,
+pub struct ClassifierFree<C> {
+    /// With the class, and without.
+    pub field: C,
     /// 1 is no guidance, 0 no class.
     pub weight: f64,
     /// Where it holds; 0..=1 for all.
@@ -20,14 +27,14 @@ pub struct ClassifierFree<C, U> {
     pub buffer: Vec<f64>,
 }
 
-impl<C: Velocity, U: Velocity> Velocity for ClassifierFree<C, U> {
+impl<C: Conditional> Velocity for ClassifierFree<C> {
     fn velocity(&mut self, x: &[f64], t: f64, v: &mut [f64]) -> Result<(), FlowError> {
-        self.with.velocity(x, t, v)?;
+        self.field.velocity(x, t, v)?;
         if self.weight == 1.0 || t < self.interval[0] || t > self.interval[1] {
             return Ok(());
         }
         self.buffer.resize(x.len(), 0.0);
-        self.without.velocity(x, t, &mut self.buffer)?;
+        self.field.without(x, t, &mut self.buffer)?;
         for (v, u) in v.iter_mut().zip(&self.buffer) {
             *v = u + self.weight * (*v - u);
         }
@@ -77,11 +84,25 @@ mod tests {
 
     const LEFT: Mixture = Mixture(&[(1.0, -1.0, 0.3)]);
 
+    /// The left mode for a class, both for none.
+    struct Left;
+
+    impl Velocity for Left {
+        fn velocity(&mut self, x: &[f64], t: f64, v: &mut [f64]) -> Result<(), FlowError> {
+            (&LEFT).velocity(x, t, v)
+        }
+    }
+
+    impl Conditional for Left {
+        fn without(&mut self, x: &[f64], t: f64, v: &mut [f64]) -> Result<(), FlowError> {
+            (&TWO).velocity(x, t, v)
+        }
+    }
+
     #[test]
     fn free_guidance_is_a_line_through_both_velocities_inside_its_interval() {
         let at = |weight, t| {
-            let mut guided =
-                ClassifierFree { with: &LEFT, without: &TWO, weight, interval: [0.2, 0.8], buffer: Vec::new() };
+            let mut guided = ClassifierFree { field: Left, weight, interval: [0.2, 0.8], buffer: Vec::new() };
             let mut v = [0.0];
             guided.velocity(&[0.3], t, &mut v).unwrap();
             v[0]

@@ -20,7 +20,10 @@
 //! | [`samplers`] | ways to walk it |
 //! | [`guidance`] | towards a class |
 //! | [`likelihood`] | bits per dimension of a picture |
+//! | [`generate`] | whole pictures of classes |
+//! | [`table`], [`plot`] | distance against steps for every sampler |
 //! | [`field`] | a network as a sampler sees it |
+//! | [`int8`] | a flow in eight bits, without tract |
 //! | [`filler`] | holes in 64x64 windows |
 //!
 //! Values are in -1..=1 for pixels 0..=255, pictures (h, w, 3). Nothing here knows of cameras, of
@@ -29,16 +32,24 @@
 pub mod condition;
 pub mod field;
 pub mod filler;
+pub mod generate;
+#[cfg(test)]
+mod golden;
 pub mod guidance;
+pub mod int8;
 pub mod likelihood;
 pub mod manifest;
 pub mod model;
 pub mod network;
 pub mod normal;
 pub mod path;
+pub mod plot;
+#[cfg(feature = "onnx")]
+pub mod quantise;
 #[cfg(feature = "onnx")]
 pub mod real;
 pub mod samplers;
+pub mod table;
 
 pub use filler::Filler;
 pub use manifest::FlowManifest;

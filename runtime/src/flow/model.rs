@@ -1,17 +1,23 @@
 //! A flow from the binary or from a folder: a manifest and the bytes of its networks.
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use lapwing_models::ShippedFlow;
 
+use super::int8::artifact::MAGIC;
+use super::int8::{FlowArtifact, Int8Flow};
 use super::network::Network;
 use super::{FlowError, FlowManifest};
 use crate::engine::artifact::sha256_hex;
+use crate::engine::bytes::Bytes;
 
 /// Largest network file that is read, in bytes.
 pub const NETWORK_BYTES_MAX: u64 = 256 << 20;
+/// Behind the name of a built-in flow: its networks in real numbers.
+pub const FLOAT: &str = "-float";
 /// The manifest's name in a folder.
 pub const MANIFEST: &str = "manifest.toml";
 
@@ -20,7 +26,16 @@ pub const MANIFEST: &str = "manifest.toml";
 pub struct FlowModel {
     manifest: FlowManifest,
     origin: String,
-    real: Arc<Real>,
+    source: Source,
+}
+
+/// What a flow's networks are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In real numbers.
+    Real(Arc<Real>),
+    /// In eight bits.
+    Int8(Arc<FlowArtifact>),
 }
 
 /// The networks in real numbers, ONNX.
@@ -43,22 +58,50 @@ impl FlowModel {
         FlowModel::open(lapwing_models::FLOW_PATCH.name)
     }
 
-    /// Opens a flow by the word a user gives: the name of a built-in one, or a folder with a
-    /// manifest and the files it names.
+    /// True if the word means a flow, and not a detector.
+    pub fn is_word(word: &str) -> bool {
+        let path = Path::new(word);
+        let plain = word.strip_suffix(FLOAT).unwrap_or(word);
+        let begins = || -> std::io::Result<bool> {
+            let mut first = [0; MAGIC.len()];
+            std::fs::File::open(path)?.read_exact(&mut first)?;
+            Ok(&first == MAGIC)
+        };
+        lapwing_models::FLOWS.iter().any(|f| f.name == plain)
+            || path.join(MANIFEST).exists()
+            || (path.is_file() && begins().unwrap_or(false))
+    }
+
+    /// Opens a flow by the word a user gives: the name of a built-in one (in eight bits; with
+    /// [`FLOAT`] behind it in real numbers), a `.lap`, or a folder with a manifest and the files it
+    /// names.
     ///
     /// # Errors
     /// What is missing or wrong, and the cure.
     pub fn open(word: &str) -> Result<FlowModel, FlowError> {
         if let Some(shipped) = lapwing_models::FLOWS.iter().find(|f| f.name == word) {
+            return match shipped.artifact {
+                Some(bytes) => FlowModel::from_artifact(bytes, format!("{word} (built in)")),
+                None => FlowModel::shipped(shipped),
+            };
+        }
+        let float = word.strip_suffix(FLOAT);
+        if let Some(shipped) = lapwing_models::FLOWS.iter().find(|f| float == Some(f.name)) {
             return FlowModel::shipped(shipped);
         }
-        let folder = Path::new(word);
-        if !folder.join(MANIFEST).exists() {
+        let path = Path::new(word);
+        if path.extension().is_some_and(|e| e == "lap") && path.exists() {
+            let bytes = read(path).map_err(|what| FlowError::Load { origin: word.into(), what })?;
+            return FlowModel::from_artifact(bytes, word.into());
+        }
+        if !path.join(MANIFEST).exists() {
             let names = lapwing_models::FLOWS.map(|f| f.name).join(", ");
-            let what = format!("no such flow; give {names}, or a folder that holds {MANIFEST} and its networks");
+            let what = format!(
+                "no such flow; give {names}, one of them with {FLOAT}, a .lap, or a folder that holds {MANIFEST} and its networks"
+            );
             return Err(FlowError::Missing { word: word.into(), what });
         }
-        FlowModel::from_folder(folder)
+        FlowModel::from_folder(path)
     }
 
     #[cfg(feature = "onnx")]
@@ -107,7 +150,20 @@ impl FlowModel {
                 return Err(FlowError::Load { origin, what });
             }
         }
-        Ok(FlowModel { manifest, origin, real: Arc::new(real) })
+        Ok(FlowModel { manifest, origin, source: Source::Real(Arc::new(real)) })
+    }
+
+    /// The flow in eight bits in `bytes`; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn from_artifact(bytes: impl Into<Bytes>, origin: String) -> Result<FlowModel, FlowError> {
+        match FlowArtifact::from_bytes(bytes) {
+            Ok(artifact) => {
+                Ok(FlowModel { manifest: artifact.manifest.clone(), origin, source: Source::Int8(Arc::new(artifact)) })
+            }
+            Err(what) => Err(FlowError::Load { origin, what }),
+        }
     }
 
     /// The manifest.
@@ -120,27 +176,37 @@ impl FlowModel {
         &self.origin
     }
 
-    /// The networks in real numbers.
-    pub fn real(&self) -> &Real {
-        &self.real
+    /// Its networks.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
-    /// The velocity network, ready to run on `threads` threads.
+    /// Its networks in real numbers.
+    ///
+    /// # Errors
+    /// That it is in eight bits.
+    pub fn real(&self) -> Result<&Real, FlowError> {
+        match &self.source {
+            Source::Real(real) => Ok(real),
+            Source::Int8(_) => {
+                let what = "it is in eight bits; this needs its networks in real numbers".into();
+                Err(FlowError::Unable { origin: self.origin.clone(), what })
+            }
+        }
+    }
+
+    /// The velocity network, ready to run; one in eight bits on `threads` threads.
     ///
     /// # Errors
     /// What is wrong with it, or that this build cannot run it.
-    #[cfg(feature = "onnx")]
-    pub fn network(&self, _threads: usize) -> Result<Box<dyn Network>, FlowError> {
-        Ok(Box::new(super::real::RealFlow::load(self)?))
-    }
-
-    /// The velocity network, ready to run on `threads` threads.
-    ///
-    /// # Errors
-    /// That this build cannot run it.
-    #[cfg(not(feature = "onnx"))]
-    pub fn network(&self, _threads: usize) -> Result<Box<dyn Network>, FlowError> {
-        Err(no_onnx(&self.origin))
+    pub fn network(&self, threads: usize) -> Result<Box<dyn Network>, FlowError> {
+        match &self.source {
+            Source::Int8(artifact) => Ok(Box::new(Int8Flow::load(artifact, &self.origin, threads)?)),
+            #[cfg(feature = "onnx")]
+            Source::Real(_) => Ok(Box::new(super::real::RealFlow::load(self)?)),
+            #[cfg(not(feature = "onnx"))]
+            Source::Real(_) => Err(no_onnx(&self.origin)),
+        }
     }
 }
 

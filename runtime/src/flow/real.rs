@@ -12,42 +12,59 @@ use super::{FlowError, FlowModel};
 /// Most results of the condition network that are kept.
 const FILMS_MAX: usize = 64;
 
-/// A tract network with named inputs.
-struct Runner {
+/// A network's graph with the inputs `inputs`, in this order, each with its shape.
+///
+/// # Errors
+/// tract's words.
+pub fn typed(bytes: &[u8], inputs: &[(&str, Vec<usize>)]) -> Result<TypedModel, String> {
+    let mut bytes = bytes;
+    let mut prepare = || -> TractResult<TypedModel> {
+        let mut model = tract_onnx::onnx().model_for_read(&mut bytes)?;
+        let outlets = model.input_outlets()?.to_vec();
+        let names: Vec<&str> = outlets.iter().map(|o| model.node(o.node).name.as_str()).collect();
+        let mut order = Vec::with_capacity(inputs.len());
+        for (name, _) in inputs {
+            let at = names.iter().position(|n| n == name);
+            order.push(outlets[at.ok_or_else(|| anyhow::anyhow!("it has no input {name:?} but {names:?}"))?]);
+        }
+        if names.len() != inputs.len() {
+            anyhow::bail!("its inputs are {names:?}");
+        }
+        model.set_input_outlets(&order)?;
+        for (index, (_, shape)) in inputs.iter().enumerate() {
+            model.set_input_fact(index, f32::fact(shape).into())?;
+        }
+        model.into_typed()
+    };
+    prepare().map_err(|e| format!("{e:#}"))
+}
+
+/// A tract network that is ready to run.
+pub struct Runner {
     state: TypedSimpleState,
     shapes: Vec<Vec<usize>>,
 }
 
 impl Runner {
-    /// Plans a network whose inputs are `inputs`, in this order, each with its shape.
-    fn load(bytes: &[u8], inputs: &[(&str, &[usize])]) -> Result<Runner, String> {
-        let mut bytes = bytes;
-        let prepare = |bytes: &mut &[u8]| -> TractResult<TypedSimpleState> {
-            let mut model = tract_onnx::onnx().model_for_read(bytes)?;
-            let names: Vec<String> = model.input_outlets()?.iter().map(|o| model.node(o.node).name.clone()).collect();
-            let order: Vec<OutletId> = inputs
-                .iter()
-                .map(|(name, _)| {
-                    let at = names.iter().position(|n| n == name);
-                    let at = at.ok_or_else(|| anyhow::anyhow!("it has no input {name:?} but {names:?}"))?;
-                    Ok(model.input_outlets()?[at])
-                })
-                .collect::<TractResult<_>>()?;
-            if names.len() != inputs.len() {
-                anyhow::bail!("its inputs are {names:?}");
-            }
-            model.set_input_outlets(&order)?;
-            for (index, (_, shape)) in inputs.iter().enumerate() {
-                model.set_input_fact(index, f32::fact(*shape).into())?;
-            }
-            model.into_optimized()?.into_runnable()?.spawn()
-        };
-        let state = prepare(&mut bytes).map_err(|e| format!("{e:#}"))?;
-        Ok(Runner { state, shapes: inputs.iter().map(|(_, shape)| shape.to_vec()).collect() })
+    /// Plans a network whose inputs are `inputs`.
+    fn load(bytes: &[u8], inputs: &[(&str, Vec<usize>)]) -> Result<Runner, String> {
+        Runner::plan(typed(bytes, inputs)?, inputs.iter().map(|(_, shape)| shape.clone()).collect())
+    }
+
+    /// Plans a graph whose inputs have `shapes`.
+    ///
+    /// # Errors
+    /// tract's words.
+    pub fn plan(model: TypedModel, shapes: Vec<Vec<usize>>) -> Result<Runner, String> {
+        let prepare = || model.into_optimized()?.into_runnable()?.spawn();
+        Ok(Runner { state: prepare().map_err(|e: TractError| format!("{e:#}"))?, shapes })
     }
 
     /// Runs it; `write` fills input `index`, `read` is given each output.
-    fn run(&mut self, write: impl Fn(usize, &mut [f32]), read: impl FnMut((usize, &[f32]))) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// tract's words.
+    pub fn run(&mut self, write: impl Fn(usize, &mut [f32]), read: impl FnMut((usize, &[f32]))) -> Result<(), String> {
         let mut run = || -> TractResult<TVec<TValue>> {
             let mut inputs: TVec<TValue> = tvec!();
             for (index, shape) in self.shapes.iter().enumerate() {
@@ -79,10 +96,10 @@ impl RealCondition {
     /// tract's words.
     pub fn load(model: &FlowModel) -> Result<RealCondition, FlowError> {
         let spec = model.manifest().condition.clone();
-        let shapes = [[1, spec.features, 1, 1], [1, spec.labels, 1, 1], [1, 1, 1, 1]];
-        let inputs = [("features", &shapes[0][..]), ("label", &shapes[1][..]), ("jump", &shapes[2][..])];
+        let inputs = [("features", spec.features), ("label", spec.labels), ("jump", 1)];
+        let inputs = inputs.map(|(name, n)| (name, vec![1, n, 1, 1]));
         let runner =
-            Runner::load(&model.real().condition, &inputs).map_err(|what| load_error(model, &spec.file, &what))?;
+            Runner::load(&model.real()?.condition, &inputs).map_err(|what| load_error(model, &spec.file, &what))?;
         Ok(RealCondition { runner, spec, film: model.manifest().velocity.film })
     }
 
@@ -120,10 +137,10 @@ impl RealFlow {
     pub fn load(model: &FlowModel) -> Result<RealFlow, FlowError> {
         let manifest = model.manifest().clone();
         let (side, film) = (manifest.velocity.side, manifest.velocity.film);
-        let shapes = [[1, 3, side, side], [1, film, 1, 1], [1, 4, side, side]];
-        let inputs = [("x", &shapes[0][..]), ("film", &shapes[1][..]), ("context", &shapes[2][..])];
+        let picture = |channels: usize| vec![1, channels, side, side];
+        let inputs = [("x", picture(3)), ("film", vec![1, film, 1, 1]), ("context", picture(4))];
         let inputs = &inputs[..if manifest.velocity.context { 3 } else { 2 }];
-        let velocity = Runner::load(&model.real().velocity, inputs)
+        let velocity = Runner::load(&model.real()?.velocity, inputs)
             .map_err(|what| load_error(model, &manifest.velocity.file, &what))?;
         let condition = RealCondition::load(model)?;
         let origin = format!("{} in real numbers", model.origin());
@@ -173,13 +190,14 @@ impl RealGuide {
     /// That the flow has none, or tract's words.
     pub fn load(model: &FlowModel) -> Result<RealGuide, FlowError> {
         let spec = model.manifest().condition.clone();
-        let (Some(bytes), Some(guide)) = (&model.real().guide, &model.manifest().guide) else {
+        let (Some(bytes), Some(guide)) = (&model.real()?.guide, &model.manifest().guide) else {
             let what = "it has no classifier to guide it; use --guidance, or flow-cifar".into();
             return Err(FlowError::Unable { origin: model.origin().into(), what });
         };
         let side = model.manifest().velocity.side;
-        let shapes = [[1, 3, side, side], [1, spec.features, 1, 1], [1, spec.labels - 1, 1, 1]];
-        let inputs = [("x", &shapes[0][..]), ("features", &shapes[1][..]), ("label", &shapes[2][..])];
+        let flat = |n: usize| vec![1, n, 1, 1];
+        let inputs =
+            [("x", vec![1, 3, side, side]), ("features", flat(spec.features)), ("label", flat(spec.labels - 1))];
         let runner = Runner::load(bytes, &inputs).map_err(|what| load_error(model, &guide.file, &what))?;
         Ok(RealGuide { runner, spec, origin: model.origin().into() })
     }
@@ -242,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_shipped_flow_goes_on_with_a_sky() {
-        let mut filler = Filler::new(Box::new(RealFlow::load(&FlowModel::patch().unwrap()).unwrap())).unwrap();
+        let mut filler =
+            Filler::new(Box::new(RealFlow::load(&FlowModel::open("flow-patch-float").unwrap()).unwrap())).unwrap();
         let window: Vec<u8> =
             (0..64 * 64).flat_map(|i| [40 + i / 64, 90 + i / 64 * 2, 250 - i / 64]).map(|v| v as u8).collect();
         let mask: Vec<bool> =
@@ -262,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_guide_leans_towards_its_class() {
-        let model = FlowModel::open("flow-cifar").unwrap();
+        let model = FlowModel::open("flow-cifar-float").unwrap();
         let mut guide = RealGuide::load(&model).unwrap();
         let mut x = vec![0f32; 32 * 32 * 3];
         super::super::normal::Normal::new(1, 0).fill(&mut x);

@@ -16,7 +16,7 @@ pub(super) struct Away {
 
 impl Watcher<'_> {
     /// A source that stays away is told once, and again when there is another reason for it.
-    pub(super) fn source_lost(&mut self, error: &SourceError) {
+    pub(super) fn source_lost(&mut self, error: &SourceError, at_us: u64) {
         let why = error.to_string();
         let mut events = Events::new();
         if let Some(away) = &mut self.source_away {
@@ -26,16 +26,16 @@ impl Watcher<'_> {
             }
             return;
         }
-        self.source_away = Some(Away { since_us: self.clock.mono_us(), told: why.clone() });
+        self.source_away = Some(Away { since_us: at_us, told: why.clone() });
         self.source_lost += 1;
         let _ = events.push(stamp(Event { kind: EventKind::SourceLost, ..Event::default() }, self.clock));
         self.trouble(events, why);
     }
 
-    /// A frame came: the event of a source that was away, with the milliseconds that it was.
-    pub(super) fn source_back(&mut self) -> Option<Event> {
+    /// A frame taken at `at_us` came: the event of a source that was away, with the milliseconds that it was.
+    pub(super) fn source_back(&mut self, at_us: u64) -> Option<Event> {
         let away = self.source_away.take()?;
-        let ms = self.clock.mono_us().saturating_sub(away.since_us) / 1000;
+        let ms = at_us.saturating_sub(away.since_us) / 1000;
         let value = u32::try_from(ms).unwrap_or(u32::MAX);
         Some(stamp(Event { kind: EventKind::SourceBack, value, ..Event::default() }, self.clock))
     }

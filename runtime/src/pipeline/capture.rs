@@ -60,7 +60,7 @@ pub(super) fn run(
             }
             Next::Lost(error) => {
                 spare = Some(frame);
-                let told = hand_over(Captured::Lost(error), captured, free, Pacing::OnDemand, shared);
+                let told = hand_over(Captured::Lost(error, clock.mono_us()), captured, free, Pacing::OnDemand, shared);
                 sleep_unless_stopped(pause, shared);
                 steady = 0;
                 pause = (pause * 2).min(BACKOFF.1);

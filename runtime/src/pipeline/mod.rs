@@ -81,8 +81,8 @@ pub(crate) enum Captured {
     Frame(Frame, u64),
     /// One input could not be used; the source goes on.
     Broken(SourceError),
-    /// The source is gone and may come back.
-    Lost(SourceError),
+    /// The source is gone and may come back; since when, in the clock's microseconds.
+    Lost(SourceError, u64),
 }
 
 /// What the detector's thread hands to the recorder.
@@ -287,8 +287,8 @@ impl Watcher<'_> {
                     self.tick();
                     self.alive();
                 }
-                Pop::Item(Captured::Lost(error)) => {
-                    self.source_lost(&error);
+                Pop::Item(Captured::Lost(error, at_us)) => {
+                    self.source_lost(&error, at_us);
                     self.tick();
                     self.alive();
                 }
@@ -345,7 +345,7 @@ impl Watcher<'_> {
         let px = (frame.width(), frame.height());
         let stale_us = self.staleness(age_us);
         let mut events = Events::new();
-        if let Some(event) = self.source_back() {
+        if let Some(event) = self.source_back(at_us) {
             let _ = events.push(event); // has room
         }
         let mut fired = false;

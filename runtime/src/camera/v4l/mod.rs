@@ -10,6 +10,7 @@
 //! | [`kernel`] | the driver that the kernel is | `unsafe`: ioctl |
 //! | [`choose`] | which format to ask for | |
 //! | [`fourcc`] | names of formats, and their colours | |
+//! | [`jpeg`] | JPEGs without tables | |
 //! | [`find`] | which devices are cameras | |
 //! | [`options`] | what the operator asks for | |
 
@@ -18,6 +19,7 @@ pub mod choose;
 pub mod driver;
 pub mod find;
 pub mod fourcc;
+pub mod jpeg;
 pub mod kernel;
 pub mod options;
 pub mod queue;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::choose::{NoChoice, choose};
 use super::driver::{Driver, Wish};
+use super::jpeg;
 use super::kernel::Kernel;
 use super::options::CameraOptions;
 use super::queue::{CaptureQueue, Counts, QueueError};
@@ -99,6 +100,8 @@ pub struct Camera<S: Socket> {
     counts: Counts,
     /// What was granted last, in words.
     granted: String,
+    /// For JPEGs that need something put in.
+    scratch: Vec<u8>,
 }
 
 /// The camera at a device file.
@@ -115,6 +118,7 @@ impl<S: Socket> Camera<S> {
             number: 0,
             counts: Counts::default(),
             granted: String::new(),
+            scratch: Vec::new(),
         };
         if let Err(error) = camera.begin() {
             log::debug!("{error}"); // told by the first call of `next`, with what has become of it by then
@@ -169,7 +173,7 @@ impl<S: Socket> Source for Camera<S> {
             return Next::Lost(error);
         }
         let State::Streaming { queue, good_us, damage } = &mut self.state else { return Next::Timeout };
-        let name = self.socket.name();
+        let (name, scratch) = (self.socket.name(), &mut self.scratch);
         let looked = match queue.newest(deadline) {
             Ok(Some(lent)) => {
                 let now_us = lent.now_us();
@@ -177,7 +181,7 @@ impl<S: Socket> Source for Camera<S> {
                 frame.age_us = lent.age_us();
                 frame.captured_us = now_us.saturating_sub(frame.age_us);
                 frame.set_name(name);
-                match lent.copy(frame, |jpeg, frame| picture::decode(jpeg, name, frame)) {
+                match lent.copy(frame, |bytes, frame| picture::decode(jpeg::complete(bytes, scratch), name, frame)) {
                     Ok(Ok(())) => {
                         drop(lent);
                         (*good_us, *damage) = (now_us, None);
@@ -204,7 +208,7 @@ impl<S: Socket> Source for Camera<S> {
         let damaged = damage.clone().or_else(|| {
             (queue.counts().damaged > 0).then(|| "pictures came, but the driver marked them as damaged".to_owned())
         });
-        let seconds = waited_us as f64 / 1e6;
+        let seconds = f64::from(self.options.timeout_ms) / 1e3; // not what it was by the clock: the same words each time
         let (what, cure) = match damaged {
             Some(damage) => (
                 format!("no whole picture for {seconds:.1} s: {damage}"),

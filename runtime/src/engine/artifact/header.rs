@@ -45,6 +45,7 @@ enum OpHeader {
         table: Option<Blob>,
     },
     Table(Blob),
+    Tables(Blob),
     Add {
         multipliers: [f32; 2],
     },
@@ -165,6 +166,7 @@ pub(super) fn node_header(node: &Node, blobs: &mut Blobs) -> NodeHeader {
         },
         Op::Table(table) => OpHeader::Table(blobs.add(table.iter().copied())),
         Op::Add { multipliers } => OpHeader::Add { multipliers: *multipliers },
+        Op::Tables(tables) => OpHeader::Tables(blobs.add(tables.as_flattened().iter().copied())),
         Op::Mul { multiplier } => OpHeader::Mul { multiplier: *multiplier },
         Op::MaxPool(window) => OpHeader::MaxPool(*window),
         Op::MeanPool(window) => OpHeader::MeanPool(*window),
@@ -203,6 +205,10 @@ pub(super) fn node_of(header: NodeHeader, blobs: &Bytes) -> Result<Node, String>
             table: activation.map(table).transpose()?,
         }),
         OpHeader::Table(blob) => Op::Table(table(blob)?),
+        OpHeader::Tables(blob) => match bytes(blob)?.as_chunks::<256>() {
+            (tables, []) => Op::Tables(tables.into()),
+            _ => return Err(format!("node {name:?}: a table is cut")),
+        },
         OpHeader::Add { multipliers } => Op::Add { multipliers },
         OpHeader::Mul { multiplier } => Op::Mul { multiplier },
         OpHeader::MaxPool(window) => Op::MaxPool(window),

@@ -138,6 +138,8 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
             windowed(&conv.window, out)
         }
         Op::Table(_) => Ok(first),
+        Op::Tables(tables) if tables.len() == first.channels => Ok(first),
+        Op::Tables(tables) => Err(format!("{} tables for {} channels", tables.len(), first.channels)),
         Op::Add { .. } if inputs[1].shape == first => Ok(first),
         Op::Mul { .. } if inputs[1].shape == first || inputs[1].shape == (Shape { height: 1, width: 1, ..first }) => {
             Ok(first)
@@ -222,16 +224,13 @@ fn numbers_of(op: &Op, inputs: &[&Tensor], output: &Tensor) -> Result<(), String
                     return Err(format!("channel {channel}: its sum may exceed 32 bits"));
                 }
                 let multiplier = conv.multiplier[channel];
-                if multiplier.is_nan() || multiplier < 0.0 {
-                    return Err(format!("channel {channel}: multiplier {multiplier}"));
-                }
                 bounded(sum as f32 * multiplier, &format!("channel {channel}: its largest result"))?;
             }
             Ok(())
         }
         Op::Add { multipliers } => multipliers.iter().try_for_each(|m| bounded(m * 512.0, "the largest result")),
         Op::Mul { multiplier } => bounded(multiplier * 65_536.0, "the largest result"),
-        Op::Table(_) => Ok(()),
+        Op::Table(_) | Op::Tables(_) => Ok(()),
         _ if inputs.iter().all(|t| t.quant == output.quant) => Ok(()),
         _ => Err("input and output stand for different numbers".into()),
     }

@@ -108,7 +108,8 @@ pub struct Conv {
     pub weights: Weights,
     /// One a output channel, in units of scale_in * scale_weight.
     pub bias: Vec<i32>,
-    /// One a output channel: scale_in * scale_weight / scale_pre.
+    /// One a output channel: scale_in * scale_weight / scale_pre; below zero where a factor behind
+    /// the convolution is.
     pub multiplier: Vec<f32>,
     /// Zero point before the table.
     pub pre_zero: u8,
@@ -141,6 +142,8 @@ pub enum Op {
     Conv(Conv),
     /// Each value on its own. One input.
     Table(Box<Table>),
+    /// Each value through the table of its channel; one table a channel. One input.
+    Tables(Box<[Table]>),
     /// `(a + b)` in real numbers, rounded to the output's quantisation:
     /// `round((a - zero_a) * multiplier_a + (b - zero_b) * multiplier_b) + zero`.
     Add {
@@ -241,6 +244,7 @@ impl Op {
         match self {
             Op::Conv(_) => "Conv",
             Op::Table(_) => "Table",
+            Op::Tables(_) => "Tables",
             Op::Add { .. } => "Add",
             Op::Mul { .. } => "Mul",
             Op::MaxPool(_) => "MaxPool",

@@ -8,8 +8,8 @@
 use std::arch::x86_64::*;
 
 use super::super::quant::Table;
-use super::packing::DEPTHWISE_CHANNELS;
-use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
+use super::avx512_depthwise::depthwise;
+use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
 pub static KERNELS: Kernels = Kernels {
@@ -41,12 +41,12 @@ pub fn supported() -> bool {
 
 /// A table in registers.
 #[derive(Clone, Copy)]
-struct Lookup([__m512i; 4]);
+pub(super) struct Lookup([__m512i; 4]);
 
 impl Lookup {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    fn load(table: &Table) -> Lookup {
+    pub(super) fn load(table: &Table) -> Lookup {
         // Safety: the table has 256 bytes.
         let part = |i: usize| unsafe { _mm512_loadu_si512(table.as_ptr().add(64 * i).cast()) };
         Lookup([part(0), part(1), part(2), part(3)])
@@ -55,7 +55,7 @@ impl Lookup {
     /// Each byte replaced by its entry.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    fn apply(self, q: __m512i) -> __m512i {
+    pub(super) fn apply(self, q: __m512i) -> __m512i {
         let low = _mm512_permutex2var_epi8(self.0[0], q, self.0[1]);
         let high = _mm512_permutex2var_epi8(self.0[2], q, self.0[3]);
         _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(q), high)
@@ -243,90 +243,6 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             }
         }
     }
-}
-
-// Safety: see `Kernels::depthwise`; only reachable where `supported`.
-unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
-    // Safety: handed on.
-    unsafe { depthwise_inner(packed, rows) }
-}
-
-/// Sixty-four channels at a time; four taps are interleaved so that one VPDPBUSD adds them.
-///
-/// Safety: as [`Kernels::depthwise`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn depthwise_inner(packed: &PackedDepthwise, rows: &Rows) {
-    // Safety: constants are padded to whole blocks; masks leave the channels of a block; taps and
-    // channels of this job are the caller's to vouch for.
-    unsafe {
-        let padded = packed.bias.len();
-        let zero = _mm512_setzero_si512();
-        let pre_zero = _mm512_set1_epi16(i16::from(packed.pre_zero));
-        let lookup = packed.table.as_deref().map(|t| Lookup::load(t));
-        for block in (0..packed.channels).step_by(DEPTHWISE_CHANNELS) {
-            let channels = (packed.channels - block).min(DEPTHWISE_CHANNELS);
-            let mask = if channels >= 64 { u64::MAX } else { (1 << channels) - 1 };
-            // 8-bit unpacks put channels (4 v..4 v + 4) of each 128-bit lane into vector v; the packs at
-            // the end undo that, so constants are taken in the same order
-            let order = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
-            let bias: [__m512i; 4] = std::array::from_fn(|v| {
-                _mm512_i32gather_epi32::<4>(order, packed.bias.as_ptr().add(block + 4 * v).cast())
-            });
-            let multiplier: [__m512; 4] = std::array::from_fn(|v| {
-                _mm512_i32gather_ps::<4>(order, packed.multiplier.as_ptr().add(block + 4 * v).cast())
-            });
-            for y in 0..rows.height {
-                for x in 0..rows.width {
-                    let input = rows.input.add(y * rows.input_row + x * rows.input_pixel + block);
-                    let mut sums = bias;
-                    for (fours, taps) in packed.taps.chunks(4).enumerate() {
-                        let read = |i: usize| match taps.get(i) {
-                            Some(&tap) => _mm512_maskz_loadu_epi8(mask, input.add(tap).cast()),
-                            None => zero,
-                        };
-                        let weight = |i: usize| match taps.get(i) {
-                            Some(_) => {
-                                _mm512_loadu_si512(packed.weights.as_ptr().add((4 * fours + i) * padded + block).cast())
-                            }
-                            None => zero,
-                        };
-                        let a = interleave([read(0), read(1), read(2), read(3)]);
-                        let w = interleave([weight(0), weight(1), weight(2), weight(3)]);
-                        for v in 0..4 {
-                            sums[v] = _mm512_dpbusd_epi32(sums[v], a[v], w[v]);
-                        }
-                    }
-                    let r: [__m512i; 4] = std::array::from_fn(|v| {
-                        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), multiplier[v]))
-                    });
-                    let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), pre_zero);
-                    let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), pre_zero);
-                    let mut bytes = _mm512_packus_epi16(low, high);
-                    if let Some(lookup) = lookup {
-                        bytes = lookup.apply(bytes);
-                    }
-                    {
-                        let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + block);
-                        _mm512_mask_storeu_epi8(output.cast(), mask, bytes);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Byte c of the four becomes the 32-bit group c; vector v has groups 4 v..4 v + 4 of each 128 bits.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-fn interleave(t: [__m512i; 4]) -> [__m512i; 4] {
-    let low = [_mm512_unpacklo_epi8(t[0], t[1]), _mm512_unpacklo_epi8(t[2], t[3])];
-    let high = [_mm512_unpackhi_epi8(t[0], t[1]), _mm512_unpackhi_epi8(t[2], t[3])];
-    [
-        _mm512_unpacklo_epi16(low[0], low[1]),
-        _mm512_unpackhi_epi16(low[0], low[1]),
-        _mm512_unpacklo_epi16(high[0], high[1]),
-        _mm512_unpackhi_epi16(high[0], high[1]),
-    ]
 }
 
 // Safety: see `Kernels::table`; only reachable where `supported`.

@@ -22,6 +22,8 @@ pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_depthwise;
+#[cfg(target_arch = "x86_64")]
 pub mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 pub mod dotprod;

@@ -53,6 +53,8 @@ pub struct PackedConv {
 pub struct PackedDepthwise {
     /// Channels, without padding.
     pub channels: usize,
+    /// Rows and columns of taps.
+    pub kernel: [usize; 2],
     /// Weights by (tap, channel).
     pub weights: Vec<i8>,
     /// The bias with the input's zero point folded in.
@@ -97,7 +99,7 @@ impl Reach {
     fn of(conv: &Conv, first: usize, sums: &[WeightSums]) -> Reach {
         let of_one = |(o, sums): (usize, &WeightSums)| {
             let sum = i64::from(sums.magnitude) * 255 + i64::from(conv.bias[o]).abs();
-            match sum as f32 * conv.multiplier[o] < RESULT_MAX {
+            match sum as f32 * conv.multiplier[o].abs() < RESULT_MAX {
                 true if sum < SUM_MAX => Reach::SmallSums,
                 true => Reach::SmallResults,
                 false => Reach::Any,
@@ -197,6 +199,7 @@ impl PackedDepthwise {
         let sums = sums(conv, 0..channels);
         PackedDepthwise {
             channels,
+            kernel: [kh, kw],
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),

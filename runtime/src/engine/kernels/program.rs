@@ -14,8 +14,13 @@ use super::step::Step;
 
 /// Most threads of one program.
 pub const THREADS_MAX: usize = 64;
-/// Turns that a thread waits awake for the others, before it lets them have the processor.
-const SPINS: u32 = 2_000;
+/// Turns that a thread waits for the others at full speed, then with pauses that spare the memory, before
+/// it lets them have the processor.
+const SPINS: [u32; 2] = [100, 2_000];
+
+/// A counter that shares its cache line with nothing that other threads read all the time.
+#[repr(align(128))]
+struct Alone(AtomicUsize);
 
 /// Steps, their memory, and the kernels that they were packed for.
 struct Shared {
@@ -24,7 +29,7 @@ struct Shared {
     arena: Arena,
     threads: usize,
     /// Threads that have finished, over all steps of all runs.
-    done: AtomicUsize,
+    done: Alone,
     /// Number of runs that were begun; workers wait for it to grow.
     begun: Mutex<usize>,
     wake: Condvar,
@@ -52,7 +57,7 @@ impl Program {
             kernels,
             arena: Arena::new(bytes),
             threads,
-            done: AtomicUsize::new(0),
+            done: Alone(AtomicUsize::new(0)),
             begun: Mutex::new(0),
             wake: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -144,11 +149,16 @@ impl Shared {
             return;
         }
         *passed += 1;
-        self.done.fetch_add(1, Ordering::AcqRel);
+        let Alone(done) = &self.done;
+        done.fetch_add(1, Ordering::AcqRel);
         let mut turns = 0;
-        while self.done.load(Ordering::Acquire) < *passed * self.threads {
+        while done.load(Ordering::Acquire) < *passed * self.threads {
             turns += 1;
-            if turns < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+            if turns > SPINS[1] {
+                std::thread::yield_now();
+            } else if turns > SPINS[0] {
+                std::hint::spin_loop();
+            }
         }
     }
 }

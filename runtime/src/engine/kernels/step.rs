@@ -72,6 +72,8 @@ pub enum Work {
     },
     /// Each value through a table.
     Table(Box<Table>, Region, Region),
+    /// Each value through the table of its channel.
+    Tables(Box<[Table]>, Region, Region),
     /// See `ir::Op::Add`: the two inputs and the output.
     Add(Sum, [Region; 2], Region),
     /// See `ir::Op::Mul`: the two inputs, of which the second may be one pixel, and the output.
@@ -147,7 +149,8 @@ impl Step {
                 inputs.iter().chain([output]).try_for_each(inside)?;
             }
             Work::Place(place) => place.regions().iter().try_for_each(&inside)?,
-            Work::Table(_, a, b)
+            Work::Tables(_, a, b)
+            | Work::Table(_, a, b)
             | Work::MaxPool(_, a, b)
             | Work::MeanPool(_, a, b)
             | Work::Upsample(_, a, b)
@@ -199,6 +202,14 @@ impl Step {
                     spans(from, to, share(to.shape.height), |a, b, count| {
                         (kernels.table)(table, base.add(a), base.add(b), count);
                     });
+                }
+                Work::Tables(tables, from, to) => {
+                    for (y, x) in pixels(to, share(to.shape.height)) {
+                        let (a, b) = (base.add(from.at(y, x)), base.add(to.at(y, x)));
+                        for (c, table) in tables.iter().enumerate().take(to.shape.channels) {
+                            b.add(c).write(table[usize::from(a.add(c).read())]);
+                        }
+                    }
                 }
                 Work::Copy(from, to) => {
                     spans(from, to, share(to.shape.height), |a, b, count| {

@@ -1,0 +1,324 @@
+//! The file of a flow in eight bits.
+//!
+//! ```text
+//!  0  8   magic  "lapflow\0"
+//!  8  4   format, u32
+//! 12  4   0x01020304: all numbers are little-endian
+//! 16  8   length of the header, u64
+//! 24  8   number of f32 behind it, u64
+//! 32 32   SHA-256 of everything behind byte 64
+//! 64  ..  header: JSON; then zeros up to a multiple of 64
+//!     ..  f32: the condition network, scales and biases, then the bands, in the order of the header
+//!     ..  i8: the filters' weights, one after the other
+//! ```
+//!
+//! Every length follows from the header; a file that is longer or shorter is refused. A graph made of
+//! it is checked before it runs, so a forged file can compute nonsense and do nothing else.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::dense::{Condition, Dense};
+use super::recipe::{BANDS_MAX, Band, Filters, Kind, Range, Recipe, Step};
+use crate::engine::bytes::Bytes;
+use crate::engine::ir::{NODES_MAX, PRODUCTS_MAX, SIDE_MAX, Shape, Weights};
+use crate::engine::quant::Quant;
+use crate::flow::FlowManifest;
+
+/// The format that this build reads and writes.
+pub const FORMAT: u32 = 1;
+/// The first bytes.
+pub const MAGIC: &[u8; 8] = b"lapflow\0";
+const ENDIAN: u32 = 0x0102_0304;
+const PREFIX: usize = 64;
+const HEADER_MAX: usize = 16 << 20;
+/// Most numbers in a file.
+const NUMBERS_MAX: usize = 1 << 28;
+
+/// A flow in eight bits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowArtifact {
+    /// What it is.
+    pub manifest: FlowManifest,
+    /// How it was made.
+    pub calibration: Calibration,
+    /// Time, label and mode to film.
+    pub condition: Condition,
+    /// The velocity network.
+    pub recipe: Recipe,
+}
+
+/// How a flow was quantised.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// SHA-256 of the velocity network it was made from.
+    pub source_sha256: String,
+    /// Windows that were looked at.
+    pub windows: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    manifest: FlowManifest,
+    calibration: Calibration,
+    /// Outputs of the condition's layers.
+    layers: [usize; 3],
+    shapes: Vec<Shape>,
+    steps: Vec<Step>,
+    convs: Vec<ConvHeader>,
+    bands: Vec<BandHeader>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConvHeader {
+    kernel: usize,
+    stride: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BandHeader {
+    t_max: f32,
+    /// Quantisation and number of lines, by tensor.
+    ranges: Vec<(Quant, usize)>,
+    /// Before SiLU, by convolution.
+    pre: Vec<Quant>,
+}
+
+impl FlowArtifact {
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// If the header cannot be written as JSON: a number in it is not finite.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let recipe = &self.recipe;
+        let conv = |c: &Filters| ConvHeader {
+            kernel: c.kernel,
+            stride: c.stride,
+            inputs: c.weights.len() / (c.kernel * c.kernel * c.bias.len()).max(1),
+            outputs: c.bias.len(),
+        };
+        let band = |b: &Band| BandHeader {
+            t_max: b.t_max,
+            ranges: b.ranges.iter().map(|r| (r.quant, r.lines.len())).collect(),
+            pre: b.convs.iter().map(|c| c.0).collect(),
+        };
+        let header = Header {
+            manifest: self.manifest.clone(),
+            calibration: self.calibration.clone(),
+            layers: self.condition.layers.each_ref().map(|l| l.bias.len()),
+            shapes: recipe.shapes.clone(),
+            steps: recipe.steps.clone(),
+            convs: recipe.convs.iter().map(conv).collect(),
+            bands: recipe.bands.iter().map(band).collect(),
+        };
+        let mut reals: Vec<f32> = Vec::new();
+        for layer in &self.condition.layers {
+            reals.extend(layer.weights.iter().chain(&layer.bias));
+        }
+        for conv in &recipe.convs {
+            reals.extend(conv.scale.iter().chain(&conv.bias));
+        }
+        for band in &recipe.bands {
+            band.ranges.iter().for_each(|r| reals.extend(r.lines.as_flattened()));
+            band.convs.iter().for_each(|c| reals.extend(&c.1));
+        }
+        let mut body = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
+        let length = body.len() as u64;
+        body.resize(body.len().next_multiple_of(PREFIX), 0);
+        body.extend(reals.iter().flat_map(|v| v.to_le_bytes()));
+        body.extend(recipe.convs.iter().flat_map(|c| c.weights.iter()).map(|w| w.to_le_bytes()[0]));
+        let mut file = Vec::with_capacity(PREFIX + body.len());
+        file.extend(MAGIC);
+        file.extend(FORMAT.to_le_bytes());
+        file.extend(ENDIAN.to_le_bytes());
+        file.extend(length.to_le_bytes());
+        file.extend((reals.len() as u64).to_le_bytes());
+        file.extend(Sha256::digest(&body));
+        file.extend(body);
+        Ok(file)
+    }
+
+    /// Reads a file's bytes; the weights stay where they are.
+    ///
+    /// # Errors
+    /// One line: what is wrong with the file.
+    pub fn from_bytes(file: impl Into<Bytes>) -> Result<FlowArtifact, String> {
+        let file: Bytes = file.into();
+        let prefix: &[u8; PREFIX] = file.first_chunk().ok_or("it is shorter than a flow's first 64 bytes")?;
+        if &prefix[..8] != MAGIC {
+            return Err("it is not a flow in eight bits".into());
+        }
+        let word = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
+        let long =
+            |at: usize| usize::try_from(u64::from(word(at)) | u64::from(word(at + 4)) << 32).unwrap_or(usize::MAX);
+        if word(8) != FORMAT || word(12) != ENDIAN {
+            return Err(format!("its format is {}, this lapwing reads {FORMAT}; update lapwing", word(8)));
+        }
+        let (length, count, body) = (long(16), long(24), &file[PREFIX..]);
+        if length > HEADER_MAX || count > NUMBERS_MAX || length.next_multiple_of(PREFIX) + 4 * count > body.len() {
+            return Err(format!("it has {} bytes, its first lines promise more: it was cut", file.len()));
+        }
+        if Sha256::digest(body)[..] != prefix[32..] {
+            return Err("its checksum does not match: it was altered; copy it again".into());
+        }
+        let (head, rest) = body.split_at(length.next_multiple_of(PREFIX));
+        let reals = &rest[..4 * count];
+        let weights = file.part(file.len() - (rest.len() - reals.len())..file.len()).ok_or("it was cut")?;
+        let header: Header = serde_json::from_slice(&head[..length]).map_err(|e| format!("its header: {e}"))?;
+        header.manifest.validate().map_err(|what| format!("its manifest: {what}"))?;
+        header.check()?;
+        let reals: Vec<f32> = reals.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        if reals.iter().any(|v| !v.is_finite()) {
+            return Err("a number in it is not finite".into());
+        }
+        Reader { reals: &reals, weights, at: 0 }.artifact(header)
+    }
+}
+
+impl Header {
+    fn check(&self) -> Result<(), String> {
+        let sane = |n: usize| (1..=SIDE_MAX).contains(&n);
+        let spec = &self.manifest.velocity;
+        let input = Shape { height: spec.side, width: spec.side, channels: if spec.context { 7 } else { 3 } };
+        let output = Shape { channels: 3, ..input };
+        let last = self.steps.last().and_then(|s| self.shapes.get(s.output));
+        if self.steps.len() > NODES_MAX || self.shapes.len() > NODES_MAX || self.convs.len() > NODES_MAX {
+            return Err(format!("{} steps are more than {NODES_MAX}", self.steps.len()));
+        }
+        if self.shapes.first() != Some(&input) || last != Some(&output) {
+            return Err("its input or output is not the manifest's picture".into());
+        }
+        if self.bands.is_empty() || self.bands.len() > BANDS_MAX {
+            return Err(format!("it has {} bands, 1 to {BANDS_MAX} are possible", self.bands.len()));
+        }
+        for shape in &self.shapes {
+            if ![shape.height, shape.width, shape.channels].into_iter().all(sane) {
+                return Err(format!("a tensor is {shape:?}"));
+            }
+        }
+        for conv in &self.convs {
+            let sides = [1, 3].contains(&conv.kernel) && [1, 2].contains(&conv.stride);
+            if !sides || !sane(conv.inputs) || !sane(conv.outputs) || 9 * conv.inputs > PRODUCTS_MAX {
+                return Err("a convolution has sides that are not possible".into());
+            }
+        }
+        for band in &self.bands {
+            if band.ranges.len() != self.shapes.len() || band.pre.len() != self.convs.len() {
+                return Err("a band has not a range for each tensor".into());
+            }
+            let scales = band.ranges.iter().map(|r| r.0.scale).chain(band.pre.iter().map(|q| q.scale));
+            if !band.t_max.is_finite() || scales.into_iter().any(|s| !(s.is_finite() && s > 0.0)) {
+                return Err("a scale is not above zero".into());
+            }
+            for ((_, lines), shape) in band.ranges.iter().zip(&self.shapes) {
+                if ![0, shape.channels].contains(lines) {
+                    return Err(format!("{lines} lines for {} channels", shape.channels));
+                }
+            }
+        }
+        if self.layers.iter().any(|&n| n == 0 || n > 1 << 16) {
+            return Err("its condition network has sides that are not possible".into());
+        }
+        Ok(())
+    }
+}
+
+/// What is left of the file's numbers.
+struct Reader<'a> {
+    reals: &'a [f32],
+    weights: Bytes,
+    /// Weights taken.
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn reals(&mut self, count: usize) -> Result<Vec<f32>, String> {
+        let (taken, rest) = self.reals.split_at_checked(count).ok_or("it holds fewer numbers than it promises")?;
+        self.reals = rest;
+        Ok(taken.to_vec())
+    }
+
+    fn weights(&mut self, count: usize) -> Result<Weights, String> {
+        let part = self.weights.part(self.at..self.at.saturating_add(count));
+        self.at = self.at.saturating_add(count);
+        part.map(Weights::View).ok_or_else(|| "it holds fewer weights than it promises".into())
+    }
+
+    fn artifact(mut self, header: Header) -> Result<FlowArtifact, String> {
+        let spec = &header.manifest.condition;
+        let [first, second, last] = header.layers;
+        let mut layer = |inputs: usize, outputs: usize| -> Result<Dense, String> {
+            Ok(Dense { weights: self.reals(inputs * outputs)?, bias: self.reals(outputs)? })
+        };
+        let layers = [layer(spec.features + spec.labels + 1, first)?, layer(first, second)?, layer(second, last)?];
+        let condition = Condition { layers };
+        condition.check(spec, header.manifest.velocity.film)?;
+        let mut convs = Vec::with_capacity(header.convs.len());
+        for c in &header.convs {
+            let (scale, bias) = (self.reals(c.outputs)?, self.reals(c.outputs)?);
+            convs.push(Filters { kernel: c.kernel, stride: c.stride, weights: Weights::default(), scale, bias });
+        }
+        let mut bands = Vec::with_capacity(header.bands.len());
+        for band in &header.bands {
+            let mut ranges = Vec::with_capacity(band.ranges.len());
+            for &(quant, lines) in &band.ranges {
+                let lines = self.reals(2 * lines)?.as_chunks::<2>().0.to_vec();
+                ranges.push(Range { quant, lines });
+            }
+            let mut numbers = Vec::with_capacity(band.pre.len());
+            for (&pre, c) in band.pre.iter().zip(&header.convs) {
+                numbers.push((pre, self.reals(c.outputs)?));
+            }
+            bands.push(Band { t_max: band.t_max, ranges, convs: numbers });
+        }
+        for (conv, c) in convs.iter_mut().zip(&header.convs) {
+            conv.weights = self.weights(c.outputs * c.kernel * c.kernel * c.inputs)?;
+        }
+        if !self.reals.is_empty() || self.at != self.weights.len() {
+            return Err("it holds more numbers than it promises".into());
+        }
+        let recipe = Recipe { shapes: header.shapes, steps: header.steps, convs, bands };
+        let made = FlowArtifact { manifest: header.manifest, calibration: header.calibration, condition, recipe };
+        made.check()?;
+        Ok(made)
+    }
+}
+
+impl FlowArtifact {
+    /// Multiplications of one step.
+    pub fn macs(&self) -> u64 {
+        let of = |step: &Step| match step.kind {
+            Kind::Conv { filters, .. } => {
+                let area = self.recipe.shapes.get(step.output).map_or(0, |s| s.height * s.width);
+                (self.recipe.convs.get(filters).map_or(0, |c| c.weights.len()) * area) as u64
+            }
+            _ => 0,
+        };
+        self.recipe.steps.iter().map(of).sum()
+    }
+
+    /// The graph of every band is fit to run, for a film that changes nothing.
+    ///
+    /// # Errors
+    /// The band, the step and what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        let mut film = vec![1.0; self.manifest.velocity.film];
+        for step in &self.recipe.steps {
+            if let Kind::Conv { filters, film: Some(at), .. } = step.kind {
+                let outputs = self.recipe.convs.get(filters).map_or(0, |c| c.bias.len());
+                let shifts = film.get_mut(at.saturating_add(outputs)..at.saturating_add(2 * outputs));
+                shifts.ok_or_else(|| format!("step {:?}: its film is too short", step.name))?.fill(0.0);
+            }
+        }
+        for band in &self.recipe.bands {
+            self.recipe.graph(band, &film)?.check().map_err(|what| format!("up to t = {}: {what}", band.t_max))?;
+        }
+        Ok(())
+    }
+}

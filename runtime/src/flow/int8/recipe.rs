@@ -1,0 +1,227 @@
+//! The velocity network in eight bits before a step is chosen: weights and structure for all t,
+//! ranges a band of t. [`Recipe::graph`] makes the graph of one step of them.
+//!
+//! A value of a tensor is `quant.real(q)`, and where the tensor has lines, its channel c stands for
+//! `factor_c * quant.real(q) + offset_c`: channels of the full-size trunk differ so much in range
+//! that one scale for all would lose most of them. Lines cost nothing: convolutions fold them into
+//! their multipliers and biases, additions carry them on, and SiLU takes them up in a table a channel.
+
+use serde::{Deserialize, Serialize};
+
+use super::dense::silu;
+use crate::engine::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Window};
+use crate::engine::quant::{Quant, Table};
+
+/// Most bands.
+pub const BANDS_MAX: usize = 64;
+/// Largest magnitude of a bias, so that it fits in 32 bits beside the sum.
+const BIAS_MAX: f32 = (1 << 29) as f32;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// By tensor; the first is the input.
+    pub shapes: Vec<Shape>,
+    /// In the order of execution; the last writes the velocity.
+    pub steps: Vec<Step>,
+    /// By [`Kind::Conv`]'s number.
+    pub convs: Vec<Filters>,
+    /// In ascending order of `t_max`.
+    pub bands: Vec<Band>,
+}
+
+/// One step of the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The name in the file it came from.
+    pub name: String,
+    /// What it computes.
+    pub kind: Kind,
+    /// Tensors that it reads.
+    pub inputs: Vec<usize>,
+    /// The tensor that it writes.
+    pub output: usize,
+}
+
+/// What a step computes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Kind {
+    /// A convolution; where it has a film, times `film[at..]` plus `film[at + outputs..]`, channel by
+    /// channel; then SiLU or not.
+    Conv {
+        /// Number of its filters.
+        filters: usize,
+        /// Where its scales begin in film.
+        film: Option<usize>,
+        /// SiLU in the store.
+        silu: bool,
+    },
+    /// SiLU alone.
+    Silu,
+    /// Of two tensors.
+    Add,
+    /// Each pixel two by two.
+    Double,
+}
+
+/// The weights of a convolution, padded by half its kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filters {
+    /// Rows and columns of the kernel.
+    pub kernel: usize,
+    /// Step.
+    pub stride: usize,
+    /// (output, row, column, input), -127..=127, for the input's `quant.real(q)`.
+    pub weights: Weights,
+    /// What a weight of 1 stands for, one a output.
+    pub scale: Vec<f32>,
+    /// One a output.
+    pub bias: Vec<f32>,
+}
+
+/// Ranges for t up to `t_max`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    /// The greatest t it serves.
+    pub t_max: f32,
+    /// By tensor.
+    pub ranges: Vec<Range>,
+    /// By convolution: the range before its SiLU, and what is added to its bias because weights are
+    /// rounded (arXiv:1906.04721, section 4.2).
+    pub convs: Vec<(Quant, Vec<f32>)>,
+}
+
+/// What a tensor's numbers stand for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// Of all channels.
+    pub quant: Quant,
+    /// Factor and offset of each channel; none where all are 1 and 0.
+    pub lines: Vec<[f32; 2]>,
+}
+
+impl Range {
+    fn line(&self, channel: usize) -> [f32; 2] {
+        self.lines.get(channel).copied().unwrap_or([1.0, 0.0])
+    }
+}
+
+impl Recipe {
+    /// The band that serves `t`.
+    pub fn band(&self, t: f64) -> Option<&Band> {
+        self.bands.iter().find(|b| t <= f64::from(b.t_max)).or(self.bands.last())
+    }
+
+    /// The graph for `band` with `film` folded in.
+    ///
+    /// # Errors
+    /// The step and what is wrong with it.
+    pub fn graph(&self, band: &Band, film: &[f32]) -> Result<Graph, String> {
+        if band.ranges.len() != self.shapes.len() || band.convs.len() != self.convs.len() {
+            return Err("a band has not a range for each tensor".into());
+        }
+        let tensor = |(shape, range): (&Shape, &Range)| Tensor { shape: *shape, quant: range.quant };
+        let mut graph = Graph {
+            tensors: self.shapes.iter().zip(&band.ranges).map(tensor).collect(),
+            inputs: vec![TensorId(0)],
+            ..Graph::default()
+        };
+        for step in &self.steps {
+            let named = |what: String| format!("step {:?}: {what}", step.name);
+            let op = self.op(step, band, film).map_err(named)?;
+            let inputs = step.inputs.iter().map(|&i| TensorId(i as u32)).collect();
+            let output = TensorId(step.output as u32);
+            graph.nodes.push(Node { name: step.name.clone(), op, inputs, output });
+        }
+        let last = self.steps.last().and_then(|s| Some((s.output, self.shapes.get(s.output)?)));
+        let (last, shape) = last.ok_or("it has no step")?;
+        let strides = [shape.width * shape.channels, shape.channels, 1];
+        let parts = vec![Part { tensor: TensorId(last as u32), base: 0, strides }];
+        graph.outputs.push(Output { name: "v".into(), shape: vec![shape.elements()], parts });
+        Ok(graph)
+    }
+
+    fn op(&self, step: &Step, band: &Band, film: &[f32]) -> Result<Op, String> {
+        let range = |tensor: Option<&usize>| tensor.and_then(|&t| band.ranges.get(t)).ok_or("no such tensor");
+        let (from, to) = (range(step.inputs.first())?, range(Some(&step.output))?);
+        Ok(match step.kind {
+            Kind::Conv { filters, film: at, silu } => {
+                let (Some(conv), Some(numbers)) = (self.convs.get(filters), band.convs.get(filters)) else {
+                    return Err("it has no weights".into());
+                };
+                let outputs = conv.bias.len();
+                let film = match at {
+                    None => None,
+                    Some(at) => {
+                        let part = at.checked_add(2 * outputs).and_then(|end| film.get(at..end));
+                        Some(part.ok_or("its film is too short")?.split_at(outputs))
+                    }
+                };
+                Op::Conv(conv.folded(numbers, film, from.quant, to, silu)?)
+            }
+            Kind::Silu => {
+                let table = |channel: usize| -> Table {
+                    let ([factor, offset], [scale, _]) = (from.line(channel), to.line(channel));
+                    *from.quant.table(to.quant, |real| self::silu(factor * real + offset) / scale)
+                };
+                if from.lines.is_empty() && to.lines.is_empty() {
+                    Op::Table(Box::new(table(0)))
+                } else {
+                    let channels = self.shapes.get(step.output).map_or(0, |s| s.channels);
+                    Op::Tables((0..channels).map(table).collect())
+                }
+            }
+            Kind::Add => {
+                let other = range(step.inputs.get(1))?;
+                Op::Add { multipliers: [from.quant.scale, other.quant.scale].map(|s| s / to.quant.scale) }
+            }
+            Kind::Double => Op::Upsample { factor: [2, 2] },
+        })
+    }
+}
+
+impl Filters {
+    /// The convolution of one step: `film * (w x + b) + shift` into the range of `to`, or through the
+    /// range before SiLU and its table.
+    fn folded(
+        &self,
+        (pre, correction): &(Quant, Vec<f32>),
+        film: Option<(&[f32], &[f32])>,
+        from: Quant,
+        to: &Range,
+        silu: bool,
+    ) -> Result<Conv, String> {
+        let outputs = self.bias.len();
+        if self.scale.len() != outputs || correction.len() != outputs {
+            return Err("its scales are not one a channel".into());
+        }
+        let before = if silu { *pre } else { to.quant };
+        let half = self.kernel / 2;
+        let window = Window { kernel: [self.kernel; 2], stride: [self.stride; 2], dilation: [1, 1], pad: [half; 4] };
+        let mut made = Conv {
+            window,
+            groups: 1,
+            weights: self.weights.clone(),
+            bias: Vec::with_capacity(outputs),
+            multiplier: Vec::with_capacity(outputs),
+            pre_zero: before.zero,
+            table: silu.then(|| before.table(to.quant, self::silu)),
+        };
+        for o in 0..outputs {
+            let (scale, shift) = film.map_or((1.0, 0.0), |(scales, shifts)| (scales[o], shifts[o]));
+            let [factor, offset] = if silu { [1.0, 0.0] } else { to.line(o) };
+            let real = (self.bias[o] + correction[o]) * scale + shift - offset;
+            let unit = from.scale * self.scale[o];
+            // a factor near nought cannot carry the shift in the bias: it grows until it can
+            let least = (real / unit / BIAS_MAX).abs();
+            let scale = if scale.abs() < least { least.copysign(scale) } else { scale };
+            let step = unit * scale;
+            let bias = if step == 0.0 { 0.0 } else { (real / step).round_ties_even() };
+            made.bias.push(bias.clamp(-BIAS_MAX, BIAS_MAX) as i32);
+            made.multiplier.push(step / (factor * before.scale));
+        }
+        Ok(made)
+    }
+}
