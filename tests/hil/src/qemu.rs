@@ -21,7 +21,7 @@ use crate::trouble::{Result, Trouble, at};
 /// Lines that a board may say.
 const LINES_MAX: usize = 2_000_000;
 /// Longest wait for the agent's first words: emulation on a busy machine is slow.
-pub const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What the board is made of.
 #[derive(Debug, Clone, Default)]
