@@ -1,9 +1,9 @@
 //! What commands share that hide: classes by name, and a redactor with all that this build has.
 
-use lapwing_runtime::config::{Bound, Config, FillMode};
+use lapwing_runtime::config::{Bound, Config};
 use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::engine::Model;
-use lapwing_runtime::privacy::{Account, Eye, Hiding, Lazy, Level, Redactor, fill};
+use lapwing_runtime::privacy::{Account, Eye, Hiding, Lazy, Level, Redactor};
 
 use super::out::Failure;
 
@@ -29,37 +29,21 @@ impl How {
     }
 }
 
-/// A redactor that can do `level`, with a detector of its own for the second look. `needed`: what asks for a fill, where
-/// a mosaic will not do in its place.
-pub fn redactor(
-    model: &Model,
-    hiding: Hiding,
-    options: DetectOptions,
-    level: Level,
-    needed: Option<&str>,
-) -> Result<Redactor, Failure> {
+/// A redactor that can do `level`, with a detector of its own for the second look.
+pub fn redactor(model: &Model, hiding: Hiding, options: DetectOptions, level: Level) -> Result<Redactor, Failure> {
     let redactor = Redactor::new(hiding);
     if level < Level::Fill {
         return Ok(redactor);
     }
-    match (fill::BUILTIN, needed) {
-        (true, _) => {
-            let eye = Eye::new(Detector::load(model)?, options);
-            Ok(redactor.with_fill(Box::new(Lazy::builtin()), Box::new(eye)))
-        }
-        (false, None) => Ok(redactor),
-        (false, Some(asker)) => Err(Failure::Call(format!(
-            "{asker}: this build has no generator (it was made without the feature `onnx`); ask for a mosaic"
-        ))),
-    }
+    let eye = Eye::new(Detector::load(model)?, options);
+    Ok(redactor.with_fill(Box::new(Lazy::builtin()), Box::new(eye)))
 }
 
 /// The redactor that a configuration asks for.
 pub fn configured(config: &Config, bound: &Bound, model: &Model) -> Result<Redactor, Failure> {
-    let needed = (config.privacy.fill == FillMode::Fill).then_some("privacy.fill = \"fill\"");
     let mut options = bound.options;
     options.score_min = bound.hiding.score_min();
-    redactor(model, bound.hiding.clone(), options, config.privacy.fill.level(), needed)
+    redactor(model, bound.hiding.clone(), options, config.privacy.fill.level())
 }
 
 /// What became of regions, in words: `3 hidden (2 filled, 1 mosaic)`.

@@ -110,9 +110,8 @@ impl Hider {
         let text = format!("[privacy]\nhide = [{}]\n{score_min}", names.join(", "));
         let bound = Config::parse(&text, "--hide")?.bind(model.manifest())?;
         let level = how.map_or(Level::Fill, How::level);
-        let needed = (how == Some(How::Fill)).then_some("--how fill");
         let options = DetectOptions { score_min: bound.hiding.score_min(), ..bound.options };
-        let mut redactor = redactor(model, bound.hiding, options, level, needed)?;
+        let mut redactor = redactor(model, bound.hiding, options, level)?;
         redactor.prepare(level);
         if let Some(trouble) = redactor.take_trouble() {
             return Err(Failure::Job(trouble));

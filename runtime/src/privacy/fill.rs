@@ -30,9 +30,6 @@ pub trait Fill: Send {
     fn fill(&mut self, window: &[u8], hole: &[bool], seed: u64, out: &mut [u8]) -> Result<(), FillError>;
 }
 
-/// Whether this build has a generator of its own.
-pub const BUILTIN: bool = cfg!(feature = "onnx");
-
 /// A flow that is loaded when it is needed first, so that a start does not wait for it.
 pub struct Lazy {
     load: fn() -> Result<Filler, FlowError>,
@@ -80,7 +77,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "onnx")]
     #[test]
     fn the_builtin_flow_fills_and_the_same_seed_fills_the_same() {
         let mut lazy = Lazy::builtin();
