@@ -12,7 +12,7 @@
 //! | 12 | u32 | run: which opening of the log wrote it, from 1 | log | reader, recovery |
 //! | 16 | u64 | first sequence number that may stand in it | log | reader, recovery |
 //! | 24 | u32 | CRC-32 (ISO-HDLC) of bytes 0..24 | log | reader |
-//! | 28 | u32 | 0 | log | nobody |
+//! | 28 | u32 | 0, and nothing else | log | reader |
 
 use core::fmt::Write;
 
@@ -68,8 +68,9 @@ impl SegmentHeader {
     /// Reads the header that `bytes` begins with.
     pub fn parse(bytes: &[u8]) -> HeaderState {
         let Some((head, rest)) = bytes.split_first_chunk::<24>() else { return HeaderState::Bad };
-        let Some((crc, _)) = rest.split_first_chunk::<4>() else { return HeaderState::Bad };
-        if !head.starts_with(&MAGIC) || u32::from_le_bytes(*crc) != CRC.checksum(head) {
+        let Some((crc, rest)) = rest.split_first_chunk::<4>() else { return HeaderState::Bad };
+        let zero = rest.iter().take(SEGMENT_HEADER_BYTES - 28).all(|byte| *byte == 0);
+        if !head.starts_with(&MAGIC) || u32::from_le_bytes(*crc) != CRC.checksum(head) || !zero {
             return HeaderState::Bad;
         }
         let [_, _, _, _, f0, f1, _, _, i0, i1, i2, i3, r0, r1, r2, r3, s0, s1, s2, s3, s4, s5, s6, s7] = *head;
@@ -125,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(id in any::<u32>(), run in any::<u32>(), first in any::<u64>(), bit in 0usize..224) {
+        fn what_is_written_is_read(id in any::<u32>(), run in any::<u32>(), first in any::<u64>(), bit in 0..8 * SEGMENT_HEADER_BYTES) {
             let header = SegmentHeader { id, run, first_seq: Seq(first) };
             let mut bytes = header.encode();
             prop_assert_eq!(SegmentHeader::parse(&bytes), HeaderState::Valid(header));

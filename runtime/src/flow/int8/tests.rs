@@ -189,7 +189,7 @@ fn what_does_not_fit_is_refused() {
     };
     refused(&|a| a.recipe.shapes[0].channels = 4);
     refused(&|a| a.recipe.steps[0].inputs = vec![9]);
-    refused(&|a| a.recipe.steps[2].kind = Kind::Conv { filters: 1, film: Some(1 << 40), silu: true });
+    refused(&|a| a.recipe.steps[2].kind = Kind::Conv { filters: 1, film: Some(usize::MAX >> 8), silu: true });
     refused(&|a| a.recipe.steps[2].kind = Kind::Conv { filters: 7, film: None, silu: true });
     refused(&|a| a.recipe.bands.clear());
     refused(&|a| a.recipe.convs[0].kernel = 5);
