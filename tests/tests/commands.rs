@@ -1,7 +1,10 @@
 //! The command line's contract: JSON shapes, exit codes, messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use lapwing_tests::{lapwing, root, stderr, stdout};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use lapwing_tests::{binary, lapwing, root, stderr, stdout};
 use serde_json::Value;
 
 fn photo(name: &str) -> String {
@@ -58,7 +61,7 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
         (&["detect", "--model", "nothing.onnx", "text.jpg"], 2, &["nothing.onnx", "detect-nano"]),
         (&["detect", "--model", "net.onnx", "text.jpg"], 2, &["net.toml", "manifest"]),
         (&["detect", "--score-min", "7", "text.jpg"], 2, &["0.0 to 1.0"]),
-        (&["run", "--source", "v4l:/dev/video9"], 2, &["V4L2"]),
+        (&["run", "--source", "missing.y4m"], 2, &["missing.y4m"]),
         (&["run", "--config", "none.toml"], 2, &["none.toml"]),
         (&["run", "--config", "bad.toml"], 2, &["bad.toml:3", "person"]),
         (&["check", "--config", "bad.toml"], 2, &["bad.toml:3:12", "did you mean \"person\"?"]),
@@ -76,6 +79,31 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
         assert!(!said.contains("panicked"), "{call:?}: {said}");
         assert!(stdout(&output).is_empty() || call[0] == "run", "{call:?}: {}", stdout(&output));
     }
+}
+
+/// A camera that is not there is waited for, and the wait ends when it is asked to.
+#[test]
+fn a_missing_camera_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = Command::new(binary())
+        .args(["run", "--source", "v4l:/dev/video99"])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(running.stderr.take().unwrap());
+    let mut missed = false;
+    for line in said.lines() {
+        let line = line.unwrap();
+        if line.contains("/dev/video99") && line.contains("plug it in") {
+            missed = true;
+            let asked = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+            assert!(asked.success());
+        }
+    }
+    assert!(missed, "it did not say what is missing");
+    assert!(running.wait().unwrap().code().is_some(), "it ended by itself");
 }
 
 #[test]
@@ -102,7 +130,7 @@ fn doctor_speaks_json() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["run", "detect", "eval", "log", "check", "doctor"] {
+    for command in ["run", "detect", "eval", "redact", "generate", "bench", "log", "check", "doctor"] {
         let help = stdout(&lapwing(folder.path(), &[command, "--help"]));
         assert!(help.contains("Example") && help.contains(&format!("lapwing {command}")), "{command}: {help}");
     }
