@@ -14,8 +14,7 @@ use core::fmt;
 
 use super::OutputWish;
 
-/// Longest time that may be configured, in milliseconds (a day).
-pub const TIME_MS_MAX: u32 = 86_400_000;
+pub use crate::limits::TIME_MS_MAX;
 
 /// When a rule fires and releases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

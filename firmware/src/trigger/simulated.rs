@@ -5,8 +5,7 @@
 use embedded_hal::digital::{Error, ErrorKind, ErrorType, OutputPin};
 use heapless::Deque;
 
-/// Edges that are remembered; older ones are counted and forgotten.
-pub const EDGES_MAX: usize = 64;
+pub use crate::limits::EDGES_MAX;
 
 /// A line in memory.
 #[derive(Debug, Default)]
