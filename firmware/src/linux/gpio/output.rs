@@ -25,16 +25,17 @@
 //!   safe level first. On a controller that keeps levels this, and not the resistor, ends an output after SIGKILL.
 //! * Where even that second must not be, give the rule a `pulse_ms` and let a relay with a timer of its own do the rest.
 
+use std::fmt;
+
 use embedded_hal::digital::{Error, ErrorKind, ErrorType, OutputPin};
-use gpiocdev::Request;
-use gpiocdev::line::Value;
+use linux_embedded_hal::CdevPin;
+use linux_embedded_hal::gpio_cdev::{Chip, LineRequestFlags, errors};
 
 use super::{CONSUMER, GpioError, LineAddress, LineInfo, find_free};
 
-/// A line that this process drives.
-#[derive(Debug)]
+/// A line that this process drives: a [`CdevPin`] whose errors name the chip.
 pub struct OutputLine {
-    request: Request,
+    pin: CdevPin,
     info: LineInfo,
 }
 
@@ -45,27 +46,29 @@ impl OutputLine {
     /// There is no such line, it is held, or this user may not have it.
     pub fn take(address: &LineAddress, safe_high: bool) -> Result<OutputLine, GpioError> {
         let info = find_free(address)?;
-        let mut builder = Request::builder();
-        builder.on_chip(&info.chip).with_consumer(CONSUMER).with_line(info.number).as_output(level(safe_high));
-        let request = builder.request();
-        let request = request.map_err(|e| GpioError::refused(&info.chip, "take the line as an output", &e))?;
-        Ok(OutputLine { request, info })
+        let pin = request(&info, safe_high).map_err(|e| GpioError::refused(&info.chip, TAKE, &e))?;
+        Ok(OutputLine { pin, info })
     }
 
     /// What the line was when it was taken.
     pub fn info(&self) -> &LineInfo {
         &self.info
     }
-
-    fn set(&mut self, high: bool) -> Result<(), GpioError> {
-        let set = self.request.set_value(self.info.number, level(high));
-        set.map_err(|e| GpioError::refused(&self.info.chip, "drive the line", &e))
-    }
 }
 
+/// What is asked of the chip when a line is taken; [`CdevPin`] speaks the first version of the kernel's interface.
+const TAKE: &str = "take the line as an output (the kernel needs GPIO_CDEV_V1)";
+
 /// Levels are the wire's: the line is never asked for as active-low.
-fn level(high: bool) -> Value {
-    if high { Value::Active } else { Value::Inactive }
+fn request(info: &LineInfo, safe_high: bool) -> Result<CdevPin, errors::Error> {
+    let line = Chip::new(&info.chip)?.get_line(info.number)?;
+    CdevPin::new(line.request(LineRequestFlags::OUTPUT, u8::from(safe_high), CONSUMER)?)
+}
+
+impl fmt::Debug for OutputLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputLine").field("info", &self.info).finish_non_exhaustive()
+    }
 }
 
 impl Error for GpioError {
@@ -80,10 +83,10 @@ impl ErrorType for OutputLine {
 
 impl OutputPin for OutputLine {
     fn set_low(&mut self) -> Result<(), GpioError> {
-        self.set(false)
+        self.pin.set_low().map_err(|e| GpioError::refused(&self.info.chip, "drive the line", &e))
     }
 
     fn set_high(&mut self) -> Result<(), GpioError> {
-        self.set(true)
+        self.pin.set_high().map_err(|e| GpioError::refused(&self.info.chip, "drive the line", &e))
     }
 }
