@@ -1,7 +1,8 @@
 """Classifiers of our own: judges that measure, features that teach, and a guide for samplers.
 
 - `Features`: a residual network on clean pictures. One trained copy, the *judge*, only measures
-  (accuracy, distance); another, the *teacher*, supplies the feature loss of the jump training.
+  (accuracy, distance); another, the *teacher*, supplies the feature loss of the jump training; a
+  small one, the *measure*, is exported and measures on the board (`lapwing generate --table`).
 - `Guide`: a small network on (x_t, t) and, by `gradient`, d log p(class | x_t, t) / d x_t written
   out as plain convolutions, so that it can be exported (Dhariwal & Nichol, arXiv:2105.05233).
 """
@@ -32,20 +33,20 @@ class _Pair(nn.Module):
 
 class Features(nn.Module):
     """[B, 3, S, S] in -1..1 to logits; S 32 or 64. `stages` gives the maps of each scale and
-    `embed` the WIDTH averaged features that distances are measured in."""
+    `embed` the `features` averaged ones that distances are measured in."""
 
-    WIDTH = 256
+    MEASURE = {"width": 32, "features": 128}  # the size of the measure
 
-    def __init__(self, side: int, labels: int, width: int = 64):
+    def __init__(self, side: int, labels: int, width: int = 64, features: int = 256):
         super().__init__()
         stem = [_Unit(3, width)] if side == 32 else [_Unit(3, width // 2), _Unit(width // 2, width, 2)]
         self.stages_ = nn.ModuleList([
             nn.Sequential(*stem),
             nn.Sequential(_Unit(width, 2 * width, 2), _Pair(2 * width)),
             nn.Sequential(_Unit(2 * width, 3 * width, 2), _Pair(3 * width)),
-            nn.Sequential(_Unit(3 * width, self.WIDTH, 2), _Pair(self.WIDTH)),
+            nn.Sequential(_Unit(3 * width, features, 2), _Pair(features)),
         ])
-        self.head = nn.Linear(self.WIDTH, labels)
+        self.head = nn.Linear(features, labels)
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """Maps of four scales, fine to coarse."""
@@ -56,7 +57,7 @@ class Features(nn.Module):
         return maps
 
     def embed(self, x: Tensor) -> Tensor:
-        """[B, WIDTH]."""
+        """[B, features]."""
         return self.stages(x)[-1].mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:

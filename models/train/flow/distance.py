@@ -14,7 +14,7 @@ from data import to_unit
 
 @torch.no_grad()
 def embed(judge: Features, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Bytes [N, 3, S, S] to features [N, WIDTH] and predicted labels [N]."""
+    """Bytes [N, 3, S, S] to features [N, D] and predicted labels [N]."""
     judge.eval()
     parts, labels = [], []
     for k in range(0, len(pixels), 1000):

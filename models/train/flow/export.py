@@ -1,6 +1,7 @@
 """Bake a trained flow and write its graphs as static ONNX (opset 17), checked against PyTorch.
 
     python export.py WEIGHTS.pt FOLDER --model patch [--guide guide.pt]
+    python export.py measure.pt FOLDER --model cifar --measure
 
 - `velocity.onnx`: `x` [1, 3, S, S], `film` [1, F, 1, 1] and, with a context, `context` [1, 4, S, S]
   to `v` [1, 3, S, S].
@@ -8,6 +9,7 @@
   `film`.
 - `guide.onnx`: `x` [1, 3, 32, 32], `features`, `label` [1, classes, 1, 1] to `gradient`
   [1, 3, 32, 32] and `logits` [1, classes, 1, 1].
+- `measure.onnx`: `x` [1, 3, S, S] to `features` [1, D, 1, 1] and `logits` [1, classes, 1, 1].
 
 Large weights are stored in float16, each behind a Cast to float32 that a loader folds away.
 """
@@ -23,16 +25,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from classifier import Guide, transposed
+from classifier import Features, Guide, transposed
 from network import SHAPES, Flow, bake, load_weights
 from path import FEATURES, features
 
 LARGE = 1024  # elements; smaller tensors (biases) stay in float32
 OPS = {"Conv", "Add", "Mul", "Sigmoid", "Resize", "Concat", "Slice", "Cast", "Constant"}
 GUIDE_OPS = OPS | {"AveragePool", "Softmax", "Sub"}
+MEASURE_OPS = {"Conv", "Add", "Relu", "GlobalAveragePool", "Cast"}
 
 
 class Gradient(nn.Module):
@@ -47,6 +52,24 @@ class Gradient(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         return self.guide.gradient(x, time, label, list(self.back))
+
+
+class Measure(nn.Module):
+    """A `Features` network with its normalisation folded into convolutions."""
+
+    def __init__(self, net: Features):
+        super().__init__()
+        for unit in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
+            if len(unit) == 3 and isinstance(unit[1], nn.BatchNorm2d):
+                unit[0], unit[1] = fuse_conv_bn_eval(unit[0], unit[1]), nn.Identity()
+        self.net = net
+        self.head = nn.Conv2d(net.head.in_features, net.head.out_features, 1)
+        self.head.weight.data.copy_(net.head.weight[:, :, None, None])
+        self.head.bias.data.copy_(net.head.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        found = F.adaptive_avg_pool2d(self.net.stages(x)[-1], 1)
+        return found, self.head(found)
 
 
 def round_weights(model: nn.Module) -> None:
@@ -151,15 +174,26 @@ def export_guide(guide: Guide, classes: int, folder: Path) -> None:
     write(Gradient(guide), inputs, ["gradient", "logits"], folder / "guide.onnx", GUIDE_OPS)
 
 
+def export_measure(net: Features, side: int, folder: Path) -> None:
+    """measure.onnx."""
+    x = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    write(Measure(net.eval()).eval(), {"x": x}, ["features", "logits"], folder / "measure.onnx", MEASURE_OPS)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", choices=SHAPES, required=True)
     parser.add_argument("--guide", type=Path)
+    parser.add_argument("--measure", action="store_true", help="WEIGHTS.pt is a measure")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     shape = SHAPES[args.model]
+    if args.measure:
+        labels = shape.classes if args.model == "cifar" else shape.labels
+        net = load_weights(Features(shape.side, labels, **Features.MEASURE), args.weights)
+        return export_measure(net, shape.side, args.folder)
     export_flow(bake(load_weights(Flow(shape), args.weights)).eval(), args.folder)
     if args.guide:
         guide = bake(load_weights(Guide(shape.classes), args.guide)).eval()

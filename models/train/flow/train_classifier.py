@@ -2,7 +2,8 @@
 
     python train_classifier.py SOURCE OUT.pt --model cifar --kind judge --budget 60 --seed 1
 
-`--kind`: `judge` (measures), `teacher` (feature loss), `guide` (noisy pictures, CIFAR only).
+`--kind`: `judge` (measures), `measure` (a small judge that ships), `teacher` (feature loss), `guide`
+(noisy pictures, CIFAR only).
 Writes half-precision weights and OUT.json with the accuracy on the test split.
 """
 
@@ -72,7 +73,7 @@ def main() -> None:
     add("source", type=Path)
     add("out", type=Path)
     add("--model", choices=SHAPES, required=True)
-    add("--kind", choices=("judge", "teacher", "guide"), required=True)
+    add("--kind", choices=("judge", "measure", "teacher", "guide"), required=True)
     add("--budget", type=float, default=60, help="seconds")
     add("--batch", type=int, default=512)
     add("--lr", type=float, default=3e-3)
@@ -88,7 +89,8 @@ def main() -> None:
     data = open_data(args.model, args.source, "train", device, args.limit, **options)
     guide = args.kind == "guide"
     labels = shape.classes if args.model == "cifar" else shape.labels
-    net = Guide(shape.classes) if guide else Features(shape.side, labels)
+    size = Features.MEASURE if args.kind == "measure" else {}
+    net = Guide(shape.classes) if guide else Features(shape.side, labels, **size)
     net = net.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.0 if guide else 0.05)
     begun, steps = time.time(), 0
