@@ -1,7 +1,8 @@
 //! A folder of JPEG pictures, bounded in number.
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::frame::{Frame, picture};
@@ -37,7 +38,10 @@ pub struct PictureSink {
 impl PictureSink {
     /// Opens or makes the folder; counts what earlier runs left there.
     pub fn open(folder: &Path, quality: u8, count_max: usize) -> Result<PictureSink, PictureError> {
-        fs::create_dir_all(folder).map_err(|e| PictureError::new(folder, e))?;
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)
+            .and_then(|()| File::open(above)?.sync_all())
+            .map_err(|e| PictureError::new(folder, e))?;
         let mut names: Vec<String> = fs::read_dir(folder)
             .map_err(|e| PictureError::new(folder, e))?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -58,15 +62,17 @@ impl PictureSink {
         &self.folder
     }
 
-    /// Stores a picture under its run and frame number. It appears whole or not at all.
+    /// Stores a picture under its run and frame number. It appears whole or not at all, and outlives a power cut
+    /// from the return on: its bytes are synced before it gets its name, the folder after.
     pub fn store(&mut self, run: u32, picture: &Redacted<Frame>) -> Result<PathBuf, PictureError> {
         let frame = picture.get();
         let name = format!("r{run:06}-f{:08}-{}.jpg", frame.seq, stem(frame.name()));
         let (path, part) = (self.folder.join(&name), self.folder.join(".part"));
         self.encoded.clear();
         picture::encode_jpeg(frame, self.quality, &mut self.encoded).map_err(|e| PictureError::new(&path, e))?;
-        fs::write(&part, &self.encoded)
+        put(&part, &self.encoded)
             .and_then(|()| fs::rename(&part, &path))
+            .and_then(|()| File::open(&self.folder)?.sync_all())
             .map_err(|e| PictureError::new(&path, e))?;
         self.stored.push_back(name);
         while self.stored.len() > self.count_max {
@@ -77,6 +83,13 @@ impl PictureSink {
         }
         Ok(path)
     }
+}
+
+/// Writes a file and waits until the medium has its bytes.
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
 }
 
 /// `r000001-f00000001-….jpg`: anything else in the folder is left alone.

@@ -7,6 +7,7 @@ mod log;
 mod looped;
 mod microcontroller;
 mod pins;
+mod whole_run;
 
 use std::time::{Duration, Instant};
 
@@ -119,6 +120,18 @@ pub const ALL: &[Case] = &[
         tier: Tier::Full,
         about: "the same while the oldest segments are dropped",
         run: log::power_cuts_retention,
+    },
+    Case {
+        name: "power-cuts-run",
+        tier: Tier::Full,
+        about: "what `lapwing run` told, events and pictures, outlives power cuts; nobody is seen in a picture",
+        run: whole_run::power_cuts,
+    },
+    Case {
+        name: "control-run-flush-ignored",
+        tier: Tier::Full,
+        about: "the control: on a disk that ignores flushes the same loop misses something",
+        run: whole_run::control,
     },
     Case {
         name: "crash-points",
