@@ -19,8 +19,8 @@
 //! 5. Numbers grow by one from record to record over the life of a log.
 //! 6. Segments and their total size stay within [`Limits`]; the oldest segment goes first, as a
 //!    whole, and the newest never.
-//! 7. Opening writes nothing before it has read everything, and refuses a log of another format
-//!    untouched.
+//! 7. Opening writes nothing before it has read all that it decides by: every header, and the newest
+//!    segment. It refuses a log of another format untouched.
 //! 8. Order is by number alone. No decision looks at a clock, so a clock that jumps changes what an event
 //!    says and nothing else.
 //!
@@ -36,7 +36,7 @@
 //! | rotate | while the next segment might exceed the limits: delete the oldest; create | as there |
 //! | delete | `unlink` of the oldest; `fsync` of the folder | commit fails; the segment may be there again after a cut, as a whole |
 //! | no room (`ENOSPC`) | abandon the segment; delete oldest ones until a group fits, but not what [`FULL_KEPT_SHARE`](crate::limits::FULL_KEPT_SHARE) keeps; the group into a new segment | as acknowledge |
-//! | recover | read all; find the torn end of the newest segment; `ftruncate` it there, or `unlink` where not even the header is whole; `fdatasync`, so that what was read lasts; numbers go on in a new segment | the log does not open and is as it was |
+//! | recover | read every header, and the newest segment with a whole one from there on ([`Recovery`]); find the torn end of the newest segment; `ftruncate` it there, or `unlink` where not even the header is whole; `fdatasync`, so that what was read lasts; numbers go on in a new segment | the log does not open and is as it was |
 //!
 //! # Bounds
 //! A commit is at most [`GROUP_BYTES_MAX`](crate::limits::GROUP_BYTES_MAX) bytes, in at most
@@ -50,6 +50,7 @@ pub mod mem;
 pub mod nor;
 mod reader;
 mod record;
+mod recover;
 mod retain;
 mod segment;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use media::{Media, MediaError};
 pub use reader::{Damage, DamageKind, Item, Position, Reader};
 pub(crate) use record::CRC;
 pub use record::{Durable, Parsed, Seq, encode, parse};
+pub use recover::Recovery;
 pub use retain::{Limits, LimitsError};
 pub use segment::{FORMAT, HeaderState, SegmentHeader, id_of, name};
-pub use writer::{Log, LogError, Recovery};
+pub use writer::{Log, LogError};

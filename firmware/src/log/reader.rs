@@ -55,6 +55,13 @@ pub struct Position {
     last: Option<u64>,
 }
 
+impl Position {
+    /// At the beginning of a segment, behind every record with a lower number than `first`.
+    pub(super) fn before(segment: u32, first: Seq) -> Position {
+        Position { segment, offset: 0, last: first.0.checked_sub(1) }
+    }
+}
+
 /// The segment that is being read.
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -73,8 +80,41 @@ pub struct Reader<'m, M> {
     at: Position,
     open: Option<Open>,
     payload: Vec<u8, RECORD_BYTES_MAX>,
+    window: Window,
     /// The newest segment's torn end was met: a writer may be about to complete it.
     done: bool,
+}
+
+/// Bytes of the medium that were read ahead: records lie close together.
+#[derive(Debug, Default)]
+struct Window {
+    bytes: Vec<u8, READ_WINDOW_BYTES>,
+    /// The segment and offset of the first of them.
+    segment: u32,
+    offset: u32,
+}
+
+impl Window {
+    /// Those of a segment from `offset` on; none where they were not read.
+    fn from(&self, segment: u32, offset: u32) -> &[u8] {
+        let skip = offset.checked_sub(self.offset).filter(|_| segment == self.segment);
+        skip.and_then(|skip| self.bytes.get(skip as usize..)).unwrap_or(&[])
+    }
+
+    fn fill<M: Media>(&mut self, media: &mut M, segment: u32, offset: u32) -> Result<(), M::Error> {
+        (self.segment, self.offset) = (segment, offset);
+        let _ = self.bytes.resize_default(READ_WINDOW_BYTES); // its capacity
+        let count = media.read_at(segment, offset, &mut self.bytes);
+        self.bytes.truncate(count.as_ref().map_or(0, |count| *count));
+        count.map(drop)
+    }
+}
+
+/// What stands at the position.
+enum Next {
+    Record { seq: Seq, bytes: u32, is_new: bool },
+    Empty,
+    Broken,
 }
 
 enum Ahead {
@@ -92,7 +132,7 @@ impl<'m, M: Media> Reader<'m, M> {
 
     /// Reads on from a position.
     pub fn resume(media: &'m mut M, at: Position) -> Self {
-        Reader { media, at, open: None, payload: Vec::new(), done: false }
+        Reader { media, at, open: None, payload: Vec::new(), window: Window::default(), done: false }
     }
 
     /// Where reading stands, behind the last record.
@@ -111,7 +151,6 @@ impl<'m, M: Media> Reader<'m, M> {
     /// The medium cannot be read.
     #[expect(clippy::should_implement_trait, reason = "it lends the payload and it fails")]
     pub fn next(&mut self) -> Result<Option<Item>, M::Error> {
-        let mut window = [0; READ_WINDOW_BYTES];
         while !self.done {
             let open = match self.open {
                 Some(open) => open,
@@ -127,20 +166,17 @@ impl<'m, M: Media> Reader<'m, M> {
                     Entered::End => return Ok(None),
                 },
             };
-            let count =
-                self.media.read_at(open.id, self.at.offset, window.get_mut(..FRAME_BYTES_MAX).unwrap_or(&mut []))?;
-            match parse(window.get(..count).unwrap_or(&[])) {
-                Parsed::Record { seq, payload, .. } if self.is_new(seq, &open) => {
-                    self.payload.clear();
-                    let _ = self.payload.extend_from_slice(payload); // parse bounds it
-                    self.at.offset += (RECORD_HEADER_BYTES + payload.len()) as u32;
-                    self.at.last = Some(seq.0);
-                    return Ok(Some(Item::Record { seq, segment: open.id, run: open.run }));
+            match self.take(&open)? {
+                Next::Record { seq, bytes, is_new } => {
+                    self.at.offset += bytes;
+                    if is_new {
+                        self.at.last = Some(seq.0);
+                        return Ok(Some(Item::Record { seq, segment: open.id, run: open.run }));
+                    }
                 }
-                Parsed::Record { payload, .. } => self.at.offset += (RECORD_HEADER_BYTES + payload.len()) as u32,
-                Parsed::Empty if self.leave(&open)? => {}
-                Parsed::Empty => return Ok(None),
-                Parsed::Torn | Parsed::Corrupt => {
+                Next::Empty if self.leave(&open)? => {}
+                Next::Empty => return Ok(None),
+                Next::Broken => {
                     if let Some(damage) = self.damage(&open)? {
                         return Ok(Some(Item::Damage(damage)));
                     }
@@ -151,6 +187,29 @@ impl<'m, M: Media> Reader<'m, M> {
             }
         }
         Ok(None)
+    }
+
+    /// What stands at the position; the payload of a record that counts is kept.
+    fn take(&mut self, open: &Open) -> Result<Next, M::Error> {
+        // what was read ahead may end in the middle of a record, or before one that was written since
+        for is_fresh in [false, true] {
+            if is_fresh {
+                self.window.fill(self.media, open.id, self.at.offset)?;
+            }
+            match parse(self.window.from(open.id, self.at.offset)) {
+                Parsed::Record { seq, payload, .. } => {
+                    let is_new = self.is_new(seq, open);
+                    if is_new {
+                        self.payload.clear();
+                        let _ = self.payload.extend_from_slice(payload); // parse bounds it
+                    }
+                    return Ok(Next::Record { seq, bytes: (RECORD_HEADER_BYTES + payload.len()) as u32, is_new });
+                }
+                Parsed::Empty if is_fresh => return Ok(Next::Empty),
+                Parsed::Empty | Parsed::Torn | Parsed::Corrupt => {}
+            }
+        }
+        Ok(Next::Broken)
     }
 
     fn is_new(&self, seq: Seq, open: &Open) -> bool {

@@ -86,9 +86,14 @@ fn lives(seed: u64, runs: &[Life], lie: bool) -> Result<(), TestCaseError> {
         }
         media.set_plan(None);
         check(&client, &mut media)?;
+        let (all, _) = read(&mut media);
         let (log, recovery) = Log::open(&mut media, LIMITS).map_err(|e| TestCaseError::fail(std::format!("{e}")))?;
         drop(log);
         prop_assert_eq!(recovery.corrupt_regions, 0);
+        // what it concludes from the newest segment is what reading everything says
+        prop_assert_eq!(recovery.records, all.len() as u64);
+        prop_assert_eq!(recovery.first_seq.map(|seq| seq.0), all.first_key_value().map(|(seq, _)| *seq));
+        prop_assert_eq!(recovery.last_seq.map(|seq| seq.0), all.last_key_value().map(|(seq, _)| *seq));
         if let Some((last, _)) = client.acknowledged.last_key_value() {
             prop_assert!(recovery.last_seq.is_some_and(|seq| seq.0 >= *last));
         }

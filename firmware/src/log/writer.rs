@@ -5,10 +5,10 @@ use core::fmt;
 use heapless::Vec;
 
 use super::media::{Media, MediaError};
-use super::reader::{DamageKind, Item, Reader};
 use super::record::{Durable, Seq, encode};
+use super::recover::{Recovery, Survey, survey};
 use super::retain::{Held, Limits, LimitsError, must_drop_oldest};
-use super::segment::{HeaderState, SegmentHeader};
+use super::segment::SegmentHeader;
 use crate::limits::{COMMIT_TRIES_MAX, FULL_KEPT_SHARE, GROUP_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_HEADER_BYTES};
 
 /// Why the log refuses.
@@ -51,25 +51,6 @@ impl<E: fmt::Display> fmt::Display for LogError<E> {
 
 impl<E: fmt::Debug + fmt::Display> core::error::Error for LogError<E> {}
 
-/// What opening a log found and did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Recovery {
-    /// Records that it holds.
-    pub records: u64,
-    /// Number of the oldest.
-    pub first_seq: Option<Seq>,
-    /// Number of the newest.
-    pub last_seq: Option<Seq>,
-    /// Bytes of a torn end that were cut off.
-    pub bytes_trimmed: u64,
-    /// Segments.
-    pub segments: u32,
-    /// Places where acknowledged records may have been damaged.
-    pub corrupt_regions: u32,
-    /// Which opening this is, from 1.
-    pub run: u32,
-}
-
 /// A segment that is being written.
 #[derive(Debug, Clone, Copy)]
 struct Current {
@@ -94,48 +75,15 @@ pub struct Log<M> {
 }
 
 impl<M: Media> Log<M> {
-    /// Reads the whole log, trims what was torn, and begins a new run.
+    /// Reads what [`recover`](super::recover) says, trims what was torn, and begins a new run.
     ///
     /// # Errors
     /// The limits are wrong, the medium fails, or a segment has another format.
     pub fn open(mut media: M, limits: Limits) -> Result<(Log<M>, Recovery), LogError<M::Error>> {
         limits.validate().map_err(LogError::Limits)?;
-        let mut found = Recovery::default();
-        let mut torn = None;
-        let mut reader = Reader::new(&mut media);
-        while let Some(item) = reader.next().map_err(LogError::Media)? {
-            match item {
-                Item::Record { seq, .. } => {
-                    found.records += 1;
-                    found.first_seq.get_or_insert(seq);
-                    found.last_seq = Some(seq);
-                }
-                Item::Damage(damage) => match damage.kind {
-                    DamageKind::Format(format) => return Err(LogError::Format { segment: damage.segment, format }),
-                    DamageKind::Torn => torn = Some(damage),
-                    DamageKind::Corrupt => found.corrupt_regions += 1,
-                },
-            }
-        }
-        let (mut newest, mut run, mut first_seq, mut held) = (None, 0, 1, Held::default());
-        let mut from = Some(0);
-        while let Some(start) = from {
-            let Some(id) = media.find(start).map_err(LogError::Media)? else { break };
-            let mut head = [0; SEGMENT_HEADER_BYTES];
-            let count = media.read_at(id, 0, &mut head).map_err(LogError::Media)?;
-            if let HeaderState::Valid(header) = SegmentHeader::parse(head.get(..count).unwrap_or(&[])) {
-                run = run.max(header.run);
-                first_seq = first_seq.max(header.first_seq.0);
-            }
-            held.segments += 1;
-            held.bytes += u64::from(media.len(id).map_err(LogError::Media)?.unwrap_or(0));
-            newest = Some(id);
-            from = id.checked_add(1);
-        }
-        let next_seq = found.last_seq.map_or(first_seq, |last| first_seq.max(last.0.saturating_add(1)));
-        found.run = run.saturating_add(1);
+        let Survey { mut found, mut held, newest, torn, next_seq } = survey(&mut media)?;
         if let Some(id) = newest {
-            if let Some(damage) = torn.filter(|damage| damage.segment == id) {
+            if let Some(damage) = torn {
                 found.bytes_trimmed = u64::from(damage.bytes);
                 held.bytes = held.bytes.saturating_sub(found.bytes_trimmed);
                 if damage.offset == 0 {
@@ -146,7 +94,7 @@ impl<M: Media> Log<M> {
                 }
             }
             // what was read may have been visible only; numbers go on behind it, so it must last
-            if torn.is_none_or(|damage| damage.segment != id || damage.offset > 0) {
+            if torn.is_none_or(|damage| damage.offset > 0) {
                 media.sync(id).map_err(LogError::Media)?;
             }
         }

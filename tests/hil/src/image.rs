@@ -20,6 +20,8 @@ const APPLETS: [&str; 26] = [
 const BASE: [&str; 7] = ["virtio_mmio", "virtio_blk", "crc32_generic", "crc32c_generic", "libcrc32c", "ext4", "f2fs"];
 /// Loaded where a case asks for it.
 const CAMERA: &str = "vivid";
+/// QEMU's watchdog on PCI.
+const WATCHDOG: &str = "i6300esb";
 
 /// By how much a row is taken too long in the sheared picture.
 const SHEAR_PIXELS: usize = 64;
@@ -37,6 +39,8 @@ pub struct Image {
     pub base: Vec<String>,
     /// Names of the modules of the camera, in order, `vivid` last.
     pub camera: Vec<String>,
+    /// Names of the modules of the watchdog, in order, `i6300esb` last.
+    pub watchdog: Vec<String>,
     /// The kernel and busybox.
     pub versions: String,
 }
@@ -48,17 +52,19 @@ pub struct Image {
 pub fn image(keep: bool) -> Result<Image> {
     let Parts { kernel, modules, busybox, versions } = parts()?;
     let modules = Modules::list(&modules)?;
-    let (base, camera) = (modules.in_order(&BASE)?, modules.in_order(&[CAMERA])?);
+    let (base, camera, watchdog) =
+        (modules.in_order(&BASE)?, modules.in_order(&[CAMERA])?, modules.in_order(&[WATCHDOG])?);
     let initrd = folder().join("board.cpio");
     let initrd_with_pictures = folder().join("board-with-pictures.cpio");
     if !(keep && initrd.exists() && initrd_with_pictures.exists()) {
-        let mut bytes = board(&busybox, base.iter().chain(&camera))?;
+        let mut bytes = board(&busybox, base.iter().chain(&camera).chain(&watchdog))?;
         write(&initrd, &bytes)?;
         bytes.extend(pictures()?);
         write(&initrd_with_pictures, &bytes)?;
     }
     let names = |list: Vec<(String, PathBuf)>| list.into_iter().map(|(name, _)| name).collect();
-    Ok(Image { kernel, initrd, initrd_with_pictures, base: names(base), camera: names(camera), versions })
+    let (base, camera, watchdog) = (names(base), names(camera), names(watchdog));
+    Ok(Image { kernel, initrd, initrd_with_pictures, base, camera, watchdog, versions })
 }
 
 /// An archive of all that every board has.

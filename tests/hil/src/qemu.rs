@@ -34,6 +34,8 @@ pub struct Wiring {
     pub pictures: bool,
     /// QMP and qtest, which see and drive pins.
     pub pins: bool,
+    /// A PCI watchdog that resets the board.
+    pub watchdog: bool,
     /// A reboot starts the board again; else it ends.
     pub reboots: bool,
 }
@@ -140,6 +142,9 @@ impl Board {
             let device = "virtio-blk-device,drive=disk,write-cache=on,werror=report,rerror=report";
             command.arg("-device").arg(format!("{device},logical_block_size=512,physical_block_size={UNIT_BYTES}"));
         }
+        if wiring.watchdog {
+            command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
+        }
         if wiring.pins {
             for (option, name) in [("-qmp", "qmp"), ("-qtest", "qtest")] {
                 let socket = folder.join(name);
@@ -185,6 +190,15 @@ impl Board {
             Some(_) => Ok(job.next),
             None => Err(self.broken("the board did not come up")),
         }
+    }
+
+    /// True if the board did not start again within `time`, counted behind `from`.
+    ///
+    /// # Errors
+    /// The board ended.
+    pub fn stays_up(&mut self, from: usize, time: Duration) -> Result<bool> {
+        let mut job = Job { id: 0, next: from };
+        Ok(self.next(&mut job, Instant::now() + time)?.is_none())
     }
 
     /// Loads modules in the order given; `parameters` are for the last.

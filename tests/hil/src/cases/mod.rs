@@ -7,6 +7,7 @@ mod log;
 mod looped;
 mod microcontroller;
 mod pins;
+mod watchdog;
 mod whole_run;
 
 use std::time::{Duration, Instant};
@@ -102,6 +103,12 @@ pub const ALL: &[Case] = &[
         tier: Tier::Full,
         about: "the output is safe when frames stop, after SIGTERM, after SIGKILL and a restart, after a kernel panic",
         run: pins::fail_safe,
+    },
+    Case {
+        name: "watchdog",
+        tier: Tier::Full,
+        about: "/dev/watchdog is fed by frames, resets the board when lapwing hangs, and is dismissed by a stop in order",
+        run: watchdog::run,
     },
     Case {
         name: "control-no-fsync",

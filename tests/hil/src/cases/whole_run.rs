@@ -29,7 +29,7 @@ const SHARE: u32 = 5;
 /// Cuts that the control may take until something is lost.
 const CONTROL_CUTS: u32 = 6;
 /// The last operation with which the power may go, counted from the first words of `lapwing run`.
-const OPERATION_MAX: u64 = 40;
+const OPERATION_MAX: u64 = 100;
 /// The class that the built-in configuration hides.
 const HIDDEN: &str = "person";
 
@@ -70,7 +70,7 @@ pub fn power_cuts(bench: &Bench<'_>) -> Result<Figures> {
     let cuts = (bench.cuts / SHARE).max(1);
     let outcome = series(bench, "power-cuts-run", cuts, false)?;
     must(outcome.losses.is_empty(), || outcome.losses.join("; "))?;
-    must(outcome.told.events.len() > cuts as usize && !outcome.told.pictures.is_empty(), || {
+    must(outcome.told.events.len() >= cuts as usize && !outcome.told.pictures.is_empty(), || {
         format!("too little was told to say anything: {:?}", outcome.told)
     })?;
     Ok(figures(&outcome, bench.seed))
