@@ -1,4 +1,5 @@
-//! The network and the decoding of its outputs ask for no memory after the first picture.
+//! The network and the decoding of its outputs ask for no memory after the first picture, nor does a flow
+//! in eight bits after its load, whatever step it is asked for.
 //!
 //! The photographs have the network's size: resizing RGB goes through a library that works its weights out
 //! anew, in new memory, for every picture. A camera's own formats have any size.
@@ -9,6 +10,8 @@ use std::cell::Cell;
 
 use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::engine::Model;
+use lapwing_runtime::flow::network::{context_values, unknown};
+use lapwing_runtime::flow::{Asked, FlowModel};
 use lapwing_runtime::frame::raw::RawLayout;
 use lapwing_runtime::frame::yuv::Colour;
 use lapwing_runtime::frame::{Frame, PixelFormat, picture};
@@ -102,5 +105,24 @@ fn a_camera_s_picture_of_any_size_allocates_nothing_after_the_first() {
                 assert_eq!(REQUESTS.get() - before, 0, "{}", format.name());
             }
         }
+    }
+}
+
+#[test]
+fn a_flow_in_eight_bits_allocates_nothing_after_its_load() {
+    for name in ["flow-patch", "flow-cifar"] {
+        let model = FlowModel::open(name).unwrap();
+        let mut network = model.network(1).unwrap();
+        let values = model.manifest().values();
+        let (x, mut v) = (vec![0.25; values], vec![0.0; values]);
+        let mut context = vec![0.0; context_values(model.manifest())];
+        unknown(&mut context);
+        let before = REQUESTS.get();
+        for step in 0..80 {
+            let asked = Asked { t: 1.0 - f64::from(step) / 80.0, label: step as usize % 3, jump: step % 2 == 0 };
+            network.velocity(&x, &context, asked, &mut v).unwrap();
+        }
+        assert_eq!(REQUESTS.get() - before, 0, "{name}");
+        assert!(v.iter().any(|&other| other != v[0]));
     }
 }

@@ -24,8 +24,8 @@ pub struct Slab {
     pub pixel: usize,
     /// Index of the first and of the last node that uses it.
     pub life: (usize, usize),
-    /// What the border holds: the zero point of its tensors.
-    pub zero: u8,
+    /// The tensor that takes all its channels; its zero point is what the border holds.
+    pub tensor: TensorId,
 }
 
 impl Slab {
@@ -83,7 +83,7 @@ impl Layout {
                     border: [0; 4],
                     pixel: tensor.shape.channels.next_multiple_of(4),
                     life: (usize::MAX, 0),
-                    zero: tensor.quant.zero,
+                    tensor: TensorId(root as u32),
                 });
             }
             places.push(Place { slab: slab_of_root[root], channel });

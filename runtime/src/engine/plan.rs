@@ -1,6 +1,6 @@
 //! A graph becomes steps: places in the arena, packed weights, nothing left to decide per run.
 
-use super::ir::{Checked, Graph, Node, Op, Shape, Source, TensorId};
+use super::ir::{Checked, Graph, Node, Numbers, Op, Shape, Source, TensorId};
 use super::kernels::packing::InputSteps;
 use super::kernels::place::Place;
 use super::kernels::program::Program;
@@ -82,6 +82,18 @@ impl Plan {
         let program =
             Program::new(steps, kernels, layout.bytes, threads).map_err(|e| format!("starting a thread: {e}"))?;
         Ok(Plan { graph, layout, program, flip: kernels.flip })
+    }
+
+    /// Takes other numbers: `change` is given those of the graph, and what was packed follows them, in
+    /// place. The layout, the weights and the threads stay; nothing is allocated unless the graph is
+    /// shared. After an error the plan is gone.
+    ///
+    /// # Errors
+    /// Those of `change`, or the node and what is wrong with its numbers.
+    pub fn renumbered(mut self, change: impl FnOnce(&mut Numbers<'_>) -> Result<(), String>) -> Result<Plan, String> {
+        change(&mut self.graph.numbers())?;
+        self.program.renumber(&self.graph)?;
+        Ok(self)
     }
 
     /// The graph.
@@ -178,7 +190,8 @@ impl Planner<'_> {
         for (index, node) in self.graph.nodes.iter().enumerate() {
             for slab in self.layout.slabs.iter().filter(|s| s.life.0 == index && s.border != [0; 4]) {
                 let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
-                all.push((index, Work::Border { inner, border: slab.border, zero: slab.zero ^ self.kernels.flip }));
+                let zero = self.graph.tensor(slab.tensor).quant.zero ^ self.kernels.flip;
+                all.push((index, Work::Border { inner, border: slab.border, tensor: slab.tensor, zero }));
             }
             self.node(node, &mut |work| all.push((index, work)));
         }
@@ -203,9 +216,9 @@ impl Planner<'_> {
                     push(Work::Conv { groups: (0..conv.groups).map(pack).collect(), window, input, output });
                 }
             }
-            Op::Table(table) => push(Work::Table(self.kernels.flipped(table), input, output)),
+            Op::Table(table) => push(Work::Table(Box::new(self.kernels.flipped(table)), input, output)),
             Op::Tables(tables) => {
-                let tables = tables.iter().map(|t| *self.kernels.flipped(t)).collect();
+                let tables = tables.iter().map(|t| self.kernels.flipped(t)).collect();
                 push(Work::Tables(tables, input, output));
             }
             Op::Add { multipliers } => {

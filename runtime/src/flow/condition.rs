@@ -36,6 +36,13 @@ impl<T> Kept<T> {
         Kept { most: most.max(1), entries: Vec::with_capacity(most.max(1)) }
     }
 
+    /// Keeps as many as there are `values`, which nothing asked for and whose memory is used again.
+    pub fn over(values: impl IntoIterator<Item = T>) -> Kept<T> {
+        let nothing = Asked { t: f64::NAN, label: 0, jump: false }; // is not even itself
+        let entries: Vec<(Asked, T)> = values.into_iter().map(|value| (nothing, value)).collect();
+        Kept { most: entries.len().max(1), entries }
+    }
+
     /// What is kept for `asked`, else what `make` gives; an old value is passed to it for reuse.
     ///
     /// # Errors

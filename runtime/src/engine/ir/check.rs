@@ -30,9 +30,7 @@ impl<'a> Check<'a> {
             if [height, width, channels].iter().any(|&n| n == 0 || n > SIDE_MAX) {
                 return Err(format!("tensor {index}: extents {:?}, each must be 1 to {SIDE_MAX}", tensor.shape));
             }
-            if !(tensor.quant.scale.is_finite() && tensor.quant.scale > 0.0) {
-                return Err(format!("tensor {index}: scale {}, it must be above zero", tensor.quant.scale));
-            }
+            scaled(tensor).map_err(|what| format!("tensor {index}: {what}"))?;
             bytes += tensor.shape.elements();
             if bytes > BYTES_MAX {
                 return Err(format!("its tensors need more than {BYTES_MAX} bytes"));
@@ -87,7 +85,8 @@ impl<'a> Check<'a> {
         if found != expected {
             return Err(format!("its output is {found:?}, it should be {expected:?}"));
         }
-        numbers_of(&node.op, &inputs, output)?;
+        weighed(&node.op)?;
+        numbers_of(&node.op, inputs.iter().copied(), output, &mut weight_sums(&node.op))?;
         self.write(node.output)
     }
 
@@ -207,31 +206,72 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
     }
 }
 
-/// Scales and sums that every instruction set computes alike.
-fn numbers_of(op: &Op, inputs: &[&Tensor], output: &Tensor) -> Result<(), String> {
+impl Graph {
+    /// As [`Graph::check`] of one node of a graph that passed before its numbers changed; `sums` are
+    /// those of a convolution's outputs, in their order.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_numbers(&self, node: &Node, sums: &mut dyn Iterator<Item = WeightSums>) -> Result<(), String> {
+        let inputs = || node.inputs.iter().map(|&id| self.tensor(id));
+        let output = self.tensor(node.output);
+        inputs().chain([output]).try_for_each(scaled)?;
+        numbers_of(&node.op, inputs(), output, sums)
+    }
+}
+
+fn scaled(tensor: &Tensor) -> Result<(), String> {
+    let scale = tensor.quant.scale;
+    if scale.is_finite() && scale > 0.0 { Ok(()) } else { Err(format!("scale {scale}, it must be above zero")) }
+}
+
+/// Weights that every instruction set can multiply.
+fn weighed(op: &Op) -> Result<(), String> {
+    let Op::Conv(conv) = op else { return Ok(()) };
+    match conv.weights.iter().position(|&w| w == i8::MIN) {
+        Some(at) => {
+            let per = conv.weights.len() / conv.bias.len().max(1);
+            Err(format!("channel {}: weight -128, the least is -127", at / per.max(1)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn weight_sums(op: &Op) -> impl Iterator<Item = WeightSums> {
+    let conv = if let Op::Conv(conv) = op { Some(conv) } else { None };
+    conv.into_iter().flat_map(|conv| {
+        let per = conv.weights.len() / conv.bias.len().max(1);
+        conv.weights.chunks_exact(per.max(1)).map(WeightSums::of)
+    })
+}
+
+/// Scales and sums that every instruction set computes alike; `sums` of a convolution's outputs.
+fn numbers_of<'a>(
+    op: &Op,
+    mut inputs: impl Iterator<Item = &'a Tensor>,
+    output: &Tensor,
+    sums: &mut dyn Iterator<Item = WeightSums>,
+) -> Result<(), String> {
     let bounded = |value: f32, what: &str| {
         if value.is_finite() && value.abs() < REQUANTISED_MAX { Ok(()) } else { Err(format!("{what} is {value}")) }
     };
     match op {
         Op::Conv(conv) => {
-            let per = conv.weights.len() / conv.bias.len().max(1);
-            for (channel, weights) in conv.weights.chunks_exact(per.max(1)).enumerate() {
-                if weights.contains(&i8::MIN) {
-                    return Err(format!("channel {channel}: weight -128, the least is -127"));
-                }
-                let sum = i64::from(WeightSums::of(weights).magnitude) * 255 + i64::from(conv.bias[channel]).abs();
+            for (channel, (bias, multiplier)) in conv.bias.iter().zip(&conv.multiplier).enumerate() {
+                let weights = sums.next().ok_or("its weights do not fit its channels")?;
+                let sum = i64::from(weights.magnitude) * 255 + i64::from(*bias).abs();
                 if sum > i64::from(i32::MAX) {
                     return Err(format!("channel {channel}: its sum may exceed 32 bits"));
                 }
-                let multiplier = conv.multiplier[channel];
-                bounded(sum as f32 * multiplier, &format!("channel {channel}: its largest result"))?;
+                bounded(sum as f32 * multiplier, "its largest result")
+                    .map_err(|what| format!("channel {channel}: {what}"))?;
             }
             Ok(())
         }
         Op::Add { multipliers } => multipliers.iter().try_for_each(|m| bounded(m * 512.0, "the largest result")),
         Op::Mul { multiplier } => bounded(multiplier * 65_536.0, "the largest result"),
         Op::Table(_) | Op::Tables(_) => Ok(()),
-        _ if inputs.iter().all(|t| t.quant == output.quant) => Ok(()),
+        _ if inputs.all(|t| t.quant == output.quant) => Ok(()),
         _ => Err("input and output stand for different numbers".into()),
     }
 }

@@ -3,11 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::Graph;
+use super::{Graph, Numbers};
 
 /// Having one means that [`Graph::check`] passed: every shape follows from the inputs', every value
-/// is written once before it is read, every sum fits its type. Clones share one graph, which no
-/// longer changes.
+/// is written once before it is read, every sum fits its type. Clones share one graph, whose
+/// structure no longer changes; its numbers only change in the hands of a plan, which checks them.
 #[derive(Debug, PartialEq)]
 pub struct Checked<T>(Arc<T>);
 
@@ -19,6 +19,12 @@ impl Checked<Graph> {
     pub fn new(graph: Graph) -> Result<Checked<Graph>, String> {
         graph.check()?;
         Ok(Checked(Arc::new(graph)))
+    }
+
+    /// The numbers, to be changed; a graph that others share is copied first. They are not checked
+    /// again: who changes them answers for them, as [`super::super::plan::Plan::renumbered`] does.
+    pub(in super::super) fn numbers(&mut self) -> Numbers<'_> {
+        Numbers::of(Arc::make_mut(&mut self.0))
     }
 
     /// True if both are the same graph in memory.

@@ -7,6 +7,7 @@
 
 mod check;
 mod checked;
+mod numbers;
 mod weights;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use super::quant::{Quant, Table};
 use check::Check;
 
 pub use checked::Checked;
+pub use numbers::{NodeNumbers, Numbers};
 pub use weights::{WeightSums, Weights};
 
 /// Largest height, width or channel count of a tensor.

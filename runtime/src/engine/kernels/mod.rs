@@ -142,8 +142,8 @@ impl Kernels {
     }
 
     /// A table of values as a table of bytes in memory.
-    pub fn flipped(&self, table: &Table) -> Box<Table> {
-        Box::new(std::array::from_fn(|i| table[i ^ usize::from(self.flip)] ^ self.flip))
+    pub fn flipped(&self, table: &Table) -> Table {
+        std::array::from_fn(|i| table[i ^ usize::from(self.flip)] ^ self.flip)
     }
 
     /// Multiplications a second of one thread that waits for nothing, in 10^9; the best of several

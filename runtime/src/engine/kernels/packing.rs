@@ -46,6 +46,8 @@ pub struct PackedConv {
     pub run: usize,
     /// How large the numbers before the rounding may become.
     pub reach: Reach,
+    /// Of the weights of each output.
+    pub sums: Vec<WeightSums>,
 }
 
 /// A depthwise convolution; channels are padded to a multiple of 64.
@@ -69,6 +71,8 @@ pub struct PackedDepthwise {
     pub taps: Vec<usize>,
     /// How large the numbers before the rounding may become.
     pub reach: Reach,
+    /// Of the weights of each channel.
+    pub sums: Vec<WeightSums>,
 }
 
 /// Channels of [`PackedDepthwise`] are padded to a multiple of this.
@@ -139,20 +143,20 @@ impl PackedConv {
             let (index, byte) = if whole { (tap / kw, tap % kw * input.column) } else { (tap, 0) };
             index * groups * block + byte
         };
-        let sums = sums(conv, first..first + outputs);
         let mut filter = vec![0i8; runs * groups * block];
         let padded = outputs.next_multiple_of(lanes);
         let mut packed = PackedConv {
             panels: panels(outputs, lanes, kernels.panel, filter.len()),
             weights: vec![0; padded * filter.len()],
-            bias: Vec::with_capacity(padded),
-            multiplier: Vec::with_capacity(padded),
-            pre_zero: conv.pre_zero,
-            table: conv.table.as_deref().map(|t| kernels.flipped(t)),
+            bias: vec![0; padded],
+            multiplier: vec![0.0; padded],
+            pre_zero: 0,
+            table: conv.table.as_ref().map(|_| Box::new([0; 256])),
             taps: Vec::new(),
             groups,
             run,
-            reach: Reach::of(conv, first, &sums),
+            reach: Reach::Any,
+            sums: sums(conv, first..first + outputs),
         };
         for panel in &packed.panels {
             let width = panel.vectors * lanes;
@@ -168,12 +172,8 @@ impl PackedConv {
                     _ => interleave::<16>(&filter, target, width, lane),
                 }
             }
-            for lane in 0..panel.vectors * lanes {
-                let o = (lane < panel.channels).then_some(first + panel.channel + lane);
-                packed.bias.push(o.map_or(0, |o| folded_bias(conv.bias[o], sums[o - first], kernels.centre(zero_in))));
-                packed.multiplier.push(o.map_or(0.0, |o| conv.multiplier[o]));
-            }
         }
+        packed.renumber(conv, group, zero_in, kernels);
         packed.taps = if whole {
             (0..kh).map(|y| y * dy * input.row).collect()
         } else {
@@ -182,9 +182,25 @@ impl PackedConv {
         packed
     }
 
+    /// Takes the numbers of `conv`, whose weights are those that were packed.
+    pub fn renumber(&mut self, conv: &Conv, group: usize, zero_in: u8, kernels: &Kernels) {
+        let first = group * self.sums.len();
+        for panel in &self.panels {
+            for lane in 0..panel.channels {
+                let (o, at) = (panel.channel + lane, panel.constants + lane);
+                self.bias[at] = folded_bias(conv.bias[first + o], self.sums[o], kernels.centre(zero_in));
+                self.multiplier[at] = conv.multiplier[first + o];
+            }
+        }
+        self.pre_zero = conv.pre_zero;
+        retable(&mut self.table, conv, kernels);
+        self.reach = Reach::of(conv, first, &self.sums);
+    }
+
     /// Bytes that it keeps.
     pub fn bytes(&self) -> usize {
-        self.weights.len() + 4 * (self.bias.len() + self.multiplier.len()) + 8 * self.taps.len()
+        let constants = self.bias.len() + self.multiplier.len();
+        self.weights.len() + 4 * constants + 8 * (self.taps.len() + self.sums.len())
     }
 }
 
@@ -196,27 +212,46 @@ impl PackedDepthwise {
         let [kh, kw] = conv.window.kernel;
         let [dy, dx] = conv.window.dilation;
         let real = |c: usize| c < channels;
-        let sums = sums(conv, 0..channels);
-        PackedDepthwise {
+        let mut packed = PackedDepthwise {
             channels,
             kernel: [kh, kw],
             weights: (0..kh * kw)
                 .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
                 .collect(),
-            bias: (0..padded)
-                .map(|c| if real(c) { folded_bias(conv.bias[c], sums[c], kernels.centre(zero_in)) } else { 0 })
-                .collect(),
-            multiplier: (0..padded).map(|c| if real(c) { conv.multiplier[c] } else { 0.0 }).collect(),
-            pre_zero: conv.pre_zero,
-            table: conv.table.as_deref().map(|t| kernels.flipped(t)),
-            reach: Reach::of(conv, 0, &sums),
+            bias: vec![0; padded],
+            multiplier: vec![0.0; padded],
+            pre_zero: 0,
+            table: conv.table.as_ref().map(|_| Box::new([0; 256])),
+            reach: Reach::Any,
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
+            sums: sums(conv, 0..channels),
+        };
+        packed.renumber(conv, zero_in, kernels);
+        packed
+    }
+
+    /// Takes the numbers of `conv`, whose weights are those that were packed.
+    pub fn renumber(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
+        for (c, sums) in self.sums.iter().enumerate() {
+            self.bias[c] = folded_bias(conv.bias[c], *sums, kernels.centre(zero_in));
+            self.multiplier[c] = conv.multiplier[c];
         }
+        self.pre_zero = conv.pre_zero;
+        retable(&mut self.table, conv, kernels);
+        self.reach = Reach::of(conv, 0, &self.sums);
     }
 
     /// Bytes that it keeps.
     pub fn bytes(&self) -> usize {
-        self.weights.len() + 4 * (self.bias.len() + self.multiplier.len()) + 8 * self.taps.len()
+        let constants = self.bias.len() + self.multiplier.len();
+        self.weights.len() + 4 * constants + 8 * (self.taps.len() + self.sums.len())
+    }
+}
+
+/// The activation of `conv` as a table of bytes in memory.
+fn retable(table: &mut Option<Box<Table>>, conv: &Conv, kernels: &Kernels) {
+    if let (Some(to), Some(from)) = (table, &conv.table) {
+        **to = kernels.flipped(from);
     }
 }
 

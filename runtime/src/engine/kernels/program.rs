@@ -4,10 +4,11 @@
 //! do not depend on who computes them, so the result is the same for every number of threads.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::super::ir::{Checked, Graph};
 use super::Kernels;
 use super::arena::Arena;
 use super::step::Step;
@@ -24,7 +25,8 @@ struct Alone(AtomicUsize);
 
 /// Steps, their memory, and the kernels that they were packed for.
 struct Shared {
-    steps: Vec<Step>,
+    /// Read during a run, written between runs.
+    steps: RwLock<Vec<Step>>,
     kernels: &'static Kernels,
     arena: Arena,
     threads: usize,
@@ -53,7 +55,7 @@ impl Program {
     pub fn new(steps: Vec<Step>, kernels: &'static Kernels, bytes: usize, threads: usize) -> std::io::Result<Program> {
         let threads = threads.clamp(1, THREADS_MAX);
         let shared = Arc::new(Shared {
-            steps,
+            steps: RwLock::new(steps),
             kernels,
             arena: Arena::new(bytes),
             threads,
@@ -97,7 +99,18 @@ impl Program {
 
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
-        self.shared.steps.iter().map(Step::bytes).sum()
+        self.shared.steps().iter().map(Step::bytes).sum()
+    }
+
+    /// Takes the numbers of `graph`, whose structure is that of the graph the steps were made of.
+    ///
+    /// # Errors
+    /// The node and what is wrong with its numbers; no step has changed then.
+    pub fn renumber(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
+        let mut steps = self.shared.steps.write().unwrap_or_else(PoisonError::into_inner);
+        steps.iter().try_for_each(|step| step.check(graph))?;
+        steps.iter_mut().for_each(|step| step.renumber(graph, self.shared.kernels));
+        Ok(())
     }
 
     /// Runs all steps.
@@ -121,7 +134,7 @@ impl Program {
             *shared.begun.lock().unwrap_or_else(PoisonError::into_inner) += 1;
             shared.wake.notify_all();
         }
-        for (index, step) in shared.steps.iter().enumerate() {
+        for (index, step) in shared.steps().iter().enumerate() {
             // Safety: the steps were made for this arena and packed for these kernels (`new`); the
             // barrier keeps threads in the same step, where each has its own rows.
             unsafe { step.run(shared.kernels, &shared.arena, 0, shared.threads) };
@@ -143,6 +156,10 @@ impl Drop for Program {
 }
 
 impl Shared {
+    fn steps(&self) -> RwLockReadGuard<'_, Vec<Step>> {
+        self.steps.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until every thread has come here as often as this one.
     fn barrier(&self, passed: &mut usize) {
         if self.threads == 1 {
@@ -175,7 +192,7 @@ fn work(shared: &Shared, part: usize) {
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }
-        for step in &shared.steps {
+        for step in shared.steps().iter() {
             // Safety: as in `Program::run_each`.
             unsafe { step.run(shared.kernels, &shared.arena, part, shared.threads) };
             shared.barrier(&mut passed);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::ir::{Shape, Window};
+use super::super::ir::{Graph, Op, Shape, TensorId, Window};
 use super::super::quant::Table;
 use super::arena::Arena;
 use super::place::Place;
@@ -45,6 +45,8 @@ pub enum Work {
         inner: Region,
         /// Border pixels at the top, left, bottom and right.
         border: [usize; 4],
+        /// The tensor whose zero point it is.
+        tensor: TensorId,
         /// The value.
         zero: u8,
     },
@@ -159,6 +161,50 @@ impl Step {
         Ok(Step { node, work })
     }
 
+    /// The numbers of its node in `graph` fit the packed weights.
+    ///
+    /// # Errors
+    /// The node and what is wrong with it.
+    pub fn check(&self, graph: &Graph) -> Result<(), String> {
+        let Some(node) = graph.nodes.get(self.node) else { return Err(format!("there is no node {}", self.node)) };
+        let checked = match &self.work {
+            Work::Border { .. } => Ok(()),
+            Work::Conv { groups, .. } => {
+                let mut sums = groups.iter().flat_map(|g| &g.sums).copied();
+                graph.check_numbers(node, &mut sums)
+            }
+            Work::Depthwise { packed, .. } => graph.check_numbers(node, &mut packed.sums.iter().copied()),
+            _ => graph.check_numbers(node, &mut std::iter::empty()),
+        };
+        checked.map_err(|what| format!("node {:?}: {what}", node.name))
+    }
+
+    /// Takes the numbers of its node in `graph`, whose structure is that of the graph it was made of.
+    pub fn renumber(&mut self, graph: &Graph, kernels: &Kernels) {
+        let Some(node) = graph.nodes.get(self.node) else { return };
+        let zero_of = |id: TensorId| graph.tensor(id).quant.zero;
+        let zeros = || [node.inputs[0], node.inputs[1], node.output].map(zero_of);
+        match (&mut self.work, &node.op) {
+            (Work::Border { tensor, zero, .. }, _) => *zero = zero_of(*tensor) ^ kernels.flip,
+            (Work::Conv { groups, .. }, Op::Conv(conv)) => {
+                let all = groups.iter_mut().enumerate();
+                all.for_each(|(group, packed)| packed.renumber(conv, group, zero_of(node.inputs[0]), kernels));
+            }
+            (Work::Depthwise { packed, .. }, Op::Conv(conv)) => {
+                packed.renumber(conv, zero_of(node.inputs[0]), kernels);
+            }
+            (Work::Table(to, ..), Op::Table(from)) => **to = kernels.flipped(from),
+            (Work::Tables(to, ..), Op::Tables(from)) => {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = kernels.flipped(from));
+            }
+            (Work::Add(sum, ..), Op::Add { multipliers }) => *sum = Sum { multipliers: *multipliers, zeros: zeros() },
+            (Work::Mul(product, ..), Op::Mul { multiplier }) => {
+                *product = Product { multiplier: *multiplier, zeros: zeros() };
+            }
+            _ => {}
+        }
+    }
+
     /// Bytes of packed weights.
     pub fn bytes(&self) -> usize {
         match &self.work {
@@ -180,7 +226,7 @@ impl Step {
         // Safety: every offset below lies inside the arena by `Step::new`.
         unsafe {
             match &self.work {
-                Work::Border { inner, border, zero } => {
+                Work::Border { inner, border, zero, .. } => {
                     if part == 0 {
                         fill_border(base, inner, *border, *zero);
                     }

@@ -303,11 +303,11 @@ impl FlowArtifact {
         self.recipe.steps.iter().map(of).sum()
     }
 
-    /// The graph of every band is fit to run, for a film that changes nothing.
+    /// A film that changes nothing.
     ///
     /// # Errors
-    /// The band, the step and what is wrong with it.
-    pub fn check(&self) -> Result<(), String> {
+    /// The step that has no place in it.
+    pub fn neutral_film(&self) -> Result<Vec<f32>, String> {
         let mut film = vec![1.0; self.manifest.velocity.film];
         for step in &self.recipe.steps {
             if let Kind::Conv { filters, film: Some(at), .. } = step.kind {
@@ -316,6 +316,15 @@ impl FlowArtifact {
                 shifts.ok_or_else(|| format!("step {:?}: its film is too short", step.name))?.fill(0.0);
             }
         }
+        Ok(film)
+    }
+
+    /// The graph of every band is fit to run, for a film that changes nothing.
+    ///
+    /// # Errors
+    /// The band, the step and what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        let film = self.neutral_film()?;
         for band in &self.recipe.bands {
             self.recipe.graph(band, &film)?.check().map_err(|what| format!("up to t = {}: {what}", band.t_max))?;
         }

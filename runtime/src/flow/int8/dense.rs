@@ -22,6 +22,7 @@ impl Dense {
         self.weights.len() / self.bias.len().max(1)
     }
 
+    /// `y` takes its length.
     fn run(&self, x: &[f32], y: &mut Vec<f32>) {
         y.clear();
         y.extend(self.weights.chunks_exact(self.inputs().max(1)).zip(&self.bias).map(|(row, bias)| {
@@ -65,20 +66,18 @@ impl Condition {
         if finite { Ok(()) } else { Err("its condition network holds a number that is not finite".into()) }
     }
 
-    /// The film of one step.
-    pub fn film(&self, spec: &ConditionSpec, asked: Asked) -> Vec<f32> {
-        let mut x = vec![0.0; spec.features + spec.labels + 1];
+    /// The film of one step; `into` takes its length, `x` is memory to work in.
+    pub fn film(&self, spec: &ConditionSpec, asked: Asked, x: &mut Vec<f32>, into: &mut Vec<f32>) {
+        x.resize(spec.features + spec.labels + 1, 0.0);
         features(spec, asked.t, &mut x[..spec.features]);
         one_hot(asked.label, &mut x[spec.features..spec.features + spec.labels]);
         x[spec.features + spec.labels] = f32::from(u8::from(asked.jump));
-        let mut y = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
             if index > 0 {
+                std::mem::swap(x, into);
                 x.iter_mut().for_each(|v| *v = silu(*v));
             }
-            layer.run(&x, &mut y);
-            std::mem::swap(&mut x, &mut y);
+            layer.run(x, into);
         }
-        x
     }
 }

@@ -1,4 +1,8 @@
-//! A flow in eight bits, ready to run: a plan for each step, class and mode that was asked for last.
+//! A flow in eight bits, ready to run: one plan, whose numbers change with step, class and mode.
+//!
+//! Film and the bands of t touch multipliers, biases, zero points and tables only, so the weights are
+//! packed once. What a step needs beside the plan is kept: film of the steps asked for last, tables of
+//! every band. Nothing is allocated after the load.
 
 use super::super::condition::Kept;
 use super::super::network::{Asked, Network, check};
@@ -7,16 +11,25 @@ use super::FlowArtifact;
 use crate::engine::ir::Checked;
 use crate::engine::kernels;
 use crate::engine::plan::Plan;
+use crate::engine::quant::Table;
 
-/// Most plans that are kept; each holds its packed weights and its memory.
-pub const PLANS_MAX: usize = 4;
+/// Most films that are kept.
+pub const FILMS_MAX: usize = 64;
 
 /// See the module.
 pub struct Int8Flow {
     artifact: FlowArtifact,
     origin: String,
     threads: usize,
-    plans: Kept<Plan>,
+    /// None after numbers that did not fit.
+    plan: Option<Plan>,
+    /// What the plan's numbers are for.
+    now: Option<Asked>,
+    films: Kept<Vec<f32>>,
+    /// By band; none before its first step.
+    tables: Vec<(bool, Vec<Table>)>,
+    /// For the condition network.
+    layer: Vec<f32>,
     row: Vec<u8>,
     v: Vec<f32>,
 }
@@ -27,28 +40,71 @@ impl Int8Flow {
     /// # Errors
     /// What is wrong with the artifact.
     pub fn load(artifact: &FlowArtifact, origin: &str, threads: usize) -> Result<Int8Flow, FlowError> {
-        let side = artifact.manifest.velocity.side;
+        let manifest = &artifact.manifest;
         let channels = artifact.recipe.shapes.first().map_or(0, |s| s.channels);
-        Ok(Int8Flow {
+        let widest = artifact.condition.layers.iter().map(|l| l.inputs().max(l.bias.len())).max();
+        let (buffer, count) = (|| Vec::with_capacity(widest.unwrap_or(0)), artifact.recipe.table_count());
+        let mut flow = Int8Flow {
             artifact: artifact.clone(),
             origin: format!("{origin} in eight bits"),
             threads: threads.max(1),
-            plans: Kept::new(PLANS_MAX),
-            row: vec![0; side * channels],
-            v: Vec::new(),
-        })
+            plan: None,
+            now: None,
+            films: Kept::over((0..FILMS_MAX).map(|_| buffer())),
+            tables: artifact.recipe.bands.iter().map(|_| (false, vec![[0; 256]; count])).collect(),
+            layer: buffer(),
+            row: vec![0; manifest.velocity.side * channels],
+            v: Vec::with_capacity(manifest.values()),
+        };
+        let packed = || -> Result<Plan, String> {
+            let band = artifact.recipe.bands.first().ok_or("it has no ranges")?;
+            let graph = artifact.recipe.graph(band, &artifact.neutral_film()?)?;
+            Plan::new(Checked::new(graph)?, kernels::best(), flow.threads)
+        };
+        flow.plan = Some(packed().map_err(|what| FlowError::Load { origin: origin.into(), what })?);
+        Ok(flow)
+    }
+
+    /// Brings the plan to the numbers for `asked`.
+    fn turn_to(&mut self, asked: Asked) -> Result<(), String> {
+        if self.now == Some(asked) && self.plan.is_some() {
+            return Ok(());
+        }
+        self.now = None;
+        let FlowArtifact { manifest, recipe, condition, .. } = &self.artifact;
+        let film = self.films.get(asked, |old| {
+            let mut film = old.unwrap_or_default();
+            condition.film(&manifest.condition, asked, &mut self.layer, &mut film);
+            Ok::<_, String>(film)
+        })?;
+        let index = recipe.band_index(asked.t).ok_or("it has no ranges")?;
+        let band = recipe.bands.get(index).ok_or("it has no ranges")?;
+        let (written, tables) = self.tables.get_mut(index).ok_or("it has no tables")?;
+        if !*written {
+            recipe.write_tables(band, tables)?;
+            *written = true;
+        }
+        self.plan = Some(match self.plan.take() {
+            Some(plan) => plan.renumbered(|numbers| recipe.renumber(band, tables, film, numbers))?,
+            None => Plan::new(Checked::new(recipe.graph(band, film)?)?, kernels::best(), self.threads)?,
+        });
+        self.now = Some(asked);
+        Ok(())
+    }
+
+    /// As a step without a plan to begin with: what the property test compares with.
+    #[cfg(test)]
+    pub(super) fn velocity_of_new_plan(&mut self, x: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), FlowError> {
+        self.plan = None;
+        self.velocity(x, &[], asked, v)
     }
 
     fn run(&mut self, x: &[f32], context: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), String> {
-        let FlowArtifact { manifest, recipe, condition, .. } = &self.artifact;
-        let band = recipe.band(asked.t).ok_or("it has no ranges")?;
-        let threads = self.threads;
-        let plan = self.plans.get(asked, |_| {
-            let film = condition.film(&manifest.condition, asked);
-            Plan::new(Checked::new(recipe.graph(band, &film)?)?, kernels::best(), threads)
-        })?;
+        self.turn_to(asked)?;
+        let FlowArtifact { manifest, recipe, .. } = &self.artifact;
+        let plan = self.plan.as_mut().ok_or("it has no plan")?;
         let side = manifest.velocity.side;
-        let range = band.ranges.first().ok_or("it has no ranges")?;
+        let range = recipe.band(asked.t).and_then(|b| b.ranges.first()).ok_or("it has no ranges")?;
         let around = if context.is_empty() { 0 } else { 4 };
         let factors: [f32; 7] = std::array::from_fn(|c| range.lines.get(c).map_or(1.0, |line| line[0]));
         for y in 0..side {

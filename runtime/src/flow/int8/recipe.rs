@@ -1,5 +1,6 @@
 //! The velocity network in eight bits before a step is chosen: weights and structure for all t,
-//! ranges a band of t. [`Recipe::graph`] makes the graph of one step of them.
+//! ranges a band of t. [`Recipe::graph`] makes the graph of one step of them, and [`Recipe::renumber`]
+//! turns the numbers of such a graph into those of another step: the structure is the same for all.
 //!
 //! A value of a tensor is `quant.real(q)`, and where the tensor has lines, its channel c stands for
 //! `factor_c * quant.real(q) + offset_c`: channels of the full-size trunk differ so much in range
@@ -9,7 +10,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::dense::silu;
-use crate::engine::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Window};
+use crate::engine::ir::{
+    Conv, Graph, Node, NodeNumbers, Numbers, Op, Output, Part, Shape, Tensor, TensorId, Weights, Window,
+};
 use crate::engine::quant::{Quant, Table};
 
 /// Most bands.
@@ -109,9 +112,14 @@ impl Range {
 }
 
 impl Recipe {
+    /// The number of the band that serves `t`.
+    pub fn band_index(&self, t: f64) -> Option<usize> {
+        self.bands.iter().position(|b| t <= f64::from(b.t_max)).or(self.bands.len().checked_sub(1))
+    }
+
     /// The band that serves `t`.
     pub fn band(&self, t: f64) -> Option<&Band> {
-        self.bands.iter().find(|b| t <= f64::from(b.t_max)).or(self.bands.last())
+        self.bands.get(self.band_index(t)?)
     }
 
     /// The graph for `band` with `film` folded in.
@@ -151,64 +159,184 @@ impl Recipe {
                 let (Some(conv), Some(numbers)) = (self.convs.get(filters), band.convs.get(filters)) else {
                     return Err("it has no weights".into());
                 };
-                let outputs = conv.bias.len();
-                let film = match at {
-                    None => None,
-                    Some(at) => {
-                        let part = at.checked_add(2 * outputs).and_then(|end| film.get(at..end));
-                        Some(part.ok_or("its film is too short")?.split_at(outputs))
-                    }
-                };
-                Op::Conv(conv.folded(numbers, film, from.quant, to, silu)?)
+                let mut made = conv.empty(numbers, to, silu);
+                if silu {
+                    made.table = Some(Box::new(self.table(step, band, 0)?));
+                }
+                conv.fold(
+                    numbers,
+                    part(film, at, conv)?,
+                    from.quant,
+                    to,
+                    silu,
+                    (&mut made.bias, &mut made.multiplier),
+                )?;
+                Op::Conv(made)
             }
             Kind::Silu => {
-                let table = |channel: usize| -> Table {
-                    let ([factor, offset], [scale, _]) = (from.line(channel), to.line(channel));
-                    *from.quant.table(to.quant, |real| self::silu(factor * real + offset) / scale)
-                };
-                if from.lines.is_empty() && to.lines.is_empty() {
-                    Op::Table(Box::new(table(0)))
+                let tables = (0..self.tables(step)).map(|channel| self.table(step, band, channel));
+                if self.by_channel(step) {
+                    Op::Tables(tables.collect::<Result<_, _>>()?)
                 } else {
-                    let channels = self.shapes.get(step.output).map_or(0, |s| s.channels);
-                    Op::Tables((0..channels).map(table).collect())
+                    Op::Table(Box::new(self.table(step, band, 0)?))
                 }
             }
             Kind::Add => {
-                let other = range(step.inputs.get(1))?;
-                Op::Add { multipliers: [from.quant.scale, other.quant.scale].map(|s| s / to.quant.scale) }
+                Op::Add { multipliers: [from, range(step.inputs.get(1))?].map(|r| r.quant.scale / to.quant.scale) }
             }
             Kind::Double => Op::Upsample { factor: [2, 2] },
         })
     }
+
+    /// Tables of a step: of its store, or of its channels.
+    fn tables(&self, step: &Step) -> usize {
+        match step.kind {
+            Kind::Conv { silu, .. } => usize::from(silu),
+            Kind::Silu if self.by_channel(step) => self.shapes.get(step.output).map_or(0, |s| s.channels),
+            Kind::Silu => 1,
+            Kind::Add | Kind::Double => 0,
+        }
+    }
+
+    /// True if a tensor of the step has lines in any band.
+    fn by_channel(&self, step: &Step) -> bool {
+        let ends = || step.inputs.iter().chain([&step.output]);
+        self.bands.iter().any(|b| ends().any(|&t| b.ranges.get(t).is_some_and(|r| !r.lines.is_empty())))
+    }
+
+    /// SiLU from one range to another.
+    fn table(&self, step: &Step, band: &Band, channel: usize) -> Result<Table, String> {
+        let range = |tensor: Option<&usize>| tensor.and_then(|&t| band.ranges.get(t)).ok_or("no such tensor");
+        let to = range(Some(&step.output))?;
+        Ok(match step.kind {
+            Kind::Conv { filters, .. } => {
+                let (pre, _) = band.convs.get(filters).ok_or("it has no weights")?;
+                *pre.table(to.quant, silu)
+            }
+            _ => {
+                let from = range(step.inputs.first())?;
+                let ([factor, offset], [scale, _]) = (from.line(channel), to.line(channel));
+                *from.quant.table(to.quant, |real| silu(factor * real + offset) / scale)
+            }
+        })
+    }
+
+    /// Tables of one band.
+    pub fn table_count(&self) -> usize {
+        self.steps.iter().map(|step| self.tables(step)).sum()
+    }
+
+    /// The tables of `band`, [`Recipe::table_count`] of them, which do not depend on film.
+    ///
+    /// # Errors
+    /// The step and what is wrong with it.
+    pub fn write_tables(&self, band: &Band, into: &mut [Table]) -> Result<(), String> {
+        let all = self.steps.iter().flat_map(|step| (0..self.tables(step)).map(move |channel| (step, channel)));
+        for (to, (step, channel)) in into.iter_mut().zip(all) {
+            *to = self.table(step, band, channel).map_err(|what| format!("step {:?}: {what}", step.name))?;
+        }
+        Ok(())
+    }
+
+    /// Turns the numbers of a graph that [`Recipe::graph`] made into those for `band`, its `tables` and
+    /// `film`. Allocates nothing.
+    ///
+    /// # Errors
+    /// The step and what is wrong with it.
+    pub fn renumber(
+        &self,
+        band: &Band,
+        tables: &[Table],
+        film: &[f32],
+        numbers: &mut Numbers<'_>,
+    ) -> Result<(), String> {
+        for (tensor, range) in band.ranges.iter().enumerate() {
+            if let Some(quant) = numbers.quant(tensor) {
+                *quant = range.quant;
+            }
+        }
+        let mut tables = tables.iter();
+        for (index, step) in self.steps.iter().enumerate() {
+            self.renumber_step(step, band, &mut tables, film, numbers.node(index))
+                .map_err(|what| format!("step {:?}: {what}", step.name))?;
+        }
+        Ok(())
+    }
+
+    fn renumber_step(
+        &self,
+        step: &Step,
+        band: &Band,
+        tables: &mut std::slice::Iter<'_, Table>,
+        film: &[f32],
+        numbers: NodeNumbers<'_>,
+    ) -> Result<(), String> {
+        let range = |tensor: Option<&usize>| tensor.and_then(|&t| band.ranges.get(t)).ok_or("no such tensor");
+        let (from, to) = (range(step.inputs.first())?, range(Some(&step.output))?);
+        match (step.kind, numbers) {
+            (Kind::Conv { filters, film: at, silu }, NodeNumbers::Conv { bias, multiplier, pre_zero, table }) => {
+                let (Some(conv), Some(numbers)) = (self.convs.get(filters), band.convs.get(filters)) else {
+                    return Err("it has no weights".into());
+                };
+                *pre_zero = if silu { numbers.0.zero } else { to.quant.zero };
+                if let Some(to) = table {
+                    *to = *tables.next().ok_or("it has no table")?;
+                }
+                conv.fold(numbers, part(film, at, conv)?, from.quant, to, silu, (bias, multiplier))
+            }
+            (Kind::Silu, NodeNumbers::Tables(all)) => {
+                all.iter_mut().zip(tables).for_each(|(to, from)| *to = *from);
+                Ok(())
+            }
+            (Kind::Add, NodeNumbers::Add(multipliers)) => {
+                *multipliers = [from, range(step.inputs.get(1))?].map(|r| r.quant.scale / to.quant.scale);
+                Ok(())
+            }
+            (Kind::Double, NodeNumbers::None) => Ok(()),
+            _ => Err("it is another graph's".into()),
+        }
+    }
+}
+
+/// The scales and shifts of a convolution in film.
+fn part<'a>(film: &'a [f32], at: Option<usize>, conv: &Filters) -> Result<Option<(&'a [f32], &'a [f32])>, String> {
+    let Some(at) = at else { return Ok(None) };
+    let outputs = conv.bias.len();
+    let part = at.checked_add(2 * outputs).and_then(|end| film.get(at..end));
+    Ok(Some(part.ok_or("its film is too short")?.split_at(outputs)))
 }
 
 impl Filters {
-    /// The convolution of one step: `film * (w x + b) + shift` into the range of `to`, or through the
-    /// range before SiLU and its table.
-    fn folded(
+    /// The convolution without its numbers.
+    fn empty(&self, (pre, _): &(Quant, Vec<f32>), to: &Range, silu: bool) -> Conv {
+        let pad = [self.kernel / 2; 4];
+        Conv {
+            window: Window { kernel: [self.kernel; 2], stride: [self.stride; 2], dilation: [1, 1], pad },
+            groups: 1,
+            weights: self.weights.clone(),
+            bias: vec![0; self.bias.len()],
+            multiplier: vec![0.0; self.bias.len()],
+            pre_zero: if silu { pre.zero } else { to.quant.zero },
+            table: None,
+        }
+    }
+
+    /// The numbers of one step: `film * (w x + b) + shift` into the range of `to`, or into the range
+    /// before SiLU.
+    fn fold(
         &self,
         (pre, correction): &(Quant, Vec<f32>),
         film: Option<(&[f32], &[f32])>,
         from: Quant,
         to: &Range,
         silu: bool,
-    ) -> Result<Conv, String> {
+        (biases, multipliers): (&mut [i32], &mut [f32]),
+    ) -> Result<(), String> {
         let outputs = self.bias.len();
-        if self.scale.len() != outputs || correction.len() != outputs {
+        if [self.scale.len(), correction.len(), biases.len(), multipliers.len()] != [outputs; 4] {
             return Err("its scales are not one a channel".into());
         }
         let before = if silu { *pre } else { to.quant };
-        let half = self.kernel / 2;
-        let window = Window { kernel: [self.kernel; 2], stride: [self.stride; 2], dilation: [1, 1], pad: [half; 4] };
-        let mut made = Conv {
-            window,
-            groups: 1,
-            weights: self.weights.clone(),
-            bias: Vec::with_capacity(outputs),
-            multiplier: Vec::with_capacity(outputs),
-            pre_zero: before.zero,
-            table: silu.then(|| before.table(to.quant, self::silu)),
-        };
         for o in 0..outputs {
             let (scale, shift) = film.map_or((1.0, 0.0), |(scales, shifts)| (scales[o], shifts[o]));
             let [factor, offset] = if silu { [1.0, 0.0] } else { to.line(o) };
@@ -219,9 +347,9 @@ impl Filters {
             let scale = if scale.abs() < least { least.copysign(scale) } else { scale };
             let step = unit * scale;
             let bias = if step == 0.0 { 0.0 } else { (real / step).round_ties_even() };
-            made.bias.push(bias.clamp(-BIAS_MAX, BIAS_MAX) as i32);
-            made.multiplier.push(step / (factor * before.scale));
+            biases[o] = bias.clamp(-BIAS_MAX, BIAS_MAX) as i32;
+            multipliers[o] = step / (factor * before.scale);
         }
-        Ok(made)
+        Ok(())
     }
 }

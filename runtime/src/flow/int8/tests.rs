@@ -173,6 +173,30 @@ fn a_flow_runs_and_answers_the_same_again() {
     assert!(flow.velocity(&x[1..], &[], Asked { t: 0.7, label: 0, jump: true }, &mut v).is_err());
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// The plan that takes other numbers against one that is made anew for each step.
+    #[test]
+    fn other_numbers_in_a_plan_are_those_of_a_new_plan(walk in prop::collection::vec((0f64..1.0, 0usize..11, any::<bool>()), 1..6), threads in 1usize..3) {
+        let mut made = artifact();
+        // a band that differs in scales, zero points and in having no lines
+        let other = &mut made.recipe.bands[0];
+        other.ranges[2] = Range { quant: Quant::covering(-0.3, 9.0), lines: Vec::new() };
+        other.ranges[0].quant = Quant::covering(-2.0, 3.0);
+        other.convs[1].0 = Quant::covering(-5.0, 3.0);
+        let mut flow = Int8Flow::load(&made, "test", threads).unwrap();
+        let x = numbers(SIDE * SIDE * 3, 30);
+        let (mut found, mut expected) = (vec![0f32; x.len()], vec![0f32; x.len()]);
+        for (t, label, jump) in walk {
+            let asked = Asked { t, label, jump };
+            flow.velocity(&x, &[], asked, &mut found).unwrap();
+            Int8Flow::load(&made, "new", 1).unwrap().velocity_of_new_plan(&x, asked, &mut expected).unwrap();
+            prop_assert_eq!(&found, &expected);
+        }
+    }
+}
+
 #[test]
 fn what_is_written_is_read() {
     let made = artifact();

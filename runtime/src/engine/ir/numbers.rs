@@ -1,0 +1,61 @@
+//! The numbers of a graph, which may change while its structure stays.
+//!
+//! Having [`Numbers`] one can change scales, zero points, biases, multipliers and tables in place, and
+//! nothing else: no shape, no window, no weight, no count of anything.
+
+use super::super::quant::{Quant, Table};
+use super::{Graph, Op};
+
+/// See the module.
+pub struct Numbers<'a>(&'a mut Graph);
+
+/// Those of one node.
+pub enum NodeNumbers<'a> {
+    /// Of a convolution.
+    Conv {
+        /// See [`super::Conv::bias`].
+        bias: &'a mut [i32],
+        /// See [`super::Conv::multiplier`].
+        multiplier: &'a mut [f32],
+        /// See [`super::Conv::pre_zero`].
+        pre_zero: &'a mut u8,
+        /// See [`super::Conv::table`].
+        table: Option<&'a mut Table>,
+    },
+    /// One table, or one a channel.
+    Tables(&'a mut [Table]),
+    /// Multipliers of a sum's two inputs.
+    Add(&'a mut [f32; 2]),
+    /// Multiplier of a product.
+    Mul(&'a mut f32),
+    /// It has none.
+    None,
+}
+
+impl<'a> Numbers<'a> {
+    pub(super) fn of(graph: &'a mut Graph) -> Numbers<'a> {
+        Numbers(graph)
+    }
+
+    /// What the numbers of a tensor stand for.
+    pub fn quant(&mut self, tensor: usize) -> Option<&mut Quant> {
+        self.0.tensors.get_mut(tensor).map(|t| &mut t.quant)
+    }
+
+    /// Those of the node at `index`.
+    pub fn node(&mut self, index: usize) -> NodeNumbers<'_> {
+        match self.0.nodes.get_mut(index).map(|n| &mut n.op) {
+            Some(Op::Conv(conv)) => NodeNumbers::Conv {
+                bias: &mut conv.bias,
+                multiplier: &mut conv.multiplier,
+                pre_zero: &mut conv.pre_zero,
+                table: conv.table.as_deref_mut(),
+            },
+            Some(Op::Table(table)) => NodeNumbers::Tables(std::slice::from_mut(table)),
+            Some(Op::Tables(tables)) => NodeNumbers::Tables(tables),
+            Some(Op::Add { multipliers }) => NodeNumbers::Add(multipliers),
+            Some(Op::Mul { multiplier }) => NodeNumbers::Mul(multiplier),
+            _ => NodeNumbers::None,
+        }
+    }
+}
