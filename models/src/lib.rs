@@ -51,6 +51,9 @@ pub struct ShippedFlow {
     /// Its gradient network, if it has one.
     #[cfg(feature = "onnx")]
     pub guide: Option<&'static [u8]>,
+    /// Its classifier of clean pictures, if it has one.
+    #[cfg(feature = "onnx")]
+    pub measure: Option<&'static [u8]>,
 }
 
 /// Fills holes in 64x64 windows, and makes such windows of 20 classes.
@@ -64,6 +67,8 @@ pub const FLOW_PATCH: ShippedFlow = ShippedFlow {
     condition: include_bytes!("../flow-patch/condition.onnx"),
     #[cfg(feature = "onnx")]
     guide: None,
+    #[cfg(feature = "onnx")]
+    measure: None,
 };
 
 /// Makes 32x32 pictures of ten classes.
@@ -77,6 +82,8 @@ pub const FLOW_CIFAR: ShippedFlow = ShippedFlow {
     condition: include_bytes!("../flow-cifar/condition.onnx"),
     #[cfg(feature = "onnx")]
     guide: Some(include_bytes!("../flow-cifar/guide.onnx")),
+    #[cfg(feature = "onnx")]
+    measure: Some(include_bytes!("../flow-cifar/measure.onnx")),
 };
 
 /// All generators.

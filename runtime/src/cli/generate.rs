@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use lapwing_runtime::flow::generate::{Made, PICTURES_MAX, Request, Walk, generate};
 use lapwing_runtime::flow::manifest::STEPS_MAX;
-use lapwing_runtime::flow::{FlowModel, plot, table};
+use lapwing_runtime::flow::{FlowModel, plot};
 use lapwing_runtime::frame::{Frame, picture};
 use serde_json::json;
 
 use super::out::{Failure, Out, line};
-use super::progress;
+use super::table;
 
 /// Arguments of `lapwing generate`.
 #[derive(clap::Args)]
@@ -19,7 +19,7 @@ use super::progress;
     heun, rk45, ddim, ddim:ETA, ddpm, sde, ode.\n\n\
     Examples:\n  lapwing generate --class ship -o ship.png\n  \
     lapwing generate --count 100 --sampler heun --steps 16 --guidance 2 -o grid.png\n  \
-    lapwing generate --table samplers/        # distance against steps, with a plot and pictures"
+    lapwing generate --table samplers/ --threads 4        # distance against steps, with a plot and pictures"
 )]
 pub struct Args {
     /// One of the flow's classes; default: all of them in turn
@@ -43,9 +43,9 @@ pub struct Args {
     /// The same seed gives the same picture, on every machine where the flow is in eight bits
     #[arg(long, value_name = "K", default_value_t = 0)]
     seed: u64,
-    /// Pictures, as a grid; picture i is that of seed K + i
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=PICTURES_MAX as i64))]
-    count: u16,
+    /// Pictures, as a grid; picture i is that of seed K + i. Default: 1; 100 a point for a table
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=PICTURES_MAX as i64))]
+    count: Option<u16>,
     /// flow-cifar, flow-patch, one of them with -float, a .lap, or a folder
     #[arg(long, value_name = "M", default_value = "flow-cifar")]
     model: String,
@@ -55,7 +55,10 @@ pub struct Args {
     /// Every sampler at 1 to 32 steps: a table here, and plot.png and pictures.png in this folder
     #[arg(long, value_name = "DIR")]
     table: Option<PathBuf>,
-    /// Threads of a flow in eight bits
+    /// For a table: pictures (a folder or a .tar) to measure the distance to; default: the flow's own ends
+    #[arg(long, value_name = "S", requires = "table")]
+    reference: Option<String>,
+    /// Threads: of a flow in eight bits, or of a table
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
     /// One JSON object (a row, for a table) on standard output
@@ -68,9 +71,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = FlowModel::open(&args.model)?;
     let manifest = model.manifest();
     let [from, to] = args.guidance_interval[..] else { return Err(Failure::call("--guidance-interval takes two")) };
+    let count = usize::from(args.count.unwrap_or(if args.table.is_some() { table::COUNT } else { 1 }));
     let labels = match &args.class {
-        Some(class) => vec![manifest.label(Some(class))?; usize::from(args.count)],
-        None => (0..usize::from(args.count)).map(|i| i % manifest.classes.names.len()).collect(),
+        Some(class) => vec![manifest.label(Some(class))?; count],
+        None => (0..count).map(|i| i % manifest.classes.names.len()).collect(),
     };
     let jump = args.sampler == Walk::Jump && args.table.is_none();
     let own = if jump { manifest.sampler.guidance } else { manifest.sampler.flow_guidance };
@@ -86,7 +90,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         return Err(Failure::call("--guidance and --classifier take a finite number"));
     }
     if let Some(folder) = &args.table {
-        return tabulate(args, &model, &request, folder, out);
+        let wanted =
+            table::Wanted { folder, reference: args.reference.as_deref(), threads: args.threads, json: args.json };
+        return table::run(&wanted, &model, &request, out);
     }
     let Some(output) = &args.output else { return Err(Failure::call("name the picture: -o OUT.png")) };
     let mut network = model.network(usize::from(args.threads))?;
@@ -147,35 +153,7 @@ fn guided(_: &FlowModel, _: &mut dyn lapwing_runtime::flow::Network, _: &Request
     Err(Failure::call("--classifier needs a lapwing with ONNX (feature `onnx`); use --guidance"))
 }
 
-fn tabulate(args: &Args, model: &FlowModel, request: &Request, folder: &Path, out: &mut Out) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|e| Failure::Call(format!("--table {}: {e}", folder.display())))?;
-    let mut network = model.network(usize::from(args.threads))?;
-    let bar = progress::bar(Some((table::walks().len() * table::STEPS.len()) as u64), "walking", true);
-    let rows = table::table(network.as_mut(), request, &mut |_| bar.inc(1))?;
-    bar.finish_and_clear();
-    if !args.json {
-        line!(out, "{:<8} {:>5} {:>11} {:>10} {:>10}", "sampler", "steps", "evaluations", "end", "cells")?;
-    }
-    for row in &rows {
-        let walk = row.walk.name();
-        if args.json {
-            out.json(&json!({
-                "sampler": walk, "steps": row.steps, "evaluations": row.evaluations, "end": row.end, "cells": row.cells,
-            }))?;
-        } else {
-            let end = row.end.map_or_else(|| "-".into(), |end| format!("{end:.2}"));
-            line!(out, "{walk:<8} {:>5} {:>11} {end:>10} {:>10.2}", row.steps, row.evaluations, row.cells)?;
-        }
-    }
-    let mut frame = Frame::new();
-    let title = format!("{}: cell distance, {} pictures a point", model.manifest().name, request.labels.len());
-    plot::plot(&rows, &title, &mut frame).map_err(Failure::job)?;
-    write(&frame, &folder.join("plot.png"))?;
-    plot::pictures(&rows, model.manifest().velocity.side, &mut frame).map_err(Failure::job)?;
-    write(&frame, &folder.join("pictures.png"))
-}
-
-fn write(frame: &Frame, path: &Path) -> Result<(), Failure> {
+pub(super) fn write(frame: &Frame, path: &Path) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     picture::encode_png(frame, &mut bytes).map_err(Failure::job)?;
     std::fs::write(path, &bytes)

@@ -12,7 +12,10 @@ mod check;
 mod detect;
 mod doctor;
 mod eval;
+#[cfg(feature = "onnx")]
+mod eval_flow;
 mod eval_redact;
+mod frames;
 mod generate;
 mod hiding;
 mod log;
@@ -26,6 +29,8 @@ mod quantize_flow;
 mod redact;
 mod redact_paths;
 mod run;
+mod score;
+mod table;
 
 use std::process::ExitCode;
 
@@ -58,6 +63,8 @@ enum Command {
     Bench(bench::Args),
     /// Make pictures out of noise
     Generate(generate::Args),
+    /// How unusual pictures of a watched scene are
+    Score(score::Args),
     /// Read the record
     Log(log::Args),
     /// Check a configuration file
@@ -82,6 +89,7 @@ pub fn main() -> ExitCode {
         Some(Command::Model(args)) => model::run(&args, &mut out),
         Some(Command::Bench(args)) => bench::run(&args, &mut out),
         Some(Command::Generate(args)) => generate::run(&args, &mut out),
+        Some(Command::Score(args)) => score::run(&args, &mut out),
         Some(Command::Log(args)) => log::run(&args, &mut out),
         Some(Command::Check(args)) => check::run(&args, &mut out),
         Some(Command::Doctor(args)) => doctor::run(&args, &mut out),

@@ -38,6 +38,9 @@ pub struct FlowManifest {
     /// The gradient network, if there is one.
     #[serde(default)]
     pub guide: Option<GuideSpec>,
+    /// The network that measures pictures, if there is one.
+    #[serde(default)]
+    pub measure: Option<MeasureSpec>,
     /// What the labels mean; the null class has no name.
     pub classes: Classes,
     /// Measured facts; shown, never computed with.
@@ -125,6 +128,18 @@ pub struct GuideSpec {
     pub sha256: String,
     /// How strongly, unless told otherwise.
     pub scale: f64,
+}
+
+/// A classifier of clean pictures that took no part in training: its features measure, its classes are counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureSpec {
+    /// Its file, beside the manifest.
+    pub file: String,
+    /// The file's SHA-256.
+    pub sha256: String,
+    /// The share of test pictures that it names right.
+    pub accuracy: f64,
 }
 
 /// What the labels mean.

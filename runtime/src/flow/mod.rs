@@ -20,8 +20,11 @@
 //! | [`samplers`] | ways to walk it |
 //! | [`guidance`] | towards a class |
 //! | [`likelihood`] | bits per dimension of a picture |
+//! | [`anomaly`] | how unusual a picture of a scene is |
+//! | [`crop`] | a part of a frame at a flow's size |
 //! | [`generate`] | whole pictures of classes |
 //! | [`table`], [`plot`] | distance against steps for every sampler |
+//! | [`frechet`] | how far two sets of pictures lie apart, in features |
 //! | [`field`] | a network as a sampler sees it |
 //! | [`int8`] | a flow in eight bits, without tract |
 //! | [`filler`] | holes in 64x64 windows |
@@ -29,9 +32,12 @@
 //! Values are in -1..=1 for pixels 0..=255, pictures (h, w, 3). Nothing here knows of cameras, of
 //! detections, or of what is to be hidden.
 
+pub mod anomaly;
 pub mod condition;
+pub mod crop;
 pub mod field;
 pub mod filler;
+pub mod frechet;
 pub mod generate;
 #[cfg(test)]
 mod golden;

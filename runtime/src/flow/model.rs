@@ -47,6 +47,8 @@ pub struct Real {
     pub condition: Cow<'static, [u8]>,
     /// The gradient of a classifier, if there is one.
     pub guide: Option<Cow<'static, [u8]>>,
+    /// A classifier of clean pictures, if there is one.
+    pub measure: Option<Cow<'static, [u8]>>,
 }
 
 impl FlowModel {
@@ -110,6 +112,7 @@ impl FlowModel {
             velocity: Cow::Borrowed(shipped.velocity),
             condition: Cow::Borrowed(shipped.condition),
             guide: shipped.guide.map(Cow::Borrowed),
+            measure: shipped.measure.map(Cow::Borrowed),
         };
         FlowModel::new(shipped.manifest, real, format!("{} (built in)", shipped.name))
     }
@@ -133,6 +136,7 @@ impl FlowModel {
             velocity: file(&manifest.velocity.file)?,
             condition: file(&manifest.condition.file)?,
             guide: manifest.guide.as_ref().map(|g| file(&g.file)).transpose()?,
+            measure: manifest.measure.as_ref().map(|m| file(&m.file)).transpose()?,
         };
         FlowModel::new(&text, real, origin)
     }
@@ -140,8 +144,9 @@ impl FlowModel {
     fn new(manifest: &str, real: Real, origin: String) -> Result<FlowModel, FlowError> {
         let manifest = parse(manifest, &origin)?;
         let guide = manifest.guide.as_ref().map(|g| &g.sha256).zip(real.guide.as_ref());
+        let measure = manifest.measure.as_ref().map(|m| &m.sha256).zip(real.measure.as_ref());
         let pairs = [(&manifest.velocity.sha256, &real.velocity), (&manifest.condition.sha256, &real.condition)];
-        for (stated, bytes) in pairs.into_iter().chain(guide) {
+        for (stated, bytes) in pairs.into_iter().chain(guide).chain(measure) {
             let found = sha256_hex(bytes);
             if !stated.eq_ignore_ascii_case(&found) {
                 let what = format!(

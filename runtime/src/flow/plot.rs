@@ -24,7 +24,7 @@ const COLOURS: [[u8; 3]; 9] = [
     [140, 90, 40],
 ];
 
-/// `cells` against evaluations, both logarithmic, a line a walk.
+/// `features`, or `cells` where nothing measured, against evaluations; both logarithmic, a line a walk.
 ///
 /// # Errors
 /// If there is no memory for the picture.
@@ -33,7 +33,8 @@ pub fn plot(rows: &[Row], title: &str, into: &mut Frame) -> Result<(), FrameErro
     into.rgb_mut().fill(255);
     draw::fill(into, [0.0, 0.0, SIZE[0] as f32, SIZE[1] as f32], WHITE);
     draw::text(into, FIELD[0], 12.0, title, INK, 1);
-    let all = || rows.iter().map(|r| (r.evaluations.max(1) as f64, r.cells.max(1e-3)));
+    let value = |r: &Row| r.features.unwrap_or(r.cells).max(1e-3);
+    let all = || rows.iter().map(|r| (r.evaluations.max(1) as f64, value(r)));
     let ends = |pick: fn((f64, f64)) -> f64| {
         let (low, high) = all().map(pick).fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
         (low.log2().floor(), high.log2().ceil().max(low.log2().floor() + 1.0))
@@ -57,8 +58,7 @@ pub fn plot(rows: &[Row], title: &str, into: &mut Frame) -> Result<(), FrameErro
     draw::text(into, FIELD[0], FIELD[3] + 28.0, "evaluations of the network", INK, 1);
     for (index, lines) in rows.chunk_by(|a, b| a.walk == b.walk).enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
-        let points: Vec<(f32, f32)> =
-            lines.iter().map(|r| place(r.evaluations.max(1) as f64, r.cells.max(1e-3))).collect();
+        let points: Vec<(f32, f32)> = lines.iter().map(|r| place(r.evaluations.max(1) as f64, value(r))).collect();
         points.windows(2).for_each(|pair| line(into, pair[0], pair[1], colour));
         points.iter().for_each(|&(x, y)| draw::fill(into, [x - 3.0, y - 3.0, x + 3.0, y + 3.0], colour));
         let y = FIELD[1] + 22.0 * index as f32;

@@ -229,6 +229,63 @@ impl RealGuide {
     }
 }
 
+/// A classifier of clean pictures, which measures those that were made.
+pub struct RealMeasure {
+    runner: Runner,
+    side: usize,
+    /// Whose it is, and how good.
+    pub about: String,
+}
+
+impl RealMeasure {
+    /// The one that came with the flow, else that of a built-in flow of the same size and classes; none if there is
+    /// neither.
+    ///
+    /// # Errors
+    /// tract's words.
+    pub fn of(model: &FlowModel) -> Result<Option<RealMeasure>, FlowError> {
+        let wanted = model.manifest();
+        let fits = |m: &FlowManifest| m.velocity.side == wanted.velocity.side && m.classes == wanted.classes;
+        let built_in = || lapwing_models::FLOWS.iter().filter(|f| f.measure.is_some());
+        let others = built_in().map(|f| FlowModel::open(&format!("{}{}", f.name, super::model::FLOAT)));
+        for candidate in std::iter::once(Ok(model.clone())).chain(others) {
+            let candidate = candidate?;
+            let manifest = candidate.manifest();
+            let bytes = candidate.real().ok().and_then(|real| real.measure.as_ref());
+            if let (Some(bytes), Some(spec)) = (bytes.filter(|_| fits(manifest)), &manifest.measure) {
+                let side = manifest.velocity.side;
+                let runner = Runner::load(bytes, &[("x", vec![1, 3, side, side])])
+                    .map_err(|what| load_error(&candidate, &spec.file, &what))?;
+                let right = spec.accuracy * 100.0;
+                let about = format!("{} of {}, {right:.1} % of test pictures right", spec.file, candidate.origin());
+                return Ok(Some(RealMeasure { runner, side, about }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The features of a picture, (side, side, 3), and the class that it is taken for.
+    ///
+    /// # Errors
+    /// A picture of another size, or tract's words.
+    pub fn measure(&mut self, picture: &[u8]) -> Result<(Vec<f32>, usize), FlowError> {
+        let expected = self.side * self.side * 3;
+        if picture.len() != expected {
+            return Err(FlowError::Size { name: "the picture", found: picture.len(), expected });
+        }
+        let x: Vec<f32> = picture.iter().map(|&p| super::filler::value(p)).collect();
+        let (mut features, mut logits) = (Vec::new(), Vec::new());
+        let read = |(index, found): (usize, &[f32])| match index {
+            0 => features.extend_from_slice(found),
+            _ => logits.extend_from_slice(found),
+        };
+        let run = self.runner.run(|_, values| planes(&x, 3, values), read);
+        run.map_err(|what| FlowError::Run { origin: self.about.clone(), what })?;
+        let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
+        Ok((features, best))
+    }
+}
+
 fn load_error(model: &FlowModel, file: &str, what: &str) -> FlowError {
     FlowError::Load { origin: model.origin().into(), what: format!("{file}: {what}") }
 }
@@ -277,6 +334,28 @@ mod tests {
         let mut again = vec![0; window.len()];
         filler.fill(&window, &mask, 2, 3, &mut again).unwrap();
         assert_eq!(out, again);
+    }
+
+    #[test]
+    fn the_measure_names_what_the_flow_was_asked_for() {
+        let model = FlowModel::open("flow-cifar").unwrap();
+        let mut measure = RealMeasure::of(&model).unwrap().unwrap();
+        let labels: Vec<usize> = (0..20).map(|i| i % 10).collect();
+        let request = super::super::generate::Request {
+            labels: labels.clone(),
+            walk: super::super::generate::Walk::Jump,
+            steps: 2,
+            guidance: 1.0,
+            interval: [0.0, 1.0],
+            seed: 1,
+        };
+        let mut network = model.network(1).unwrap();
+        let made = super::super::generate::generate(network.as_mut(), &request, None).unwrap();
+        let named = |(picture, label): (&Vec<u8>, &usize)| measure.measure(picture).unwrap().1 == *label;
+        let right = made.pictures.iter().zip(&labels).map(named).filter(|right| *right).count();
+        assert!(right >= 15, "{right} of 20");
+        assert!(measure.measure(&[0; 12]).is_err());
+        assert!(RealMeasure::of(&FlowModel::patch().unwrap()).unwrap().is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Distance against steps for every sampler.
 //!
-//! Two numbers, neither of which needs a data set, and neither of which is an FID:
+//! Numbers, none of which is an FID:
 //!
 //! - `end`: the root mean square, in pixel levels, between a walk's picture and the picture in which
 //!   the flow itself ends from the same noise (Heun, [`END_STEPS`] steps). It means something only
@@ -8,9 +8,18 @@
 //! - `cells`: how far the pictures as a set lie from another set of the flow's own ends, from other
 //!   noise: a Fréchet distance with independent features (means and deviations apart), the features
 //!   being colour and contrast in 4x4 cells. It sees wrong colours, haze and noise, not wrong shapes.
+//! - `features`: Fréchet's distance ([`super::frechet`]) in the features of a classifier of our own, to
+//!   the same set, or to pictures that are given. It sees shapes. `agreement` is the share of pictures
+//!   that this classifier takes for the class that was asked for.
+//!
+//! Distances fall with the number of pictures: compare tables of equal numbers only.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::FlowError;
-use super::generate::{Request, Walk, generate};
+use super::frechet::Gaussian;
+use super::generate::{Made, Request, Walk, generate};
 use super::network::Network;
 use super::samplers::Sampler;
 
@@ -36,6 +45,12 @@ pub fn walks() -> Vec<Walk> {
     std::iter::once(Walk::Jump).chain(flows.map(Walk::Flow)).collect()
 }
 
+/// Pictures that are made together: a fixed number, so that nothing depends on the threads.
+const PART: usize = 20;
+
+/// What measures pictures: the features of one, and the class it is taken for.
+pub type Measure<'a> = dyn FnMut(&[u8]) -> Result<(Vec<f32>, usize), FlowError> + 'a;
+
 /// One walk at one number of steps.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -49,39 +64,148 @@ pub struct Row {
     pub end: Option<f64>,
     /// See the module.
     pub cells: f64,
+    /// See the module; none without something that measures.
+    pub features: Option<f64>,
+    /// Share of the pictures that are taken for what was asked; none without something that measures.
+    pub agreement: Option<f64>,
     /// One picture of it.
     pub picture: Vec<u8>,
 }
 
-/// Makes the table: `base` gives labels, guidance and seed. `told` after each row.
-///
-/// # Errors
-/// The network's.
-pub fn table(network: &mut dyn Network, base: &Request, told: &mut dyn FnMut(&Row)) -> Result<Vec<Row>, FlowError> {
-    let side = network.manifest().velocity.side;
-    let fine = Request { walk: Walk::Flow(Sampler::Heun), steps: END_STEPS, ..base.clone() };
-    let ends = generate(network, &fine, None)?.pictures;
-    let others = Request { seed: base.seed.wrapping_add(1 << 32), ..fine };
-    let others = summary(&generate(network, &others, None)?.pictures, side);
-    let mut rows = Vec::new();
-    for walk in walks() {
-        for steps in STEPS {
+/// What a table is made of.
+#[derive(Debug, Clone)]
+pub struct Tabled<'a> {
+    /// Labels, guidance and seed.
+    pub base: &'a Request,
+    /// Pictures to compare with; empty: the flow's own ends from other noise.
+    pub reference: Vec<Vec<u8>>,
+    /// Walks that are walked at the same time, each with a network of its own.
+    pub threads: usize,
+}
+
+impl Tabled<'_> {
+    /// What is walked: the ends, the reference where it has to be made, and then a request a row.
+    fn requests(&self) -> Vec<Request> {
+        let fine = Request { walk: Walk::Flow(Sampler::Heun), steps: END_STEPS, ..self.base.clone() };
+        let others = Request { seed: self.base.seed.wrapping_add(1 << 32), ..fine.clone() };
+        let made = self.reference.is_empty().then_some(others);
+        let row = |(walk, steps)| {
             // straight lines were trained without guidance, and for few steps
-            let guidance = if walk == Walk::Jump { 1.0 } else { base.guidance };
-            let made = generate(network, &Request { walk, steps, guidance, ..base.clone() }, None)?;
-            let row = Row {
-                walk,
-                steps,
-                evaluations: made.evaluations,
-                end: (walk != Walk::Jump && !walk.adds_noise()).then(|| apart(&made.pictures, &ends)),
-                cells: frechet(&summary(&made.pictures, side), &others),
-                picture: made.pictures.into_iter().next().unwrap_or_default(),
-            };
-            told(&row);
-            rows.push(row);
-        }
+            let guidance = if walk == Walk::Jump { 1.0 } else { self.base.guidance };
+            Request { walk, steps, guidance, ..self.base.clone() }
+        };
+        let all = walks().into_iter().flat_map(|walk| STEPS.map(|steps| (walk, steps)));
+        std::iter::once(fine).chain(made).chain(all.map(row)).collect()
     }
-    Ok(rows)
+
+    /// How often a network will be run, about: the adaptive sampler decides for itself.
+    pub fn evaluations(&self) -> usize {
+        let of = |r: &Request| {
+            let order = if matches!(r.walk, Walk::Flow(Sampler::Heun)) { 2 } else { 1 };
+            let sides = if r.guidance == 1.0 { 1 } else { 2 };
+            r.steps * order * sides * r.labels.len()
+        };
+        self.requests().iter().map(of).sum()
+    }
+
+    /// Makes the table; `make` gives a network for each thread, `told` hears how many of how many parts are done.
+    ///
+    /// # Errors
+    /// The network's, or what measures fails.
+    pub fn rows(
+        &self,
+        make: &(dyn Fn() -> Result<Box<dyn Network>, FlowError> + Sync),
+        mut measure: Option<&mut Measure<'_>>,
+        told: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Vec<Row>, FlowError> {
+        let requests = self.requests();
+        let mut made = walk(&requests, self.threads, make, told)?;
+        let side = make()?.manifest().velocity.side;
+        let rows = made.split_off(if self.reference.is_empty() { 2 } else { 1 });
+        let (ends, reference) = match made.as_slice() {
+            [ends, others] => (&ends.pictures, &others.pictures),
+            [ends, ..] => (&ends.pictures, &self.reference),
+            [] => return Ok(Vec::new()),
+        };
+        let cells = summary(reference, side);
+        let gaussian = match measure.as_mut() {
+            Some(measure) => Some(measured(measure, reference)?.0),
+            None => None,
+        };
+        let asked = requests.iter().skip(made.len());
+        rows.into_iter()
+            .zip(asked)
+            .map(|(made, request)| {
+                let walk = request.walk;
+                let (mut features, mut agreement) = (None, None);
+                if let (Some(measure), Some(reference)) = (measure.as_mut(), &gaussian) {
+                    let (found, classes) = measured(measure, &made.pictures)?;
+                    let right = classes.iter().zip(&request.labels).filter(|(found, asked)| found == asked).count();
+                    features = Some(found.distance(reference));
+                    agreement = Some(right as f64 / classes.len().max(1) as f64);
+                }
+                Ok(Row {
+                    walk,
+                    steps: request.steps,
+                    evaluations: made.evaluations,
+                    end: (walk != Walk::Jump && !walk.adds_noise()).then(|| apart(&made.pictures, ends)),
+                    cells: frechet(&summary(&made.pictures, side), &cells),
+                    features,
+                    agreement,
+                    picture: made.pictures.into_iter().next().unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+}
+
+fn measured(measure: &mut Measure<'_>, pictures: &[Vec<u8>]) -> Result<(Gaussian, Vec<usize>), FlowError> {
+    let found: Result<Vec<_>, _> = pictures.iter().map(|picture| measure(picture)).collect();
+    let (features, classes): (Vec<_>, Vec<_>) = found?.into_iter().unzip();
+    Ok((Gaussian::of(&features), classes))
+}
+
+/// Makes the pictures of all requests, in parts of [`PART`], on so many threads. The evaluations of a request are the
+/// most that a part took.
+fn walk(
+    requests: &[Request],
+    threads: usize,
+    make: &(dyn Fn() -> Result<Box<dyn Network>, FlowError> + Sync),
+    told: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Vec<Made>, FlowError> {
+    let parts_of = |r: &Request| r.labels.len().div_ceil(PART);
+    let parts: Vec<(usize, usize)> =
+        requests.iter().enumerate().flat_map(|(at, r)| (0..parts_of(r)).map(move |part| (at, part))).collect();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let made: Mutex<Vec<Option<Made>>> = Mutex::new(vec![None; parts.len()]);
+    let work = || -> Result<(), FlowError> {
+        let mut network = make()?;
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&(at, part)) = parts.get(index) else { return Ok(()) };
+            let whole = &requests[at];
+            let first = part * PART;
+            let labels = whole.labels[first..].iter().take(PART).copied().collect();
+            let request = Request { labels, seed: whole.seed.wrapping_add(first as u64), ..whole.clone() };
+            let pictures = generate(network.as_mut(), &request, None).inspect_err(|_| {
+                next.store(parts.len(), Ordering::Relaxed); // nobody begins another
+            })?;
+            made.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(pictures);
+            told(done.fetch_add(1, Ordering::Relaxed) + 1, parts.len());
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
+    })?;
+    let mut whole: Vec<Made> = vec![Made { pictures: Vec::new(), evaluations: 0 }; requests.len()];
+    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for ((at, _), part) in parts.iter().zip(made) {
+        let part = part.unwrap_or(Made { pictures: Vec::new(), evaluations: 0 });
+        whole[*at].evaluations = whole[*at].evaluations.max(part.evaluations);
+        whole[*at].pictures.extend(part.pictures);
+    }
+    Ok(whole)
 }
 
 /// Root mean square of the difference, in levels.

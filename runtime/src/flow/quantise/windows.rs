@@ -1,8 +1,6 @@
 //! Pictures and holes to calibrate on.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
+use crate::flow::crop::cut;
 use crate::flow::filler::value;
 use crate::flow::network::{Asked, Network, context_values, unknown};
 use crate::flow::normal::Normal;
@@ -135,17 +133,7 @@ pub fn window(frame: &Frame, side: usize, seed: u64) -> Result<(Vec<u8>, [f64; 3
     let least = w.min(h).min(side as f64);
     let size = least + draw.uniform() * (w.min(h) - least);
     let (left, top) = (draw.uniform() * (w - size), draw.uniform() * (h - size));
-    let source =
-        ImageRef::new(frame.width(), frame.height(), frame.rgb(), PixelType::U8x3).map_err(|e| e.to_string())?;
-    let mut target = Image::new(side as u32, side as u32, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box)).crop(
-        left,
-        top,
-        size.max(1.0),
-        size.max(1.0),
-    );
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| e.to_string())?;
-    Ok((target.into_vec(), [left, top, size]))
+    Ok((cut(frame, [left, top, size, size], side)?, [left, top, size]))
 }
 
 /// A rectangle of 20 to 80 % of the side.

@@ -1,0 +1,44 @@
+//! The walk over the pictures of some paths.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lapwing_runtime::camera::{Next, SourceSpec};
+use lapwing_runtime::frame::Frame;
+
+use super::out::{Failure, complain};
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Calls `each` with the pictures of all paths until it gives false. What cannot be read or used is told and counted;
+/// returns how many that were.
+///
+/// # Errors
+/// A path that is no source.
+pub fn each_frame(paths: &[PathBuf], each: &mut dyn FnMut(&mut Frame) -> Result<bool, String>) -> Result<u64, Failure> {
+    let (mut frame, mut failures) = (Frame::new(), 0);
+    for path in paths {
+        let spec = SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call)?;
+        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
+        loop {
+            let failed = match source.next(&mut frame, WAIT) {
+                Next::End => break,
+                Next::Timeout => continue,
+                Next::Frame => match each(&mut frame) {
+                    Ok(true) => continue,
+                    Ok(false) => return Ok(failures),
+                    Err(what) => format!("{}: {what}", frame.name()),
+                },
+                Next::Broken(error) => error.to_string(),
+                Next::Lost(error) => {
+                    complain!("{error}");
+                    failures += 1;
+                    break;
+                }
+            };
+            complain!("{failed}");
+            failures += 1;
+        }
+    }
+    Ok(failures)
+}

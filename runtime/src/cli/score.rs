@@ -1,0 +1,130 @@
+//! `lapwing score`: how unusual pictures of a watched scene are.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use lapwing_runtime::flow::anomaly::{ORDINARY_MIN, Scene, bits};
+use lapwing_runtime::flow::crop::cut;
+use lapwing_runtime::flow::likelihood::Settings;
+use lapwing_runtime::flow::manifest::STEPS_MAX;
+use lapwing_runtime::flow::{FlowModel, Network};
+use lapwing_runtime::frame::Frame;
+use serde_json::json;
+
+use super::frames::each_frame;
+use super::out::{Failure, Out, line};
+
+/// Arguments of `lapwing score`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "The score is the bits per dimension of the picture under the flow (instantaneous change of variables,\n\
+    Hutchinson's estimator). Alone it says mostly how busy a picture is; with --reference it is told in standard\n\
+    deviations of ordinary pictures of the same place, and far from 0, on either side, something is different.\n\n\
+    Examples:\n  lapwing score --reference quiet/ now.jpg\n  \
+    lapwing score --region 100,40,320,320 --reference quiet/ night.tar --json"
+)]
+pub struct Args {
+    /// Pictures, folders, .tar archives or clips
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Ordinary pictures of the scene, at least 8
+    #[arg(long, value_name = "PATH")]
+    reference: Option<PathBuf>,
+    /// The part to look at, in pixels: left,top,width,height; default: all
+    #[arg(long, value_name = "X,Y,W,H", value_delimiter = ',', num_args = 4)]
+    region: Option<Vec<u32>>,
+    /// A flow: flow-patch, flow-patch-float, a .lap or a folder
+    #[arg(long, value_name = "M", default_value = "flow-patch")]
+    model: String,
+    /// Steps of the walk to noise; each runs the network six times
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=STEPS_MAX as i64))]
+    steps: u16,
+    /// Estimates that are averaged
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    probes: u16,
+    /// Half the length of the central differences
+    #[arg(long, value_name = "R", hide = true)]
+    reach: Option<f64>,
+    /// Threads of a flow in eight bits
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+    /// One JSON object a picture, on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+    let model = FlowModel::open(&args.model)?;
+    let mut scorer = Scorer {
+        network: model.network(usize::from(args.threads))?,
+        settings: Settings { steps: usize::from(args.steps), ..Settings::default() },
+        probes: usize::from(args.probes),
+        region: args.region.clone(),
+    };
+    if let Some(reach) = args.reach {
+        scorer.settings.reach = reach;
+    }
+    let scene = match &args.reference {
+        None => None,
+        Some(path) => {
+            let mut found = Vec::new();
+            each_frame(std::slice::from_ref(path), &mut |frame| {
+                found.push(scorer.bits(frame)?);
+                Ok(true)
+            })?;
+            let few = || {
+                let (path, count) = (path.display(), found.len());
+                Failure::Call(format!("--reference {path}: {count} pictures can be used; give at least {ORDINARY_MIN}"))
+            };
+            Some(Scene::of(&found).ok_or_else(few)?)
+        }
+    };
+    if let (Some(scene), false) = (&scene, args.json) {
+        line!(out, "ordinary: {:.3} bits per dimension, spread {:.3}", scene.mean, scene.spread)?;
+    }
+    let mut trouble = Ok(());
+    let failures = each_frame(&args.paths, &mut |frame| {
+        let start = Instant::now();
+        let bits = scorer.bits(frame)?;
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        let deviations = scene.map(|scene| scene.deviations(bits));
+        let name = frame.name();
+        trouble = match (args.json, deviations) {
+            (true, _) => out.json(&json!({
+                "image": name, "bits_per_dimension": bits, "deviations": deviations, "ms": ms,
+            })),
+            (false, Some(deviations)) => line!(out, "{name}: {bits:.3} bits, {deviations:+.1} deviations"),
+            (false, None) => line!(out, "{name}: {bits:.3} bits per dimension"),
+        };
+        Ok(trouble.is_ok())
+    })?;
+    trouble?;
+    match failures {
+        0 => Ok(()),
+        failures => Err(Failure::Job(format!("{failures} pictures could not be scored, see above"))),
+    }
+}
+
+struct Scorer {
+    network: Box<dyn Network>,
+    settings: Settings,
+    probes: usize,
+    region: Option<Vec<u32>>,
+}
+
+impl Scorer {
+    fn bits(&mut self, frame: &Frame) -> Result<f64, String> {
+        let whole = [0, 0, frame.width(), frame.height()];
+        let [x, y, w, h] = match self.region.as_deref() {
+            Some(&[x, y, w, h]) => [x, y, w, h],
+            _ => whole,
+        };
+        let inside = |at: u32, length: u32, of: u32| length > 0 && at.checked_add(length).is_some_and(|end| end <= of);
+        if !inside(x, w, frame.width()) || !inside(y, h, frame.height()) {
+            return Err(format!("--region {x},{y},{w},{h} does not lie in its {}x{}", frame.width(), frame.height()));
+        }
+        let picture = cut(frame, [x, y, w, h].map(f64::from), self.network.manifest().velocity.side)?;
+        bits(self.network.as_mut(), &picture, &self.settings, self.probes).map_err(|e| e.to_string())
+    }
+}
