@@ -20,6 +20,7 @@ mod generate;
 mod hiding;
 mod log;
 mod model;
+mod model_flow;
 mod out;
 mod progress;
 #[cfg(feature = "onnx")]

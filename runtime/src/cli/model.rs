@@ -3,7 +3,9 @@
 use lapwing_runtime::engine::ir::Op;
 use lapwing_runtime::engine::model::Network;
 use lapwing_runtime::engine::{Artifact, Int8Engine, Model, kernels};
+use lapwing_runtime::flow::FlowModel;
 
+use super::model_flow;
 use super::out::{Failure, Out, line};
 #[cfg(feature = "onnx")]
 use super::quantize;
@@ -11,7 +13,7 @@ use super::quantize;
 /// Arguments of `lapwing model`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  lapwing model quantize street.onnx --calibrate pictures/ -o street.lap\n  \
-    lapwing model info street.lap\n  lapwing model verify street.lap")]
+    lapwing model info street.lap\n  lapwing model verify street.lap\n  lapwing model info flow-patch")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -24,13 +26,13 @@ enum Command {
     Quantize(quantize::Args),
     /// What is inside, and what will run it
     Info {
-        /// A built-in model or a .lap
+        /// A built-in model or flow, or a .lap
         #[arg(value_name = "MODEL", default_value = "detect-nano")]
         model: String,
     },
     /// Prove that the file is whole and that this machine computes what its maker's did
     Verify {
-        /// A built-in model or a .lap
+        /// A built-in model or flow, or a .lap
         #[arg(value_name = "MODEL", default_value = "detect-nano")]
         model: String,
     },
@@ -41,6 +43,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     match &args.command {
         #[cfg(feature = "onnx")]
         Command::Quantize(args) => quantize::run(args, out),
+        Command::Info { model } if FlowModel::is_word(model) => model_flow::info(model, out),
+        Command::Verify { model } if FlowModel::is_word(model) => model_flow::verify(model, out),
         Command::Info { model } => info(model, out),
         Command::Verify { model } => verify(model, out),
     }

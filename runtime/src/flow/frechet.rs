@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn fewer_pictures_than_features_are_no_trouble() {
         let few = Gaussian::of(&draws(1, 2, &[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [0.0; 3]));
-        assert!(few.distance(&few).abs() < 1e-9);
+        // what rounding leaves of the eigenvalues that are nought, under a root
+        assert!(few.distance(&few).abs() < 1e-6);
         assert_eq!(Gaussian::of(&[]).distance(&Gaussian::of(&[])), 0.0);
     }
 }

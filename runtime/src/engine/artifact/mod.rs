@@ -33,6 +33,8 @@ pub const FORMAT: u32 = 3;
 const FORMAT_WITHOUT_TAIL: u32 = 2;
 /// The first bytes of every artifact.
 pub const MAGIC: &[u8; 8] = b"lapwing\0";
+/// The first bytes of another file of ours; see [`crate::flow::int8::artifact`].
+const FLOW_MAGIC: &[u8] = b"lapflow\0";
 
 const ENDIAN: u32 = 0x0102_0304;
 const PREFIX: usize = 64;
@@ -185,7 +187,13 @@ impl Artifact {
     fn read(file: Bytes, proved: bool) -> Result<Artifact, String> {
         let prefix: &[u8; PREFIX] = file.first_chunk().ok_or("it is shorter than an artifact's first 64 bytes")?;
         if &prefix[..8] != MAGIC {
-            return Err("it is not a lapwing artifact".into());
+            return Err(if prefix.starts_with(FLOW_MAGIC) {
+                "it is a flow, which makes pictures and finds nothing in them; `lapwing generate`, `bench` and `model` \
+                 take it"
+                    .into()
+            } else {
+                "it is not a lapwing artifact".into()
+            });
         }
         let word = |at: usize| u32::from_le_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;

@@ -5,8 +5,8 @@
 
 use super::super::quant::REQUANTISED_MAX;
 use super::{
-    BYTES_MAX, Between, Graph, NODES_MAX, Node, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor, TensorId,
-    WEIGHT_ONE, WeightSums, Window,
+    BYTES_MAX, Between, Graph, NODES_MAX, Node, Numbers, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor,
+    TensorId, WEIGHT_ONE, WeightSums, Window,
 };
 
 pub(super) struct Check<'a> {
@@ -207,6 +207,11 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
 }
 
 impl Graph {
+    /// The numbers, to be changed; [`Graph::check`] holds no longer.
+    pub fn numbers(&mut self) -> Numbers<'_> {
+        Numbers::of(self)
+    }
+
     /// As [`Graph::check`] of one node of a graph that passed before its numbers changed; `sums` are
     /// those of a convolution's outputs, in their order.
     ///
@@ -228,13 +233,12 @@ fn scaled(tensor: &Tensor) -> Result<(), String> {
 /// Weights that every instruction set can multiply.
 fn weighed(op: &Op) -> Result<(), String> {
     let Op::Conv(conv) = op else { return Ok(()) };
-    match conv.weights.iter().position(|&w| w == i8::MIN) {
-        Some(at) => {
-            let per = conv.weights.len() / conv.bias.len().max(1);
-            Err(format!("channel {}: weight -128, the least is -127", at / per.max(1)))
-        }
-        None => Ok(()),
+    if !conv.weights.contains(&i8::MIN) {
+        return Ok(());
     }
+    let per = conv.weights.len() / conv.bias.len().max(1);
+    let channel = conv.weights.chunks_exact(per.max(1)).position(|weights| weights.contains(&i8::MIN));
+    Err(format!("channel {}: weight -128, the least is -127", channel.unwrap_or(0)))
 }
 
 fn weight_sums(op: &Op) -> impl Iterator<Item = WeightSums> {

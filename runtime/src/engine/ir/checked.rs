@@ -24,7 +24,7 @@ impl Checked<Graph> {
     /// The numbers, to be changed; a graph that others share is copied first. They are not checked
     /// again: who changes them answers for them, as [`super::super::plan::Plan::renumbered`] does.
     pub(in super::super) fn numbers(&mut self) -> Numbers<'_> {
-        Numbers::of(Arc::make_mut(&mut self.0))
+        Arc::make_mut(&mut self.0).numbers()
     }
 
     /// True if both are the same graph in memory.

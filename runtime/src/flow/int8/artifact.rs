@@ -325,8 +325,14 @@ impl FlowArtifact {
     /// The band, the step and what is wrong with it.
     pub fn check(&self) -> Result<(), String> {
         let film = self.neutral_film()?;
-        for band in &self.recipe.bands {
-            self.recipe.graph(band, &film)?.check().map_err(|what| format!("up to t = {}: {what}", band.t_max))?;
+        let (first, others) = self.recipe.bands.split_first().ok_or("it has no bands")?;
+        let named = |band: &Band, what: String| format!("up to t = {}: {what}", band.t_max);
+        let mut graph = self.recipe.graph(first, &film).map_err(|what| named(first, what))?;
+        graph.check().map_err(|what| named(first, what))?;
+        for band in others {
+            // tables can hold anything
+            let done = self.recipe.renumber(band, None, &film, &mut graph.numbers());
+            done.and_then(|()| graph.check()).map_err(|what| named(band, what))?;
         }
         Ok(())
     }

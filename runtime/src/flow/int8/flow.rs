@@ -9,7 +9,7 @@ use super::super::network::{Asked, Network, check};
 use super::super::{FlowError, FlowManifest};
 use super::FlowArtifact;
 use crate::engine::ir::Checked;
-use crate::engine::kernels;
+use crate::engine::kernels::{self, Kernels};
 use crate::engine::plan::Plan;
 use crate::engine::quant::Table;
 
@@ -20,6 +20,7 @@ pub const FILMS_MAX: usize = 64;
 pub struct Int8Flow {
     artifact: FlowArtifact,
     origin: String,
+    kernels: &'static Kernels,
     threads: usize,
     /// None after numbers that did not fit.
     plan: Option<Plan>,
@@ -40,6 +41,19 @@ impl Int8Flow {
     /// # Errors
     /// What is wrong with the artifact.
     pub fn load(artifact: &FlowArtifact, origin: &str, threads: usize) -> Result<Int8Flow, FlowError> {
+        Int8Flow::with_kernels(artifact, origin, kernels::best(), threads)
+    }
+
+    /// A flow on `kernels`, which must be among those available.
+    ///
+    /// # Errors
+    /// What is wrong with the artifact.
+    pub fn with_kernels(
+        artifact: &FlowArtifact,
+        origin: &str,
+        kernels: &'static Kernels,
+        threads: usize,
+    ) -> Result<Int8Flow, FlowError> {
         let manifest = &artifact.manifest;
         let channels = artifact.recipe.shapes.first().map_or(0, |s| s.channels);
         let widest = artifact.condition.layers.iter().map(|l| l.inputs().max(l.bias.len())).max();
@@ -47,6 +61,7 @@ impl Int8Flow {
         let mut flow = Int8Flow {
             artifact: artifact.clone(),
             origin: format!("{origin} in eight bits"),
+            kernels,
             threads: threads.max(1),
             plan: None,
             now: None,
@@ -59,7 +74,7 @@ impl Int8Flow {
         let packed = || -> Result<Plan, String> {
             let band = artifact.recipe.bands.first().ok_or("it has no ranges")?;
             let graph = artifact.recipe.graph(band, &artifact.neutral_film()?)?;
-            Plan::new(Checked::new(graph)?, kernels::best(), flow.threads)
+            Plan::new(Checked::new(graph)?, kernels, flow.threads)
         };
         flow.plan = Some(packed().map_err(|what| FlowError::Load { origin: origin.into(), what })?);
         Ok(flow)
@@ -85,8 +100,8 @@ impl Int8Flow {
             *written = true;
         }
         self.plan = Some(match self.plan.take() {
-            Some(plan) => plan.renumbered(|numbers| recipe.renumber(band, tables, film, numbers))?,
-            None => Plan::new(Checked::new(recipe.graph(band, film)?)?, kernels::best(), self.threads)?,
+            Some(plan) => plan.renumbered(|numbers| recipe.renumber(band, Some(tables), film, numbers))?,
+            None => Plan::new(Checked::new(recipe.graph(band, film)?)?, self.kernels, self.threads)?,
         });
         self.now = Some(asked);
         Ok(())
@@ -97,6 +112,11 @@ impl Int8Flow {
     pub(super) fn velocity_of_new_plan(&mut self, x: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), FlowError> {
         self.plan = None;
         self.velocity(x, &[], asked, v)
+    }
+
+    /// The plan and what it runs on; none after a step that failed.
+    pub fn program(&self) -> Option<&Plan> {
+        self.plan.as_ref()
     }
 
     fn run(&mut self, x: &[f32], context: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), String> {

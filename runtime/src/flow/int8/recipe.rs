@@ -239,14 +239,14 @@ impl Recipe {
     }
 
     /// Turns the numbers of a graph that [`Recipe::graph`] made into those for `band`, its `tables` and
-    /// `film`. Allocates nothing.
+    /// `film`; without tables those that it has stay. Allocates nothing.
     ///
     /// # Errors
     /// The step and what is wrong with it.
     pub fn renumber(
         &self,
         band: &Band,
-        tables: &[Table],
+        tables: Option<&[Table]>,
         film: &[f32],
         numbers: &mut Numbers<'_>,
     ) -> Result<(), String> {
@@ -255,9 +255,9 @@ impl Recipe {
                 *quant = range.quant;
             }
         }
-        let mut tables = tables.iter();
+        let mut tables = tables.map(<[Table]>::iter);
         for (index, step) in self.steps.iter().enumerate() {
-            self.renumber_step(step, band, &mut tables, film, numbers.node(index))
+            self.renumber_step(step, band, tables.as_mut(), film, numbers.node(index))
                 .map_err(|what| format!("step {:?}: {what}", step.name))?;
         }
         Ok(())
@@ -267,7 +267,7 @@ impl Recipe {
         &self,
         step: &Step,
         band: &Band,
-        tables: &mut std::slice::Iter<'_, Table>,
+        tables: Option<&mut std::slice::Iter<'_, Table>>,
         film: &[f32],
         numbers: NodeNumbers<'_>,
     ) -> Result<(), String> {
@@ -279,13 +279,13 @@ impl Recipe {
                     return Err("it has no weights".into());
                 };
                 *pre_zero = if silu { numbers.0.zero } else { to.quant.zero };
-                if let Some(to) = table {
+                if let (Some(to), Some(tables)) = (table, tables) {
                     *to = *tables.next().ok_or("it has no table")?;
                 }
                 conv.fold(numbers, part(film, at, conv)?, from.quant, to, silu, (bias, multiplier))
             }
             (Kind::Silu, NodeNumbers::Tables(all)) => {
-                all.iter_mut().zip(tables).for_each(|(to, from)| *to = *from);
+                all.iter_mut().zip(tables.into_iter().flatten()).for_each(|(to, from)| *to = *from);
                 Ok(())
             }
             (Kind::Add, NodeNumbers::Add(multipliers)) => {
