@@ -53,7 +53,7 @@ impl Gaussian {
 fn product(a: &[f64], b: &[f64], n: usize) -> Vec<f64> {
     let mut into = vec![0.0; n * n];
     for (row, a) in into.chunks_exact_mut(n.max(1)).zip(a.chunks_exact(n.max(1))) {
-        for (b, a) in b.chunks_exact(n).zip(a) {
+        for (b, a) in b.chunks_exact(n.max(1)).zip(a) {
             row.iter_mut().zip(b).for_each(|(to, b)| *to += a * b);
         }
     }

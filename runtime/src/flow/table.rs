@@ -261,6 +261,7 @@ fn frechet(a: &[[f64; 2]], b: &[[f64; 2]]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Asked, FlowManifest};
     use super::*;
 
     #[test]
@@ -277,5 +278,71 @@ mod tests {
         let noisy: Vec<Vec<u8>> =
             (0..8).map(|k| (0..3072).map(|i| ((i * 7919 + k * 31) % 256) as u8).collect()).collect();
         assert!(frechet(&summary(&noisy, 32), &a) > 100.0);
+    }
+
+    /// A grey a label; what is asked for is never changed by another thread.
+    struct Greys(FlowManifest);
+
+    impl Network for Greys {
+        fn manifest(&self) -> &FlowManifest {
+            &self.0
+        }
+
+        fn origin(&self) -> &str {
+            "greys"
+        }
+
+        fn velocity(&mut self, x: &[f32], _: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), FlowError> {
+            let grey = super::super::filler::value(20 * asked.label as u8);
+            v.iter_mut().zip(x).for_each(|(v, x)| *v = (x - grey) / (asked.t as f32).max(1e-3));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing_and_what_was_asked_for_is_seen() {
+        let text = lapwing_models::FLOW_CIFAR.manifest.replacen("side = 32", "side = 8", 1);
+        let base = Request {
+            labels: (0..23).map(|i| i % 10).collect(),
+            walk: Walk::Jump,
+            steps: 4,
+            guidance: 1.0,
+            interval: [0.0, 1.0],
+            seed: 9,
+        };
+        let make =
+            || -> Result<Box<dyn Network>, FlowError> { Ok(Box::new(Greys(FlowManifest::parse(&text).unwrap()))) };
+        let rows = |threads| {
+            // the class is read off the grey
+            let mut measure = |picture: &[u8]| {
+                let mean = picture.iter().map(|&p| f32::from(p)).sum::<f32>() / picture.len() as f32;
+                Ok((vec![mean, mean * mean], (mean / 20.0).round() as usize))
+            };
+            let told = Mutex::new(Vec::new());
+            let tabled = Tabled { base: &base, reference: Vec::new(), threads };
+            let rows =
+                tabled.rows(&make, Some(&mut measure), &|done, of| told.lock().unwrap().push((done, of))).unwrap();
+            let told = told.into_inner().unwrap();
+            assert_eq!((told.len(), told.iter().max().copied()), (told[0].1, Some((told[0].1, told[0].1))));
+            rows
+        };
+        let (one, three) = (rows(1), rows(3));
+        assert_eq!(one.len(), walks().len() * STEPS.len());
+        for (a, b) in one.iter().zip(&three) {
+            assert_eq!((a.walk, a.steps, a.evaluations, &a.picture), (b.walk, b.steps, b.evaluations, &b.picture));
+            assert_eq!((a.end, a.cells, a.features, a.agreement), (b.end, b.cells, b.features, b.agreement));
+        }
+        let jump = one.iter().find(|r| r.walk == Walk::Jump && r.steps == 4).unwrap();
+        assert_eq!(jump.agreement, Some(1.0));
+        assert!(jump.features.unwrap() < 1e-6, "{jump:?}");
+    }
+
+    #[test]
+    fn an_error_of_the_network_ends_the_table() {
+        let base =
+            Request { labels: vec![0; 3], walk: Walk::Jump, steps: 4, guidance: 1.0, interval: [0.0, 1.0], seed: 0 };
+        let tabled = Tabled { base: &base, reference: Vec::new(), threads: 2 };
+        let make = || Err(FlowError::Unable { origin: "it".into(), what: "is not there".into() });
+        assert!(tabled.rows(&make, None, &|_, _| ()).is_err());
     }
 }
