@@ -298,8 +298,11 @@ impl Recipe {
     }
 }
 
-/// The scales and shifts of a convolution in film.
-fn part<'a>(film: &'a [f32], at: Option<usize>, conv: &Filters) -> Result<Option<(&'a [f32], &'a [f32])>, String> {
+/// Scales and shifts of a convolution's outputs.
+type Film<'a> = (&'a [f32], &'a [f32]);
+
+/// The part of film that belongs to a convolution.
+fn part<'a>(film: &'a [f32], at: Option<usize>, conv: &Filters) -> Result<Option<Film<'a>>, String> {
     let Some(at) = at else { return Ok(None) };
     let outputs = conv.bias.len();
     let part = at.checked_add(2 * outputs).and_then(|end| film.get(at..end));
@@ -326,7 +329,7 @@ impl Filters {
     fn fold(
         &self,
         (pre, correction): &(Quant, Vec<f32>),
-        film: Option<(&[f32], &[f32])>,
+        film: Option<Film<'_>>,
         from: Quant,
         to: &Range,
         silu: bool,
