@@ -52,6 +52,10 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
     std::fs::write(folder.path().join("net.onnx"), b"not a network").unwrap();
     std::fs::write(folder.path().join("bad.toml"), "[[rule]]\nname = \"x\"\nclasses = [\"persn\"]\n").unwrap();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
+    std::fs::copy(photo("cat.jpg"), folder.path().join("cat.jpg")).unwrap();
+    let flow = std::fs::read(root().join("models/flow-cifar/model.lap")).unwrap();
+    std::fs::write(folder.path().join("flow.lap"), &flow).unwrap();
+    std::fs::write(folder.path().join("cut.lap"), &flow[..100_000]).unwrap();
     let cases: &[(&[&str], i32, &[&str])] = &[
         (&["detect"], 2, &["PATH"]),
         (&["detect", "missing.jpg"], 2, &["missing.jpg"]),
@@ -67,6 +71,16 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
         (&["check", "--config", "bad.toml"], 2, &["bad.toml:3:12", "did you mean \"person\"?"]),
         (&["eval", "--images", "empty", "--annotations", "none.json"], 2, &["none.json"]),
         (&["log", "show", "--data", "nowhere"], 2, &["nowhere"]),
+        (&["generate", "--class", "lapwing", "-o", "x.png"], 2, &["lapwing", "airplane"]),
+        (&["generate", "--steps", "0", "-o", "x.png"], 2, &["0", "1..=1024"]),
+        (&["generate", "--sampler", "walk", "-o", "x.png"], 2, &["ddim:ETA", "jump"]),
+        (&["generate", "--table", "t", "--count", "1"], 2, &["--count 1"]),
+        (&["score", "--region", "1,2,3", "text.jpg"], 2, &["100,40,320,320"]),
+        (&["score", "--reference", "cat.jpg", "cat.jpg", "--steps", "1"], 2, &["at least 8"]),
+        (&["score", "--region", "0,0,9000,10", "cat.jpg"], 1, &["cat.jpg", "9000"]),
+        (&["score", "--steps", "0", "cat.jpg"], 2, &["1..=1024"]),
+        (&["detect", "--model", "flow.lap", "cat.jpg"], 1, &["flow.lap", "generate"]),
+        (&["model", "verify", "cut.lap"], 1, &["cut.lap", "cut"]),
         (&["fly"], 2, &["fly"]),
     ];
     for (call, code, words) in cases {
@@ -130,7 +144,8 @@ fn doctor_speaks_json() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
-    for command in ["run", "detect", "eval", "redact", "generate", "bench", "log", "check", "doctor"] {
+    for command in ["run", "detect", "eval", "redact", "generate", "score", "model", "bench", "log", "check", "doctor"]
+    {
         let help = stdout(&lapwing(folder.path(), &[command, "--help"]));
         assert!(help.contains("Example") && help.contains(&format!("lapwing {command}")), "{command}: {help}");
     }
@@ -145,4 +160,51 @@ fn a_closed_pipe_is_no_failure() {
     );
     let output = std::process::Command::new("bash").args(["-c", &call]).output().unwrap();
     assert_eq!(stdout(&output).trim(), "0", "{}", stderr(&output));
+}
+
+#[test]
+fn a_scene_is_scored_beside_ordinary_pictures_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = image::open(photo("coffee.jpg")).unwrap();
+    std::fs::create_dir(folder.path().join("quiet")).unwrap();
+    for shift in 0..8 {
+        let name = format!("quiet/{shift}.png");
+        whole
+            .crop_imm(shift, 3 * shift % 5, 200, 200)
+            .brighten(shift as i32 - 4)
+            .save(folder.path().join(name))
+            .unwrap();
+    }
+    whole.crop_imm(4, 2, 200, 200).save(folder.path().join("now.png")).unwrap();
+    image::open(photo("cat.jpg")).unwrap().crop_imm(0, 0, 200, 200).save(folder.path().join("other.png")).unwrap();
+    let call = [
+        "score",
+        "--json",
+        "--steps",
+        "4",
+        "--region",
+        "20,20,150,150",
+        "--reference",
+        "quiet",
+        "now.png",
+        "other.png",
+    ];
+    let output = lapwing(folder.path(), &call);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let deviations = |at: usize| found[at]["deviations"].as_f64().unwrap().abs();
+    assert!(deviations(0) < 4.0 && deviations(1) > deviations(0), "{found:?}");
+    assert!(found.iter().all(|line| line["bits_per_dimension"].as_f64().unwrap().is_finite()));
+}
+
+#[test]
+fn a_flow_is_looked_into_and_proved() {
+    let folder = tempfile::tempdir().unwrap();
+    let flow = root().join("models/flow-patch/model.lap");
+    for word in ["flow-cifar", flow.to_str().unwrap()] {
+        let info = lapwing(folder.path(), &["model", "info", word]);
+        assert!(stdout(&info).contains("GMAC a step") && stdout(&info).contains("film"), "{}", stderr(&info));
+        let proved = lapwing(folder.path(), &["model", "verify", word]);
+        assert!(proved.status.success() && stdout(&proved).contains("whole"), "{}", stderr(&proved));
+    }
 }

@@ -31,8 +31,8 @@ pub struct Args {
     #[arg(long, value_name = "PATH")]
     reference: Option<PathBuf>,
     /// The part to look at, in pixels: left,top,width,height; default: all
-    #[arg(long, value_name = "X,Y,W,H", value_delimiter = ',', num_args = 4)]
-    region: Option<Vec<u32>>,
+    #[arg(long, value_name = "X,Y,W,H", value_parser = rectangle)]
+    region: Option<[u32; 4]>,
     /// A flow: flow-patch, flow-patch-float, a .lap or a folder
     #[arg(long, value_name = "M", default_value = "flow-patch")]
     model: String,
@@ -60,7 +60,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         network: model.network(usize::from(args.threads))?,
         settings: Settings { steps: usize::from(args.steps), ..Settings::default() },
         probes: usize::from(args.probes),
-        region: args.region.clone(),
+        region: args.region,
     };
     if let Some(reach) = args.reach {
         scorer.settings.reach = reach;
@@ -106,25 +106,42 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     }
 }
 
+/// Left, top, width and height.
+fn rectangle(words: &str) -> Result<[u32; 4], String> {
+    let numbers: Result<Vec<u32>, _> = words.split(',').map(|word| word.trim().parse()).collect();
+    let four = numbers.ok().and_then(|numbers| <[u32; 4]>::try_from(numbers).ok());
+    four.ok_or_else(|| "give left,top,width,height in pixels, as in 100,40,320,320".into())
+}
+
 struct Scorer {
     network: Box<dyn Network>,
     settings: Settings,
     probes: usize,
-    region: Option<Vec<u32>>,
+    region: Option<[u32; 4]>,
 }
 
 impl Scorer {
     fn bits(&mut self, frame: &Frame) -> Result<f64, String> {
         let whole = [0, 0, frame.width(), frame.height()];
-        let [x, y, w, h] = match self.region.as_deref() {
-            Some(&[x, y, w, h]) => [x, y, w, h],
-            _ => whole,
-        };
+        let [x, y, w, h] = self.region.unwrap_or(whole);
         let inside = |at: u32, length: u32, of: u32| length > 0 && at.checked_add(length).is_some_and(|end| end <= of);
         if !inside(x, w, frame.width()) || !inside(y, h, frame.height()) {
             return Err(format!("--region {x},{y},{w},{h} does not lie in its {}x{}", frame.width(), frame.height()));
         }
         let picture = cut(frame, [x, y, w, h].map(f64::from), self.network.manifest().velocity.side)?;
         bits(self.network.as_mut(), &picture, &self.settings, self.probes).map_err(|e| e.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_is_four_numbers() {
+        assert_eq!(rectangle("100,40,320,0"), Ok([100, 40, 320, 0]));
+        for wrong in ["", "1,2,3", "1,2,3,4,5", "1,2,3,-4", "1;2;3;4", "a,b,c,d"] {
+            assert!(rectangle(wrong).unwrap_err().contains("100,40"), "{wrong}");
+        }
     }
 }

@@ -36,6 +36,9 @@ pub struct Wanted<'a> {
 /// Makes the table of `base`'s labels.
 pub fn run(wanted: &Wanted<'_>, model: &FlowModel, base: &Request, out: &mut Out) -> Result<(), Failure> {
     let folder = wanted.folder;
+    if base.labels.len() < 2 {
+        return Err(Failure::call("--count 1: of one picture there is no distance to a set; give a hundred or more"));
+    }
     std::fs::create_dir_all(folder).map_err(|e| Failure::Call(format!("--table {}: {e}", folder.display())))?;
     let side = model.manifest().velocity.side;
     let reference = wanted.reference.map_or_else(|| Ok(Vec::new()), |words| pictures(words, side))?;

@@ -53,8 +53,8 @@ impl Quant {
     }
 
     /// The 256 values of `function`, from this quantisation to `to`.
-    pub fn table(self, to: Quant, function: impl Fn(f32) -> f32) -> Box<Table> {
-        Box::new(std::array::from_fn(|q| to.quantise(function(self.real(q as u8)))))
+    pub fn table(self, to: Quant, function: impl Fn(f32) -> f32) -> Table {
+        std::array::from_fn(|q| to.quantise(function(self.real(q as u8))))
     }
 }
 

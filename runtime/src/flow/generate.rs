@@ -26,7 +26,10 @@ impl Walk {
     /// # Errors
     /// The names that there are.
     pub fn parse(word: &str) -> Result<Walk, String> {
-        if word == "jump" { Ok(Walk::Jump) } else { Sampler::parse(word).map(Walk::Flow) }
+        match word {
+            "jump" => Ok(Walk::Jump),
+            _ => Sampler::parse(word).map(Walk::Flow).map_err(|what| format!("{what}; and jump")),
+        }
     }
 
     /// The name that [`Walk::parse`] takes.

@@ -101,7 +101,7 @@ impl Tabled<'_> {
     /// How often a network will be run, about: the adaptive sampler decides for itself.
     pub fn evaluations(&self) -> usize {
         let of = |r: &Request| {
-            let order = if matches!(r.walk, Walk::Flow(Sampler::Heun)) { 2 } else { 1 };
+            let order = if matches!(r.walk, Walk::Flow(Sampler::Heun | Sampler::Ode)) { 2 } else { 1 };
             let sides = if r.guidance == 1.0 { 1 } else { 2 };
             r.steps * order * sides * r.labels.len()
         };
@@ -179,7 +179,8 @@ fn walk(
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let made: Mutex<Vec<Option<Made>>> = Mutex::new(vec![None; parts.len()]);
     let work = || -> Result<(), FlowError> {
-        let mut network = make()?;
+        let end = |_: &FlowError| next.store(parts.len(), Ordering::Relaxed); // nobody begins another
+        let mut network = make().inspect_err(end)?;
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(&(at, part)) = parts.get(index) else { return Ok(()) };
@@ -187,9 +188,7 @@ fn walk(
             let first = part * PART;
             let labels = whole.labels[first..].iter().take(PART).copied().collect();
             let request = Request { labels, seed: whole.seed.wrapping_add(first as u64), ..whole.clone() };
-            let pictures = generate(network.as_mut(), &request, None).inspect_err(|_| {
-                next.store(parts.len(), Ordering::Relaxed); // nobody begins another
-            })?;
+            let pictures = generate(network.as_mut(), &request, None).inspect_err(end)?;
             made.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(pictures);
             told(done.fetch_add(1, Ordering::Relaxed) + 1, parts.len());
         }

@@ -140,7 +140,7 @@ impl Redactor {
         self.trouble.take()
     }
 
-    /// Hides `regions`, which lie in the frame, as well as `level` says and this redactor can ([`Level::Drop`] is the
+    /// Hides what of `regions` lies in the frame, as well as `level` says and this redactor can ([`Level::Drop`] is the
     /// caller's; here it is black). Of a raw frame that cannot be developed nothing is left.
     pub fn redact(&mut self, mut frame: Frame, regions: &Regions, level: Level) -> (Redacted<Frame>, Account) {
         let mut account = Account::default();
@@ -149,8 +149,11 @@ impl Redactor {
             self.trouble = Some(error.to_string());
             return (Redacted::proven(Frame::new()), account); // nothing of it can be shown
         }
-        for &region in regions.as_slice() {
-            self.cover(&mut frame, region);
+        let (width, height) = (frame.width(), frame.height());
+        for region in regions.as_slice() {
+            if let Some(rect) = region.rect.within(width, height) {
+                self.cover(&mut frame, Region { rect, seed: region.seed });
+            }
         }
         if level <= Level::Black {
             for work in &mut self.works {

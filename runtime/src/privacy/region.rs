@@ -32,6 +32,12 @@ impl Rect {
         (rect.x0 < rect.x1 && rect.y0 < rect.y1).then_some(rect)
     }
 
+    /// What lies in a frame of `width` x `height`; `None` if nothing does.
+    pub fn within(&self, width: u32, height: u32) -> Option<Rect> {
+        let cut = Rect { x0: self.x0, y0: self.y0, x1: self.x1.min(width), y1: self.y1.min(height) };
+        (cut.x0 < cut.x1 && cut.y0 < cut.y1).then_some(cut)
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.x1 - self.x0

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::detect::Detection;
+use crate::flow::Filler;
 use crate::frame::Frame;
 
 const PERSON: u16 = 0;
@@ -175,6 +176,54 @@ fn whatever_fails_the_mosaic_stays() {
     let (frame, account) = redactor(vec![]).redact(noisy(200, 120), &all, Level::Fill);
     assert_eq!((account.no_surroundings, account.mosaic), (1, 1));
     assert!(colours(frame.get(), rect(0, 0, 200, 120)).len() <= 25);
+}
+
+/// The shipped flow, asked for so many steps.
+struct Steps(Filler, usize);
+
+impl Fill for Steps {
+    fn fill(&mut self, window: &[u8], hole: &[bool], seed: u64, out: &mut [u8]) -> Result<(), FillError> {
+        self.0.fill(window, hole, self.1, seed, out).map_err(|e| FillError(e.to_string()))
+    }
+}
+
+#[test]
+fn what_the_flow_refuses_leaves_the_frame_redacted() {
+    let flow = |steps| {
+        let fill = Box::new(Steps(Filler::builtin().unwrap(), steps));
+        Redactor::new(Hiding::new(&[PERSON], 0.2)).with_fill(fill, Box::new(Told(Vec::new(), Vec::new())))
+    };
+    let one = regions(&[LEFT]);
+    let mosaic = redactor(vec![]).redact(noisy(200, 120), &one, Level::Mosaic).0;
+    for steps in [0, 1000] {
+        let mut refusing = flow(steps);
+        let (frame, account) = refusing.redact(noisy(200, 120), &one, Level::Fill);
+        assert_eq!((account.fill_errors, account.mosaic), (1, 1));
+        assert_eq!(frame.get(), mosaic.get());
+        let trouble = refusing.take_trouble().unwrap();
+        assert!(trouble.contains(&format!("{steps} steps: give 1 to")), "{trouble}");
+    }
+    // a mask that covers all
+    let whole = rect(0, 0, 200, 120);
+    let (frame, account) = flow(2).redact(noisy(200, 120), &regions(&[whole]), Level::Fill);
+    assert_eq!((account.no_surroundings, account.mosaic), (1, 1));
+    assert!(colours(frame.get(), whole).len() <= 25);
+}
+
+#[test]
+fn a_region_larger_than_the_frame_hides_what_there_is() {
+    let (whole, corner) = (rect(0, 0, 200, 120), rect(150, 90, 200, 120));
+    for level in [Level::Mosaic, Level::Fill, Level::Black] {
+        let (frame, account) = redactor(vec![]).redact(noisy(200, 120), &regions(&[rect(0, 0, 4000, 3000)]), level);
+        assert_eq!(account.regions, 1);
+        assert!(colours(frame.get(), whole).len() <= 25, "{level:?}");
+        let (frame, account) = redactor(vec![]).redact(noisy(200, 120), &regions(&[rect(150, 90, 999, 998)]), level);
+        assert_eq!(account.regions, 1);
+        assert!(untouched(&frame, corner) < 30, "{level:?}");
+        assert_eq!(untouched(&frame, rect(0, 0, 150, 120)), 150 * 120, "{level:?}");
+    }
+    let (frame, account) = redactor(vec![]).redact(noisy(200, 120), &regions(&[rect(200, 0, 300, 50)]), Level::Black);
+    assert_eq!((account.regions, untouched(&frame, whole)), (0, 200 * 120));
 }
 
 proptest! {

@@ -211,12 +211,12 @@ impl Recipe {
         Ok(match step.kind {
             Kind::Conv { filters, .. } => {
                 let (pre, _) = band.convs.get(filters).ok_or("it has no weights")?;
-                *pre.table(to.quant, silu)
+                pre.table(to.quant, silu)
             }
             _ => {
                 let from = range(step.inputs.first())?;
                 let ([factor, offset], [scale, _]) = (from.line(channel), to.line(channel));
-                *from.quant.table(to.quant, |real| silu(factor * real + offset) / scale)
+                from.quant.table(to.quant, |real| silu(factor * real + offset) / scale)
             }
         })
     }
