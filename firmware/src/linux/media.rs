@@ -7,6 +7,10 @@
 //! | sync | `fdatasync` of the file |
 //! | truncate | `ftruncate` |
 //! | remove | `unlink`, `fsync` of the folder |
+//! | find | the folder's list, kept until it has no answer; `stat` of the segment that it names |
+//!
+//! A walk over all segments therefore lists the folder twice, however many there are. The kept list may miss no
+//! segment that matters: numbers only grow, so a later one stands behind the list's end, where the folder is asked anew.
 //!
 //! The single writer holds a lock on the file `lock`; the kernel releases it when the process ends,
 //! however it ends. Readers need no lock.
@@ -16,8 +20,13 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::string::ToString;
+use std::vec::Vec;
 
+use crate::limits::SEGMENTS_MAX;
 use crate::log::{Media, MediaError, id_of, name};
+
+/// Segments whose numbers are kept.
+const LISTED_MAX: usize = SEGMENTS_MAX as usize;
 
 /// An operation on a folder failed.
 #[derive(Debug)]
@@ -66,6 +75,53 @@ pub struct DirMedia {
     /// The segment used last.
     open: Option<(u32, File)>,
     writes: bool,
+    listed: Listed,
+}
+
+/// The segments of a folder as they were listed last.
+#[derive(Debug, Default)]
+struct Listed {
+    /// Every number from here on was listed, up to the last in `ids`.
+    from: u32,
+    /// In order, at most [`LISTED_MAX`].
+    ids: Vec<u32>,
+    /// How often the folder was listed.
+    #[cfg(test)]
+    times: u32,
+}
+
+impl Listed {
+    /// Takes the place of what was listed before: the smallest numbers from `from` on.
+    fn fill(&mut self, from: u32, ids: impl Iterator<Item = io::Result<Option<u32>>>) -> io::Result<()> {
+        self.from = from;
+        self.ids.clear();
+        for id in ids {
+            let id = id.inspect_err(|_| self.ids.clear())?; // half a list may miss some
+            self.ids.extend(id.filter(|id| *id >= from));
+            if self.ids.len() == 2 * LISTED_MAX {
+                self.order();
+            }
+        }
+        self.order();
+        #[cfg(test)]
+        {
+            self.times += 1;
+        }
+        Ok(())
+    }
+
+    fn order(&mut self) {
+        self.ids.sort_unstable();
+        self.ids.truncate(LISTED_MAX);
+    }
+
+    /// The smallest listed number from `from` on; `None` where only the folder knows.
+    fn first(&self, from: u32) -> Option<u32> {
+        if from < self.from {
+            return None;
+        }
+        self.ids.get(self.ids.partition_point(|id| *id < from)).copied()
+    }
 }
 
 impl DirMedia {
@@ -111,7 +167,14 @@ impl DirMedia {
 
     fn of(folder: &Path, lock: Option<File>) -> DirMedia {
         let writes = lock.is_some();
-        DirMedia { folder: folder.into(), path: folder.join(name(0).as_str()), _lock: lock, open: None, writes }
+        DirMedia {
+            folder: folder.into(),
+            path: folder.join(name(0).as_str()),
+            _lock: lock,
+            open: None,
+            writes,
+            listed: Listed::default(),
+        }
     }
 
     fn path(&mut self, id: u32) -> &Path {
@@ -163,13 +226,17 @@ impl Media for DirMedia {
     type Error = DirError;
 
     fn find(&mut self, from: u32) -> Result<Option<u32>, DirError> {
-        let failed = |error| DirError { operation: "list", path: self.folder.clone(), error };
-        let mut least = None;
-        for entry in fs::read_dir(&self.folder).map_err(failed)? {
-            let id = entry.map_err(failed)?.file_name().to_str().and_then(id_of);
-            least = id.filter(|id| *id >= from && least.is_none_or(|least| *id < least)).or(least);
+        // a listed segment may be gone since, one that is not listed may have come behind them
+        if let Some(id) = self.listed.first(from)
+            && self.len(id)?.is_some()
+        {
+            return Ok(Some(id));
         }
-        Ok(least)
+        let failed = |error| DirError { operation: "list", path: self.folder.clone(), error };
+        let entries = fs::read_dir(&self.folder).map_err(failed)?;
+        let ids = entries.map(|entry| Ok(entry?.file_name().to_str().and_then(id_of)));
+        self.listed.fill(from, ids).map_err(failed)?;
+        Ok(self.listed.first(from))
     }
 
     fn len(&mut self, id: u32) -> Result<Option<u32>, DirError> {
@@ -219,6 +286,79 @@ impl Media for DirMedia {
     fn remove(&mut self, id: u32) -> Result<(), DirError> {
         self.open = self.open.take().filter(|(open, _)| *open != id);
         unless_gone(fs::remove_file(self.path(id)).map_err(|error| self.failed("remove", id, error)))?;
+        self.listed.ids.retain(|listed| *listed != id);
         self.sync_folder()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Limits, Log, Reader};
+
+    fn filled(folder: &Path, runs: u32) {
+        for _ in 0..runs {
+            let limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
+            let (mut log, _) = Log::open(DirMedia::open(folder).unwrap(), limits).unwrap();
+            log.append(b"x").unwrap();
+            log.commit().unwrap();
+        }
+    }
+
+    fn walk(media: &mut DirMedia) -> Vec<u32> {
+        let (mut seen, mut from) = (Vec::new(), 0);
+        while let Some(id) = media.find(from).unwrap() {
+            seen.push(id);
+            from = id + 1;
+        }
+        seen
+    }
+
+    #[test]
+    fn opening_lists_the_folder_as_often_for_many_segments_as_for_few() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut times = Vec::new();
+        for runs in [2, 30] {
+            filled(folder.path(), runs);
+            let limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
+            let (log, found) = Log::open(DirMedia::open(folder.path()).unwrap(), limits).unwrap();
+            times.push((found.segments, log.into_media().listed.times));
+        }
+        assert_eq!(times.iter().map(|(segments, _)| *segments).collect::<Vec<_>>(), [2, 32]);
+        assert!(times[0].1 == times[1].1 && times[0].1 < 8, "{times:?}");
+    }
+
+    #[test]
+    fn what_comes_and_goes_beside_a_reader_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), 4);
+        let mut media = DirMedia::read(folder.path()).unwrap();
+        assert_eq!(walk(&mut media), [1, 2, 3, 4]);
+        filled(folder.path(), 2);
+        fs::remove_file(folder.path().join(name(1).as_str())).unwrap();
+        fs::remove_file(folder.path().join(name(3).as_str())).unwrap();
+        assert_eq!(media.find(3).unwrap(), Some(4));
+        assert_eq!(walk(&mut media), [2, 4, 5, 6]);
+        for stranger in ["lock~", "0000001.seg", "7.seg"] {
+            fs::write(folder.path().join(stranger), b"").unwrap();
+        }
+        assert_eq!(walk(&mut media), [2, 4, 5, 6]);
+        let mut reader = Reader::new(&mut media);
+        assert!(reader.next().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_list_is_bounded_and_keeps_the_smallest() {
+        let mut listed = Listed::default();
+        let many = (1..=5 * LISTED_MAX as u32).rev().map(|id| Ok(Some(id)));
+        listed.fill(7, many).unwrap();
+        assert!(listed.ids.len() == LISTED_MAX && listed.ids.capacity() <= 4 * LISTED_MAX);
+        assert_eq!((listed.first(7), listed.first(6), listed.first(8)), (Some(7), None, Some(8)));
+        let last = 6 + LISTED_MAX as u32;
+        assert_eq!((listed.first(last), listed.first(last + 1)), (Some(last), None));
+        // a list that breaks off answers nothing
+        let broken = [Ok(Some(9)), Err(io::Error::from(ErrorKind::Other)), Ok(Some(8))];
+        assert!(listed.fill(7, broken.into_iter()).is_err());
+        assert_eq!(listed.first(7), None);
     }
 }

@@ -181,6 +181,46 @@ mod tests {
         // a segment, and what is read again where records straddle the window
         let most = 2 * u64::from(LIMITS.segment_bytes);
         assert!(read(40_000) <= most && read(400) <= most, "{} of {most}", read(40_000));
+        // the control: whoever reads it all reads more than that
+        let mut all = Counted(filled(4000), 0);
+        let mut reader = Reader::new(&mut all);
+        while reader.next().unwrap().is_some() {}
+        assert!(all.1 > 4 * most, "{} of {most}", all.1);
+    }
+
+    /// The oldest segments go while new ones begin, and the power goes at each operation of that.
+    #[test]
+    fn a_cut_while_old_segments_go_is_counted_right() {
+        let limits = Limits { segment_bytes: 16_384, total_bytes: 3 * 16_384 };
+        let mut dropped = 0;
+        for operations in 0..150 {
+            let mut media = FaultyMedia::new(operations);
+            media.set_plan(Some(Plan::Cut(operations)));
+            let mut acknowledged = 0;
+            if let Ok((mut log, _)) = Log::open(&mut media, limits) {
+                for number in 0..70u64 {
+                    for _ in 0..2 {
+                        log.append(&number.to_le_bytes().repeat(64)).unwrap();
+                    }
+                    let Ok(Some(done)) = log.commit() else { break };
+                    acknowledged = done.get().0;
+                }
+                dropped = dropped.max(log.segments_dropped());
+            }
+            media.power_cut();
+            let seen = survey(&mut media).unwrap();
+            let (mut numbers, mut reader) = (std::vec::Vec::new(), Reader::new(&mut media));
+            while let Some(item) = reader.next().unwrap() {
+                if let Item::Record { seq, .. } = item {
+                    numbers.push(seq.0);
+                }
+            }
+            let (first, last) = (numbers.first().copied(), numbers.last().copied());
+            assert_eq!(seen.found.records, numbers.len() as u64, "cut at {operations}");
+            assert_eq!((seen.found.first_seq, seen.found.last_seq), (first.map(Seq), last.map(Seq)));
+            assert!(last.unwrap_or(0) >= acknowledged && seen.next_seq > acknowledged, "cut at {operations}: {seen:?}");
+        }
+        assert!(dropped > 1, "nothing was dropped: the test would not notice");
     }
 
     #[test]

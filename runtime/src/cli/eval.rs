@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use lapwing_runtime::camera::{Next, SourceSpec};
 use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::eval::{Scorer, coco::Annotations, match_classes};
@@ -12,6 +10,7 @@ use lapwing_runtime::flow::FlowModel;
 use lapwing_runtime::frame::Frame;
 use serde_json::json;
 
+use super::frames::each_frame;
 use super::out::{Failure, Out, complain, line};
 use super::progress;
 
@@ -46,8 +45,6 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
-
-const WAIT: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
@@ -97,15 +94,11 @@ pub struct Scores {
     /// Time of a picture, input and decoding included.
     pub ms_median: f64,
     /// Pictures that could not be used.
-    pub failures: usize,
+    pub failures: u64,
 }
 
 /// Scores a model on annotated pictures, with a progress bar that is called `what`.
 pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'static str) -> Result<Scores, Failure> {
-    let specs = images
-        .iter()
-        .map(|p| SourceSpec::parse(&p.to_string_lossy()).map_err(Failure::call))
-        .collect::<Result<Vec<_>, _>>()?;
     let annotations = Annotations::read(annotations).map_err(Failure::call)?;
     let category_of = match_classes(&model.manifest().classes.names, &annotations.categories);
     let unknown: Vec<&str> = (0..annotations.categories.len())
@@ -126,28 +119,15 @@ pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'stat
         category_of,
         times_ms: Vec::new(),
         unlisted: 0,
-        failures: 0,
     };
     let bar = progress::bar(Some(annotations.truths.len() as u64), what, false);
-    let mut frame = Frame::new();
-    for spec in &specs {
-        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::job)?;
-        loop {
-            match source.next(&mut frame, WAIT) {
-                Next::Frame => tally.picture(&frame),
-                Next::Broken(error) => tally.failed(&error),
-                Next::Lost(error) => {
-                    tally.failed(&error);
-                    break;
-                }
-                Next::Timeout => {}
-                Next::End => break,
-            }
-            bar.set_position(tally.scorer.pictures() as u64);
-        }
-    }
+    let failures = each_frame(images, &mut |frame| {
+        let done = tally.picture(frame);
+        bar.set_position(tally.scorer.pictures() as u64);
+        done.map(|()| true)
+    })?;
     bar.finish_and_clear();
-    tally.scores()
+    tally.scores(failures)
 }
 
 struct Tally<'a> {
@@ -158,37 +138,25 @@ struct Tally<'a> {
     category_of: Vec<Option<usize>>,
     times_ms: Vec<f64>,
     unlisted: usize,
-    failures: usize,
 }
 
 impl Tally<'_> {
-    fn failed(&mut self, error: &dyn std::fmt::Display) {
-        self.failures += 1;
-        complain!("{error}");
-    }
-
-    fn picture(&mut self, frame: &Frame) {
+    fn picture(&mut self, frame: &Frame) -> Result<(), String> {
         let Some(truths) = self.annotations.of(frame.name()) else {
             self.unlisted += 1;
-            return;
+            return Ok(());
         };
-        match self.detector.detect(frame, &self.options) {
-            Ok(detections) => {
-                let claims: Vec<(usize, f32, [f32; 4])> = detections
-                    .iter()
-                    .filter_map(|d| Some(((*self.category_of.get(usize::from(d.class))?)?, d.score, d.bounds)))
-                    .collect();
-                self.scorer.add(truths, &claims);
-                self.times_ms.push(self.detector.times().total().as_secs_f64() * 1e3);
-            }
-            Err(error) => {
-                let what = format!("{}: {error}", frame.name());
-                self.failed(&what);
-            }
-        }
+        let detections = self.detector.detect(frame, &self.options).map_err(|error| error.to_string())?;
+        let claims: Vec<(usize, f32, [f32; 4])> = detections
+            .iter()
+            .filter_map(|d| Some(((*self.category_of.get(usize::from(d.class))?)?, d.score, d.bounds)))
+            .collect();
+        self.scorer.add(truths, &claims);
+        self.times_ms.push(self.detector.times().total().as_secs_f64() * 1e3);
+        Ok(())
     }
 
-    fn scores(mut self) -> Result<Scores, Failure> {
+    fn scores(mut self, failures: u64) -> Result<Scores, Failure> {
         if self.scorer.pictures() == 0 {
             return Err(Failure::job(
                 "none of the pictures is listed in the annotations; check that both belong together",
@@ -214,7 +182,7 @@ impl Tally<'_> {
         self.times_ms.sort_by(f64::total_cmp);
         let ms_median = round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3);
         let images = self.scorer.pictures();
-        Ok(Scores { map50, images, per_class, ms_median, failures: self.failures })
+        Ok(Scores { map50, images, per_class, ms_median, failures })
     }
 }
 

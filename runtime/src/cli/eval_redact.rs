@@ -1,9 +1,8 @@
 //! `lapwing eval --redact`: are the people covered, and do the fills pass the second look?
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use lapwing_runtime::camera::{Next, SourceSpec};
 use lapwing_runtime::engine::Model;
 use lapwing_runtime::eval::{canonical_class, coco::Annotations};
 use lapwing_runtime::frame::Frame;
@@ -11,11 +10,11 @@ use lapwing_runtime::privacy::hidden::Hidden;
 use lapwing_runtime::privacy::{Account, Rect, Regions};
 use serde_json::json;
 
-use super::out::{Failure, Out, complain, line};
+use super::frames::each_frame;
+use super::out::{Failure, Out, line};
 use super::progress;
 use super::redact::Hider;
 
-const WAIT: Duration = Duration::from_secs(5);
 /// Someone of whom this share is hidden is covered.
 const COVERED_MIN: f64 = 0.9;
 
@@ -36,33 +35,19 @@ pub fn run(
         annotations: &annotations,
         map: Hidden::default(),
         pictures: 0,
-        failures: 0,
         people: 0,
         covered: 0,
         total: Account::default(),
         times_ms: Vec::new(),
     };
     let bar = progress::bar(Some(annotations.truths.len() as u64), "redacting", false);
-    let mut frame = Frame::new();
-    for path in images {
-        let spec = SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call)?;
-        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::job)?;
-        loop {
-            match source.next(&mut frame, WAIT) {
-                Next::Frame => frame = tally.picture(frame),
-                Next::Broken(error) => tally.failed(&error),
-                Next::Lost(error) => {
-                    tally.failed(&error);
-                    break;
-                }
-                Next::Timeout => {}
-                Next::End => break,
-            }
-            bar.set_position(tally.pictures);
-        }
-    }
+    let failures = each_frame(images, &mut |frame| {
+        let done = tally.picture(frame);
+        bar.set_position(tally.pictures);
+        done.map(|()| true)
+    })?;
     bar.finish_and_clear();
-    tally.tell(json, out)
+    tally.tell(json, failures, out)
 }
 
 struct Tally<'a> {
@@ -72,7 +57,6 @@ struct Tally<'a> {
     annotations: &'a Annotations,
     map: Hidden,
     pictures: u64,
-    failures: u64,
     /// Annotated boxes of hidden classes.
     people: u64,
     covered: u64,
@@ -82,47 +66,34 @@ struct Tally<'a> {
 }
 
 impl Tally<'_> {
-    fn failed(&mut self, error: &dyn std::fmt::Display) {
-        self.failures += 1;
-        complain!("{error}");
-    }
-
-    fn picture(&mut self, frame: Frame) -> Frame {
-        let Some(truths) = self.annotations.of(frame.name()) else { return frame };
+    /// Redacts in place of the frame, which is as good as new afterwards.
+    fn picture(&mut self, frame: &mut Frame) -> Result<(), String> {
+        let Some(truths) = self.annotations.of(frame.name()) else { return Ok(()) };
         let (width, height) = (frame.width(), frame.height());
         let (detector, options) = self.hider.detector();
-        let detections = match detector.detect(&frame, options) {
-            Ok(detections) => detections.to_vec(),
-            Err(error) => {
-                let what = format!("{}: {error}", frame.name());
-                self.failed(&what);
-                return frame;
-            }
-        };
+        let detections = detector.detect(frame, options).map_err(|error| error.to_string())?.to_vec();
         self.pictures += 1;
         let level = self.hider.level();
         let redactor = self.hider.redactor();
         let regions = redactor.hiding().regions(&detections, width, height);
         let start = Instant::now();
-        let (redacted, account) = redactor.redact(frame, &regions, level);
+        let (redacted, account) = redactor.redact(std::mem::take(frame), &regions, level);
         let took_ms = start.elapsed().as_secs_f64() * 1e3;
-        if let Some(trouble) = redactor.take_trouble() {
-            self.failed(&trouble);
-        }
+        let trouble = redactor.take_trouble();
         if account.regions > 0 {
             self.times_ms.push(took_ms / account.regions as f64);
         }
         self.total.add(&account);
-        let frame = redacted.recycle();
+        *frame = redacted.recycle();
         for truth in truths.iter().filter(|t| !t.ignore && self.categories.get(t.category) == Some(&true)) {
             let Some(rect) = Rect::touched(truth.bounds, width, height) else { continue };
             self.people += 1;
             self.covered += u64::from(covered_share(&mut self.map, &regions, &rect, width, height) >= COVERED_MIN);
         }
-        frame
+        trouble.map_or(Ok(()), Err)
     }
 
-    fn tell(mut self, as_json: bool, out: &mut Out) -> Result<(), Failure> {
+    fn tell(mut self, as_json: bool, failures: u64, out: &mut Out) -> Result<(), Failure> {
         if self.pictures == 0 {
             return Err(Failure::job(
                 "none of the pictures is listed in the annotations; check that both belong together",
@@ -163,7 +134,7 @@ impl Tally<'_> {
                 total.found_late
             )?;
         }
-        match self.failures {
+        match failures {
             0 => Ok(()),
             failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
         }

@@ -17,8 +17,8 @@ const WAIT: Duration = Duration::from_secs(5);
 /// A path that is no source.
 pub fn each_frame(paths: &[PathBuf], each: &mut dyn FnMut(&mut Frame) -> Result<bool, String>) -> Result<u64, Failure> {
     let (mut frame, mut failures) = (Frame::new(), 0);
-    for path in paths {
-        let spec = SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call)?;
+    let parsed = paths.iter().map(|path| SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call));
+    for spec in parsed.collect::<Result<Vec<_>, _>>()? {
         let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
         loop {
             let failed = match source.next(&mut frame, WAIT) {

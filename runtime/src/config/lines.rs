@@ -18,42 +18,51 @@ pub const SIMULATED: &str = "simulated";
 /// Longest time that a level must stand to count, in milliseconds.
 const DEBOUNCE_MS_MAX: u32 = 1000;
 
-/// `[[output]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OutputSection {
-    /// What rules call it.
-    pub name: Spanned<String>,
-    /// `/dev/gpiochip0`, `gpiochip0` or a label; none looks for a line's name on every chip.
-    #[serde(default)]
-    pub chip: Option<String>,
-    /// The line.
-    pub line: LineWord,
-    /// Low is on.
-    #[serde(default)]
-    pub active_low: bool,
+/// A table of the file for one wire: what every wire has, and `$own`. A macro, for serde's `flatten` would lose the
+/// lines on which values stand and would let unknown keys pass.
+macro_rules! wire_section {
+    ($(#[$about:meta])* $name:ident { $($own:tt)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// What rules call it.
+            pub name: Spanned<String>,
+            /// `/dev/gpiochip0`, `gpiochip0` or a label; none looks for a line's name on every chip.
+            #[serde(default)]
+            pub chip: Option<String>,
+            /// The line.
+            pub line: LineWord,
+            /// Low is on.
+            #[serde(default)]
+            pub active_low: bool,
+            $($own)*
+        }
+
+        impl $name {
+            /// Where the line is.
+            pub fn address(&self) -> LineAddress {
+                LineAddress { chip: self.chip.clone(), line: self.line.0.clone() }
+            }
+        }
+    };
 }
 
-/// `[[input]]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InputSection {
-    /// What rules call it.
-    pub name: Spanned<String>,
-    /// `/dev/gpiochip0`, `gpiochip0` or a label; none looks for a line's name on every chip.
-    #[serde(default)]
-    pub chip: Option<String>,
-    /// The line.
-    pub line: LineWord,
-    /// Low is active.
-    #[serde(default)]
-    pub active_low: bool,
-    /// The chip's own resistor.
-    #[serde(default)]
-    pub bias: BiasWord,
-    /// A level counts once it has stood for so long, in milliseconds.
-    #[serde(default = "debounce_ms")]
-    pub debounce_ms: Spanned<u32>,
+wire_section! {
+    /// `[[output]]`
+    OutputSection {}
+}
+
+wire_section! {
+    /// `[[input]]`
+    InputSection {
+        /// The chip's own resistor.
+        #[serde(default)]
+        pub bias: BiasWord,
+        /// A level counts once it has stood for so long, in milliseconds.
+        #[serde(default = "debounce_ms")]
+        pub debounce_ms: Spanned<u32>,
+    }
 }
 
 /// A line by its number on the chip, or by its name.
@@ -102,19 +111,7 @@ impl<'de> Deserialize<'de> for LineWord {
     }
 }
 
-impl OutputSection {
-    /// Where the line is.
-    pub fn address(&self) -> LineAddress {
-        LineAddress { chip: self.chip.clone(), line: self.line.0.clone() }
-    }
-}
-
 impl InputSection {
-    /// Where the line is.
-    pub fn address(&self) -> LineAddress {
-        LineAddress { chip: self.chip.clone(), line: self.line.0.clone() }
-    }
-
     /// How it is read.
     pub fn options(&self) -> InputOptions {
         let bias = match self.bias {

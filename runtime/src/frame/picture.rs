@@ -11,9 +11,14 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
 use image::codecs::png::{PngDecoder, PngEncoder};
+use image::error::DecodingError;
 use image::metadata::Orientation;
-use image::{ColorType, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, Limits};
+use image::{ColorType, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, Limits};
 use thiserror::Error;
+use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::segments::{self, Step, Walker};
 use super::{CHANNELS, Frame, FrameError, rgb_bytes};
@@ -100,6 +105,7 @@ pub fn decode(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), PictureE
     }
 }
 
+/// Pictures in colour that lie as they are to be seen, a camera's, go straight into the frame; others through a copy.
 fn decode_jpeg(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), PictureError> {
     let undecodable = |cause| undecodable(name, "JPEG", cause);
     // Stray bytes between segments are the decoder's to judge; a missing end it would paint grey without a word.
@@ -107,6 +113,25 @@ fn decode_jpeg(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), Picture
         let why = "it ends before its end-of-image marker";
         return Err(PictureError::Truncated { name: name.to_owned(), why });
     }
+    let options = DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(JPEG_SIDE_PX_MAX as usize)
+        .set_max_height(JPEG_SIDE_PX_MAX as usize)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let damaged =
+        |error: DecodeErrors| undecodable(ImageError::Decoding(DecodingError::new(ImageFormat::Jpeg.into(), error)));
+    decoder.decode_headers().map_err(damaged)?;
+    let turned = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let is_plain = turned.is_none_or(|turn| turn == Orientation::NoTransforms);
+    if let (true, Some((width, height)), Some(ColorSpace::YCbCr | ColorSpace::RGB)) =
+        (is_plain, decoder.dimensions(), decoder.input_colorspace())
+    {
+        let fits = into.reset(width as u32, height as u32); // at most JPEG_SIDE_PX_MAX
+        fits.map_err(|cause| PictureError::Size { name: name.to_owned(), cause })?;
+        return decoder.decode_into(into.rgb_mut()).map_err(damaged);
+    }
+    drop(decoder);
     let mut decoder = JpegDecoder::new(Cursor::new(bytes)).map_err(undecodable)?;
     let mut limits = Limits::no_limits();
     (limits.max_image_width, limits.max_image_height) = (Some(JPEG_SIDE_PX_MAX), Some(JPEG_SIDE_PX_MAX));
