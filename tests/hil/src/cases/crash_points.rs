@@ -104,9 +104,9 @@ fn write(bench: &Bench<'_>) -> Result<Written> {
         "mount -t ext4 /dev/vda /data && exec exercise write /data/log segment 16 seed {}",
         bench.seed
     ))?;
-    let (mut heard, deadline) = (Vec::new(), Instant::now() + WRITE_TIMEOUT);
+    let (mut heard, wait) = (Vec::new(), board.wait(WRITE_TIMEOUT));
     loop {
-        match board.next(&mut job, deadline)? {
+        match board.next(&mut job, &wait)? {
             Some(Said::Line(line)) => {
                 if let Some(seq) = line.strip_prefix("ack ").and_then(|seq| seq.parse().ok()) {
                     heard.push((disk.lock().operations(), seq));

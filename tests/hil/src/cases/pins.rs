@@ -30,6 +30,8 @@ struct Guard {
     pins: Pins,
     job: Job,
     pid: u32,
+    /// When lapwing began to look.
+    begun: Instant,
 }
 
 impl Guard {
@@ -47,7 +49,7 @@ impl Guard {
         configure(&mut looped.board, &configuration("YUYV", &more))?;
         pins.drive(KEY, false)?;
         let (job, pid) = launch(&mut looped)?;
-        Ok(Guard { looped, pins, job, pid })
+        Ok(Guard { looped, pins, job, pid, begun: Instant::now() })
     }
 
     /// Arms the rule; seconds until the output is on.
@@ -75,6 +77,12 @@ fn launch(looped: &mut Looped) -> Result<(Job, u32)> {
     Ok((job, pid))
 }
 
+/// The frames of lapwing's last words: `saw     20 person in 41 frames (...)`.
+fn frames(line: &str) -> Option<u64> {
+    let (before, _) = line.strip_prefix("saw ")?.split_once(" frames")?;
+    before.rsplit(' ').next()?.parse().ok()
+}
+
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e3).round() / 1e3
 }
@@ -93,14 +101,23 @@ pub fn edge_to_pin(bench: &Bench<'_>) -> Result<Figures> {
     }
     let board = &mut guard.looped.board;
     board.must(&format!("kill -TERM {}", guard.pid), SHORT)?;
-    board.find(&mut guard.job, LOOK_TIMEOUT, "the summary", |line| line.starts_with("fired ").then_some(()))?;
+    let (ended, frames) = board.find(&mut guard.job, LOOK_TIMEOUT, "the summary", frames)?;
+    let frames_per_s = frames as f64 / ended.saturating_duration_since(guard.begun).as_secs_f64();
     // what lapwing itself recorded: from the frame to the pin
     let said = board.must("lapwing log export --data /tmp/data", SHORT)?;
     let events = said.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let fired = events.filter(|event| event["kind"] == "fired");
     let recorded: Vec<u64> = fired.filter_map(|event| Some(event["latency_us"].as_u64()? / 1000)).collect();
     must(recorded.len() == rounds, || format!("{} firings are recorded, {rounds} were seen", recorded.len()))?;
+    // and what it tells a person of that
+    let told = board.must("lapwing log latency --data /tmp/data", SHORT)?;
+    must(told.first().is_some_and(|line| line.contains(&format!(": {rounds} times"))), || {
+        format!("`log latency` does not tell of {rounds} firings: {}", told.join(" / "))
+    })?;
     Ok(vec![
+        ("frames", json!(frames)),
+        ("frames_per_s", json!((frames_per_s * 100.0).round() / 100.0)),
+        ("log_latency", json!(told)),
         ("edge_to_pin_ms", in_short(on)),
         ("frame_to_pin_ms", in_short(recorded)),
         ("edge_off_to_pin_ms", in_short(off)),
@@ -170,4 +187,16 @@ pub fn fail_safe(bench: &Bench<'_>) -> Result<Figures> {
         ("restart_to_safe_s", json!(restarted.map(seconds))),
         ("panic_to_board_back_and_safe_s", json!(seconds(back))),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_from_the_last_words() {
+        assert_eq!(frames("saw     50 person in 25 frames (3139 dropped for newer ones)"), Some(25));
+        assert_eq!(frames("saw     nothing in 15 frames"), Some(15));
+        assert_eq!(frames("fired   visitor: 3 times in 7 frames"), None);
+    }
 }
