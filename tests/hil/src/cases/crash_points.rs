@@ -5,7 +5,7 @@
 //! put in place while nothing is mounted. A number counts as acknowledged at a request if it was heard before
 //! that request came.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lapwing_tests::Seeded;
 use serde_json::json;
