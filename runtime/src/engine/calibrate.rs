@@ -3,6 +3,8 @@
 //! tract runs the network in real numbers, twice over the same pictures: once for the extremes and
 //! the means of channels, once for a histogram between the extremes. For maps whose channels are
 //! to be scaled (see [`super::quantize::equalise`]) the second pass counts the scaled values too.
+//!
+//! Pictures may be dealt over several calibrators that start alike; [`Calibrator::join_extremes`] and [`Calibrator::join_counts`] add them up.
 
 use std::collections::HashMap;
 
@@ -23,7 +25,7 @@ pub struct Observed {
     /// The greatest value.
     pub high: f32,
     /// Values by size between the extremes, in equal bins.
-    pub histogram: Vec<f32>,
+    pub histogram: Vec<u64>,
     /// Each channel.
     pub channels: Vec<Channel>,
 }
@@ -43,7 +45,7 @@ impl Observed {
     /// Nothing seen of `channels` channels.
     fn nothing(channels: usize) -> Observed {
         let channel = Channel { low: f32::INFINITY, high: f32::NEG_INFINITY, mean: 0.0 };
-        Observed { low: channel.low, high: channel.high, histogram: vec![0.0; BINS], channels: vec![channel; channels] }
+        Observed { low: channel.low, high: channel.high, histogram: vec![0; BINS], channels: vec![channel; channels] }
     }
 
     /// The middle of bin `index`.
@@ -53,8 +55,9 @@ impl Observed {
 
     /// Bins that are not empty: (middle, share of all values).
     pub fn bins(&self) -> impl Iterator<Item = (f32, f32)> {
-        let total: f32 = self.histogram.iter().sum::<f32>().max(1.0);
-        self.histogram.iter().enumerate().filter(|(_, n)| **n > 0.0).map(move |(i, n)| (self.bin(i), n / total))
+        let total = self.histogram.iter().sum::<u64>().max(1) as f32;
+        let filled = self.histogram.iter().enumerate().filter(|(_, n)| **n > 0);
+        filled.map(move |(i, &n)| (self.bin(i), n as f32 / total))
     }
 
     /// Extremes and means as they would be with each channel divided by its scale; the histogram is empty.
@@ -68,11 +71,22 @@ impl Observed {
         scaled
     }
 
+    fn join_extremes(&mut self, other: &Observed) {
+        (self.low, self.high) = (self.low.min(other.low), self.high.max(other.high));
+        for (to, from) in self.channels.iter_mut().zip(&other.channels) {
+            *to = Channel { low: to.low.min(from.low), high: to.high.max(from.high), mean: to.mean + from.mean };
+        }
+    }
+
+    fn join_counts(&mut self, other: &Observed) {
+        self.histogram.iter_mut().zip(&other.histogram).for_each(|(to, from)| *to += from);
+    }
+
     fn count(&mut self, values: impl Iterator<Item = f32>) {
         let per = BINS as f32 / (self.high - self.low).max(f32::MIN_POSITIVE);
         for v in values {
             let bin = ((v - self.low) * per) as usize; // saturates; NaN was refused before
-            self.histogram[bin.min(BINS - 1)] += 1.0;
+            self.histogram[bin.min(BINS - 1)] += 1;
         }
     }
 }
@@ -85,8 +99,6 @@ pub struct RealRun {
     slots: Vec<usize>,
     /// The node that computes each map, for messages.
     names: Vec<String>,
-    /// Whether a map's values come channel by channel.
-    ordered: Vec<bool>,
 }
 
 /// The maps of one picture.
@@ -129,8 +141,7 @@ impl RealRun {
             Ok((model.clone().into_optimized()?.into_runnable()?.spawn()?, shape))
         };
         let (state, shape) = prepare(&mut model).map_err(|e| format!("planning it in real numbers: {e:#}"))?;
-        let ordered = network.maps.iter().map(|m| m.ordered).collect();
-        Ok(RealRun { state, shape, slots, names, ordered })
+        Ok(RealRun { state, shape, slots, names })
     }
 
     /// Runs the network on a flat input.
@@ -194,9 +205,11 @@ impl RealOutputs {
 }
 
 /// Gathers [`Observed`] over pictures.
+#[derive(Clone)]
 pub struct Calibrator {
-    run: RealRun,
     observed: Vec<Observed>,
+    /// By map: whether its channels are known, see [`RealMaps::of`].
+    ordered: Vec<bool>,
     scaled: HashMap<MapId, (Vec<f32>, Observed)>,
     grouped: HashMap<MapId, Vec<(Vec<usize>, Observed)>>,
     pictures: usize,
@@ -213,23 +226,37 @@ pub struct Seen {
 }
 
 impl Calibrator {
-    /// Plans the network.
-    ///
-    /// # Errors
-    /// As for [`RealRun::new`].
-    pub fn new(network: &Network) -> Result<Calibrator, String> {
+    /// Nothing seen yet.
+    pub fn new(network: &Network) -> Calibrator {
         let observed = network.maps.iter().map(|m| Observed::nothing(m.shape.channels)).collect();
-        let run = RealRun::new(network)?;
-        Ok(Calibrator { run, observed, scaled: HashMap::new(), grouped: HashMap::new(), pictures: 0 })
+        let ordered = network.maps.iter().map(|m| m.ordered).collect();
+        Calibrator { observed, ordered, scaled: HashMap::new(), grouped: HashMap::new(), pictures: 0 }
+    }
+
+    /// Adds the first pass of another, which began as this one did.
+    pub fn join_extremes(&mut self, other: &Calibrator) {
+        self.pictures += other.pictures;
+        self.observed.iter_mut().zip(&other.observed).for_each(|(to, from)| to.join_extremes(from));
+    }
+
+    /// Adds the second pass of another, which began as this one did.
+    pub fn join_counts(&mut self, other: &Calibrator) {
+        self.observed.iter_mut().zip(&other.observed).for_each(|(to, from)| to.join_counts(from));
+        for (map, (_, seen)) in &mut self.scaled {
+            other.scaled.get(map).into_iter().for_each(|(_, from)| seen.join_counts(from));
+        }
+        for (map, parts) in &mut self.grouped {
+            let theirs = other.grouped.get(map).into_iter().flatten();
+            parts.iter_mut().zip(theirs).for_each(|((_, seen), (_, from))| seen.join_counts(from));
+        }
     }
 
     /// First pass: extremes and means.
     ///
     /// # Errors
     /// tract's words, or the node that computes a value that is not finite.
-    pub fn extremes(&mut self, input: &[f32]) -> Result<(), String> {
+    pub fn extremes(&mut self, maps: &RealMaps<'_>) -> Result<(), String> {
         self.pictures += 1;
-        let maps = self.run.run(input)?;
         for (map, observed) in self.observed.iter_mut().enumerate() {
             let values = maps.of(map)?;
             if let Some(v) = values.iter().find(|v| !v.is_finite()) {
@@ -258,7 +285,7 @@ impl Calibrator {
     pub fn seen(&mut self) -> &[Observed] {
         let pictures = std::mem::take(&mut self.pictures).max(1) as f32;
         self.observed.iter_mut().flat_map(|o| &mut o.channels).for_each(|c| c.mean /= pictures);
-        for (observed, ordered) in self.observed.iter_mut().zip(&self.run.ordered) {
+        for (observed, ordered) in self.observed.iter_mut().zip(&self.ordered) {
             if !ordered {
                 // nothing is known of single channels
                 observed.channels.fill(Channel { low: observed.low, high: observed.high, mean: 0.0 });
@@ -297,8 +324,7 @@ impl Calibrator {
     ///
     /// # Errors
     /// tract's words.
-    pub fn count(&mut self, input: &[f32]) -> Result<(), String> {
-        let maps = self.run.run(input)?;
+    pub fn count(&mut self, maps: &RealMaps<'_>) -> Result<(), String> {
         for (map, observed) in self.observed.iter_mut().enumerate() {
             let values = maps.of(map)?;
             observed.count(values.iter().copied());

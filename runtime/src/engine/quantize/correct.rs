@@ -6,10 +6,11 @@
 //! off do not move with the bias; the difference is divided by the share of those that do.
 
 use super::super::calibrate::RealRun;
-use super::super::ir::{Graph, Node, Op, Output, Part, TensorId};
+use super::super::ir::{Checked, Graph, Node, Op, Output, Part, TensorId};
 use super::super::network::{MapId, Network};
 use super::build::{Lowered, Origin};
-use super::judge::Judge;
+use super::judge::{Judge, Runner};
+use super::lanes;
 use super::samples::Samples;
 
 /// Least share of values that move with a bias; below it the division would exaggerate.
@@ -36,15 +37,15 @@ impl Means {
         network: &Network,
         samples: &Samples,
         pictures: &[usize],
+        threads: usize,
         scales: impl Fn(MapId) -> Option<Vec<f32>>,
         told: &mut dyn FnMut(),
     ) -> Result<Means, String> {
-        let mut run = RealRun::new(network)?;
-        let mut means: Vec<Vec<f64>> = network.maps.iter().map(|m| vec![0.0; m.shape.channels]).collect();
-        let mut input = Vec::new();
-        for &picture in pictures {
-            samples.real(picture, &mut input);
-            let maps = run.run(&input)?;
+        let nothing = || network.maps.iter().map(|m| vec![0.0; m.shape.channels]).collect::<Vec<Vec<f64>>>();
+        let worker = || Ok((RealRun::new(network)?, Vec::new()));
+        let each = |(run, input): &mut (RealRun, Vec<f32>), means: &mut Vec<Vec<f64>>, picture: usize| {
+            samples.real(picture, input);
+            let maps = run.run(input)?;
             for (map, means) in means.iter_mut().enumerate() {
                 let values = maps.of(map)?;
                 let area = (values.len() / means.len().max(1)).max(1);
@@ -53,7 +54,11 @@ impl Means {
                     *mean += sum / (area * pictures.len()) as f64;
                 }
             }
-            told();
+            Ok(())
+        };
+        let mut means = nothing();
+        for lane in lanes::over(threads, pictures, worker, nothing, each, told)? {
+            means.iter_mut().flatten().zip(lane.iter().flatten()).for_each(|(to, from)| *to += from);
         }
         for (map, means) in means.iter_mut().enumerate() {
             if let Some(scales) = scales(map) {
@@ -73,7 +78,7 @@ pub fn correct(
     index: usize,
     network: &Network,
     means: &Means,
-    judge: &mut Judge<'_>,
+    judge: &Judge<'_>,
     pictures: &[usize],
 ) -> Result<bool, String> {
     let Op::Conv(conv) = &lowered.graph.nodes[index].op else { return Ok(false) };
@@ -102,16 +107,15 @@ fn shifts(
     index: usize,
     origin: &Origin,
     real: &[f64],
-    judge: &mut Judge<'_>,
+    judge: &Judge<'_>,
     pictures: &[usize],
 ) -> Result<Vec<f64>, String> {
-    let mut plan = judge.plan(until(graph, index, origin))?;
-    let tensor = plan.graph().nodes.last().map_or(TensorId(0), |n| n.output);
-    let mut sums = vec![(0u64, 0u64); real.len()]; // values, and how many of them are not cut off
-    let mut count = 0u64;
-    for &picture in pictures {
-        judge.run(&mut plan, picture);
-        let view = plan.view(tensor);
+    let graph = Checked::new(until(graph, index, origin))?;
+    let tensor = graph.nodes.last().map_or(TensorId(0), |n| n.output);
+    // values, and how many of them are not cut off; then how many pixels
+    type Tally = (Vec<(u64, u64)>, u64);
+    let each = |runner: &mut Runner<'_>, (sums, count): &mut Tally, picture: usize| {
+        let view = runner.run(picture).view(tensor);
         for y in 0..view.shape.height {
             for x in 0..view.shape.width {
                 for (sum, q) in sums.iter_mut().zip(view.pixel(y, x)) {
@@ -119,7 +123,15 @@ fn shifts(
                 }
             }
         }
-        count += (view.shape.height * view.shape.width) as u64;
+        *count += (view.shape.height * view.shape.width) as u64;
+        Ok(())
+    };
+    let nothing = || (vec![(0u64, 0u64); real.len()], 0);
+    let lanes = lanes::over(judge.threads(), pictures, || judge.runner(&graph), nothing, each, &mut || {})?;
+    let (mut sums, mut count) = nothing();
+    for (lane, pixels) in lanes {
+        sums.iter_mut().zip(lane).for_each(|(to, from)| *to = (to.0 + from.0, to.1 + from.1));
+        count += pixels;
     }
     let count = count.max(1) as f64;
     let shift = |((sum, moving), real): (&(u64, u64), &f64)| {

@@ -13,6 +13,7 @@ use super::super::manifest::HeadFamily;
 use super::super::plan::Plan;
 use super::super::quant::Table;
 use super::super::tail::{Run, Tail};
+use super::lanes;
 use super::samples::Samples;
 
 /// Pictures with the outputs that the network gives for them in real numbers.
@@ -24,7 +25,6 @@ pub struct Judge<'a> {
     /// By picture, then by output.
     real: Vec<Vec<Vec<f32>>>,
     tables: [Table; 3],
-    input: Vec<u8>,
     /// By output: what follows it alone in real numbers, if anything does.
     leads: Vec<Option<Run>>,
     /// The error of the graph that is to be beaten, over the first pictures.
@@ -74,8 +74,7 @@ impl<'a> Judge<'a> {
         real: Vec<Vec<Vec<f32>>>,
     ) -> Judge<'a> {
         let tables = pixel_tables(samples.spec(), input);
-        let (input, first) = (Vec::new(), f64::INFINITY);
-        Judge { samples, pictures, family, threads, real, tables, input, leads: Vec::new(), first }
+        Judge { samples, pictures, family, threads, real, tables, leads: Vec::new(), first: f64::INFINITY }
     }
 
     /// Has it compare what `tail` makes of each output alone.
@@ -122,22 +121,21 @@ impl<'a> Judge<'a> {
         Ok((whole, better))
     }
 
-    fn errors(&mut self, graph: &Graph, first_most: f64) -> Result<(f64, f64), String> {
+    fn errors(&self, graph: &Graph, first_most: f64) -> Result<(f64, f64), String> {
         // with a tail, the outputs are not those that the head reads
         let (family, whole) = (self.family, self.leads.is_empty());
         let decides = |output: usize, value: f32| match family {
             HeadFamily::Ltrb if whole && output.is_multiple_of(2) => 1.0 / (1.0 + (-value).exp()),
             _ => value,
         };
-        let mut plan = self.plan(graph.clone())?;
-        let mut sums = self.nothing(graph);
+        let graph = Checked::new(graph.clone())?;
         let few = self.pictures.len().div_ceil(FIRST_SHARE);
-        self.add(&mut plan, 0..few, decides, &mut sums);
+        let mut sums = self.sums(&graph, 0..few, decides)?;
         let first = mean(&sums);
         if first > first_most {
             return Ok((first, f64::INFINITY));
         }
-        self.add(&mut plan, few..self.pictures.len(), decides, &mut sums);
+        add(&mut sums, &self.sums(&graph, few..self.pictures.len(), decides)?);
         Ok((first, mean(&sums)))
     }
 
@@ -145,26 +143,22 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// The plan's.
-    pub fn outputs(&mut self, graph: &Graph) -> Result<Vec<Vec<Sums>>, String> {
-        let mut plan = self.plan(graph.clone())?;
-        let mut sums = self.nothing(graph);
-        self.add(&mut plan, 0..self.pictures.len(), |_, value| value, &mut sums);
-        Ok(sums)
+    pub fn outputs(&self, graph: &Graph) -> Result<Vec<Vec<Sums>>, String> {
+        self.sums(&Checked::new(graph.clone())?, 0..self.pictures.len(), |_, value| value)
     }
 
-    /// Runs `graph` on one of `pictures`.
-    pub fn run(&mut self, plan: &mut Plan, picture: usize) {
-        self.samples.quantised(picture, &self.tables, &mut self.input);
-        write(plan, &self.input);
-        plan.run();
-    }
-
-    /// A plan of `graph` for this machine.
+    /// `graph` for this machine, on one thread.
     ///
     /// # Errors
     /// The node and what is wrong with it.
-    pub fn plan(&self, graph: Graph) -> Result<Plan, String> {
-        Plan::new(Checked::new(graph)?, kernels::best(), self.threads)
+    pub fn runner(&self, graph: &Checked<Graph>) -> Result<Runner<'_>, String> {
+        let plan = Plan::new(graph.clone(), kernels::best(), 1)?;
+        Ok(Runner { plan, samples: self.samples, tables: &self.tables, input: Vec::new() })
+    }
+
+    /// Threads that pictures are dealt over.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Sums of nothing yet, by output and part; one for an output with a lead.
@@ -174,40 +168,82 @@ impl<'a> Judge<'a> {
         graph.outputs.iter().enumerate().map(|o| vec![Sums::default(); parts(o)]).collect()
     }
 
-    /// Adds pictures to the sums, by output and part.
-    fn add(
-        &mut self,
-        plan: &mut Plan,
+    /// Sums over some of the pictures, by output and part.
+    fn sums(
+        &self,
+        graph: &Checked<Graph>,
         pictures: std::ops::Range<usize>,
+        decides: impl Fn(usize, f32) -> f32 + Copy + Sync,
+    ) -> Result<Vec<Vec<Sums>>, String> {
+        let pictures: Vec<usize> = pictures.collect();
+        let worker = || Ok((self.runner(graph)?, self.leads.clone()));
+        let each = |(runner, leads): &mut (Runner<'_>, Vec<Option<Run>>), sums: &mut Vec<Vec<Sums>>, at: usize| {
+            self.compare(runner.run(self.pictures[at]), leads, at, decides, sums);
+            Ok(())
+        };
+        let lanes = lanes::over(self.threads, &pictures, worker, || self.nothing(graph), each, &mut || {})?;
+        let mut sums = self.nothing(graph);
+        lanes.iter().for_each(|lane| add(&mut sums, lane));
+        Ok(sums)
+    }
+
+    /// Adds the outputs of a run on picture `at` to the sums, by output and part.
+    fn compare(
+        &self,
+        plan: &Plan,
+        leads: &mut [Option<Run>],
+        at: usize,
         decides: impl Fn(usize, f32) -> f32,
         sums: &mut [Vec<Sums>],
     ) {
-        for at in pictures {
-            self.run(plan, self.pictures[at]);
-            for (index, (output, sums)) in plan.graph().outputs.iter().zip(sums.iter_mut()).enumerate() {
-                let real = &self.real[at][index];
-                if let Some(Some(lead)) = self.leads.get_mut(index) {
-                    plan.real_output(index, &mut lead.outputs_mut()[0]);
-                    lead.run();
-                    let found = lead.output(0).unwrap_or_default();
-                    real.iter().zip(found).for_each(|(real, found)| sums[0].add(*real, *found));
-                    continue;
-                }
-                for (part, sums) in output.parts.iter().zip(sums) {
-                    let view = plan.view(part.tensor);
-                    let found: [f32; 256] = std::array::from_fn(|q| decides(index, view.quant.real(q as u8)));
-                    let [sy, sx, sc] = part.strides;
-                    for y in 0..view.shape.height {
-                        for x in 0..view.shape.width {
-                            for (c, q) in view.pixel(y, x).enumerate() {
-                                let real = real[part.base + y * sy + x * sx + c * sc];
-                                sums.add(decides(index, real), found[usize::from(q)]);
-                            }
+        for (index, (output, sums)) in plan.graph().outputs.iter().zip(sums.iter_mut()).enumerate() {
+            let real = &self.real[at][index];
+            if let Some(Some(lead)) = leads.get_mut(index) {
+                plan.real_output(index, &mut lead.outputs_mut()[0]);
+                lead.run();
+                let found = lead.output(0).unwrap_or_default();
+                real.iter().zip(found).for_each(|(real, found)| sums[0].add(*real, *found));
+                continue;
+            }
+            for (part, sums) in output.parts.iter().zip(sums) {
+                let view = plan.view(part.tensor);
+                let found: [f32; 256] = std::array::from_fn(|q| decides(index, view.quant.real(q as u8)));
+                let [sy, sx, sc] = part.strides;
+                for y in 0..view.shape.height {
+                    for x in 0..view.shape.width {
+                        for (c, q) in view.pixel(y, x).enumerate() {
+                            let real = real[part.base + y * sy + x * sx + c * sc];
+                            sums.add(decides(index, real), found[usize::from(q)]);
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// A graph that runs on samples, one after the other.
+pub struct Runner<'a> {
+    plan: Plan,
+    samples: &'a Samples,
+    tables: &'a [Table; 3],
+    input: Vec<u8>,
+}
+
+impl Runner<'_> {
+    /// Runs on picture `picture`; the plan holds what came of it.
+    pub fn run(&mut self, picture: usize) -> &Plan {
+        self.samples.quantised(picture, self.tables, &mut self.input);
+        write(&mut self.plan, &self.input);
+        self.plan.run();
+        &self.plan
+    }
+}
+
+fn add(to: &mut [Vec<Sums>], from: &[Vec<Sums>]) {
+    for (to, from) in to.iter_mut().flatten().zip(from.iter().flatten()) {
+        to.signal += from.signal;
+        to.noise += from.noise;
     }
 }
 

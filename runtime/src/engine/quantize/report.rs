@@ -1,14 +1,18 @@
 //! What quantisation did to each layer, for people and for scripts.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::super::calibrate::RealRun;
-use super::super::ir::{Graph, Op, Output, Part, TensorId};
+use super::super::ir::{Checked, Graph, Op, Output, Part, TensorId};
 use super::super::network::{MapId, Network};
-use super::build::Lowered;
+use super::super::plan::View;
+use super::build::{Lowered, Origin};
 use super::choices::{Choices, Range};
 use super::classes::Classes;
-use super::judge::{Judge, Sums};
+use super::judge::{Judge, Runner, Sums};
+use super::lanes;
 use super::samples::Samples;
 
 /// The whole of it.
@@ -86,7 +90,7 @@ pub struct Subject<'a, 'b> {
     /// The result.
     pub lowered: &'a Lowered,
     /// Divisors of the channels of equalised maps.
-    pub scales: &'a dyn Fn(MapId) -> Option<Vec<f32>>,
+    pub scales: &'a HashMap<MapId, Vec<f32>>,
 }
 
 /// Sums of one layer.
@@ -95,6 +99,37 @@ struct Tally {
     sums: Sums,
     clipped: u64,
     values: u64,
+}
+
+impl Tally {
+    /// Adds what stands for a map, or for some channels of it, and the map in real numbers: (channel, row, column).
+    fn add(&mut self, view: View<'_>, real: &[f32], origin: &Origin, scales: Option<&[f32]>) {
+        let (low, high) = view.quant.range();
+        let half = view.quant.scale / 2.0;
+        let numbers: [f32; 256] = std::array::from_fn(|q| view.quant.real(q as u8));
+        let area = view.shape.height * view.shape.width;
+        for y in 0..view.shape.height {
+            for x in 0..view.shape.width {
+                for (c, q) in view.pixel(y, x).enumerate() {
+                    let channel = origin.channel(c);
+                    let mut value = real[channel * area + y * view.shape.width + x];
+                    if let Some(scales) = scales {
+                        value /= scales[channel];
+                    }
+                    self.sums.add(value, numbers[usize::from(q)]);
+                    self.clipped += u64::from(value < low - half || value > high + half);
+                    self.values += 1;
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, other: &Tally) {
+        self.sums.signal += other.sums.signal;
+        self.sums.noise += other.sums.noise;
+        self.clipped += other.clipped;
+        self.values += other.values;
+    }
 }
 
 impl Subject<'_, '_> {
@@ -106,45 +141,30 @@ impl Subject<'_, '_> {
         &self,
         samples: &Samples,
         pictures: &[usize],
-        judge: &mut Judge<'_>,
+        threads: usize,
+        judge: &Judge<'_>,
         told: &mut dyn FnMut(),
     ) -> Result<Vec<(usize, LayerReport)>, String> {
         let graph = &self.lowered.graph;
         let watched: Vec<usize> = (0..graph.nodes.len()).filter(|&n| computes(&graph.nodes[n].op)).collect();
-        let mut plan = judge.plan(watching(graph, &watched))?;
-        let mut run = RealRun::new(self.network)?;
-        let mut tallies = vec![Tally::default(); watched.len()];
-        let mut input = Vec::new();
-        for &picture in pictures {
-            judge.run(&mut plan, picture);
-            samples.real(picture, &mut input);
-            let maps = run.run(&input)?;
+        let watching = Checked::new(watching(graph, &watched))?;
+        let worker = || Ok((judge.runner(&watching)?, RealRun::new(self.network)?, Vec::new()));
+        type Worker<'a> = (Runner<'a>, RealRun, Vec<f32>);
+        let each = |(runner, run, input): &mut Worker<'_>, tallies: &mut Vec<Tally>, picture: usize| {
+            let plan = runner.run(picture);
+            samples.real(picture, input);
+            let maps = run.run(input)?;
             for (tally, &index) in tallies.iter_mut().zip(&watched) {
                 let origin = &self.lowered.origins[index];
-                let map = origin.map;
-                let real = maps.of(map)?;
-                let scales = (self.scales)(map);
-                let view = plan.view(graph.nodes[index].output);
-                let (low, high) = view.quant.range();
-                let half = view.quant.scale / 2.0;
-                let numbers: [f32; 256] = std::array::from_fn(|q| view.quant.real(q as u8));
-                let area = view.shape.height * view.shape.width;
-                for y in 0..view.shape.height {
-                    for x in 0..view.shape.width {
-                        for (c, q) in view.pixel(y, x).enumerate() {
-                            let channel = origin.channel(c);
-                            let mut value = real[channel * area + y * view.shape.width + x];
-                            if let Some(scales) = &scales {
-                                value /= scales[channel];
-                            }
-                            tally.sums.add(value, numbers[usize::from(q)]);
-                            tally.clipped += u64::from(value < low - half || value > high + half);
-                            tally.values += 1;
-                        }
-                    }
-                }
+                let scales = self.scales.get(&origin.map).map(Vec::as_slice);
+                tally.add(plan.view(graph.nodes[index].output), maps.of(origin.map)?, origin, scales);
             }
-            told();
+            Ok(())
+        };
+        let nothing = || vec![Tally::default(); watched.len()];
+        let mut tallies = nothing();
+        for lane in lanes::over(threads, pictures, worker, nothing, each, told)? {
+            tallies.iter_mut().zip(&lane).for_each(|(to, from)| to.join(from));
         }
         Ok(watched.iter().zip(tallies).map(|(&index, tally)| (index, self.layer(index, tally))).collect())
     }

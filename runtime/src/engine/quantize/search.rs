@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::super::calibrate::{Calibrator, Observed, RealOutputs, Seen};
+use super::super::calibrate::{Calibrator, Observed, RealMaps, RealOutputs, RealRun, Seen};
 use super::super::int8::input_quant;
 use super::super::ir::Graph;
 use super::super::manifest::HeadFamily;
@@ -18,6 +18,7 @@ use super::correct::{self, Means};
 use super::equalise::{self, Equalisation, Undo};
 use super::harm;
 use super::judge::Judge;
+use super::lanes;
 use super::ranges::Method;
 use super::report::{self, Report, StepReport, Subject};
 use super::samples::Samples;
@@ -34,7 +35,7 @@ pub struct Request<'a> {
     pub samples: &'a Samples,
     /// What reads the outputs.
     pub family: HeadFamily,
-    /// Threads for the quantised runs.
+    /// Threads that pictures are dealt over. The result is the same for every number of them.
     pub threads: usize,
     /// Try all methods; without it every range takes the first one.
     pub search: bool,
@@ -42,6 +43,17 @@ pub struct Request<'a> {
     pub harm: bool,
     /// What follows the graph in real numbers.
     pub tail: Option<&'a Tail>,
+}
+
+/// Most bytes that all threads together hold of a network's maps in real numbers.
+const REAL_BYTES_MAX: usize = 4 << 30;
+
+impl Request<'_> {
+    /// Threads that may run the network in real numbers at the same time: memory bounds them.
+    pub(super) fn threads_real(&self, network: &Network) -> usize {
+        let bytes: usize = network.maps.iter().map(|m| m.shape.elements() * size_of::<f32>()).sum();
+        self.threads.min(REAL_BYTES_MAX / bytes.max(1)).max(1)
+    }
 }
 
 /// What comes of it.
@@ -78,7 +90,7 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     let (mut observed, places) = observe(&network, &classes, request, told)?;
     let (judges, others) = samples.split();
     let input = input_quant(samples.spec());
-    let real = real_outputs(&network, samples, &judges, told)?;
+    let real = real_outputs(&network, request, &judges, told)?;
     let mut judge = Judge::new(samples, &judges, request.family, request.threads, input, real);
     if let Some(tail) = request.tail {
         let shapes: Vec<Vec<usize>> = network.outputs.iter().map(|o| o.shape.clone()).collect();
@@ -141,10 +153,9 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     }
     let mut lowered = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
 
-    let scales_of = |map: MapId| scales.get(&map).cloned();
     if request.search {
         let (tried, kept) =
-            correct_all(&mut lowered, &network, &scales_of, &mut judge, &others, samples, &mut best, told)?;
+            correct_all(&mut lowered, &network, &scales, &mut judge, &others, request, &mut best, told)?;
         steps.push(StepReport { step: "bias correction", tried, kept, error: best });
     }
     lowered.graph.check()?;
@@ -152,8 +163,8 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     let outputs = report::outputs(&lowered.graph, &judge.outputs(&lowered.graph)?);
     let mut done = 0;
     let subject =
-        Subject { network: &network, classes: &classes, choices: &choices, lowered: &lowered, scales: &scales_of };
-    let mut layers = subject.layers(samples, &judges, &mut judge, &mut || {
+        Subject { network: &network, classes: &classes, choices: &choices, lowered: &lowered, scales: &scales };
+    let mut layers = subject.layers(samples, &judges, request.threads_real(&network), &judge, &mut || {
         done += 1;
         told(Phase { name: "comparing", done, of: judges.len() });
     })?;
@@ -215,29 +226,27 @@ fn observe(
     told: Told<'_>,
 ) -> Result<(Vec<Observed>, Vec<Place>), String> {
     let samples = request.samples;
-    let mut calibrator = Calibrator::new(network)?;
-    let mut input = Vec::new();
-    let (mut places, mut splits) = (Vec::new(), Vec::new());
-    let of = 2 * samples.len();
-    for pass in 0..2 {
-        for index in 0..samples.len() {
-            told(Phase { name: "calibrating", done: pass * samples.len() + index, of });
-            samples.real(index, &mut input);
-            let done = if pass == 0 { calibrator.extremes(&input) } else { calibrator.count(&input) };
-            done.map_err(|what| format!("picture {:?}: {what}", samples.name(index)))?;
-        }
-        if pass == 0 {
-            places = equalise::find(network, classes, calibrator.seen());
-            for place in &places {
-                place.maps.iter().for_each(|&map| calibrator.scale(map, place.scales.clone()));
-            }
-            splits = split::find(network, classes, calibrator.seen_so_far());
-            for split in &splits {
-                split.maps.iter().for_each(|&map| calibrator.scale(map, split.scales()));
-                let groups: Vec<Vec<usize>> = split.groups.iter().map(|g| g.channels.clone()).collect();
-                calibrator.group(split.before, &groups);
-            }
-        }
+    let mut calibrator = Calibrator::new(network);
+    let (mut done, of) = (0, 2 * samples.len());
+    let mut told = || {
+        done += 1;
+        told(Phase { name: "calibrating", done, of });
+    };
+    for seen in pass(network, request, &calibrator, Calibrator::extremes, &mut told)? {
+        calibrator.join_extremes(&seen);
+    }
+    let places = equalise::find(network, classes, calibrator.seen());
+    for place in &places {
+        place.maps.iter().for_each(|&map| calibrator.scale(map, place.scales.clone()));
+    }
+    let splits = split::find(network, classes, calibrator.seen_so_far());
+    for split in &splits {
+        split.maps.iter().for_each(|&map| calibrator.scale(map, split.scales()));
+        let groups: Vec<Vec<usize>> = split.groups.iter().map(|g| g.channels.clone()).collect();
+        calibrator.group(split.before, &groups);
+    }
+    for seen in pass(network, request, &calibrator, Calibrator::count, &mut told)? {
+        calibrator.join_counts(&seen);
     }
     let Seen { maps: observed, mut scaled, mut grouped } = calibrator.finish();
     let mut of = |maps: &[MapId]| maps.iter().filter_map(|map| Some((*map, scaled.remove(map)?))).collect();
@@ -256,21 +265,45 @@ fn observe(
     Ok((observed, found))
 }
 
+/// One pass of calibration over all pictures, on threads that hold each their own run of the network.
+fn pass(
+    network: &Network,
+    request: &Request<'_>,
+    begin: &Calibrator,
+    look: fn(&mut Calibrator, &RealMaps<'_>) -> Result<(), String>,
+    told: &mut dyn FnMut(),
+) -> Result<Vec<Calibrator>, String> {
+    let samples = request.samples;
+    let pictures: Vec<usize> = (0..samples.len()).collect();
+    let worker = || Ok((RealRun::new(network)?, Vec::new()));
+    let each = |(run, input): &mut (RealRun, Vec<f32>), seen: &mut Calibrator, picture: usize| {
+        samples.real(picture, input);
+        let looked = run.run(input).and_then(|maps| look(seen, &maps));
+        looked.map_err(|what| format!("picture {:?}: {what}", samples.name(picture)))
+    };
+    lanes::over(request.threads_real(network), &pictures, worker, || begin.clone(), each, told)
+}
+
 fn real_outputs(
     network: &Network,
-    samples: &Samples,
+    request: &Request<'_>,
     pictures: &[usize],
     told: Told<'_>,
 ) -> Result<Vec<Vec<Vec<f32>>>, String> {
-    let mut run = RealOutputs::new(network)?;
-    let mut input = Vec::new();
-    let mut real = Vec::with_capacity(pictures.len());
-    for (done, &picture) in pictures.iter().enumerate() {
-        told(Phase { name: "running in real numbers", done, of: pictures.len() });
-        samples.real(picture, &mut input);
-        real.push(run.run(&input)?);
-    }
-    Ok(real)
+    let of = pictures.len();
+    let mut done = 0;
+    let worker = || Ok((RealOutputs::new(network)?, Vec::new()));
+    let each = |(run, input): &mut (RealOutputs, Vec<f32>), real: &mut Vec<Vec<Vec<f32>>>, picture: usize| {
+        request.samples.real(picture, input);
+        real.push(run.run(input)?);
+        Ok(())
+    };
+    let lanes = lanes::over(request.threads_real(network), pictures, worker, Vec::new, each, &mut || {
+        done += 1;
+        told(Phase { name: "running in real numbers", done, of });
+    })?;
+    let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
+    Ok((0..of).filter_map(|at| lanes[at % lanes::LANES].next()).collect())
 }
 
 struct Subjects<'a> {
@@ -337,15 +370,16 @@ impl Subjects<'_> {
 fn correct_all(
     lowered: &mut Lowered,
     network: &Network,
-    scales: &dyn Fn(MapId) -> Option<Vec<f32>>,
+    scales: &HashMap<MapId, Vec<f32>>,
     judge: &mut Judge<'_>,
     pictures: &[usize],
-    samples: &Samples,
+    request: &Request<'_>,
     best: &mut f64,
     told: Told<'_>,
 ) -> Result<(usize, usize), String> {
     let mut done = 0;
-    let means = Means::of(network, samples, pictures, scales, &mut || {
+    let scales = |map: MapId| scales.get(&map).cloned();
+    let means = Means::of(network, request.samples, pictures, request.threads_real(network), scales, &mut || {
         done += 1;
         told(Phase { name: "taking means", done, of: pictures.len() });
     })?;

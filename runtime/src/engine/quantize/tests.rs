@@ -124,9 +124,9 @@ fn observed(network: &Network, maps: &[Vec<f32>]) -> Vec<Observed> {
             .collect();
         let low = seen.iter().map(|c| c.low).fold(f32::INFINITY, f32::min);
         let high = seen.iter().map(|c| c.high).fold(f32::NEG_INFINITY, f32::max);
-        let mut histogram = vec![0.0; 2048];
+        let mut histogram = vec![0; 2048];
         for v in values {
-            histogram[(((v - low) / (high - low) * 2048.0) as usize).min(2047)] += 1.0;
+            histogram[(((v - low) / (high - low) * 2048.0) as usize).min(2047)] += 1;
         }
         Observed { low, high, histogram, channels: seen }
     };
@@ -269,9 +269,9 @@ fn bias_correction_takes_off_a_known_shift() {
     let mut samples = Samples::new(&spec(), 1);
     samples.add("a", &input.iter().map(|&v| v as u8).collect::<Vec<u8>>());
     let pictures = [0];
-    let mut judge = Judge::new(&samples, &pictures, HeadFamily::Yolox, 1, PIXELS, Vec::new());
+    let judge = Judge::new(&samples, &pictures, HeadFamily::Yolox, 2, PIXELS, Vec::new());
     let means = Means::given(seen.iter().map(|o| o.channels.iter().map(|c| f64::from(c.mean)).collect()).collect());
-    assert!(correct::correct(&mut lowered, 0, &network, &means, &mut judge, &pictures).unwrap());
+    assert!(correct::correct(&mut lowered, 0, &network, &means, &judge, &pictures).unwrap());
     let Op::Conv(conv) = &lowered.graph.nodes[0].op else { panic!("a convolution comes first") };
     for ((found, right), multiplier) in conv.bias.iter().zip(&right).zip(&multipliers) {
         let steps = (found - right) as f32 * multiplier;

@@ -11,8 +11,8 @@ mod tails;
 
 use tract_onnx::prelude::*;
 
-use super::super::calibrate::Calibrator;
-use super::super::ir::Checked;
+use super::super::calibrate::{Calibrator, RealRun};
+use super::super::ir::{self, Checked};
 use super::super::kernels;
 use super::super::network::Network;
 use super::super::plan::Plan;
@@ -55,17 +55,23 @@ pub fn error(found: &[f32], expected: &[f32]) -> f32 {
     (error / power.max(1e-12)).sqrt()
 }
 
+/// The graph of a network that is calibrated on `pictures`.
+pub fn quantised(network: &Network, pictures: &[Vec<f32>]) -> ir::Graph {
+    let mut run = RealRun::new(network).unwrap();
+    let mut calibrator = Calibrator::new(network);
+    pictures.iter().for_each(|p| calibrator.extremes(&run.run(p).unwrap()).unwrap());
+    calibrator.seen();
+    pictures.iter().for_each(|p| calibrator.count(&run.run(p).unwrap()).unwrap());
+    quantize(network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap()
+}
+
 /// Imports, calibrates on noise, quantises, and holds the result to tract's.
 pub fn holds(net: &mut Net, outputs: &[&str], within: f32) -> Network {
     let model = net.typed(outputs);
     let network = import(model.clone()).unwrap();
     assert_eq!(network.remaining, []);
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
-    let mut calibrator = Calibrator::new(&network).unwrap();
-    pictures.iter().for_each(|p| calibrator.extremes(p).unwrap());
-    calibrator.seen();
-    pictures.iter().for_each(|p| calibrator.count(p).unwrap());
-    let graph = quantize(&network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap();
+    let graph = quantised(&network, &pictures);
     let mut plan = Plan::new(Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     for picture in &pictures {
         let (found, expected) = (run(&mut plan, picture), real(&model, net.input, picture));

@@ -2,10 +2,10 @@
 
 use tract_onnx::prelude::*;
 
-use super::super::super::{calibrate::Calibrator, kernels, mixed, network::Network, quant::Quant, quantize::quantize};
+use super::super::super::{kernels, mixed, network::Network};
 use super::net::Attribute::{Int, Ints};
 use super::net::Net;
-use super::{Options, error, real, regions};
+use super::{Options, error, quantised, real, regions};
 
 /// Two stages, an operator without a rule between them, and a detection head whose boxes are the
 /// expectation of a distribution (DFL).
@@ -40,11 +40,7 @@ fn compared(options: &Options) -> (Network, f32) {
     let model = net.typed(&["y"]);
     let network = regions(model.clone(), options).unwrap();
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
-    let mut calibrator = Calibrator::new(&network).unwrap();
-    pictures.iter().for_each(|p| calibrator.extremes(p).unwrap());
-    calibrator.seen();
-    pictures.iter().for_each(|p| calibrator.count(p).unwrap());
-    let graph = quantize(&network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap();
+    let graph = quantised(&network, &pictures);
     let made = mixed::model(&network, &graph, kernels::best(), 1).unwrap();
     let plan = made.into_optimized().unwrap().into_runnable().unwrap();
     // two at once, each with its own plans, used again and again

@@ -7,7 +7,7 @@ use super::super::super::tail::Run;
 use super::super::tail;
 use super::net::Attribute::{Int, Ints};
 use super::net::Net;
-use super::{Calibrator, Checked, Network, Options, Plan, Quant, error, kernels, quantize, real, regions, run};
+use super::{Checked, Network, Options, Plan, error, kernels, quantised, real, regions, run};
 
 const BEHIND: Options = Options { real: BTreeSet::new(), behind: true };
 
@@ -17,11 +17,7 @@ fn holds(net: &mut Net, outputs: &[&str], within: f32) -> (Network, Vec<&'static
     let network = regions(model.clone(), &BEHIND).unwrap();
     let tail = tail(&network).unwrap().unwrap();
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
-    let mut calibrator = Calibrator::new(&network).unwrap();
-    pictures.iter().for_each(|p| calibrator.extremes(p).unwrap());
-    calibrator.seen();
-    pictures.iter().for_each(|p| calibrator.count(p).unwrap());
-    let graph = quantize(&network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap();
+    let graph = quantised(&network, &pictures);
     let mut after = Run::new(tail.clone(), graph.output_shapes()).unwrap();
     let mut plan = Plan::new(Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     let mut before = RealOutputs::new(&network).unwrap();
