@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(Scene::of(&ordinary[..ORDINARY_MIN - 1]), None);
         let scene = Scene::of(&ordinary).unwrap();
         let of = |odd: f64| (100..140).map(|seed| scene.deviations(&seen(seed, odd))).sum::<f64>() / 40.0;
-        assert!(of(0.0).abs() < 1.0, "{}", of(0.0));
+        assert!(of(0.0).abs() < 2.0, "{}", of(0.0));
         for odd in [2.0, -2.0] {
             assert!(of(odd) > 5.0, "{}", of(odd));
             assert_eq!(scene.strangest(&seen(100, odd)), (2, 5));
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn pictures_that_are_all_the_same_have_the_least_spread() {
         let scene = Scene::of(&vec![seen(1, 0.0); 9]).unwrap();
-        assert_eq!(scene.deviations(&seen(1, 0.0)), 0.0);
+        assert!(scene.deviations(&seen(1, 0.0)).abs() < 1e-6);
         let step = scene.deviations(&seen(1, 0.01));
         assert!((step - 0.01 / SPREAD_MIN / STRANGEST as f64 / STRANGENESS_SPREAD_MIN).abs() < 1e-6, "{step}");
     }
