@@ -45,17 +45,19 @@ pub fn diagnose(found: &Found) -> Option<(String, Option<String>)> {
     let path = found.path.display();
     Some(match &found.verdict {
         Verdict::NoCamera { .. } => return None,
-        Verdict::Camera { identity, formats, wish } => {
+        Verdict::Camera { identity, formats, offers, wish } => {
             let (read, others): (Vec<_>, Vec<_>) = formats.iter().partition(|(fourcc, _)| use_of(*fourcc).is_some());
             let mut listed: Vec<String> =
                 read.iter().map(|(fourcc, sizes)| format!("{fourcc}{}", list(sizes))).collect();
             if !others.is_empty() {
                 listed.push(format!("{} formats that lapwing does not read", others.len()));
             }
+            let told: Vec<String> = offers.iter().map(ToString::to_string).collect();
+            let takes = if told.is_empty() { String::new() } else { format!("; [camera] takes {}", told.join(", ")) };
             let used = format!("{} {}x{}", wish.fourcc, wish.width, wish.height);
             (
                 format!(
-                    "{path}: {} ({}, {}); {}; `run` asks for {used}",
+                    "{path}: {} ({}, {}); {}; `run` asks for {used}{takes}",
                     identity.card,
                     identity.driver,
                     identity.bus,
@@ -107,6 +109,7 @@ fn list(sizes: &[Size]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_runtime::camera::v4l::controls::{Knob, Offer};
     use lapwing_runtime::camera::v4l::driver::Wish;
     use lapwing_runtime::camera::v4l::kernel::Identity;
 
@@ -121,7 +124,8 @@ mod tests {
     fn camera() -> Verdict {
         let wish = Wish { fourcc: FourCc(*b"YUYV"), width: 640, height: 480, fps: 15 };
         let formats = vec![(wish.fourcc, vec![Size::Exactly(640, 480); 9]), (FourCc(*b"MJPG"), vec![])];
-        Verdict::Camera { identity: identity("Webcam"), formats, wish }
+        let offers = vec![Offer { knob: Knob::Gain, auto: true, values: Some((0, 255)) }];
+        Verdict::Camera { identity: identity("Webcam"), formats, offers, wish }
     }
 
     fn sensor() -> Verdict {
@@ -143,6 +147,7 @@ mod tests {
     #[test]
     fn the_doctor_lists_formats_and_cures() {
         let (found, cure) = diagnose(&device(2, camera())).unwrap();
+        assert!(found.ends_with("; [camera] takes gain 0 to 255 or auto"), "{found}");
         assert!(
             found.contains("YUYV (640x480 640x480") && found.contains("and more), MJPG; `run` asks for YUYV 640x480"),
             "{found}"

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::{LastWords, Watchdogs};
-use lapwing_runtime::camera::v4l::CameraOptions;
+use lapwing_runtime::camera::v4l::kernel::Kernel;
 use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{Bound, BoundInput, Config};
@@ -60,7 +60,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     // lines first: outputs take their safe level and edges are armed before anything slow or anything that may fail
     let rules = make_rules(&bound)?;
     let inputs = open_inputs(&bound)?;
-    let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config.camera.options(), out)?;
+    let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config, out)?;
     let redactor = super::hiding::configured(&config, &bound, &model)?;
     let mut recorder = open_recorder(&config, redactor, &bound, data, out)?;
     tell_last_words(&mut recorder, data);
@@ -99,7 +99,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// `auto` means the first camera that lapwing can read, else the bundled photographs; it says which, and why.
-fn open_source(word: &str, options: &CameraOptions, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+fn open_source(word: &str, config: &Config, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+    let options = &config.camera.options();
     let found;
     let word = if word == "auto" {
         match first_usable(&cameras(options)) {
@@ -118,7 +119,15 @@ fn open_source(word: &str, options: &CameraOptions, out: &mut Out) -> Result<Box
     } else {
         word
     };
-    SourceSpec::parse(word).map_err(Failure::call)?.open_live(PHOTOS, options).map_err(Failure::call)
+    let spec = SourceSpec::parse(word).map_err(Failure::call)?;
+    // one that is not there yet is waited for, and then told what it cannot do
+    if let SourceSpec::V4l(path) = &spec
+        && options.settings.asked().next().is_some()
+        && let Ok(kernel) = Kernel::open(path)
+    {
+        config.check_camera(&kernel)?;
+    }
+    spec.open_live(PHOTOS, options).map_err(Failure::call)
 }
 
 fn open_recorder(

@@ -1,10 +1,14 @@
 //! `[camera]`: what to ask of a camera, and when its frames are too old.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
 use super::schema::unplaced;
 use super::{Config, ConfigError};
+use crate::camera::v4l::controls::{Controls, Knob, Setting, Settings};
 use crate::camera::v4l::driver::BUFFERS_MAX;
 use crate::camera::v4l::fourcc::{USABLE, use_of};
 use crate::camera::v4l::{CameraOptions, FourCc};
@@ -30,6 +34,47 @@ pub struct CameraSection {
     pub timeout_ms: Spanned<u32>,
     /// A frame that is older when it has been looked at is stale, in milliseconds.
     pub stale_ms: Spanned<u32>,
+    /// Time in light of a picture, in microseconds, or `auto`; none: as the camera has it, as all that follow.
+    pub exposure_us: Option<Spanned<SettingWord>>,
+    /// Amplification in the camera's own unit, or `auto`.
+    pub gain: Option<Spanned<SettingWord>>,
+    /// The colour of the light in kelvin, or `auto`.
+    pub white_balance_k: Option<Spanned<SettingWord>>,
+    /// Distance in the camera's own unit, or `auto`.
+    pub focus: Option<Spanned<SettingWord>>,
+}
+
+/// A whole number or `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettingWord(pub Setting);
+
+impl<'de> Deserialize<'de> for SettingWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SettingWord, D::Error> {
+        struct Word;
+        impl Visitor<'_> for Word {
+            type Value = SettingWord;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number from 0, or \"auto\"")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<SettingWord, E> {
+                let wrong = |_| E::invalid_value(de::Unexpected::Signed(number), &self);
+                i32::try_from(number)
+                    .and_then(u32::try_from)
+                    .map(|value| SettingWord(Setting::Value(value)))
+                    .map_err(wrong)
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<SettingWord, E> {
+                match word {
+                    AUTO => Ok(SettingWord(Setting::Auto)),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Word)
+    }
 }
 
 impl Default for CameraSection {
@@ -43,6 +88,10 @@ impl Default for CameraSection {
             buffers: unplaced(options.buffers),
             timeout_ms: unplaced(options.timeout_ms),
             stale_ms: unplaced(500),
+            exposure_us: None,
+            gain: None,
+            white_balance_k: None,
+            focus: None,
         }
     }
 }
@@ -57,6 +106,26 @@ impl CameraSection {
             fps: *self.fps.get_ref(),
             buffers: *self.buffers.get_ref(),
             timeout_ms: *self.timeout_ms.get_ref(),
+            settings: self.settings(),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let asked = |word: &Option<Spanned<SettingWord>>| word.as_ref().map(|word| word.get_ref().0);
+        Settings {
+            exposure_us: asked(&self.exposure_us),
+            gain: asked(&self.gain),
+            white_balance_k: asked(&self.white_balance_k),
+            focus: asked(&self.focus),
+        }
+    }
+
+    fn place(&self, knob: Knob) -> Option<&Spanned<SettingWord>> {
+        match knob {
+            Knob::Exposure => self.exposure_us.as_ref(),
+            Knob::Gain => self.gain.as_ref(),
+            Knob::WhiteBalance => self.white_balance_k.as_ref(),
+            Knob::Focus => self.focus.as_ref(),
         }
     }
 
@@ -89,6 +158,21 @@ impl CameraSection {
     }
 }
 
+impl Config {
+    /// Whether a camera can take what is asked of it; nothing is changed on it.
+    ///
+    /// # Errors
+    /// The line that it cannot follow.
+    pub fn check_camera(&self, device: &impl Controls) -> Result<(), ConfigError> {
+        for (knob, setting) in self.camera.settings().asked() {
+            if let (Err(refusal), Some(place)) = (knob.check(device, setting), self.camera.place(knob)) {
+                return Err(self.error(place, refusal.what, refusal.cure));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A format by its four characters; `None` unless lapwing reads it.
 fn fourcc(word: &str) -> Option<FourCc> {
     let code = FourCc(word.as_bytes().try_into().ok()?);
@@ -98,6 +182,7 @@ fn fourcc(word: &str) -> Option<FourCc> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::v4l::controls::Span;
     use crate::config::BUILTIN;
 
     #[test]
@@ -118,6 +203,10 @@ mod tests {
             ("buffers = 4", "buffers = 1", "2 to 32"),
             ("timeout_ms = 3000", "timeout_ms = 5", "100 to"),
             ("stale_ms = 500", "stale = 500", "stale_ms"),
+            ("# exposure_us = \"auto\"", "exposure_us = \"bright\"", "auto"),
+            ("# gain = 16", "gain = -1", ""),
+            ("# focus = \"auto\"", "focus = 1.5", ""),
+            ("# white_balance_k = 4600", "white_balance = 4600", "white_balance_k"),
         ] {
             assert!(BUILTIN.contains(from), "{from}");
             let text = BUILTIN.replacen(from, to, 1);
@@ -128,5 +217,42 @@ mod tests {
         }
         let text = BUILTIN.replacen("format = \"auto\"", "format = \"MJPG\"", 1);
         assert_eq!(Config::parse(&text, "f.toml").unwrap().camera.options().format, Some(FourCc(*b"MJPG")));
+    }
+
+    /// A camera with a gain of 0 to 255 and nothing else.
+    struct GainOnly;
+
+    impl Controls for GainOnly {
+        fn span(&self, id: u32) -> Option<Span> {
+            (id == v4l::v4l_sys::V4L2_CID_GAIN).then_some(Span { least: 0, most: 255, step: 1 })
+        }
+
+        fn control(&self, _: u32) -> std::io::Result<i32> {
+            panic!("a check reads no value")
+        }
+
+        fn set_control(&self, _: u32, _: i32) -> std::io::Result<()> {
+            panic!("a check changes nothing")
+        }
+    }
+
+    #[test]
+    fn what_a_camera_cannot_follow_is_found_on_its_line() {
+        let config = |keys: &str| Config::parse(&format!("[camera]\nfps = 5\n{keys}\n"), "f.toml").unwrap();
+        for (keys, what, cure) in [
+            ("gain = 256", "gain is 256", "give 0 to 255"),
+            ("gain = \"auto\"", "by itself", "give 0 to 255"),
+            ("focus = 10", "no focus", "drop focus"),
+            ("exposure_us = \"auto\"", "no exposure_us", "drop exposure_us"),
+            ("white_balance_k = 4600", "no white_balance_k", "drop white_balance_k"),
+        ] {
+            let error = config(keys).check_camera(&GainOnly).unwrap_err();
+            assert_eq!((error.line, error.cure.as_str()), (3, cure), "{error}");
+            assert!(error.what.contains(what) && error.text.contains(keys), "{error}");
+        }
+        config("gain = 255").check_camera(&GainOnly).unwrap();
+        config("").check_camera(&GainOnly).unwrap();
+        let asked = config("gain = 16\nexposure_us = \"auto\"").camera.options().settings;
+        assert_eq!((asked.gain, asked.exposure_us, asked.focus), (Some(Setting::Value(16)), Some(Setting::Auto), None));
     }
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use super::controls::Controls;
 use super::fourcc::FourCc;
 
 /// The most memory planes of a buffer (the kernel's own bound).
@@ -89,7 +90,7 @@ pub enum Ready {
 }
 
 /// A capture device.
-pub trait Driver: Send {
+pub trait Driver: Controls + Send {
     /// Sets format, size and rate, and reads back what was granted.
     fn set_format(&mut self, wish: &Wish) -> io::Result<Granted>;
     /// Asks for `count` buffers; says how many there are. 0 frees them.

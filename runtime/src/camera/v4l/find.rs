@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::choose::{NoChoice, choose};
+use super::controls::{Knob, Offer};
 use super::driver::Wish;
 use super::fourcc::FourCc;
 use super::kernel::{Identity, Kernel, Size};
@@ -31,6 +32,8 @@ pub enum Verdict {
         identity: Identity,
         /// Its formats, with the sizes of each.
         formats: Vec<(FourCc, Vec<Size>)>,
+        /// What can be set on it.
+        offers: Vec<Offer>,
         /// What `lapwing run` would ask of it.
         wish: Wish,
     },
@@ -82,7 +85,8 @@ fn judge(path: &Path, options: &CameraOptions) -> Verdict {
     match choose(&kernel, options) {
         Ok(wish) => {
             let formats = kernel.formats().into_iter().map(|fourcc| (fourcc, kernel.sizes(fourcc))).collect();
-            Verdict::Camera { identity, formats, wish }
+            let offers = Knob::ALL.iter().filter_map(|knob| knob.offer(&kernel)).collect();
+            Verdict::Camera { identity, formats, offers, wish }
         }
         // codecs and image processors list formats of their own only once they are set up: they are no cameras
         Err(NoChoice::Nothing) => Verdict::NoCamera { identity },

@@ -23,6 +23,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc::{self, _IOC_TYPE};
 
+use super::controls::{Controls, Span};
 use super::driver::{Driver, Filling, Granted, MEMORY_PLANES_MAX, Place, Places, Ready, Wish};
 use super::fourcc::FourCc;
 
@@ -57,6 +58,9 @@ const REQBUFS: Request<sys::v4l2_requestbuffers> = Request::new(vidioc::VIDIOC_R
 const QUERYBUF: Request<sys::v4l2_buffer> = Request::new(vidioc::VIDIOC_QUERYBUF);
 const QBUF: Request<sys::v4l2_buffer> = Request::new(vidioc::VIDIOC_QBUF);
 const DQBUF: Request<sys::v4l2_buffer> = Request::new(vidioc::VIDIOC_DQBUF);
+const QUERYCTRL: Request<sys::v4l2_queryctrl> = Request::new(vidioc::VIDIOC_QUERYCTRL);
+const G_CTRL: Request<sys::v4l2_control> = Request::new(vidioc::VIDIOC_G_CTRL);
+const S_CTRL: Request<sys::v4l2_control> = Request::new(vidioc::VIDIOC_S_CTRL);
 const STREAMON: Request<std::ffi::c_int> = Request::new(vidioc::VIDIOC_STREAMON);
 const STREAMOFF: Request<std::ffi::c_int> = Request::new(vidioc::VIDIOC_STREAMOFF);
 
@@ -259,6 +263,26 @@ impl Kernel {
             }
         }
         (capture.timeperframe.numerator, capture.timeperframe.denominator)
+    }
+}
+
+impl Controls for Kernel {
+    fn span(&self, id: u32) -> Option<Span> {
+        let mut found = sys::v4l2_queryctrl { id, ..Default::default() };
+        self.call(&QUERYCTRL, &mut found).ok()?;
+        let fixed = sys::V4L2_CTRL_FLAG_DISABLED | sys::V4L2_CTRL_FLAG_READ_ONLY;
+        let settable = found.flags & fixed == 0 && found.minimum <= found.maximum;
+        settable.then_some(Span { least: found.minimum, most: found.maximum, step: found.step.max(1) })
+    }
+
+    fn control(&self, id: u32) -> io::Result<i32> {
+        let mut found = sys::v4l2_control { id, ..Default::default() };
+        self.call(&G_CTRL, &mut found)?;
+        Ok(found.value)
+    }
+
+    fn set_control(&self, id: u32, value: i32) -> io::Result<()> {
+        self.call(&S_CTRL, &mut sys::v4l2_control { id, value })
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`shape`] | what was granted, checked | |
 //! | [`driver`] | what the queue asks of a driver | |
 //! | [`kernel`] | the driver that the kernel is | `unsafe`: ioctl |
+//! | [`controls`] | exposure, gain, white balance, focus | |
 //! | [`choose`] | which format to ask for | |
 //! | [`fourcc`] | names of formats, and their colours | |
 //! | [`jpeg`] | JPEGs without tables | |
@@ -16,6 +17,7 @@
 
 pub mod buffer;
 pub mod choose;
+pub mod controls;
 pub mod driver;
 pub mod find;
 pub mod fourcc;

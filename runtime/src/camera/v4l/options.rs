@@ -1,5 +1,6 @@
 //! What the operator asks of a camera.
 
+use super::controls::Settings;
 use super::fourcc::FourCc;
 
 /// `[camera]` in the configuration.
@@ -17,10 +18,13 @@ pub struct CameraOptions {
     pub buffers: u32,
     /// Without a whole picture for so long the stream is built anew, in milliseconds.
     pub timeout_ms: u32,
+    /// What is set on it.
+    pub settings: Settings,
 }
 
 impl Default for CameraOptions {
     fn default() -> Self {
-        CameraOptions { format: None, width: 640, height: 480, fps: 15, buffers: 4, timeout_ms: 3000 }
+        let settings = Settings::default();
+        CameraOptions { format: None, width: 640, height: 480, fps: 15, buffers: 4, timeout_ms: 3000, settings }
     }
 }

@@ -146,6 +146,11 @@ impl<D: Driver> CaptureQueue<D> {
         &self.granted
     }
 
+    /// The device, to set its controls.
+    pub fn controls(&self) -> &D {
+        &self.driver
+    }
+
     /// How buffers are read.
     pub fn shape(&self) -> &Shape {
         &self.shape

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::{Errno, pwrite};
 
+use super::controls::{Controls, Span};
 use super::driver::{Driver, Filling, Granted, MEMORY_PLANES_MAX, Place, Places, Ready, Wish};
 use super::fourcc::FourCc;
 
@@ -71,6 +72,9 @@ pub struct Books {
     pub freed: u32,
     pub granted: Granted,
     pub start_fails: Option<Errno>,
+    /// Its one control: the id, and what was set, each with whether the stream ran.
+    pub control: Option<u32>,
+    pub set: Vec<(i32, bool)>,
     ready: VecDeque<Result<Filling, Errno>>,
     refuse_queue: bool,
     unplugged: bool,
@@ -109,6 +113,8 @@ impl Simulated {
             freed: 0,
             granted,
             start_fails: None,
+            control: None,
+            set: Vec::new(),
             ready: VecDeque::new(),
             refuse_queue: false,
             unplugged: false,
@@ -161,6 +167,24 @@ impl Simulated {
         let used = [(0, bytes); MEMORY_PLANES_MAX];
         let taken_us = Some(books.now_us);
         books.ready.push_back(Ok(Filling { index: index as u32, sequence: number, taken_us, error, used }));
+    }
+}
+
+impl Controls for Simulated {
+    fn span(&self, id: u32) -> Option<Span> {
+        let has = self.lock().ok()?.control == Some(id);
+        has.then_some(Span { least: 0, most: 255, step: 1 })
+    }
+
+    fn control(&self, _: u32) -> io::Result<i32> {
+        self.lock()?.set.last().map(|(value, _)| *value).ok_or_else(|| Errno::INVAL.into())
+    }
+
+    fn set_control(&self, _: u32, value: i32) -> io::Result<()> {
+        let mut books = self.lock()?;
+        let streaming = books.streaming;
+        books.set.push((value, streaming));
+        Ok(())
     }
 }
 

@@ -132,6 +132,14 @@ impl<S: Socket> Camera<S> {
         let queue = CaptureQueue::open(device, &wish, self.options.buffers, self.number)
             .map_err(|error| in_words(self.socket.name(), &error))?;
         let granted = queue.granted();
+        let mut set = String::new();
+        for (knob, setting) in self.options.settings.asked() {
+            // a camera that sees with another setting is better than none
+            match knob.apply(queue.controls(), setting) {
+                Ok(words) => set += &format!(", {words}"),
+                Err(refusal) => log::warn!("{}: {refusal}", self.socket.name()),
+            }
+        }
         if (granted.fourcc, granted.width, granted.height) != (wish.fourcc, wish.width, wish.height) {
             log::warn!(
                 "{}: asked for {} {}x{}, got {} {}x{}, which is used",
@@ -144,7 +152,7 @@ impl<S: Socket> Camera<S> {
                 granted.height
             );
         }
-        self.granted = granted_in_words(&queue);
+        self.granted = granted_in_words(&queue) + &set;
         log::info!("{}: {}", self.socket.name(), self.granted);
         let good_us = queue.now_us();
         self.state = State::Streaming { queue: Box::new(queue), good_us, damage: None };

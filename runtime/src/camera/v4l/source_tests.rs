@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rustix::io::Errno;
 
+use super::controls::{Setting, Settings};
 use super::driver::Wish;
 use super::fourcc::FourCc;
 use super::options::CameraOptions;
@@ -22,6 +23,8 @@ enum Plug {
     NotThere,
     StartFails,
     Odd(&'static [u8; 4]),
+    /// With a gain of 0 to 255.
+    WithGain(Vec<Move>),
 }
 
 struct Bench {
@@ -40,6 +43,11 @@ impl Socket for Bench {
         let device = match plug {
             Plug::NotThere => return Err(SourceError::camera("bench", "not there", "plug it in")),
             Plug::Device(script) => Simulated::new(yuyv, 36, script.clone()),
+            Plug::WithGain(script) => {
+                let device = Simulated::new(yuyv, 36, script.clone());
+                device.books().lock().unwrap().control = Some(v4l::v4l_sys::V4L2_CID_GAIN);
+                device
+            }
             Plug::StartFails => {
                 let device = Simulated::new(yuyv, 36, vec![]);
                 device.books().lock().unwrap().start_fails = Some(Errno::INVAL);
@@ -79,6 +87,27 @@ fn until_frame(camera: &mut Camera<Bench>, frame: &mut Frame) -> Vec<String> {
         }
     }
     panic!("no frame came: {words:?}");
+}
+
+/// Set while the stream runs, again on each stream, and told; a camera without it streams all the same.
+#[test]
+fn settings_are_made_on_every_stream() {
+    let options = CameraOptions {
+        settings: Settings { gain: Some(Setting::Value(16)), ..Settings::default() },
+        ..CameraOptions::default()
+    };
+    let frames = || vec![Move::Fill(vec![Filled::Whole]), Move::Broken];
+    let books = Arc::default();
+    let plugs = vec![Plug::WithGain(frames()), Plug::WithGain(frames()), good(9)];
+    let mut camera = Camera::new(Bench { plugs, opened: 0, books: Arc::clone(&books) }, options);
+    assert!(camera.describe().contains("gain 16"), "{}", camera.describe());
+    let mut frame = Frame::new();
+    for _ in 0..3 {
+        until_frame(&mut camera, &mut frame);
+    }
+    assert!(!camera.describe().contains("gain"), "{}", camera.describe());
+    let set: Vec<_> = books.lock().unwrap().iter().map(|books| books.lock().unwrap().set.clone()).collect();
+    assert_eq!(set, [vec![(16, true)], vec![(16, true)], vec![]]);
 }
 
 #[test]
