@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use lapwing_runtime::flow::anomaly::{ORDINARY_MIN, Scene, bits};
+use lapwing_runtime::flow::anomaly::{Bits, CELLS, ORDINARY_MIN, Scene, bits};
 use lapwing_runtime::flow::crop::cut;
 use lapwing_runtime::flow::likelihood::Settings;
 use lapwing_runtime::flow::manifest::STEPS_MAX;
@@ -18,8 +18,9 @@ use super::out::{Failure, Out, line};
 #[derive(clap::Args)]
 #[command(
     after_help = "The score is the bits per dimension of the picture under the flow (instantaneous change of variables,\n\
-    Hutchinson's estimator). Alone it says mostly how busy a picture is; with --reference it is told in standard\n\
-    deviations of ordinary pictures of the same place, and far from 0, on either side, something is different.\n\n\
+    Hutchinson's estimator). Alone it says mostly how busy a picture is. With --reference it is taken cell by cell,\n\
+    8x8 of them, and told in standard deviations of ordinary pictures of the same place: above 3 something is\n\
+    different, most of all in the cell that is named (left,top,width,height).\n\n\
     Examples:\n  lapwing score --reference quiet/ now.jpg\n  \
     lapwing score --region 100,40,320,320 --reference quiet/ night.tar --json"
 )]
@@ -80,22 +81,22 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
             Some(Scene::of(&found).ok_or_else(few)?)
         }
     };
-    if let (Some(scene), false) = (&scene, args.json) {
-        line!(out, "ordinary: {:.3} bits per dimension, spread {:.3}", scene.mean, scene.spread)?;
-    }
     let mut trouble = Ok(());
     let failures = each_frame(&args.paths, &mut |frame| {
         let start = Instant::now();
         let bits = scorer.bits(frame)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        let deviations = scene.map(|scene| scene.deviations(bits));
-        let name = frame.name();
-        trouble = match (args.json, deviations) {
-            (true, _) => out.json(&json!({
-                "image": name, "bits_per_dimension": bits, "deviations": deviations, "ms": ms,
+        let deviations = scene.as_ref().map(|scene| scene.deviations(&bits));
+        let place = scene.as_ref().map(|scene| scorer.place(frame, scene.strangest(&bits)));
+        let (name, whole) = (frame.name(), bits.whole);
+        trouble = match (args.json, deviations, place) {
+            (true, ..) => out.json(&json!({
+                "image": name, "bits_per_dimension": whole, "deviations": deviations, "where": place, "ms": ms,
             })),
-            (false, Some(deviations)) => line!(out, "{name}: {bits:.3} bits, {deviations:+.1} deviations"),
-            (false, None) => line!(out, "{name}: {bits:.3} bits per dimension"),
+            (false, Some(deviations), Some([x, y, w, h])) => {
+                line!(out, "{name}: {whole:.3} bits per dimension, {deviations:+.1} deviations, at {x},{y},{w},{h}")
+            }
+            _ => line!(out, "{name}: {whole:.3} bits per dimension"),
         };
         Ok(trouble.is_ok())
     })?;
@@ -121,9 +122,20 @@ struct Scorer {
 }
 
 impl Scorer {
-    fn bits(&mut self, frame: &Frame) -> Result<f64, String> {
-        let whole = [0, 0, frame.width(), frame.height()];
-        let [x, y, w, h] = self.region.unwrap_or(whole);
+    fn region(&self, frame: &Frame) -> [u32; 4] {
+        self.region.unwrap_or([0, 0, frame.width(), frame.height()])
+    }
+
+    /// The pixels of a cell: left, top, width, height.
+    fn place(&self, frame: &Frame, (row, column): (usize, usize)) -> [u32; 4] {
+        let [x, y, w, h] = self.region(frame);
+        let cut = |length: u32, at: usize| (u64::from(length) * at as u64 / CELLS as u64) as u32;
+        let (left, top) = (cut(w, column), cut(h, row));
+        [x + left, y + top, cut(w, column + 1) - left, cut(h, row + 1) - top]
+    }
+
+    fn bits(&mut self, frame: &Frame) -> Result<Bits, String> {
+        let [x, y, w, h] = self.region(frame);
         let inside = |at: u32, length: u32, of: u32| length > 0 && at.checked_add(length).is_some_and(|end| end <= of);
         if !inside(x, w, frame.width()) || !inside(y, h, frame.height()) {
             return Err(format!("--region {x},{y},{w},{h} does not lie in its {}x{}", frame.width(), frame.height()));

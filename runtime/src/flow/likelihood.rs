@@ -42,6 +42,15 @@ impl Default for Settings {
 /// # Errors
 /// The velocity's, or a setting that makes no sense.
 pub fn log_density(field: &mut dyn Velocity, x: &[f64], settings: &Settings) -> Result<f64, FlowError> {
+    Ok(log_densities(field, x, settings)?.iter().sum())
+}
+
+/// What each value of `x` adds to [`log_density`]: its own part of the noise's density, and of the trace. The sum is
+/// what the theorem speaks of; the parts say where in a picture it comes from.
+///
+/// # Errors
+/// As for [`log_density`].
+pub fn log_densities(field: &mut dyn Velocity, x: &[f64], settings: &Settings) -> Result<Vec<f64>, FlowError> {
     let Settings { steps, t_min, reach, seed } = *settings;
     if steps == 0 || steps > STEPS_MAX {
         return Err(FlowError::Steps { steps, most: STEPS_MAX });
@@ -56,25 +65,25 @@ pub fn log_density(field: &mut dyn Velocity, x: &[f64], settings: &Settings) -> 
     }
     let mut signs = vec![0.0; x.len()];
     Normal::new(seed, 0).signs(&mut signs);
-    let mut trace =
-        Trace { signs, reach, moved: vec![0.0; x.len()], ahead: vec![0.0; x.len()], behind: vec![0.0; x.len()] };
+    let buffer = || vec![0.0; x.len()];
+    let mut trace = Trace { signs, reach, moved: buffer(), ahead: buffer(), behind: buffer() };
     let (mut x, mut y) = (x.to_vec(), vec![0.0; x.len()]);
     let (mut v, mut w) = (vec![0.0; x.len()], vec![0.0; x.len()]);
     let h = (1.0 - t_min) / steps as f64;
-    let mut gained = 0.0;
+    let mut gained = vec![0.0; x.len()];
     for step in 0..steps {
         let t = t_min + h * step as f64;
         let then = if step + 1 == steps { 1.0 } else { t + h };
         field.velocity(&x, t, &mut v)?;
-        let first = trace.at(field, &x, t)?;
+        trace.add(field, &x, t, h / 2.0, &mut gained)?;
         y.iter_mut().zip(&x).zip(&v).for_each(|((y, x), v)| *y = x + h * v);
         field.velocity(&y, then, &mut w)?;
-        let second = trace.at(field, &y, then)?;
+        trace.add(field, &y, then, h / 2.0, &mut gained)?;
         x.iter_mut().zip(v.iter().zip(&w)).for_each(|(x, (v, w))| *x += h * (v + w) / 2.0);
-        gained += h * (first + second) / 2.0;
     }
-    let squares: f64 = x.iter().map(|x| x * x).sum();
-    Ok(-0.5 * (squares + x.len() as f64 * libm::log(std::f64::consts::TAU)) + gained)
+    let normal = libm::log(std::f64::consts::TAU);
+    gained.iter_mut().zip(&x).for_each(|(gained, x)| *gained -= 0.5 * (x * x + normal));
+    Ok(gained)
 }
 
 struct Trace {
@@ -86,14 +95,23 @@ struct Trace {
 }
 
 impl Trace {
-    /// `e . (v(x + h e) - v(x - h e)) / 2h`.
-    fn at(&mut self, field: &mut dyn Velocity, x: &[f64], t: f64) -> Result<f64, FlowError> {
+    /// Adds `weight e (v(x + h e) - v(x - h e)) / 2h`, value by value.
+    fn add(
+        &mut self,
+        field: &mut dyn Velocity,
+        x: &[f64],
+        t: f64,
+        weight: f64,
+        to: &mut [f64],
+    ) -> Result<(), FlowError> {
         for (reach, into) in [(self.reach, &mut self.ahead), (-self.reach, &mut self.behind)] {
             self.moved.iter_mut().zip(x).zip(&self.signs).for_each(|((to, x), e)| *to = x + reach * e);
             field.velocity(&self.moved, t, into)?;
         }
         let differences = self.ahead.iter().zip(&self.behind).map(|(a, b)| a - b);
-        Ok(differences.zip(&self.signs).map(|(d, e)| d * e).sum::<f64>() / (2.0 * self.reach))
+        let parts = differences.zip(&self.signs).map(|(d, e)| d * e * weight / (2.0 * self.reach));
+        to.iter_mut().zip(parts).for_each(|(to, part)| *to += part);
+        Ok(())
     }
 }
 

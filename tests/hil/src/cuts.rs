@@ -298,8 +298,8 @@ fn boot(image: &Image, series: &Series, disk: &Shared, operation: Option<u64>, e
         }
         board.wait_for_power_off(if opened.is_ok() || early { CUT_AFTER } else { Duration::ZERO })?;
     } else {
-        let deadline = std::time::Instant::now() + CHECK_TIMEOUT;
-        while !matches!(board.next(&mut job, deadline)?, None | Some(crate::qemu::Said::End(_))) {}
+        let wait = board.wait(CHECK_TIMEOUT);
+        while !matches!(board.next(&mut job, &wait)?, None | Some(crate::qemu::Said::End(_))) {}
     }
     board.kill();
     Ok(hear(board.lines(&job)))

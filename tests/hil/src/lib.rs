@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`debian`] [`modules`] [`cross`] [`cpio`] [`image`] | what the board boots, made without root |
 //! | [`qemu`] | the running board: its serial line, jobs, power |
+//! | [`patience`] | how long a board is waited for on a busy host |
 //! | [`disk`] | the disk: a volatile cache, errors on command, cuts that replay |
 //! | [`cuts`] | power cuts in a loop, with the log written and checked |
 //! | [`cases`] | what is proved |
@@ -23,6 +24,7 @@ pub mod debian;
 pub mod disk;
 pub mod image;
 pub mod modules;
+pub mod patience;
 pub mod pictures;
 pub mod pins;
 pub mod qemu;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::patience::Clock;
 use crate::qemu::Board;
 use crate::trouble::{Result, Trouble, at};
 
@@ -39,6 +40,7 @@ pub struct Pins {
     path: String,
     answers: Receiver<String>,
     changes: Receiver<Change>,
+    clock: Clock,
 }
 
 impl Pins {
@@ -62,7 +64,7 @@ impl Pins {
             }
         });
         spawned.map_err(|e| Trouble::Rig(format!("thread: {e}")))?;
-        let mut pins = Pins { qtest, path, answers, changes };
+        let mut pins = Pins { qtest, path, answers, changes, clock: board.clock() };
         pins.ask(&format!("irq_intercept_out {}", pins.path))?;
         Ok(pins)
     }
@@ -89,11 +91,12 @@ impl Pins {
 
     /// Waits until an output has a level; `None` if it does not take it in time.
     pub fn wait(&mut self, line: u32, high: bool, timeout: Duration) -> Option<Change> {
-        let deadline = Instant::now() + timeout;
+        let wait = self.clock.wait(timeout);
         loop {
-            match self.changes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.changes.recv_timeout(wait.left()) {
                 Ok(change) if (change.line, change.high) == (line, high) => return Some(change),
                 Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) if !wait.left().is_zero() => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
             }
         }

@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 
 use crate::disk::UNIT_BYTES;
 use crate::image::Image;
+use crate::patience::{Clock, Wait};
 use crate::tools::{QEMU, folder, make_folder};
 use crate::trouble::{Result, Trouble, at};
 
 /// Lines that a board may say.
 const LINES_MAX: usize = 2_000_000;
-/// Longest wait for the agent's first words: emulation on a busy machine is slow.
-pub const BOOT_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest wait for the agent's first words, as [`crate::patience`] counts; it takes some three seconds.
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What the board is made of.
 #[derive(Debug, Clone, Default)]
@@ -185,8 +186,8 @@ impl Board {
     /// It does not speak.
     pub fn hear_agent(&mut self, from: usize) -> Result<usize> {
         let mut job = Job { id: 0, next: from };
-        let deadline = Instant::now() + BOOT_TIMEOUT;
-        match self.next(&mut job, deadline)? {
+        let wait = self.wait(BOOT_TIMEOUT);
+        match self.next(&mut job, &wait)? {
             Some(_) => Ok(job.next),
             None => Err(self.broken("the board did not come up")),
         }
@@ -198,7 +199,7 @@ impl Board {
     /// The board ended.
     pub fn stays_up(&mut self, from: usize, time: Duration) -> Result<bool> {
         let mut job = Job { id: 0, next: from };
-        Ok(self.next(&mut job, Instant::now() + time)?.is_none())
+        Ok(self.next(&mut job, &self.wait(time))?.is_none())
     }
 
     /// Loads modules in the order given; `parameters` are for the last.
@@ -230,10 +231,10 @@ impl Board {
     /// It does not end in time.
     pub fn run(&mut self, command: &str, timeout: Duration) -> Result<Answer> {
         let mut job = self.start(command)?;
-        let deadline = Instant::now() + timeout;
+        let wait = self.wait(timeout);
         let mut lines = Vec::new();
         loop {
-            match self.next(&mut job, deadline)? {
+            match self.next(&mut job, &wait)? {
                 Some(Said::End(code)) => return Ok(Answer { code, lines }),
                 Some(Said::Line(line)) => lines.push(line),
                 Some(Said::Pid(_)) => {}
@@ -254,11 +255,21 @@ impl Board {
         Err(Trouble::Rig(format!("on the board `{command}` ended with {}: {}", answer.code, answer.lines.join(" / "))))
     }
 
-    /// The next thing that a job says; `None` at the deadline.
+    /// A wait for this board that begins now.
+    pub fn wait(&self, allowed: Duration) -> Wait {
+        self.clock().wait(allowed)
+    }
+
+    /// The board's time on the host.
+    pub fn clock(&self) -> Clock {
+        Clock::of(self.child.id())
+    }
+
+    /// The next thing that a job says; `None` when the wait is over.
     ///
     /// # Errors
     /// The board ended.
-    pub fn next(&mut self, job: &mut Job, deadline: Instant) -> Result<Option<Said>> {
+    pub fn next(&mut self, job: &mut Job, wait: &Wait) -> Result<Option<Said>> {
         loop {
             while let Some(heard) = self.heard.get(job.next) {
                 job.next += 1;
@@ -269,7 +280,7 @@ impl Board {
             if self.ended || self.power_off {
                 return Err(self.broken("the board is off"));
             }
-            if !self.take(deadline)? {
+            if !self.take(wait)? {
                 return Ok(None);
             }
         }
@@ -286,9 +297,9 @@ impl Board {
         what: &str,
         mut pick: impl FnMut(&str) -> Option<T>,
     ) -> Result<(Instant, T)> {
-        let deadline = Instant::now() + timeout;
+        let wait = self.wait(timeout);
         loop {
-            match self.next(job, deadline)? {
+            match self.next(job, &wait)? {
                 Some(Said::Line(line)) => {
                     if let Some(found) = pick(&line) {
                         let at = self.heard.get(job.next - 1).map_or_else(Instant::now, |heard| heard.at);
@@ -307,8 +318,8 @@ impl Board {
     /// # Errors
     /// It did not begin.
     pub fn pid(&mut self, job: &mut Job) -> Result<u32> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        match self.next(job, deadline)? {
+        let wait = self.wait(Duration::from_secs(30));
+        match self.next(job, &wait)? {
             Some(Said::Pid(pid)) => Ok(pid),
             other => Err(self.broken(&format!("no process began: {other:?}"))),
         }
@@ -319,9 +330,9 @@ impl Board {
     /// # Errors
     /// The board says too much.
     pub fn wait_for_power_off(&mut self, timeout: Duration) -> Result<bool> {
-        let deadline = Instant::now() + timeout;
+        let wait = self.wait(timeout);
         while !self.power_off && !self.ended {
-            if !self.take(deadline)? {
+            if !self.take(&wait)? {
                 return Ok(false);
             }
         }
@@ -332,9 +343,9 @@ impl Board {
     pub fn kill(&mut self) {
         let _ = self.child.kill(); // it may have ended by itself
         let _ = self.child.wait();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let wait = self.wait(Duration::from_secs(10));
         while !self.ended {
-            if !self.take(deadline).unwrap_or(false) {
+            if !self.take(&wait).unwrap_or(false) {
                 return;
             }
         }
@@ -368,10 +379,15 @@ impl Board {
         Trouble::Rig(format!("{what}; the end of {}:\n  {}", shown(&self.log), tail.join("\n  ")))
     }
 
-    /// Takes one event; false at the deadline.
-    fn take(&mut self, deadline: Instant) -> Result<bool> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.events.recv_timeout(left) {
+    /// Takes one event; false when the wait is over.
+    fn take(&mut self, wait: &Wait) -> Result<bool> {
+        let event = loop {
+            match self.events.recv_timeout(wait.left()) {
+                Err(RecvTimeoutError::Timeout) if !wait.left().is_zero() => {} // the host let it wait meanwhile
+                event => break event,
+            }
+        };
+        match event {
             Ok(Event::Heard(at, line)) => {
                 if let Some((job, said)) = parse(&line) {
                     self.heard.push(Heard { at, job, said });

@@ -5,7 +5,7 @@
 //! put in place while nothing is mounted. A number counts as acknowledged at a request if it was heard before
 //! that request came.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lapwing_tests::Seeded;
 use serde_json::json;
@@ -104,9 +104,9 @@ fn write(bench: &Bench<'_>) -> Result<Written> {
         "mount -t ext4 /dev/vda /data && exec exercise write /data/log segment 16 seed {}",
         bench.seed
     ))?;
-    let (mut heard, deadline) = (Vec::new(), Instant::now() + WRITE_TIMEOUT);
+    let (mut heard, wait) = (Vec::new(), board.wait(WRITE_TIMEOUT));
     loop {
-        match board.next(&mut job, deadline)? {
+        match board.next(&mut job, &wait)? {
             Some(Said::Line(line)) => {
                 if let Some(seq) = line.strip_prefix("ack ").and_then(|seq| seq.parse().ok()) {
                     heard.push((disk.lock().operations(), seq));

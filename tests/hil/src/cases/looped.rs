@@ -3,7 +3,7 @@
 //! Wiring: `vivid` with one HDMI input (`/dev/video0`) and one HDMI output (`/dev/video1`), looped inside the
 //! driver; `camera show` gives the output the same picture over and over. Nothing is drawn into the picture.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::image::Image;
 use crate::pictures::SIZE;
@@ -47,8 +47,8 @@ impl Looped {
     pub fn show(&mut self, picture: &str, format: &str) -> Result<()> {
         if let Some((mut job, pid)) = self.writer.take() {
             self.board.must(&format!("kill -9 {pid}"), SHORT)?;
-            let deadline = Instant::now() + SHORT;
-            while !matches!(self.board.next(&mut job, deadline)?, None | Some(crate::qemu::Said::End(_))) {}
+            let wait = self.board.wait(SHORT);
+            while !matches!(self.board.next(&mut job, &wait)?, None | Some(crate::qemu::Said::End(_))) {}
         }
         let (width, height) = SIZE;
         for (device, way) in [("/dev/video1", "out"), ("/dev/video0", "in")] {

@@ -9,7 +9,7 @@
 //! picture that was told is there, that each picture can be decoded, and that nobody is seen in one.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lapwing_tests::Seeded;
 use serde_json::{Value, json};
@@ -152,8 +152,8 @@ fn boot(
     let mut job = board.start(command)?;
     board.find(&mut job, LOOK_TIMEOUT, "the source", |line| line.starts_with("source ").then_some(()))?;
     disk.lock().cut_at(operation);
-    let deadline = Instant::now() + LOOK_TIMEOUT;
-    while let Ok(Some(said)) = board.next(&mut job, deadline) {
+    let wait = board.wait(LOOK_TIMEOUT);
+    while let Ok(Some(said)) = board.next(&mut job, &wait) {
         if matches!(said, Said::End(_)) {
             break; // it came to its end before that operation: the power goes now
         }
