@@ -2,7 +2,8 @@
 //!
 //! A picture ends where its segments say ([`crate::frame::segments`]); whatever lies between two pictures, such as the
 //! part headers of an HTTP stream, is passed over. A damaged picture is one [`Next::Broken`], and the reading goes on at
-//! the next start-of-image marker. Memory is bounded by [`FRAME_BYTES_MAX`]. The stream has no clock: frames are taken
+//! the next start-of-image marker. Memory is bounded by [`FRAME_BYTES_MAX`], and the buffer is used
+//! again; what decoding asks for is said at `frame::picture`. The stream has no clock: frames are taken
 //! to be [`PERIOD_US`] apart.
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// A wait is stretched to so many times its length at most.
 pub const STRETCH_MAX: u32 = 8;
 
+/// No process has this number: nothing is withheld from it.
+const NOBODY: u32 = 0;
+
 /// The time of a process on a host that others use as well.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -46,6 +49,11 @@ pub struct Wait {
 }
 
 impl Wait {
+    /// One that begins now and in which all time counts: for what the board's own clocks measure, such as a watchdog's.
+    pub fn strict(allowed: Duration) -> Wait {
+        Clock::of(NOBODY).wait(allowed)
+    }
+
     /// What is left of it; zero if it is over. To be asked again when that has passed.
     pub fn left(&self) -> Duration {
         left(self.allowed, self.begun.elapsed(), self.clock.withheld().saturating_sub(self.withheld))
@@ -84,7 +92,7 @@ mod tests {
         for other in ["", "1", "1 x 2", "1 -3 2"] {
             assert_eq!(waited(other), None, "{other:?}");
         }
-        assert_eq!(Clock::of(u32::MAX).withheld(), Duration::ZERO); // there is no such process
+        assert_eq!(Clock::of(NOBODY).withheld(), Duration::ZERO);
     }
 
     proptest! {

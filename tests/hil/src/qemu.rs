@@ -199,7 +199,7 @@ impl Board {
     /// The board ended.
     pub fn stays_up(&mut self, from: usize, time: Duration) -> Result<bool> {
         let mut job = Job { id: 0, next: from };
-        Ok(self.next(&mut job, &self.wait(time))?.is_none())
+        Ok(self.next(&mut job, &Wait::strict(time))?.is_none())
     }
 
     /// Loads modules in the order given; `parameters` are for the last.
