@@ -319,3 +319,28 @@ fn a_coarser_layer_is_worse() {
     let worse: f32 = (0..3).map(|layer| error(&harm::coarser(&graph, layer).unwrap()) - plain).sum();
     assert!(worse > 0.0, "{worse}");
 }
+
+/// The error that decides is the same, bit for bit, for every number of threads.
+#[test]
+fn the_judge_does_not_depend_on_threads() {
+    let network = network(13);
+    let mut samples = Samples::new(&spec(), 40);
+    let mut real = Vec::new();
+    for picture in 0..40 {
+        let input = input(picture);
+        samples.add(&picture.to_string(), &input.iter().map(|&v| v as u8).collect::<Vec<u8>>());
+        real.push(vec![run(&network, &input)[3].clone()]);
+    }
+    samples.finish();
+    let seen = observed(&network, &run(&network, &input(0)));
+    let classes = Classes::of(&network);
+    let quants = Choices::new(&network, &classes, &seen, PIXELS).unwrap().quants().unwrap();
+    let graph = lower(&network, &classes, &seen, &quants, true).unwrap().graph;
+    let pictures: Vec<usize> = (0..40).collect();
+    let error = |threads| {
+        let mut judge = Judge::new(&samples, &pictures, HeadFamily::Yolox, threads, PIXELS, real.clone());
+        judge.error(&graph).unwrap().to_bits()
+    };
+    assert!(f64::from_bits(error(1)) > 0.0);
+    assert_eq!([error(2), error(3), error(7)], [error(1); 3]);
+}
