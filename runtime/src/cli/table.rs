@@ -56,7 +56,8 @@ pub fn run(wanted: &Wanted<'_>, model: &FlowModel, base: &Request, out: &mut Out
     bar.finish_and_clear();
     tell(wanted, &rows, out)?;
     let mut frame = Frame::new();
-    let to = wanted.reference.unwrap_or("the flow's own ends");
+    let to = wanted.reference.and_then(|words| Path::new(words).file_name()?.to_str());
+    let to = to.unwrap_or("the flow's own ends");
     let title = format!("{}, {count} pictures a point, distance to {to}", model.manifest().name);
     plot::plot(&rows, &title, &mut frame).map_err(Failure::job)?;
     write(&frame, &folder.join("plot.png"))?;
