@@ -4,7 +4,7 @@ use heapless::Vec;
 
 use super::media::Media;
 use super::record::{Parsed, Seq, find_magic, parse};
-use super::segment::{HeaderState, SegmentHeader};
+use super::segment::{HeaderState, read_header};
 use crate::limits::{FRAME_BYTES_MAX, READ_WINDOW_BYTES, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 
 /// What reading comes upon.
@@ -223,7 +223,7 @@ impl<'m, M: Media> Reader<'m, M> {
             self.at = Position { segment: id, offset: 0, last: self.at.last };
         }
         let bytes = self.media.len(id)?.unwrap_or(0);
-        let state = self.header(id)?;
+        let state = read_header(self.media, id)?;
         let (below, is_newest) = self.next_first(id)?;
         let mut open = Open { id, run: 0, bytes, below, is_newest };
         match state {
@@ -253,19 +253,13 @@ impl<'m, M: Media> Reader<'m, M> {
         }
     }
 
-    fn header(&mut self, id: u32) -> Result<HeaderState, M::Error> {
-        let mut head = [0; SEGMENT_HEADER_BYTES];
-        let count = self.media.read_at(id, 0, &mut head)?;
-        Ok(SegmentHeader::parse(head.get(..count).unwrap_or(&[])))
-    }
-
     /// First number of the next segment that has a header, and whether `id` is the newest segment.
     fn next_first(&mut self, id: u32) -> Result<(Option<u64>, bool), M::Error> {
         let (mut from, mut is_newest) = (id, true);
         while let Some(next) = from.checked_add(1) {
             let Some(next) = self.media.find(next)? else { break };
             is_newest = false;
-            if let HeaderState::Valid(header) = self.header(next)? {
+            if let HeaderState::Valid(header) = read_header(self.media, next)? {
                 return Ok((Some(header.first_seq.0), false));
             }
             from = next;

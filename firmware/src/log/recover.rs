@@ -9,9 +9,8 @@ use super::media::Media;
 use super::reader::{Damage, DamageKind, Item, Position, Reader};
 use super::record::Seq;
 use super::retain::Held;
-use super::segment::{HeaderState, SegmentHeader};
+use super::segment::{HeaderState, read_header};
 use super::writer::LogError;
-use crate::limits::SEGMENT_HEADER_BYTES;
 
 /// What opening a log found and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,9 +56,7 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
     let mut from = Some(0);
     while let Some(start) = from {
         let Some(id) = media.find(start).map_err(LogError::Media)? else { break };
-        let mut head = [0; SEGMENT_HEADER_BYTES];
-        let count = media.read_at(id, 0, &mut head).map_err(LogError::Media)?;
-        match SegmentHeader::parse(head.get(..count).unwrap_or(&[])) {
+        match read_header(media, id).map_err(LogError::Media)? {
             HeaderState::Valid(header) => {
                 run = run.max(header.run);
                 seen.next_seq = seen.next_seq.max(header.first_seq.0);
@@ -114,6 +111,7 @@ mod tests {
     use super::super::mem::{FaultyMedia, Plan};
     use super::super::{Limits, Log};
     use super::*;
+    use crate::limits::SEGMENT_HEADER_BYTES;
 
     const LIMITS: Limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
 

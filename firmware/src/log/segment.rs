@@ -18,6 +18,7 @@ use core::fmt::Write;
 
 use heapless::String;
 
+use super::media::Media;
 use super::record::{CRC, Seq};
 use crate::limits::SEGMENT_HEADER_BYTES;
 
@@ -84,6 +85,16 @@ impl SegmentHeader {
             first_seq: Seq(u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7])),
         })
     }
+}
+
+/// What segment `id` begins with.
+///
+/// # Errors
+/// The medium cannot be read.
+pub(super) fn read_header<M: Media>(media: &mut M, id: u32) -> Result<HeaderState, M::Error> {
+    let mut head = [0; SEGMENT_HEADER_BYTES];
+    let count = media.read_at(id, 0, &mut head)?;
+    Ok(SegmentHeader::parse(head.get(..count).unwrap_or(&[])))
 }
 
 /// The name of segment `id`: `00000001.seg`.
