@@ -17,10 +17,10 @@ use std::time::Duration;
 use lapwing_tests::Seeded;
 use serde_json::json;
 
-use crate::disk::nbd::{Server, Shared};
+use crate::disk::nbd::Shared;
 use crate::disk::{Cut, Disk, UNIT_BYTES};
 use crate::image::Image;
-use crate::qemu::{Board, Wiring};
+use crate::qemu::Board;
 use crate::tools::{MKFS_EXT4, MKFS_F2FS, call, folder, make_folder, read, write};
 use crate::trouble::{Result, Trouble, at};
 
@@ -271,11 +271,7 @@ fn keep(name: &str, number: u32, content: &[u8]) -> Result<PathBuf> {
 
 /// One boot: mount, check, write until the power goes; without an `operation` check only.
 fn boot(image: &Image, series: &Series, disk: &Shared, operation: Option<u64>, early: bool, seed: u64) -> Result<Told> {
-    let (switch, power) = Board::power_switch();
-    let socket = std::env::temp_dir().join(format!("lapwing-hil-{}-{}.nbd", std::process::id(), series.name));
-    let server = Server::start(disk, &socket, move || switch.off())?;
-    let wiring = Wiring { name: series.name.into(), disk: Some(server.path().into()), ..Wiring::default() };
-    let mut board = Board::boot(image, &wiring, power)?;
+    let (_server, mut board) = Board::on_disk(image, series.name, disk)?;
     if let Some(operation) = operation.filter(|_| early) {
         disk.lock().cut_at(operation);
     }

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::disk::UNIT_BYTES;
+use crate::disk::nbd::{Server, Shared};
 use crate::image::Image;
 use crate::patience::{Clock, Wait};
 use crate::tools::{QEMU, folder, make_folder};
@@ -178,6 +179,20 @@ impl Board {
         let base: Vec<&str> = image.base.iter().map(String::as_str).collect();
         board.load(&base, "")?;
         Ok(board)
+    }
+
+    /// Boots a board with `disk` as `/dev/vda`, which goes off when the disk loses power; `name` is for the serial log
+    /// and the socket. The server has to outlive the board.
+    ///
+    /// # Errors
+    /// As [`Board::boot`], or the disk cannot be served.
+    pub fn on_disk(image: &Image, name: &str, disk: &Shared) -> Result<(Server, Board)> {
+        let (switch, power) = Board::power_switch();
+        let socket = std::env::temp_dir().join(format!("lapwing-hil-{}-{name}.nbd", std::process::id()));
+        let server = Server::start(disk, &socket, move || switch.off())?;
+        let wiring = Wiring { name: name.into(), disk: Some(server.path().into()), ..Wiring::default() };
+        let board = Board::boot(image, &wiring, power)?;
+        Ok((server, board))
     }
 
     /// Waits for the agent's first words behind `from`; returns where they stand.

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::{Bench, SHORT};
 use crate::cuts::{Checked, FileSystem};
-use crate::disk::nbd::{Server, Shared};
+use crate::disk::nbd::Shared;
 use crate::disk::replay::Recording;
 use crate::disk::{Disk, UNIT_BYTES};
-use crate::qemu::{Board, Said, Wiring};
+use crate::qemu::{Board, Said};
 use crate::report::Figures;
 use crate::trouble::{Result, Trouble, must};
 
@@ -45,11 +45,7 @@ pub fn run(bench: &Bench<'_>) -> Result<Figures> {
     let written = write(bench)?;
     let requests = written.recording.len() as u64;
     let disk = Shared::new(Disk::new(FileSystem::Ext4.make("crash-points")?, UNIT_BYTES, bench.seed));
-    let socket = std::env::temp_dir().join(format!("lapwing-hil-{}-points.nbd", std::process::id()));
-    let server = Server::start(&disk, &socket, || ())?;
-    let wiring = Wiring { name: "crash-points".into(), disk: Some(server.path().into()), ..Wiring::default() };
-    let (_, power) = Board::power_switch();
-    let mut board = Board::boot(bench.image, &wiring, power)?;
+    let (_server, mut board) = Board::on_disk(bench.image, "crash-points", &disk)?;
     let mut random = Seeded(bench.seed ^ 0xc4a5);
     let (mut lost, mut acknowledged, mut torn) = (0, 0, 0);
     let points = u64::from(bench.cuts) * 2;
@@ -95,11 +91,7 @@ fn write(bench: &Bench<'_>) -> Result<Written> {
     let mut disk = Disk::new(FileSystem::Ext4.make("crash-points")?, UNIT_BYTES, bench.seed);
     disk.record();
     let disk = Shared::new(disk);
-    let socket = std::env::temp_dir().join(format!("lapwing-hil-{}-record.nbd", std::process::id()));
-    let server = Server::start(&disk, &socket, || ())?;
-    let wiring = Wiring { name: "crash-points-record".into(), disk: Some(server.path().into()), ..Wiring::default() };
-    let (_, power) = Board::power_switch();
-    let mut board = Board::boot(bench.image, &wiring, power)?;
+    let (_server, mut board) = Board::on_disk(bench.image, "crash-points-record", &disk)?;
     let mut job = board.start(&format!(
         "mount -t ext4 /dev/vda /data && exec exercise write /data/log segment 16 seed {}",
         bench.seed

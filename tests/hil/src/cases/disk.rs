@@ -12,7 +12,7 @@ use crate::cuts::{Checked, FileSystem};
 use crate::disk::nbd::{Server, Shared};
 use crate::disk::{Disk, UNIT_BYTES};
 use crate::image::Image;
-use crate::qemu::{Board, Job, Wiring};
+use crate::qemu::{Board, Job};
 use crate::report::Figures;
 use crate::trouble::{Result, Trouble, must};
 
@@ -25,11 +25,7 @@ struct Rig {
 }
 
 fn boot(image: &Image, name: &'static str, disk: Shared) -> Result<Rig> {
-    let socket = std::env::temp_dir().join(format!("lapwing-hil-{}-{name}.nbd", std::process::id()));
-    let server = Server::start(&disk, &socket, || ())?;
-    let wiring = Wiring { name: name.into(), disk: Some(server.path().into()), ..Wiring::default() };
-    let (_, power) = Board::power_switch();
-    let mut board = Board::boot(image, &wiring, power)?;
+    let (server, mut board) = Board::on_disk(image, name, &disk)?;
     board.must("mount -t ext4 /dev/vda /data", SHORT)?;
     Ok(Rig { disk, board, _server: server })
 }

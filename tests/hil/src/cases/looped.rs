@@ -87,6 +87,18 @@ impl Looped {
         Ok(numbers.iter().sum())
     }
 
+    /// Starts lapwing on the camera, as it was configured, and waits for `what`: a line for which `pick` is true.
+    ///
+    /// # Errors
+    /// No such line comes.
+    pub fn launch(&mut self, what: &str, mut pick: impl FnMut(&str) -> bool) -> Result<(Job, u32)> {
+        let board = &mut self.board;
+        let mut job = board.start("cd /tmp && exec lapwing run --config c.toml --source v4l:/dev/video0 2>&1")?;
+        let pid = board.pid(&mut job)?;
+        board.find(&mut job, LOOK_TIMEOUT, what, |line| pick(line).then_some(()))?;
+        Ok((job, pid))
+    }
+
     /// Runs lapwing on so many frames of the camera; returns what it said.
     ///
     /// # Errors

@@ -72,11 +72,7 @@ impl Guard {
 
 /// Starts lapwing and waits until it has looked at the camera.
 fn launch(looped: &mut Looped) -> Result<(Job, u32)> {
-    let board = &mut looped.board;
-    let mut job = board.start("cd /tmp && exec lapwing run --config c.toml --source v4l:/dev/video0 2>&1")?;
-    let pid = board.pid(&mut job)?;
-    board.find(&mut job, LOOK_TIMEOUT, "the camera", |line| line.starts_with("source ").then_some(()))?;
-    Ok((job, pid))
+    looped.launch("the camera", |line| line.starts_with("source "))
 }
 
 /// The frames of lapwing's last words: `saw     20 person in 41 frames (...)`.

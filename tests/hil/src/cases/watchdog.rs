@@ -65,9 +65,5 @@ pub fn run(bench: &Bench<'_>) -> Result<Figures> {
 
 /// Starts lapwing and waits until it has looked at a frame.
 fn launch(looped: &mut Looped) -> Result<(Job, u32)> {
-    let board = &mut looped.board;
-    let mut job = board.start("cd /tmp && exec lapwing run --config c.toml --source v4l:/dev/video0 2>&1")?;
-    let pid = board.pid(&mut job)?;
-    board.find(&mut job, LOOK_TIMEOUT, "a firing", |line| line.contains("fired visitor").then_some(()))?;
-    Ok((job, pid))
+    looped.launch("a firing", |line| line.contains("fired visitor"))
 }

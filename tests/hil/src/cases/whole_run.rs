@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 use super::looped::LOOK_TIMEOUT;
 use super::{Bench, SHORT};
 use crate::cuts::FileSystem;
-use crate::disk::nbd::{Server, Shared};
+use crate::disk::nbd::Shared;
 use crate::disk::{Disk, UNIT_BYTES};
 use crate::image::Image;
-use crate::qemu::{Board, Said, Wiring};
+use crate::qemu::{Board, Said};
 use crate::report::Figures;
 use crate::trouble::{Result, must};
 
@@ -133,11 +133,7 @@ fn boot(
     operation: Option<u64>,
     outcome: &mut Outcome,
 ) -> Result<Option<String>> {
-    let (switch, power) = Board::power_switch();
-    let socket = std::env::temp_dir().join(format!("lapwing-hil-{}-{name}.nbd", std::process::id()));
-    let server = Server::start(disk, &socket, move || switch.off())?;
-    let wiring = Wiring { name: name.into(), disk: Some(server.path().into()), ..Wiring::default() };
-    let mut board = Board::boot(image, &wiring, power)?;
+    let (_server, mut board) = Board::on_disk(image, name, disk)?;
     let mounted = board.run("mount -t ext4 /dev/vda /data", SHORT)?;
     if mounted.code != 0 {
         return Ok(Some(format!("the file system does not mount: {}", mounted.lines.join(" / "))));
