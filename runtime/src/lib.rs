@@ -34,6 +34,7 @@ pub mod eval;
 pub mod flow;
 pub mod frame;
 pub mod input;
+pub mod lanes;
 pub mod last_words;
 pub mod latency;
 pub mod legend;

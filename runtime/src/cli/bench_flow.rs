@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use lapwing_runtime::engine::kernels;
 use lapwing_runtime::flow::model::Source;
-use lapwing_runtime::flow::network::{Asked, context_values, unknown};
+use lapwing_runtime::flow::network::{Asked, whole_context};
 use lapwing_runtime::flow::{Filler, FlowModel, Network};
 use serde_json::{Map, Value, json};
 
@@ -22,8 +22,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let mut network = model.network(threads)?;
     let load_ms = ms(start);
     let (x, mut v) = (vec![0.25; manifest.values()], vec![0.0; manifest.values()]);
-    let mut context = vec![0.0; context_values(&manifest)];
-    unknown(&mut context);
+    let context = whole_context(&manifest);
     let asked = Asked { t: 0.5, label: manifest.condition.null_label, jump: true };
     let first = Instant::now();
     network.velocity(&x, &context, asked, &mut v)?;

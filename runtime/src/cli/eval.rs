@@ -10,7 +10,7 @@ use lapwing_runtime::flow::FlowModel;
 use lapwing_runtime::frame::Frame;
 use serde_json::json;
 
-use super::frames::each_frame;
+use super::frames::{all_used, each_frame};
 use super::out::{Failure, Out, complain, line};
 use super::progress;
 
@@ -65,10 +65,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         }
         line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")?;
     }
-    match scores.failures {
-        0 => Ok(()),
-        failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
-    }
+    all_used(scores.failures)
 }
 
 #[cfg(feature = "onnx")]

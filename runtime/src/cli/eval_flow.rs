@@ -42,12 +42,11 @@ pub fn compare(
     let mut holed: Vec<Holed> = Vec::new();
     let mut seed = 0;
     each_frame(images, &mut |frame| {
-        let name = Path::new(frame.name()).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         for _ in 0..WINDOWS_A_PICTURE {
             seed += 1;
             let (pixels, [left, top, size]) = window(frame, side, seed)?;
             let scale = side as f64 / size.max(1.0);
-            let truths = truths.of(&name).unwrap_or_default().iter();
+            let truths = truths.of(frame.name()).unwrap_or_default().iter();
             let objects: Vec<[f32; 4]> = truths
                 .map(|t| {
                     let [x0, y0, x1, y1] = t.bounds.map(f64::from);

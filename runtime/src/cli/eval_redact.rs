@@ -10,7 +10,7 @@ use lapwing_runtime::privacy::hidden::Hidden;
 use lapwing_runtime::privacy::{Account, Rect, Regions};
 use serde_json::json;
 
-use super::frames::each_frame;
+use super::frames::{all_used, each_frame};
 use super::out::{Failure, Out, line};
 use super::progress;
 use super::redact::Hider;
@@ -134,10 +134,7 @@ impl Tally<'_> {
                 total.found_late
             )?;
         }
-        match failures {
-            0 => Ok(()),
-            failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
-        }
+        all_used(failures)
     }
 }
 

@@ -21,24 +21,34 @@ pub fn each_frame(paths: &[PathBuf], each: &mut dyn FnMut(&mut Frame) -> Result<
     for spec in parsed.collect::<Result<Vec<_>, _>>()? {
         let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
         loop {
-            let failed = match source.next(&mut frame, WAIT) {
+            let (failed, is_over) = match source.next(&mut frame, WAIT) {
                 Next::End => break,
                 Next::Timeout => continue,
                 Next::Frame => match each(&mut frame) {
                     Ok(true) => continue,
                     Ok(false) => return Ok(failures),
-                    Err(what) => format!("{}: {what}", frame.name()),
+                    Err(what) => (format!("{}: {what}", frame.name()), false),
                 },
-                Next::Broken(error) => error.to_string(),
-                Next::Lost(error) => {
-                    complain!("{error}");
-                    failures += 1;
-                    break;
-                }
+                Next::Broken(error) => (error.to_string(), false),
+                Next::Lost(error) => (error.to_string(), true),
             };
             complain!("{failed}");
             failures += 1;
+            if is_over {
+                break;
+            }
         }
     }
     Ok(failures)
+}
+
+/// A failure if any picture was not used.
+///
+/// # Errors
+/// How many that were.
+pub fn all_used(failures: u64) -> Result<(), Failure> {
+    match failures {
+        0 => Ok(()),
+        failures => Err(Failure::Job(format!("{failures} pictures could not be used, see above"))),
+    }
 }

@@ -4,7 +4,7 @@ use lapwing_runtime::engine::kernels;
 use lapwing_runtime::flow::int8::recipe::Kind;
 use lapwing_runtime::flow::int8::{FlowArtifact, Int8Flow};
 use lapwing_runtime::flow::model::Source;
-use lapwing_runtime::flow::network::{context_values, unknown};
+use lapwing_runtime::flow::network::whole_context;
 use lapwing_runtime::flow::normal::Normal;
 use lapwing_runtime::flow::{Asked, FlowError, FlowModel, Network};
 
@@ -94,8 +94,7 @@ fn velocities(
     let mut flow = Int8Flow::with_kernels(artifact, word, kernels, 1)?;
     let (mut x, mut v) = (vec![0.0; manifest.values()], vec![0.0; manifest.values()]);
     Normal::new(1, 0).fill(&mut x);
-    let mut context = vec![0.0; context_values(manifest)];
-    unknown(&mut context);
+    let context = whole_context(manifest);
     let of = |(index, &t): (usize, &f64)| {
         let asked = Asked { t, label: index % manifest.condition.labels, jump: index == 0 };
         flow.velocity(&x, &context, asked, &mut v)?;

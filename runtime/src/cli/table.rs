@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lapwing_runtime::camera::{Next, SourceSpec};
 use lapwing_runtime::flow::generate::{PICTURES_MAX, Request};
-use lapwing_runtime::flow::network::{context_values, unknown};
+use lapwing_runtime::flow::network::whole_context;
 use lapwing_runtime::flow::table::{Row, Tabled};
 use lapwing_runtime::flow::{Asked, FlowModel, Network, plot};
 use lapwing_runtime::frame::Frame;
 use serde_json::json;
 
+use super::frames::{all_used, each_frame};
 use super::generate::write;
 use super::out::{Failure, Out, complain, line};
 use super::progress;
@@ -19,7 +19,6 @@ use super::progress;
 pub const COUNT: u16 = 100;
 /// Runs of the network by which the time is told beforehand.
 const TRIALS: u32 = 5;
-const WAIT: Duration = Duration::from_secs(5);
 
 /// What is asked for.
 pub struct Wanted<'a> {
@@ -48,11 +47,11 @@ pub fn run(wanted: &Wanted<'_>, model: &FlowModel, base: &Request, out: &mut Out
     let (count, runs) = (base.labels.len(), tabled.evaluations());
     complain!("{count} pictures a point, some {runs} runs of the network: about {minutes:.1} minutes");
     let bar = progress::bar(Some(0), "walking", true);
-    let told = |done: usize, of: usize| {
+    let mut told = |done: usize, of: usize| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     };
-    let rows = measured(model, &tabled, &told)?;
+    let rows = measured(model, &tabled, &mut told)?;
     bar.finish_and_clear();
     tell(wanted, &rows, out)?;
     let mut frame = Frame::new();
@@ -66,7 +65,7 @@ pub fn run(wanted: &Wanted<'_>, model: &FlowModel, base: &Request, out: &mut Out
 }
 
 #[cfg(feature = "onnx")]
-fn measured(model: &FlowModel, tabled: &Tabled<'_>, told: &(dyn Fn(usize, usize) + Sync)) -> Result<Vec<Row>, Failure> {
+fn measured(model: &FlowModel, tabled: &Tabled<'_>, told: &mut dyn FnMut(usize, usize)) -> Result<Vec<Row>, Failure> {
     let make = || model.network(1);
     let Some(mut found) = lapwing_runtime::flow::real::RealMeasure::of(model)? else {
         complain!("no classifier belongs to this flow: distances in cells only");
@@ -77,7 +76,7 @@ fn measured(model: &FlowModel, tabled: &Tabled<'_>, told: &(dyn Fn(usize, usize)
 }
 
 #[cfg(not(feature = "onnx"))]
-fn measured(model: &FlowModel, tabled: &Tabled<'_>, told: &(dyn Fn(usize, usize) + Sync)) -> Result<Vec<Row>, Failure> {
+fn measured(model: &FlowModel, tabled: &Tabled<'_>, told: &mut dyn FnMut(usize, usize)) -> Result<Vec<Row>, Failure> {
     complain!("built without ONNX (feature `onnx`), which the classifier needs: distances in cells only");
     Ok(tabled.rows(&|| model.network(1), None, told)?)
 }
@@ -113,8 +112,7 @@ fn time_of(network: &mut dyn Network) -> Result<Duration, Failure> {
     let manifest = network.manifest();
     let values = manifest.values();
     let asked = Asked { t: 0.5, label: manifest.condition.null_label, jump: false };
-    let mut context = vec![0.0; context_values(manifest)];
-    unknown(&mut context);
+    let context = whole_context(manifest);
     let (x, mut v) = (vec![0.0; values], vec![0.0; values]);
     network.velocity(&x, &context, asked, &mut v)?; // makes its plan
     let start = Instant::now();
@@ -126,25 +124,21 @@ fn time_of(network: &mut dyn Network) -> Result<Duration, Failure> {
 
 /// Pictures of the flow's own size.
 fn pictures(words: &str, side: usize) -> Result<Vec<Vec<u8>>, Failure> {
-    let spec = SourceSpec::parse(words).map_err(Failure::call)?;
-    let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
-    let (mut frame, mut found) = (Frame::new(), Vec::new());
-    while found.len() < PICTURES_MAX {
-        match source.next(&mut frame, WAIT) {
-            Next::Frame if (frame.width(), frame.height()) == (side as u32, side as u32) => {
-                found.push(frame.rgb().to_vec());
-            }
-            Next::Frame => {
-                let (name, width, height) = (frame.name(), frame.width(), frame.height());
-                let what =
-                    format!("--reference: {name} is {width}x{height}, the flow makes {side}x{side}: scale it first");
-                return Err(Failure::Call(what));
-            }
-            Next::Broken(error) | Next::Lost(error) => return Err(Failure::job(error)),
-            Next::Timeout => {}
-            Next::End => break,
+    let (mut found, mut wrong) = (Vec::new(), None);
+    let failures = each_frame(&[words.into()], &mut |frame| {
+        let (width, height) = (frame.width(), frame.height());
+        if (width, height) == (side as u32, side as u32) {
+            found.push(frame.rgb().to_vec());
+        } else {
+            let name = frame.name();
+            wrong = Some(format!("{name} is {width}x{height}, the flow makes {side}x{side}: scale it first"));
         }
+        Ok(wrong.is_none() && found.len() < PICTURES_MAX)
+    })?;
+    if let Some(wrong) = wrong {
+        return Err(Failure::Call(format!("--reference: {wrong}")));
     }
+    all_used(failures)?;
     if found.len() < 2 {
         return Err(Failure::Call(format!("--reference {words}: it has too few pictures; give some hundred")));
     }

@@ -3,7 +3,7 @@
 
 use super::FlowError;
 use super::guidance::Conditional;
-use super::network::{Asked, Network, context_values, unknown};
+use super::network::{Asked, Network, whole_context};
 use super::samplers::Velocity;
 
 /// The velocity of whole pictures, one label each.
@@ -21,8 +21,7 @@ pub struct Field<'a> {
 impl<'a> Field<'a> {
     /// Pictures of `labels`; `jump` as in [`Asked`].
     pub fn new(network: &'a mut dyn Network, labels: &'a [usize], jump: bool) -> Field<'a> {
-        let mut context = vec![0.0; context_values(network.manifest())];
-        unknown(&mut context);
+        let context = whole_context(network.manifest());
         let values = network.manifest().values();
         let mut order: Vec<usize> = (0..labels.len()).collect();
         order.sort_by_key(|&i| labels[i]);

@@ -136,31 +136,32 @@ pub fn generate(
     Ok(Made { pictures, evaluations })
 }
 
+/// Each label's pictures are one grey: 10 times the label.
+#[cfg(test)]
+pub(super) struct Greys(pub(super) super::FlowManifest);
+
+#[cfg(test)]
+impl Network for Greys {
+    fn manifest(&self) -> &super::FlowManifest {
+        &self.0
+    }
+
+    fn origin(&self) -> &str {
+        "greys"
+    }
+
+    fn velocity(&mut self, x: &[f32], context: &[f32], asked: super::Asked, v: &mut [f32]) -> Result<(), FlowError> {
+        super::network::check(&self.0, x, context, v)?;
+        let grey = super::filler::value(10 * asked.label as u8);
+        v.iter_mut().zip(x).for_each(|(v, x)| *v = (x - grey) / (asked.t as f32).max(1e-3));
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::FlowManifest;
-    use super::super::network::{Asked, check};
     use super::*;
-
-    /// Each label's pictures are one grey: 10 times the label.
-    struct Greys(FlowManifest);
-
-    impl Network for Greys {
-        fn manifest(&self) -> &FlowManifest {
-            &self.0
-        }
-
-        fn origin(&self) -> &str {
-            "greys"
-        }
-
-        fn velocity(&mut self, x: &[f32], context: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), FlowError> {
-            check(&self.0, x, context, v)?;
-            let grey = super::super::filler::value(10 * asked.label as u8);
-            v.iter_mut().zip(x).for_each(|(v, x)| *v = (x - grey) / (asked.t as f32).max(1e-3));
-            Ok(())
-        }
-    }
 
     fn request(walk: Walk) -> Request {
         Request { labels: vec![3, 0, 3, 7], walk, steps: 4, guidance: 1.0, interval: [0.0, 1.0], seed: 5 }

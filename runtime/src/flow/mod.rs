@@ -134,6 +134,9 @@ pub enum FlowError {
         /// What it cannot do, and what can.
         what: String,
     },
+    /// Threads are not to be had.
+    #[error(transparent)]
+    Threads(#[from] crate::lanes::Broken),
     /// A number that a sampler was given makes no sense.
     #[error("{name} is {value}: {cure}")]
     Setting {

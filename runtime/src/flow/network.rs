@@ -39,6 +39,13 @@ pub fn unknown(context: &mut [f32]) {
     context.chunks_exact_mut(4).for_each(|pixel| pixel.copy_from_slice(&[0.0, 0.0, 0.0, 1.0]));
 }
 
+/// A context of which nothing is known; empty for a network without one.
+pub fn whole_context(manifest: &FlowManifest) -> Vec<f32> {
+    let mut context = vec![0.0; context_values(manifest)];
+    unknown(&mut context);
+    context
+}
+
 /// The buffers of a call are those of the manifest.
 ///
 /// # Errors

@@ -14,14 +14,12 @@
 //!
 //! Distances fall with the number of pictures: compare tables of equal numbers only.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use super::FlowError;
 use super::frechet::Gaussian;
 use super::generate::{Made, Request, Walk, generate};
 use super::network::Network;
 use super::samplers::Sampler;
+use crate::lanes;
 
 /// Steps of the walk that stands for the flow's own end.
 pub const END_STEPS: usize = 128;
@@ -116,17 +114,17 @@ impl Tabled<'_> {
         &self,
         make: &(dyn Fn() -> Result<Box<dyn Network>, FlowError> + Sync),
         mut measure: Option<&mut Measure<'_>>,
-        told: &(dyn Fn(usize, usize) + Sync),
+        told: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Row>, FlowError> {
         let requests = self.requests();
         let mut made = walk(&requests, self.threads, make, told)?;
-        let side = make()?.manifest().velocity.side;
         let rows = made.split_off(if self.reference.is_empty() { 2 } else { 1 });
         let (ends, reference) = match made.as_slice() {
             [ends, others] => (&ends.pictures, &others.pictures),
             [ends, ..] => (&ends.pictures, &self.reference),
             [] => return Ok(Vec::new()),
         };
+        let side = ends.first().map_or(0, |picture| (picture.len() / 3).isqrt());
         let cells = summary(reference, side);
         let gaussian = match measure.as_mut() {
             Some(measure) => Some(measured(measure, reference)?.0),
@@ -171,36 +169,26 @@ fn walk(
     requests: &[Request],
     threads: usize,
     make: &(dyn Fn() -> Result<Box<dyn Network>, FlowError> + Sync),
-    told: &(dyn Fn(usize, usize) + Sync),
+    told: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Made>, FlowError> {
     let parts_of = |r: &Request| r.labels.len().div_ceil(PART);
     let parts: Vec<(usize, usize)> =
         requests.iter().enumerate().flat_map(|(at, r)| (0..parts_of(r)).map(move |part| (at, part))).collect();
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let made: Mutex<Vec<Option<Made>>> = Mutex::new(vec![None; parts.len()]);
-    let work = || -> Result<(), FlowError> {
-        let end = |_: &FlowError| next.store(parts.len(), Ordering::Relaxed); // nobody begins another
-        let mut network = make().inspect_err(end)?;
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&(at, part)) = parts.get(index) else { return Ok(()) };
-            let whole = &requests[at];
-            let first = part * PART;
-            let labels = whole.labels[first..].iter().take(PART).copied().collect();
-            let request = Request { labels, seed: whole.seed.wrapping_add(first as u64), ..whole.clone() };
-            let pictures = generate(network.as_mut(), &request, None).inspect_err(end)?;
-            made.lock().unwrap_or_else(PoisonError::into_inner)[index] = Some(pictures);
-            told(done.fetch_add(1, Ordering::Relaxed) + 1, parts.len());
-        }
+    let each = |network: &mut Box<dyn Network>, made: &mut Vec<Made>, index: usize| {
+        let (at, part) = parts[index];
+        let (whole, first) = (&requests[at], part * PART);
+        let labels = whole.labels[first..].iter().take(PART).copied().collect();
+        let request = Request { labels, seed: whole.seed.wrapping_add(first as u64), ..whole.clone() };
+        made.push(generate(network.as_mut(), &request, None)?);
+        Ok(())
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
+    let (indices, mut done): (Vec<usize>, _) = ((0..parts.len()).collect(), 0);
+    let made = lanes::over(threads, &indices, make, Vec::new, each, &mut || {
+        done += 1;
+        told(done, indices.len());
     })?;
     let mut whole: Vec<Made> = vec![Made { pictures: Vec::new(), evaluations: 0 }; requests.len()];
-    let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for ((at, _), part) in parts.iter().zip(made) {
-        let part = part.unwrap_or(Made { pictures: Vec::new(), evaluations: 0 });
+    for ((at, _), part) in parts.iter().zip(lanes::in_order(made)) {
         whole[*at].evaluations = whole[*at].evaluations.max(part.evaluations);
         whole[*at].pictures.extend(part.pictures);
     }
@@ -260,7 +248,8 @@ fn frechet(a: &[[f64; 2]], b: &[[f64; 2]]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Asked, FlowManifest};
+    use super::super::FlowManifest;
+    use super::super::generate::Greys;
     use super::*;
 
     #[test]
@@ -277,25 +266,6 @@ mod tests {
         let noisy: Vec<Vec<u8>> =
             (0..8).map(|k| (0..3072).map(|i| ((i * 7919 + k * 31) % 256) as u8).collect()).collect();
         assert!(frechet(&summary(&noisy, 32), &a) > 100.0);
-    }
-
-    /// A grey a label; what is asked for is never changed by another thread.
-    struct Greys(FlowManifest);
-
-    impl Network for Greys {
-        fn manifest(&self) -> &FlowManifest {
-            &self.0
-        }
-
-        fn origin(&self) -> &str {
-            "greys"
-        }
-
-        fn velocity(&mut self, x: &[f32], _: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), FlowError> {
-            let grey = super::super::filler::value(20 * asked.label as u8);
-            v.iter_mut().zip(x).for_each(|(v, x)| *v = (x - grey) / (asked.t as f32).max(1e-3));
-            Ok(())
-        }
     }
 
     #[test]
@@ -315,13 +285,11 @@ mod tests {
             // the class is read off the grey
             let mut measure = |picture: &[u8]| {
                 let mean = picture.iter().map(|&p| f32::from(p)).sum::<f32>() / picture.len() as f32;
-                Ok((vec![mean, mean * mean], (mean / 20.0).round() as usize))
+                Ok((vec![mean, mean * mean], (mean / 10.0).round() as usize))
             };
-            let told = Mutex::new(Vec::new());
+            let mut told = Vec::new();
             let tabled = Tabled { base: &base, reference: Vec::new(), threads };
-            let rows =
-                tabled.rows(&make, Some(&mut measure), &|done, of| told.lock().unwrap().push((done, of))).unwrap();
-            let told = told.into_inner().unwrap();
+            let rows = tabled.rows(&make, Some(&mut measure), &mut |done, of| told.push((done, of))).unwrap();
             assert_eq!((told.len(), told.iter().max().copied()), (told[0].1, Some((told[0].1, told[0].1))));
             rows
         };
@@ -342,6 +310,6 @@ mod tests {
             Request { labels: vec![0; 3], walk: Walk::Jump, steps: 4, guidance: 1.0, interval: [0.0, 1.0], seed: 0 };
         let tabled = Tabled { base: &base, reference: Vec::new(), threads: 2 };
         let make = || Err(FlowError::Unable { origin: "it".into(), what: "is not there".into() });
-        assert!(tabled.rows(&make, None, &|_, _| ()).is_err());
+        assert!(tabled.rows(&make, None, &mut |_, _| ()).is_err());
     }
 }

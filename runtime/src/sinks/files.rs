@@ -15,7 +15,7 @@ use crate::privacy::Redacted;
 
 /// A file in the making; without [`Part::finish`] it vanishes.
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     path: PathBuf,
     part: PathBuf,
     writer: Option<BufWriter<File>>,
@@ -26,17 +26,21 @@ impl Part {
         let Some(name) = path.file_name() else {
             return Err(PictureError::new(path, "it names no file"));
         };
-        let part = path.with_file_name(format!(".{}.part", name.to_string_lossy()));
+        Part::at(path, path.with_file_name(format!(".{}.part", name.to_string_lossy())))
+    }
+
+    /// With `part`, in the same folder, for the time until it is whole.
+    pub(super) fn at(path: &Path, part: PathBuf) -> Result<Part, PictureError> {
         let file = File::create(&part).map_err(|e| PictureError::new(path, e))?;
         Ok(Part { path: path.into(), part, writer: Some(BufWriter::new(file)) })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), PictureError> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), PictureError> {
         let written = self.writer.as_mut().map_or(Ok(()), |w| w.write_all(bytes));
         written.map_err(|e| PictureError::new(&self.path, e))
     }
 
-    fn finish(mut self) -> Result<(), PictureError> {
+    pub(super) fn finish(mut self) -> Result<(), PictureError> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let done = writer.into_inner().map_err(|e| e.into_error()).and_then(|file| file.sync_all());
         let done = done.and_then(|()| fs::rename(&self.part, &self.path));

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::files::Part;
 use crate::frame::{Frame, picture};
 use crate::privacy::Redacted;
 
@@ -70,10 +70,10 @@ impl PictureSink {
         let (path, part) = (self.folder.join(&name), self.folder.join(".part"));
         self.encoded.clear();
         picture::encode_jpeg(frame, self.quality, &mut self.encoded).map_err(|e| PictureError::new(&path, e))?;
-        put(&part, &self.encoded)
-            .and_then(|()| fs::rename(&part, &path))
-            .and_then(|()| File::open(&self.folder)?.sync_all())
-            .map_err(|e| PictureError::new(&path, e))?;
+        let mut part = Part::at(&path, part)?;
+        part.write(&self.encoded)?;
+        part.finish()?;
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|e| PictureError::new(&path, e))?;
         self.stored.push_back(name);
         while self.stored.len() > self.count_max {
             if let Some(oldest) = self.stored.pop_front() {
@@ -83,13 +83,6 @@ impl PictureSink {
         }
         Ok(path)
     }
-}
-
-/// Writes a file and waits until the medium has its bytes.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_data()
 }
 
 /// `r000001-f00000001-….jpg`: anything else in the folder is left alone.

@@ -33,8 +33,8 @@ pub const FORMAT: u32 = 3;
 const FORMAT_WITHOUT_TAIL: u32 = 2;
 /// The first bytes of every artifact.
 pub const MAGIC: &[u8; 8] = b"lapwing\0";
-/// The first bytes of another file of ours; see [`crate::flow::int8::artifact`].
-const FLOW_MAGIC: &[u8] = b"lapflow\0";
+/// The first bytes of another file of ours, a flow's; see `crate::flow::int8::artifact`.
+pub const FLOW_MAGIC: &[u8; 8] = b"lapflow\0";
 
 const ENDIAN: u32 = 0x0102_0304;
 const PREFIX: usize = 64;

@@ -10,8 +10,8 @@ use super::super::ir::{Checked, Graph, Node, Op, Output, Part, TensorId};
 use super::super::network::{MapId, Network};
 use super::build::{Lowered, Origin};
 use super::judge::{Judge, Runner};
-use super::lanes;
 use super::samples::Samples;
+use crate::lanes;
 
 /// Least share of values that move with a bias; below it the division would exaggerate.
 const MOVING_MIN: f64 = 0.1;
@@ -42,7 +42,7 @@ impl Means {
         told: &mut dyn FnMut(),
     ) -> Result<Means, String> {
         let nothing = || network.maps.iter().map(|m| vec![0.0; m.shape.channels]).collect::<Vec<Vec<f64>>>();
-        let worker = || Ok((RealRun::new(network)?, Vec::new()));
+        let worker = || Ok::<_, String>((RealRun::new(network)?, Vec::new()));
         let each = |(run, input): &mut (RealRun, Vec<f32>), means: &mut Vec<Vec<f64>>, picture: usize| {
             samples.real(picture, input);
             let maps = run.run(input)?;

@@ -13,8 +13,8 @@ use super::super::manifest::HeadFamily;
 use super::super::plan::Plan;
 use super::super::quant::Table;
 use super::super::tail::{Run, Tail};
-use super::lanes;
 use super::samples::Samples;
+use crate::lanes;
 
 /// Pictures with the outputs that the network gives for them in real numbers.
 pub struct Judge<'a> {
@@ -50,6 +50,12 @@ impl Sums {
     pub fn add(&mut self, real: f32, found: f32) {
         self.signal += f64::from(real).powi(2);
         self.noise += f64::from(found - real).powi(2);
+    }
+
+    /// Adds the sums over other values.
+    pub fn join(&mut self, other: &Sums) {
+        self.signal += other.signal;
+        self.noise += other.noise;
     }
 
     /// Noise by signal; zero where there is no noise.
@@ -176,7 +182,7 @@ impl<'a> Judge<'a> {
         decides: impl Fn(usize, f32) -> f32 + Copy + Sync,
     ) -> Result<Vec<Vec<Sums>>, String> {
         let pictures: Vec<usize> = pictures.collect();
-        let worker = || Ok((self.runner(graph)?, self.leads.clone()));
+        let worker = || Ok::<_, String>((self.runner(graph)?, self.leads.clone()));
         let each = |(runner, leads): &mut (Runner<'_>, Vec<Option<Run>>), sums: &mut Vec<Vec<Sums>>, at: usize| {
             self.compare(runner.run(self.pictures[at]), leads, at, decides, sums);
             Ok(())
@@ -241,10 +247,7 @@ impl Runner<'_> {
 }
 
 fn add(to: &mut [Vec<Sums>], from: &[Vec<Sums>]) {
-    for (to, from) in to.iter_mut().flatten().zip(from.iter().flatten()) {
-        to.signal += from.signal;
-        to.noise += from.noise;
-    }
+    to.iter_mut().flatten().zip(from.iter().flatten()).for_each(|(to, from)| to.join(from));
 }
 
 /// Over all parts of all outputs.

@@ -18,7 +18,6 @@
 //! | [`choices`] | which method serves which range |
 //! | [`build`] | the graph |
 //! | [`judge`] | the error at the outputs |
-//! | [`lanes`] | pictures dealt over threads |
 //! | [`equalise`], [`split`], [`correct`] | like channels, groups of them, true means |
 //! | [`search`] | the order of decisions |
 //! | [`harm`], [`report`] | what each layer costs |
@@ -30,7 +29,6 @@ pub mod correct;
 pub mod equalise;
 pub mod harm;
 pub mod judge;
-pub mod lanes;
 pub mod ranges;
 pub mod report;
 pub mod samples;

@@ -12,8 +12,8 @@ use super::build::{Lowered, Origin};
 use super::choices::{Choices, Range};
 use super::classes::Classes;
 use super::judge::{Judge, Runner, Sums};
-use super::lanes;
 use super::samples::Samples;
+use crate::lanes;
 
 /// The whole of it.
 #[derive(Debug, Clone, Serialize)]
@@ -125,8 +125,7 @@ impl Tally {
     }
 
     fn join(&mut self, other: &Tally) {
-        self.sums.signal += other.sums.signal;
-        self.sums.noise += other.sums.noise;
+        self.sums.join(&other.sums);
         self.clipped += other.clipped;
         self.values += other.values;
     }
@@ -148,7 +147,7 @@ impl Subject<'_, '_> {
         let graph = &self.lowered.graph;
         let watched: Vec<usize> = (0..graph.nodes.len()).filter(|&n| computes(&graph.nodes[n].op)).collect();
         let watching = Checked::new(watching(graph, &watched))?;
-        let worker = || Ok((judge.runner(&watching)?, RealRun::new(self.network)?, Vec::new()));
+        let worker = || Ok::<_, String>((judge.runner(&watching)?, RealRun::new(self.network)?, Vec::new()));
         type Worker<'a> = (Runner<'a>, RealRun, Vec<f32>);
         let each = |(runner, run, input): &mut Worker<'_>, tallies: &mut Vec<Tally>, picture: usize| {
             let plan = runner.run(picture);

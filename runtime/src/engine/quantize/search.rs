@@ -18,11 +18,11 @@ use super::correct::{self, Means};
 use super::equalise::{self, Equalisation, Undo};
 use super::harm;
 use super::judge::Judge;
-use super::lanes;
 use super::ranges::Method;
 use super::report::{self, Report, StepReport, Subject};
 use super::samples::Samples;
 use super::split::{self, Split};
+use crate::lanes;
 
 /// Least share of the error that a decision must take away.
 pub const GAIN_MIN: f64 = 0.001;
@@ -275,7 +275,7 @@ fn pass(
 ) -> Result<Vec<Calibrator>, String> {
     let samples = request.samples;
     let pictures: Vec<usize> = (0..samples.len()).collect();
-    let worker = || Ok((RealRun::new(network)?, Vec::new()));
+    let worker = || Ok::<_, String>((RealRun::new(network)?, Vec::new()));
     let each = |(run, input): &mut (RealRun, Vec<f32>), seen: &mut Calibrator, picture: usize| {
         samples.real(picture, input);
         let looked = run.run(input).and_then(|maps| look(seen, &maps));
@@ -292,7 +292,7 @@ fn real_outputs(
 ) -> Result<Vec<Vec<Vec<f32>>>, String> {
     let of = pictures.len();
     let mut done = 0;
-    let worker = || Ok((RealOutputs::new(network)?, Vec::new()));
+    let worker = || Ok::<_, String>((RealOutputs::new(network)?, Vec::new()));
     let each = |(run, input): &mut (RealOutputs, Vec<f32>), real: &mut Vec<Vec<Vec<f32>>>, picture: usize| {
         request.samples.real(picture, input);
         real.push(run.run(input)?);
@@ -302,8 +302,7 @@ fn real_outputs(
         done += 1;
         told(Phase { name: "running in real numbers", done, of });
     })?;
-    let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
-    Ok((0..of).filter_map(|at| lanes[at % lanes::LANES].next()).collect())
+    Ok(lanes::in_order(lanes).collect())
 }
 
 struct Subjects<'a> {

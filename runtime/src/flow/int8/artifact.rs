@@ -28,7 +28,7 @@ use crate::flow::FlowManifest;
 /// The format that this build reads and writes.
 pub const FORMAT: u32 = 1;
 /// The first bytes.
-pub const MAGIC: &[u8; 8] = b"lapflow\0";
+pub const MAGIC: &[u8; 8] = crate::engine::artifact::FLOW_MAGIC;
 const ENDIAN: u32 = 0x0102_0304;
 const PREFIX: usize = 64;
 const HEADER_MAX: usize = 16 << 20;
