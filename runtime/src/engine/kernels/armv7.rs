@@ -219,7 +219,8 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
                 let pair = [x, (x + 1).min(rows.width - 1)];
                 // Safety: pixels and channels of the job, for which the caller vouches.
                 unsafe {
-                    job.inputs = pair.map(|x| rows.input.add(y * rows.input_row + x * rows.input_pixel));
+                    let input = |x: usize| rows.input.add(y * rows.input_row + x * rows.input_pixel);
+                    job.inputs = [input(pair[0]), input(pair[1])];
                     tile(&mut job);
                     for (x, bytes) in pair.into_iter().zip(job.bytes.as_chunks::<LANES>().0) {
                         let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + panel.channel);

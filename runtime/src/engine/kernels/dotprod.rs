@@ -185,17 +185,17 @@ macro_rules! panel {
         unsafe fn $name<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
             let panel = packed.panels[index];
             let weights = packed.weights[panel.weights..].as_ptr();
-            let bias = &packed.bias[panel.constants..][..$vectors * LANES];
-            let multiplier = &packed.multiplier[panel.constants..][..$vectors * LANES];
+            let (biases, multipliers) = (&packed.bias[panel.constants..], &packed.multiplier[panel.constants..]);
             let zero = flipped_zero(packed.pre_zero);
             let mut pixels = Pixels::of(rows);
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.
             unsafe {
-                let bias: [int32x4_t; $vectors] =
-                    std::array::from_fn(|v| begin::<REACH>(vld1q_s32(bias.as_ptr().add(LANES * v))));
-                let multiplier: [float32x4_t; $vectors] =
-                    std::array::from_fn(|v| vld1q_f32(multiplier.as_ptr().add(LANES * v)));
+                let (mut bias, mut multiplier) = ([vdupq_n_s32(0); $vectors], [vdupq_n_f32(0.0); $vectors]);
+                for v in 0..$vectors {
+                    bias[v] = begin::<REACH>(vld1q_s32(biases[LANES * v..][..LANES].as_ptr()));
+                    multiplier[v] = vld1q_f32(multipliers[LANES * v..][..LANES].as_ptr());
+                }
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
                     let sums = $tile(packed, weights, &inputs, &bias);
                     let mut bytes = [

@@ -200,9 +200,8 @@ unsafe fn panel<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows)
                 ];
                 let multiplier = [multiplier[0], multiplier[1], multiplier[0], multiplier[1]];
                 let bytes = finish::<REACH>(sums, multiplier, zero);
-                let [first, second] = [2 * pair, 2 * pair + 1].map(|p| outputs[p].wrapping_add(panel.channel));
-                store(bytes, first, panel.channels);
-                store(vextq_u8::<8>(bytes, bytes), second, panel.channels);
+                store(bytes, outputs[2 * pair].wrapping_add(panel.channel), panel.channels);
+                store(vextq_u8::<8>(bytes, bytes), outputs[2 * pair + 1].wrapping_add(panel.channel), panel.channels);
             }
         }
     }
