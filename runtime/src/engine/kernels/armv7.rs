@@ -10,28 +10,16 @@
 
 use std::arch::asm;
 
-use super::portable::{self, add, mean, mul, table};
+use super::portable;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Armv7 with NEON.
-pub static KERNELS: Kernels = Kernels {
-    name: "armv7-neon",
-    lanes: LANES,
-    panel: 1,
-    block: 16,
-    flip: FLIP,
-    conv,
-    depthwise,
-    table,
-    max,
-    add: add::<FLIP>,
-    mul: mul::<FLIP>,
-    mean: mean::<FLIP>,
-    burn,
-};
+pub static KERNELS: Kernels = Kernels { conv, depthwise, max, ..portable::kernels::<BLOCK, FLIP>("armv7-neon", 1) };
 
 const FLIP: u8 = 0x80;
 const LANES: usize = 4;
+/// Input bytes of a step.
+const BLOCK: usize = 16;
 /// Channels of a depthwise step.
 const EIGHT: usize = 8;
 
@@ -55,6 +43,24 @@ struct Job {
     zero: i32,              // 32
     /// The result.
     bytes: [u8; 8], // 36
+}
+
+impl Job {
+    /// Without inputs. `weights` come with what stands in `blocks`.
+    fn new(taps: &[usize], weights: (&[i8], usize), bias: &[i32], multiplier: &[f32], pre_zero: u8) -> Job {
+        let taps = taps.as_ptr_range();
+        Job {
+            inputs: [std::ptr::null(); 2],
+            tap: taps.start,
+            tap_end: taps.end,
+            weights: weights.0.as_ptr(),
+            blocks: weights.1,
+            bias: bias.as_ptr(),
+            multiplier: multiplier.as_ptr(),
+            zero: i32::from(pre_zero) - i32::from(FLIP),
+            bytes: [0; 8],
+        }
+    }
 }
 
 /// Sums in q0 and q1 with multipliers in q2 and q3 to eight flipped bytes in the job.
@@ -200,19 +206,14 @@ unsafe fn tile(job: &mut Job) {
 
 // Safety: see `Kernels::conv`; only reachable where `supported`.
 unsafe fn conv(packed: &PackedConv, rows: &Rows) {
-    let taps = packed.taps.as_ptr_range();
     for panel in &packed.panels {
-        let mut job = Job {
-            inputs: [rows.input; 2],
-            tap: taps.start,
-            tap_end: taps.end,
-            weights: packed.weights[panel.weights..].as_ptr(),
-            blocks: packed.groups,
-            bias: packed.bias[panel.constants..][..LANES].as_ptr(),
-            multiplier: packed.multiplier[panel.constants..][..LANES].as_ptr(),
-            zero: i32::from(packed.pre_zero) - i32::from(FLIP),
-            bytes: [0; 8],
-        };
+        let mut job = Job::new(
+            &packed.taps,
+            (&packed.weights[panel.weights..], packed.groups),
+            &packed.bias[panel.constants..][..LANES],
+            &packed.multiplier[panel.constants..][..LANES],
+            packed.pre_zero,
+        );
         for y in 0..rows.height {
             for x in (0..rows.width).step_by(2) {
                 // the last pixel of an odd row is computed twice
@@ -245,19 +246,14 @@ unsafe fn put(entries: Option<&[u8; 256]>, bytes: &[u8], output: *mut u8) {
 
 // Safety: see `Kernels::depthwise`; only reachable where `supported`.
 unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
-    let taps = packed.taps.as_ptr_range();
     for channel in (0..packed.channels).step_by(EIGHT) {
-        let mut job = Job {
-            inputs: [rows.input; 2],
-            tap: taps.start,
-            tap_end: taps.end,
-            weights: packed.weights[channel..].as_ptr(),
-            blocks: packed.bias.len(),
-            bias: packed.bias[channel..][..EIGHT].as_ptr(),
-            multiplier: packed.multiplier[channel..][..EIGHT].as_ptr(),
-            zero: i32::from(packed.pre_zero) - i32::from(FLIP),
-            bytes: [0; 8],
-        };
+        let mut job = Job::new(
+            &packed.taps,
+            (&packed.weights[channel..], packed.bias.len()),
+            &packed.bias[channel..][..EIGHT],
+            &packed.multiplier[channel..][..EIGHT],
+            packed.pre_zero,
+        );
         let channels = (packed.channels - channel).min(EIGHT);
         for y in 0..rows.height {
             for x in 0..rows.width {
@@ -338,9 +334,4 @@ unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
         let done = blocks * BYTES;
         portable::max::<FLIP>(input.add(done), accumulator.add(done), count - done);
     }
-}
-
-// Safety: none is needed; the type is that of the other instruction sets.
-unsafe fn burn(_multiplications: u64) -> u64 {
-    0
 }

@@ -8,29 +8,14 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    ANY, FLIP, Lookup, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean,
-    mul, store, table,
+    ANY, Lookup, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store,
 };
-use super::aarch64_depthwise::depthwise;
+use super::neon::NEON;
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
-pub static KERNELS: Kernels = Kernels {
-    name: "dotprod",
-    lanes: LANES,
-    panel: 4,
-    block: 4,
-    flip: FLIP,
-    conv,
-    depthwise,
-    table,
-    max,
-    add,
-    mul,
-    mean,
-    burn,
-};
+pub static KERNELS: Kernels = Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, conv, burn, ..NEON };
 
 const PIXELS: usize = 6;
 const LANES: usize = 4;

@@ -7,29 +7,14 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
-    store, table, table_rows,
+    ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store, table_rows,
 };
-use super::aarch64_depthwise::depthwise;
+use super::neon::NEON;
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
-pub static KERNELS: Kernels = Kernels {
-    name: "i8mm",
-    lanes: LANES,
-    panel: 1,
-    block: 8,
-    flip: FLIP,
-    conv,
-    depthwise,
-    table,
-    max,
-    add,
-    mul,
-    mean,
-    burn,
-};
+pub static KERNELS: Kernels = Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, conv, burn, ..NEON };
 
 const PIXELS: usize = 8;
 const LANES: usize = 8;
