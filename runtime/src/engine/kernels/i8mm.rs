@@ -10,7 +10,7 @@ use super::aarch64::{
     ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
     store, table, table_rows,
 };
-use super::aarch64_depthwise::depthwise;
+use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
@@ -23,6 +23,8 @@ pub static KERNELS: Kernels = Kernels {
     flip: FLIP,
     conv,
     depthwise,
+    conv_sums,
+    depthwise_sums,
     table,
     max,
     add,
@@ -203,6 +205,38 @@ unsafe fn panel<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows)
                 let [first, second] = [2 * pair, 2 * pair + 1].map(|p| outputs[p].wrapping_add(panel.channel));
                 store(bytes, first, panel.channels);
                 store(vextq_u8::<8>(bytes, bytes), second, panel.channels);
+            }
+        }
+    }
+}
+
+// Safety: see `Kernels::conv_sums`; only reachable where `supported`.
+unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
+    for index in 0..packed.panels.len() {
+        // Safety: handed on.
+        unsafe { panel_sums(packed, index, rows) };
+    }
+}
+
+/// Safety: as for [`Kernels::conv_sums`].
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn panel_sums(packed: &PackedConv, index: usize, rows: &Rows) {
+    let panel = packed.panels[index];
+    let weights = packed.weights[panel.weights..].as_ptr();
+    let bias = &packed.bias[panel.constants..][..LANES];
+    let mut pixels = Pixels::of(rows);
+    // Safety: constants are padded to whole panels; pixels and padded channels are the caller's to vouch
+    // for.
+    unsafe {
+        let bias = [vld1q_s32(bias.as_ptr()), vld1q_s32(bias.as_ptr().add(4))];
+        while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
+            for (pair, s) in tile(packed, weights, &inputs).into_iter().enumerate() {
+                let (low, high) = (untangle(s[0], s[1]), untangle(s[2], s[3]));
+                for pixel in 0..2 {
+                    let to = outputs[2 * pair + pixel].cast::<i32>().wrapping_add(panel.constants);
+                    vst1q_s32(to, vaddq_s32(low[pixel], bias[0]));
+                    vst1q_s32(to.wrapping_add(4), vaddq_s32(high[pixel], bias[1]));
+                }
             }
         }
     }

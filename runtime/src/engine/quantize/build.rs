@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use super::super::calibrate::Observed;
-use super::super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights};
+use super::super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights, Wide};
 use super::super::network::{MapId, Network, RealConv, RealOp, RealPart};
 use super::super::quant::Quant;
 use super::choices::{Quants, table};
@@ -153,6 +153,7 @@ impl Builder<'_> {
             multiplier: Vec::with_capacity(outputs),
             pre_zero: before.zero,
             table,
+            wide: Wide::default(),
         };
         for (o, weights) in conv.weights.chunks_exact(products).enumerate() {
             let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
