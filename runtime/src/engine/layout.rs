@@ -26,6 +26,8 @@ pub struct Slab {
     pub life: (usize, usize),
     /// The tensor that takes all its channels; its zero point is what the border holds.
     pub tensor: TensorId,
+    /// The second half of the channels are rests, see [`super::ir::Wide`].
+    pub wide: bool,
 }
 
 impl Slab {
@@ -68,7 +70,8 @@ pub struct Layout {
 impl Layout {
     /// Lays out a graph that passes [`Graph::check`].
     pub fn new(graph: &Graph) -> Layout {
-        let parents = Parents::of(graph);
+        let wide = graph.wide();
+        let parents = Parents::of(graph, &wide);
         let mut slab_of_root = vec![usize::MAX; graph.tensors.len()];
         let mut slabs: Vec<Slab> = Vec::new();
         let mut places = Vec::with_capacity(graph.tensors.len());
@@ -84,6 +87,7 @@ impl Layout {
                     pixel: tensor.shape.channels.next_multiple_of(4),
                     life: (usize::MAX, 0),
                     tensor: TensorId(root as u32),
+                    wide: wide[root],
                 });
             }
             places.push(Place { slab: slab_of_root[root], channel });
@@ -175,7 +179,7 @@ impl Layout {
 struct Parents(Vec<Option<(usize, usize)>>);
 
 impl Parents {
-    fn of(graph: &Graph) -> Parents {
+    fn of(graph: &Graph, wide: &[bool]) -> Parents {
         let mut parents = Parents(vec![None; graph.tensors.len()]);
         for node in &graph.nodes {
             if let Op::Slice { start } = node.op {
@@ -195,7 +199,7 @@ impl Parents {
                 })
                 .collect();
             for &(input, start) in &spans {
-                parents.embed(graph, input, start, node.output.at(), &spans);
+                parents.embed(graph, wide, input, start, node.output.at(), &spans);
             }
         }
         parents
@@ -213,12 +217,21 @@ impl Parents {
 
     /// Puts `input`, or the whole that it is a slice of, into `output` at `start`, if all that then
     /// lies there belongs there.
-    fn embed(&mut self, graph: &Graph, input: usize, start: usize, output: usize, spans: &[(usize, usize)]) {
+    fn embed(
+        &mut self,
+        graph: &Graph,
+        wide: &[bool],
+        input: usize,
+        start: usize,
+        output: usize,
+        spans: &[(usize, usize)],
+    ) {
         let (root, inside) = self.root(input);
         let Some(at) = start.checked_sub(inside) else { return };
         let channels = graph.tensors[root].shape.channels;
         let whole = at + channels <= graph.tensors[output].shape.channels;
-        let fixed = root == output || graph.inputs.iter().any(|i| i.at() == root);
+        // the border of values and rests has a zero point for each half
+        let fixed = root == output || wide[root] || graph.inputs.iter().any(|i| i.at() == root);
         let same = graph.tensors[root].quant == graph.tensors[output].quant;
         // every other input of the concatenation that would share these channels must be the same data
         let agreed = spans.iter().all(|&(other, other_start)| {

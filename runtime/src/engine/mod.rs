@@ -41,6 +41,7 @@ pub mod quantize;
 pub mod reference;
 #[cfg(feature = "onnx")]
 pub mod region;
+pub mod sixteen;
 pub mod tail;
 
 pub use artifact::Artifact;

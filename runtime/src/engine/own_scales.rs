@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights};
+use super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights, Wide};
 use super::network::{Function, MapId, Network, RealConv, RealNode, RealOp};
 use super::quant::{Quant, Table};
 
@@ -165,6 +165,7 @@ fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {
         multiplier: Vec::with_capacity(outputs),
         pre_zero: to.zero,
         table: None,
+        wide: Wide::default(),
     };
     for (o, weights) in real.weights.chunks_exact(products).enumerate() {
         let scale = match whole(weights) {

@@ -3,11 +3,13 @@
 use super::ir::{Checked, Graph, Node, Numbers, Op, Shape, Source, TensorId};
 use super::kernels::packing::InputSteps;
 use super::kernels::place::Place;
-use super::kernels::program::Program;
+use super::kernels::program::{Program, THREADS_MAX};
 use super::kernels::step::{Region, Step, Work};
+use super::kernels::wide::{Scratch, WideConv};
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
 use super::layout::Layout;
 use super::quant::Quant;
+use super::sixteen::NO_REST;
 
 /// A graph that is ready to run on this processor.
 pub struct Plan {
@@ -73,14 +75,16 @@ impl Plan {
     /// The node and what is wrong with it, or that a thread could not be started.
     pub fn new(graph: Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
         let layout = Layout::new(&graph);
-        let planner = Planner { graph: &graph, layout: &layout, kernels };
+        let threads = threads.clamp(1, THREADS_MAX);
+        let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(&graph), threads };
+        let bytes = layout.bytes + scratch.bytes * threads;
+        let planner = Planner { graph: &graph, layout: &layout, kernels, scratch };
         let mut steps = Vec::new();
         for (index, work) in planner.work() {
             let named = |what| format!("node {:?}: {what}", graph.nodes.get(index).map_or("", |n| &n.name));
-            steps.push(Step::new(index, work, layout.bytes).map_err(named)?);
+            steps.push(Step::new(index, work, bytes).map_err(named)?);
         }
-        let program =
-            Program::new(steps, kernels, layout.bytes, threads).map_err(|e| format!("starting a thread: {e}"))?;
+        let program = Program::new(steps, kernels, bytes, threads).map_err(|e| format!("starting a thread: {e}"))?;
         Ok(Plan { graph, layout, program, flip: kernels.flip })
     }
 
@@ -174,10 +178,20 @@ fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
     Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: graph.tensor(id).shape }
 }
 
+/// Bytes in which a thread keeps the sums of a convolution of sixteen bits.
+fn scratch_bytes(graph: &Graph) -> usize {
+    let of = |node: &Node| match &node.op {
+        Op::Conv(conv) if !conv.wide.is_none() => WideConv::scratch_bytes(conv),
+        _ => 0,
+    };
+    graph.nodes.iter().map(of).max().unwrap_or(0)
+}
+
 struct Planner<'a> {
     graph: &'a Graph,
     layout: &'a Layout,
     kernels: &'static Kernels,
+    scratch: Scratch,
 }
 
 impl Planner<'_> {
@@ -191,7 +205,8 @@ impl Planner<'_> {
             for slab in self.layout.slabs.iter().filter(|s| s.life.0 == index && s.border != [0; 4]) {
                 let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
                 let zero = self.graph.tensor(slab.tensor).quant.zero ^ self.kernels.flip;
-                all.push((index, Work::Border { inner, border: slab.border, tensor: slab.tensor, zero }));
+                let rest = slab.wide.then_some(NO_REST ^ self.kernels.flip);
+                all.push((index, Work::Border { inner, border: slab.border, tensor: slab.tensor, zero, rest }));
             }
             self.node(node, &mut |work| all.push((index, work)));
         }
@@ -208,7 +223,10 @@ impl Planner<'_> {
                 let steps = InputSteps { column: input.pixel, row: input.row };
                 let zero = zero_of(node.inputs[0]);
                 let window = conv.window;
-                if conv.is_depthwise(input.shape) {
+                if !conv.wide.is_none() {
+                    let conv = WideConv::new(conv, zero, [input, output], self.scratch, self.kernels);
+                    push(Work::Wide(Box::new(conv)));
+                } else if conv.is_depthwise(input.shape) {
                     let packed = PackedDepthwise::new(conv, zero, steps, self.kernels);
                     push(Work::Depthwise { packed, window, input, output });
                 } else {

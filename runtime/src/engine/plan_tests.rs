@@ -4,12 +4,13 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::ir::{
-    Between, Checked, Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, WEIGHT_ONE, Window,
+    Between, Checked, Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, WEIGHT_ONE, Wide, Window,
 };
 use super::kernels;
 use super::plan::Plan;
 use super::quant::Quant;
 use super::reference;
+use super::sixteen::{self, Curve};
 
 /// Random graphs that pass `Graph::check`.
 struct Maker {
@@ -78,8 +79,10 @@ impl Maker {
     }
 
     fn conv(&mut self, from: TensorId, depthwise: bool) -> TensorId {
-        let input = self.of(from).shape;
+        let mut input = self.of(from).shape;
         let window = self.window(input, false);
+        let read = self.graph.wide()[from.at()];
+        input.channels = if read { input.channels / 2 } else { input.channels };
         let (height, width) = window.output(input.height, input.width).unwrap();
         let divisors: Vec<usize> = (1..=input.channels.min(4)).filter(|g| input.channels.is_multiple_of(*g)).collect();
         let groups = if depthwise { input.channels } else { self.one_of(&divisors) };
@@ -98,16 +101,32 @@ impl Maker {
         let multiplier = (0..channels)
             .map(|_| spread * (1 + self.below(8)) as f32 * 0.25 * steep * sign(self.below(8) == 0))
             .collect();
-        let table = (self.below(2) == 0).then(|| self.table());
+        let written = self.below(4) == 0;
+        let curve = (written && self.below(2) == 0).then(|| self.curve());
+        let table = (!written && self.below(2) == 0).then(|| self.table());
         let pre_zero = self.below(256) as u8;
         let quant = self.quant();
-        let conv = Conv { window, groups, weights, bias, multiplier, pre_zero, table };
+        let wide = Wide { input: read, output: written, curve };
+        let conv = Conv { window, groups, weights, bias, multiplier, pre_zero, table, wide };
+        let channels = if written { 2 * channels } else { channels };
         self.node(Op::Conv(conv), &[from], Shape { height, width, channels }, quant)
+    }
+
+    fn curve(&mut self) -> Box<Curve> {
+        let span = usize::from(sixteen::GREATEST - sixteen::LEAST) + 1;
+        Box::new(std::array::from_fn(|_| sixteen::LEAST + self.below(span) as u16))
     }
 
     fn step(&mut self, from_tensor: TensorId) -> TensorId {
         let from = from_tensor;
         let Tensor { shape, quant } = self.of(from);
+        if self.graph.wide()[from.at()] {
+            return match self.below(3) {
+                0 => self.conv(from, false),
+                1 => self.conv(from, true),
+                _ => self.values(from),
+            };
+        }
         match self.below(12) {
             0..=2 => self.conv(from, false),
             3 => self.conv(from, true),
@@ -188,8 +207,16 @@ impl Maker {
         }
     }
 
+    /// The values of a tensor that has rests.
+    fn values(&mut self, from: TensorId) -> TensorId {
+        let Tensor { shape, quant } = self.of(from);
+        let channels = shape.channels / 2;
+        self.node(Op::Slice { start: 0 }, &[from], Shape { channels, ..shape }, quant)
+    }
+
     /// Two branches of one shape, joined; like the blocks of a YOLO.
     fn block(&mut self, from: TensorId) -> TensorId {
+        let from = if self.graph.wide()[from.at()] { self.values(from) } else { from };
         let Tensor { shape, quant } = self.of(from);
         let split = 1 + self.below(shape.channels);
         let a = self.node(Op::Slice { start: 0 }, &[from], Shape { channels: split, ..shape }, quant);

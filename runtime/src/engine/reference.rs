@@ -5,6 +5,7 @@
 
 use super::ir::{Between, Conv, Graph, Node, Op, Shape, Tensor, Window};
 use super::quant::requantise;
+use super::sixteen;
 
 /// Runs a graph that passes [`Graph::check`]; `inputs[i]` are the values of input i in the order
 /// (row, column, channel). Returns the values of every tensor.
@@ -130,11 +131,39 @@ fn taps(window: &Window, input: Shape, y: usize, x: usize) -> impl Iterator<Item
     })
 }
 
+/// One result of a convolution, channel `o` of its output tensor.
 fn conv_at(conv: &Conv, input: View<'_>, y: usize, x: usize, o: usize) -> u8 {
+    let outputs = conv.bias.len();
+    let channel = o % outputs;
+    let sum = conv.bias[channel] + sum_at(conv, input, 0, i32::from(input.tensor.quant.zero), y, x, channel);
+    let multiplier = conv.multiplier[channel];
+    if conv.wide.is_none() {
+        let q = requantise(sum, multiplier, conv.pre_zero);
+        return conv.table.as_ref().map_or(q, |table| table[usize::from(q)]);
+    }
+    let mut sum = sum as f32;
+    if conv.wide.input {
+        let first = conv.channels(input.tensor.shape);
+        let rests = sum_at(conv, input, first, i32::from(sixteen::NO_REST), y, x, channel);
+        sum += rests as f32 * (1.0 / sixteen::PARTS);
+    }
+    if conv.wide.output {
+        let number = sixteen::requantise(sum * multiplier, conv.pre_zero);
+        let number = conv.wide.curve.as_ref().map_or(number, |curve| sixteen::along(curve, number));
+        return sixteen::halves(number)[o / outputs];
+    }
+    let rounded = (sum * multiplier).round_ties_even() as i32;
+    let q = rounded.saturating_add(i32::from(conv.pre_zero)).clamp(0, 255) as u8;
+    conv.table.as_ref().map_or(q, |table| table[usize::from(q)])
+}
+
+/// The products of the window of output (y, x) with the filter of channel `o`; the input's numbers begin
+/// at channel `begin` and stand for zero at `zero`.
+fn sum_at(conv: &Conv, input: View<'_>, begin: usize, zero: i32, y: usize, x: usize, o: usize) -> i32 {
     let [kh, kw] = conv.window.kernel;
-    let per_group = input.tensor.shape.channels / conv.groups;
-    let first = o / (conv.bias.len() / conv.groups) * per_group;
-    let mut sum = conv.bias[o];
+    let per_group = conv.channels(input.tensor.shape) / conv.groups;
+    let first = begin + o / (conv.bias.len() / conv.groups) * per_group;
+    let mut sum = 0;
     for ky in 0..kh {
         for kx in 0..kw {
             let row = (y * conv.window.stride[0] + ky * conv.window.dilation[0]).checked_sub(conv.window.pad[0]);
@@ -145,10 +174,9 @@ fn conv_at(conv: &Conv, input: View<'_>, y: usize, x: usize, o: usize) -> u8 {
             }
             for i in 0..per_group {
                 let weight = conv.weights[((o * kh + ky) * kw + kx) * per_group + i];
-                sum += i32::from(weight) * input.centred(row, column, first + i);
+                sum += i32::from(weight) * (i32::from(input.at(row, column, first + i)) - zero);
             }
         }
     }
-    let q = requantise(sum, conv.multiplier[o], conv.pre_zero);
-    conv.table.as_ref().map_or(q, |table| table[usize::from(q)])
+    sum
 }

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::bytes::Bytes;
-use super::super::ir::{Between, Conv, Node, Op, Output, Source, Tensor, TensorId, Weights, Window};
+use super::super::ir::{Between, Conv, Node, Op, Output, Source, Tensor, TensorId, Weights, Wide, Window};
 use super::super::manifest::Manifest;
 use super::super::quant::Table;
+use super::super::sixteen::Curve;
 use super::super::tail::{self, End, Function, Pair, Reduction, Step, Tail};
 use super::{ALIGNMENT, Calibration, Golden};
 
@@ -43,6 +44,8 @@ enum OpHeader {
         multiplier: Blob,
         pre_zero: u8,
         table: Option<Blob>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wide: Option<WideHeader>,
     },
     Table(Blob),
     Tables(Blob),
@@ -78,6 +81,15 @@ enum OpHeader {
         rows: Vec<Between>,
         columns: Vec<Between>,
     },
+}
+
+/// See [`Wide`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WideHeader {
+    input: bool,
+    output: bool,
+    curve: Option<Blob>,
 }
 
 /// See [`Tail`].
@@ -163,6 +175,11 @@ pub(super) fn node_header(node: &Node, blobs: &mut Blobs) -> NodeHeader {
             multiplier: blobs.reals(&conv.multiplier),
             pre_zero: conv.pre_zero,
             table: conv.table.as_ref().map(|t| blobs.add(t.iter().copied())),
+            wide: (!conv.wide.is_none()).then(|| WideHeader {
+                input: conv.wide.input,
+                output: conv.wide.output,
+                curve: conv.wide.curve.as_ref().map(|c| blobs.add(c.iter().flat_map(|q| q.to_le_bytes()))),
+            }),
         },
         Op::Table(table) => OpHeader::Table(blobs.add(table.iter().copied())),
         Op::Add { multipliers } => OpHeader::Add { multipliers: *multipliers },
@@ -194,16 +211,31 @@ pub(super) fn node_of(header: NodeHeader, blobs: &Bytes) -> Result<Node, String>
     let table = |blob: Blob| -> Result<Box<Table>, String> {
         <&Table>::try_from(&*bytes(blob)?).map(|t| Box::new(*t)).map_err(|_| format!("node {name:?}: a table is cut"))
     };
+    let curve = |blob: Blob| -> Result<Box<Curve>, String> {
+        let bytes = bytes(blob)?;
+        let (points, rest) = bytes.as_chunks::<2>();
+        let points: Vec<u16> = points.iter().map(|p| u16::from_le_bytes(*p)).collect();
+        let whole = rest.is_empty().then_some(points).and_then(|points| Box::try_from(points).ok());
+        whole.ok_or_else(|| format!("node {name:?}: a curve is cut"))
+    };
     let op = match header.op {
-        OpHeader::Conv { window, groups, weights, bias, multiplier, pre_zero, table: activation } => Op::Conv(Conv {
-            window,
-            groups,
-            weights: Weights::View(bytes(weights)?),
-            bias: words(bias)?.into_iter().map(i32::from_le_bytes).collect(),
-            multiplier: multiplier.reals(blobs, &name)?,
-            pre_zero,
-            table: activation.map(table).transpose()?,
-        }),
+        OpHeader::Conv { window, groups, weights, bias, multiplier, pre_zero, table: activation, wide } => {
+            Op::Conv(Conv {
+                window,
+                groups,
+                weights: Weights::View(bytes(weights)?),
+                bias: words(bias)?.into_iter().map(i32::from_le_bytes).collect(),
+                multiplier: multiplier.reals(blobs, &name)?,
+                pre_zero,
+                table: activation.map(table).transpose()?,
+                wide: match wide {
+                    None => Wide::default(),
+                    Some(WideHeader { input, output, curve: points }) => {
+                        Wide { input, output, curve: points.map(curve).transpose()? }
+                    }
+                },
+            })
+        }
         OpHeader::Table(blob) => Op::Table(table(blob)?),
         OpHeader::Tables(blob) => match bytes(blob)?.as_chunks::<256>() {
             (tables, []) => Op::Tables(tables.into()),

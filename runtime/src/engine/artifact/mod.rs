@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  0  8   magic  "lapwing\0"
-//!  8  4   format, u32: 3 if it has a tail, else 2; 1 lacks Pick, DepthToSpace and Bilinear too
+//!  8  4   format, u32: 4 if it has ends of sixteen bits, else 3 if it has a tail, else 2; 1 lacks Pick,
+//!         DepthToSpace and Bilinear too
 //! 12  4   0x01020304: all numbers are little-endian
 //! 16  8   length of the header, u64
 //! 24  8   length of the blobs, u64
@@ -28,9 +29,11 @@ use super::tail::{Run, Tail};
 use header::{Blobs, Header, node_header, node_of, tail_header, tail_of};
 
 /// The newest format that this build reads; it reads every older one. It writes the oldest that serves.
-pub const FORMAT: u32 = 3;
-/// The format of a network without a tail.
-const FORMAT_WITHOUT_TAIL: u32 = 2;
+pub const FORMAT: u32 = 4;
+/// The format of a network of eight bits with a tail.
+const FORMAT_WITH_TAIL: u32 = 3;
+/// The format of a network without either.
+const FORMAT_PLAIN: u32 = 2;
 /// The first bytes of every artifact.
 pub const MAGIC: &[u8; 8] = b"lapwing\0";
 /// The first bytes of another file of ours, a flow's; see `crate::flow::int8::artifact`.
@@ -150,7 +153,11 @@ impl Artifact {
             outputs: self.graph.outputs.clone(),
             tail: self.tail.as_ref().map(|tail| tail_header(tail, &mut blobs)),
         };
-        let format = if self.tail.is_some() { FORMAT } else { FORMAT_WITHOUT_TAIL };
+        let format = match (self.graph.is_wide(), &self.tail) {
+            (true, _) => FORMAT,
+            (false, Some(_)) => FORMAT_WITH_TAIL,
+            (false, None) => FORMAT_PLAIN,
+        };
         let mut body = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
         let header_bytes = body.len();
         body.resize(body.len().next_multiple_of(ALIGNMENT), 0);

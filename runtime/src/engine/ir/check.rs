@@ -4,6 +4,7 @@
 //! written once before it is read, every sum fits its type on every instruction set.
 
 use super::super::quant::REQUANTISED_MAX;
+use super::super::sixteen::{GREATEST, LEAST};
 use super::{
     BYTES_MAX, Between, Graph, NODES_MAX, Node, Numbers, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor,
     TensorId, WEIGHT_ONE, WeightSums, Window,
@@ -12,11 +13,13 @@ use super::{
 pub(super) struct Check<'a> {
     graph: &'a Graph,
     written: Vec<bool>,
+    /// See [`Graph::wide`].
+    wide: Vec<bool>,
 }
 
 impl<'a> Check<'a> {
     pub(super) fn of(graph: &'a Graph) -> Check<'a> {
-        Check { graph, written: vec![false; graph.tensors.len()] }
+        Check { graph, written: vec![false; graph.tensors.len()], wide: Vec::new() }
     }
 
     pub(super) fn run(mut self) -> Result<(), String> {
@@ -42,6 +45,10 @@ impl<'a> Check<'a> {
         for &input in &graph.inputs {
             self.write(input).map_err(|e| format!("input: {e}"))?;
         }
+        if let Some(node) = graph.nodes.iter().find(|n| n.output.at() >= graph.tensors.len()) {
+            return Err(format!("node {:?} ({}): its output does not exist", node.name, node.op.name()));
+        }
+        self.wide = graph.wide();
         for node in &graph.nodes {
             self.node(node).map_err(|what| format!("node {:?} ({}): {what}", node.name, node.op.name()))?;
         }
@@ -81,11 +88,22 @@ impl<'a> Check<'a> {
         }
         let output = self.graph.tensors.get(node.output.at()).ok_or("its output does not exist")?;
         let found = output.shape;
+        for (id, input) in node.inputs.iter().zip(&inputs) {
+            let half = input.shape.channels / 2;
+            match (&node.op, self.wide[id.at()]) {
+                (Op::Conv(conv), wide) if conv.wide.input == wide => {}
+                (Op::Slice { start }, true) if start.saturating_add(found.channels) <= half => {}
+                (_, true) => return Err("it reads rests that it cannot use".into()),
+                (Op::Conv(_), false) => return Err("it reads rests of a tensor that has none".into()),
+                (_, false) => {}
+            }
+        }
         let expected = shape_of(&node.op, &inputs, found)?;
         if found != expected {
             return Err(format!("its output is {found:?}, it should be {expected:?}"));
         }
         weighed(&node.op)?;
+        activated(&node.op)?;
         numbers_of(&node.op, inputs.iter().copied(), output, &mut weight_sums(&node.op))?;
         self.write(node.output)
     }
@@ -122,19 +140,22 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
     };
     match op {
         Op::Conv(conv) => {
-            let out = conv.bias.len();
-            if conv.groups == 0 || !first.channels.is_multiple_of(conv.groups) || !out.is_multiple_of(conv.groups) {
-                return Err(format!("{} groups do not divide {} and {out} channels", conv.groups, first.channels));
+            let (input, out) = (conv.channels(first), conv.bias.len());
+            if conv.wide.input && !first.channels.is_multiple_of(2) {
+                return Err(format!("{} channels are no values and rests", first.channels));
+            }
+            if conv.groups == 0 || !input.is_multiple_of(conv.groups) || !out.is_multiple_of(conv.groups) {
+                return Err(format!("{} groups do not divide {input} and {out} channels", conv.groups));
             }
             let [kh, kw] = conv.window.kernel;
-            let products = kh.saturating_mul(kw).saturating_mul(first.channels / conv.groups);
+            let products = kh.saturating_mul(kw).saturating_mul(input / conv.groups);
             if products > PRODUCTS_MAX {
                 return Err(format!("{products} products a value are more than {PRODUCTS_MAX}"));
             }
             if conv.weights.len() != products * out || conv.multiplier.len() != out {
                 return Err("its weights do not fit its window and channels".into());
             }
-            windowed(&conv.window, out)
+            windowed(&conv.window, if conv.wide.output { out.saturating_mul(2) } else { out })
         }
         Op::Table(_) => Ok(first),
         Op::Tables(tables) if tables.len() == first.channels => Ok(first),
@@ -230,23 +251,33 @@ fn scaled(tensor: &Tensor) -> Result<(), String> {
     if scale.is_finite() && scale > 0.0 { Ok(()) } else { Err(format!("scale {scale}, it must be above zero")) }
 }
 
+/// The activation is one for the output's bits, and stays in them.
+fn activated(op: &Op) -> Result<(), String> {
+    let Op::Conv(conv) = op else { return Ok(()) };
+    match (&conv.table, &conv.wide.curve) {
+        (Some(_), _) if conv.wide.output => Err("it writes sixteen bits through a table of eight".into()),
+        (_, Some(_)) if !conv.wide.output => Err("it writes eight bits through a curve of sixteen".into()),
+        (_, Some(curve)) if curve.iter().any(|q| !(LEAST..=GREATEST).contains(q)) => {
+            Err("its curve leaves sixteen bits".into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Weights that every instruction set can multiply.
 fn weighed(op: &Op) -> Result<(), String> {
     let Op::Conv(conv) = op else { return Ok(()) };
     if !conv.weights.contains(&i8::MIN) {
         return Ok(());
     }
-    let per = conv.weights.len() / conv.bias.len().max(1);
+    let per = conv.products();
     let channel = conv.weights.chunks_exact(per.max(1)).position(|weights| weights.contains(&i8::MIN));
     Err(format!("channel {}: weight -128, the least is -127", channel.unwrap_or(0)))
 }
 
 fn weight_sums(op: &Op) -> impl Iterator<Item = WeightSums> {
     let conv = if let Op::Conv(conv) = op { Some(conv) } else { None };
-    conv.into_iter().flat_map(|conv| {
-        let per = conv.weights.len() / conv.bias.len().max(1);
-        conv.weights.chunks_exact(per.max(1)).map(WeightSums::of)
-    })
+    conv.into_iter().flat_map(|conv| conv.weights.chunks_exact(conv.products().max(1)).map(WeightSums::of))
 }
 
 /// Scales and sums that every instruction set computes alike; `sums` of a convolution's outputs.

@@ -9,6 +9,7 @@ mod check;
 mod checked;
 mod numbers;
 mod weights;
+mod wide;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use check::Check;
 pub use checked::Checked;
 pub use numbers::{NodeNumbers, Numbers};
 pub use weights::{WeightSums, Weights};
+pub use wide::Wide;
 
 /// Largest height, width or channel count of a tensor.
 pub const SIDE_MAX: usize = 1 << 14;
@@ -99,7 +101,8 @@ impl Window {
 
 /// A convolution with everything that its store does.
 ///
-/// `out = table[clamp(round(multiplier[o] * (bias[o] + sum w * (in - zero_in))) + pre_zero)]`.
+/// `out = table[clamp(round(multiplier[o] * (bias[o] + sum w * (in - zero_in))) + pre_zero)]`; an end
+/// of sixteen bits has a fraction beside it, see [`Wide`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
     /// Geometry; taps outside the input count as real zeros.
@@ -115,14 +118,26 @@ pub struct Conv {
     pub multiplier: Vec<f32>,
     /// Zero point before the table.
     pub pre_zero: u8,
-    /// The activation, if it is not a clamp.
+    /// The activation, if it is not a clamp; none where the output has sixteen bits.
     pub table: Option<Box<Table>>,
+    /// Ends of sixteen bits.
+    pub wide: Wide,
 }
 
 impl Conv {
     /// One filter a channel and nothing across channels.
     pub fn is_depthwise(&self, input: Shape) -> bool {
-        self.groups == input.channels && self.groups == self.bias.len() && self.groups > 1
+        self.groups == self.channels(input) && self.groups == self.bias.len() && self.groups > 1
+    }
+
+    /// Numbers a pixel of an input of this shape.
+    pub fn channels(&self, input: Shape) -> usize {
+        if self.wide.input { input.channels / 2 } else { input.channels }
+    }
+
+    /// Products in the sum of one result, over the whole window.
+    pub fn products(&self) -> usize {
+        self.weights.len() / self.bias.len().max(1)
     }
 }
 
@@ -342,13 +357,29 @@ impl Graph {
     pub fn macs_of(&self, node: &Node) -> u64 {
         match &node.op {
             Op::Conv(conv) => {
-                let out = self.tensor(node.output).shape;
-                let [kh, kw] = conv.window.kernel;
-                let per = kh * kw * (self.tensor(node.inputs[0]).shape.channels / conv.groups.max(1));
-                (out.elements() * per) as u64
+                let Shape { height, width, .. } = self.tensor(node.output).shape;
+                // the rests are multiplied like the values
+                let ends = if conv.wide.input { 2 } else { 1 };
+                (height * width * conv.weights.len() * ends) as u64
             }
             _ => 0,
         }
+    }
+
+    /// True if a convolution has an end of sixteen bits.
+    pub fn is_wide(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(&node.op, Op::Conv(conv) if !conv.wide.is_none()))
+    }
+
+    /// By tensor: whether its channels are values and their rests, see [`Wide`].
+    pub fn wide(&self) -> Vec<bool> {
+        let mut wide = vec![false; self.tensors.len()];
+        for node in &self.nodes {
+            if let Op::Conv(conv) = &node.op {
+                wide[node.output.at()] = conv.wide.output;
+            }
+        }
+        wide
     }
 
     /// Everything that execution takes for granted; [`Checked::new`] keeps the proof.

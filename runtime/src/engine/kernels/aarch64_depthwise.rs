@@ -35,12 +35,30 @@ pub(super) unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
     }
 }
 
+/// `Kernels::depthwise_sums`.
+///
+/// Safety: as stated there.
+pub(super) unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
+    for y in 0..rows.height {
+        let row = Rows {
+            input: rows.input.wrapping_add(y * rows.input_row),
+            output: rows.output.wrapping_add(y * rows.output_row),
+            height: 1,
+            ..*rows
+        };
+        for channel in (0..packed.channels).step_by(BYTES) {
+            // Safety: handed on.
+            unsafe { depthwise_row::<0, ANY, true>(packed, &row, channel) };
+        }
+    }
+}
+
 /// Windows of nine taps.
 ///
 /// Safety: as for `Kernels::depthwise`.
 unsafe fn depthwise_9<const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
     // Safety: handed on.
-    unsafe { depthwise_row::<9, REACH>(packed, row, channel) }
+    unsafe { depthwise_row::<9, REACH, false>(packed, row, channel) }
 }
 
 /// Windows of any size.
@@ -48,16 +66,20 @@ unsafe fn depthwise_9<const REACH: u8>(packed: &PackedDepthwise, row: &Rows, cha
 /// Safety: as for `Kernels::depthwise`.
 unsafe fn depthwise_any<const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
     // Safety: handed on.
-    unsafe { depthwise_row::<0, REACH>(packed, row, channel) }
+    unsafe { depthwise_row::<0, REACH, false>(packed, row, channel) }
 }
 
 /// Two taps join in 16 bits, which hold two products of -128..=127 and -127..=127, before they join
-/// the sums. `TAPS` is their number, or 0 if it is known only now.
+/// the sums. `TAPS` is their number, or 0 if it is known only now; `SUMS` stores the sums themselves.
 ///
-/// Safety: as for `Kernels::depthwise`; a vector may reach fifteen bytes past the last channel.
+/// Safety: as for `Kernels::depthwise`, or `Kernels::depthwise_sums`; a vector may reach fifteen bytes past the last channel.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn depthwise_row<const TAPS: usize, const REACH: u8>(packed: &PackedDepthwise, row: &Rows, channel: usize) {
+unsafe fn depthwise_row<const TAPS: usize, const REACH: u8, const SUMS: bool>(
+    packed: &PackedDepthwise,
+    row: &Rows,
+    channel: usize,
+) {
     let padded = packed.bias.len();
     let taps: &[usize] = if TAPS == 0 { &packed.taps } else { &packed.taps[..TAPS] };
     let count = (packed.channels - channel).min(BYTES);
@@ -84,6 +106,13 @@ unsafe fn depthwise_row<const TAPS: usize, const REACH: u8>(packed: &PackedDepth
                 let last = taps.len() - 1;
                 let (a, w) = (vld1q_s8(input.add(taps[last])), vld1q_s8(weights.add(last * padded)));
                 add_wide(&mut sums, vmull_s8(vget_low_s8(a), vget_low_s8(w)), vmull_high_s8(a, w));
+            }
+            if SUMS {
+                let to = row.output.add(x * row.output_pixel).cast::<i32>().add(channel);
+                for (v, sum) in sums.into_iter().enumerate() {
+                    vst1q_s32(to.add(4 * v), sum);
+                }
+                continue;
             }
             let bytes = finish::<REACH>(sums, multiplier, zero);
             store(bytes, row.output.add(x * row.output_pixel + channel), count);

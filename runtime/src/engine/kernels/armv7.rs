@@ -14,7 +14,8 @@ use super::portable;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Armv7 with NEON.
-pub static KERNELS: Kernels = Kernels { conv, depthwise, max, ..portable::kernels::<BLOCK, FLIP>("armv7-neon", 1) };
+pub static KERNELS: Kernels =
+    Kernels { conv, depthwise, conv_sums, depthwise_sums, max, ..portable::kernels::<BLOCK, FLIP>("armv7-neon", 1) };
 
 const FLIP: u8 = 0x80;
 const LANES: usize = 4;
@@ -43,10 +44,12 @@ struct Job {
     zero: i32,              // 32
     /// The result.
     bytes: [u8; 8], // 36
+    /// Or the sums, where they are asked for; else null.
+    sums: *mut i32, // 44
 }
 
 impl Job {
-    /// Without inputs. `weights` come with what stands in `blocks`.
+    /// Without inputs, for bytes. `weights` come with what stands in `blocks`.
     fn new(taps: &[usize], weights: (&[i8], usize), bias: &[i32], multiplier: &[f32], pre_zero: u8) -> Job {
         let taps = taps.as_ptr_range();
         Job {
@@ -59,8 +62,23 @@ impl Job {
             multiplier: multiplier.as_ptr(),
             zero: i32::from(pre_zero) - i32::from(FLIP),
             bytes: [0; 8],
+            sums: std::ptr::null_mut(),
         }
     }
+}
+
+/// Sums in q0 and q1 as they are, if the job asks for them; label 9 is then behind everything else.
+macro_rules! sums {
+    () => {
+        concat!(
+            "ldr {x0}, [{job}, #44]\n",
+            "cmp {x0}, #0\n",
+            "beq 8f\n",
+            "vst1.32 {{d0, d1, d2, d3}}, [{x0}]\n",
+            "b 9f\n",
+            "8:\n",
+        )
+    };
 }
 
 /// Sums in q0 and q1 with multipliers in q2 and q3 to eight flipped bytes in the job.
@@ -138,7 +156,7 @@ macro_rules! neon {
 #[inline]
 unsafe fn tile(job: &mut Job) {
     // Safety: reads whole blocks of each run of both pixels, the panel's weights, as many as there are
-    // blocks, and its constants; writes the job's bytes.
+    // blocks, and its constants; writes the job's bytes, or eight sums.
     unsafe {
         neon!(
             "ldr {p0}, [{job}]",
@@ -188,10 +206,12 @@ unsafe fn tile(job: &mut Job) {
             "vld1.32 {{d4, d5}}, [{x0}]",
             "vadd.i32 q0, q0, q2",
             "vadd.i32 q1, q1, q2",
+            sums!(),
             "ldr {x0}, [{job}, #28]",
             "vld1.32 {{d4, d5}}, [{x0}]",
             "vmov q3, q2",
             finish!(),
+            "9:",
             job = in(reg) job,
             p0 = out(reg) _,
             p1 = out(reg) _,
@@ -206,6 +226,19 @@ unsafe fn tile(job: &mut Job) {
 
 // Safety: see `Kernels::conv`; only reachable where `supported`.
 unsafe fn conv(packed: &PackedConv, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { dense::<false>(packed, rows) }
+}
+
+// Safety: see `Kernels::conv_sums`; only reachable where `supported`.
+unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { dense::<true>(packed, rows) }
+}
+
+/// Safety: as for [`Kernels::conv`], or [`Kernels::conv_sums`] for `SUMS`.
+unsafe fn dense<const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
+    let mut sums = [0i32; EIGHT];
     for panel in &packed.panels {
         let mut job = Job::new(
             &packed.taps,
@@ -214,6 +247,9 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             &packed.multiplier[panel.constants..][..LANES],
             packed.pre_zero,
         );
+        if SUMS {
+            job.sums = sums.as_mut_ptr();
+        }
         for y in 0..rows.height {
             for x in (0..rows.width).step_by(2) {
                 // the last pixel of an odd row is computed twice
@@ -223,6 +259,13 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
                     let input = |x: usize| rows.input.add(y * rows.input_row + x * rows.input_pixel);
                     job.inputs = [input(pair[0]), input(pair[1])];
                     tile(&mut job);
+                    if SUMS {
+                        for (x, half) in pair.into_iter().zip(0..) {
+                            let output = rows.output.add(y * rows.output_row + x * rows.output_pixel).cast::<i32>();
+                            output.add(panel.constants).copy_from_nonoverlapping(job.sums.add(LANES * half), LANES);
+                        }
+                        continue;
+                    }
                     for (x, bytes) in pair.into_iter().zip(job.bytes.as_chunks::<LANES>().0) {
                         let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + panel.channel);
                         put(packed.table.as_deref(), &bytes[..panel.channels], output);
@@ -246,6 +289,19 @@ unsafe fn put(entries: Option<&[u8; 256]>, bytes: &[u8], output: *mut u8) {
 
 // Safety: see `Kernels::depthwise`; only reachable where `supported`.
 unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { channelwise::<false>(packed, rows) }
+}
+
+// Safety: see `Kernels::depthwise_sums`; only reachable where `supported`.
+unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { channelwise::<true>(packed, rows) }
+}
+
+/// Safety: as for [`Kernels::depthwise`], or [`Kernels::depthwise_sums`] for `SUMS`.
+unsafe fn channelwise<const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows) {
+    let mut sums = [0i32; EIGHT];
     for channel in (0..packed.channels).step_by(EIGHT) {
         let mut job = Job::new(
             &packed.taps,
@@ -254,6 +310,9 @@ unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
             &packed.multiplier[channel..][..EIGHT],
             packed.pre_zero,
         );
+        if SUMS {
+            job.sums = sums.as_mut_ptr();
+        }
         let channels = (packed.channels - channel).min(EIGHT);
         for y in 0..rows.height {
             for x in 0..rows.width {
@@ -261,8 +320,12 @@ unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
                 unsafe {
                     job.inputs[0] = rows.input.add(y * rows.input_row + x * rows.input_pixel + channel);
                     eight(&mut job);
-                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + channel);
-                    put(packed.table.as_deref(), &job.bytes[..channels], output);
+                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel);
+                    if SUMS {
+                        output.cast::<i32>().add(channel).copy_from_nonoverlapping(job.sums, EIGHT);
+                    } else {
+                        put(packed.table.as_deref(), &job.bytes[..channels], output.add(channel));
+                    }
                 }
             }
         }
@@ -275,7 +338,7 @@ unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
 #[inline]
 unsafe fn eight(job: &mut Job) {
     // Safety: reads eight channels of each tap, their weights and constants, which are padded; writes
-    // the job's bytes.
+    // the job's bytes, or eight sums.
     unsafe {
         neon!(
             "ldr {p0}, [{job}]",
@@ -295,11 +358,13 @@ unsafe fn eight(job: &mut Job) {
             "vaddw.s16 q8, q8, d2",
             "vaddw.s16 q9, q9, d3",
             "bne 2b",
-            "ldr {x0}, [{job}, #28]",
-            "vld1.32 {{d4, d5, d6, d7}}, [{x0}]",
             "vmov q0, q8",
             "vmov q1, q9",
+            sums!(),
+            "ldr {x0}, [{job}, #28]",
+            "vld1.32 {{d4, d5, d6, d7}}, [{x0}]",
             finish!(),
+            "9:",
             job = in(reg) job,
             p0 = out(reg) _,
             tap = out(reg) _,

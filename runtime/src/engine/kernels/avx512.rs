@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use super::super::quant::Table;
-use super::avx512_depthwise::depthwise;
+use super::avx512_depthwise::{depthwise, depthwise_sums};
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
@@ -20,6 +20,8 @@ pub static KERNELS: Kernels = Kernels {
     flip: 0,
     conv,
     depthwise,
+    conv_sums,
+    depthwise_sums,
     table,
     max,
     add,
@@ -113,12 +115,12 @@ impl<const VECTORS: usize> Store<VECTORS> {
     }
 }
 
-/// One tile: `PIXELS` pixels of one row, all channels of one panel.
+/// One tile: `PIXELS` pixels of one row, all channels of one panel; `SUMS` stores the sums themselves.
 ///
-/// Safety: as [`Kernels::conv`].
+/// Safety: as [`Kernels::conv`], or [`Kernels::conv_sums`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn tile<const PIXELS: usize, const VECTORS: usize>(
+unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
     packed: &PackedConv,
     mut weights: *const i8,
     bias: &[__m512i; VECTORS],
@@ -151,7 +153,13 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize>(
             }
         }
         let zero = _mm512_setzero_si512();
-        if VECTORS == 1 {
+        if SUMS {
+            for (pixel, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    _mm512_storeu_si512(output.add(pixel * rows.output_pixel + 64 * v).cast(), *sum);
+                }
+            }
+        } else if VECTORS == 1 {
             // four pixels of sixteen channels share one narrowing
             for (first, four) in sums.chunks(4).enumerate() {
                 let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
@@ -195,7 +203,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize>(
 ///
 /// Safety: as [`Kernels::conv`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn panel<const VECTORS: usize>(packed: &PackedConv, index: usize, rows: &Rows) {
+unsafe fn panel<const VECTORS: usize, const SUMS: bool>(packed: &PackedConv, index: usize, rows: &Rows) {
     let panel = packed.panels[index];
     let weights = packed.weights[panel.weights..].as_ptr();
     let mut bias = [_mm512_setzero_si512(); VECTORS];
@@ -215,11 +223,12 @@ unsafe fn panel<const VECTORS: usize>(packed: &PackedConv, index: usize, rows: &
             // Safety: pixel (y, x) of the job, for which the caller vouches.
             unsafe {
                 let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
-                let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + panel.channel);
+                let channel = if SUMS { size_of::<i32>() * panel.channel } else { panel.channel };
+                let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + channel);
                 macro_rules! tile {
                     ($($pixels:literal)*) => {
                         match pixels {
-                            $($pixels => tile::<$pixels, VECTORS>(packed, weights, &bias, &store, rows, input, output),)*
+                            $($pixels => tile::<$pixels, VECTORS, SUMS>(packed, weights, &bias, &store, rows, input, output),)*
                             _ => {}
                         }
                     };
@@ -237,14 +246,26 @@ unsafe fn panel<const VECTORS: usize>(packed: &PackedConv, index: usize, rows: &
 
 // Safety: see `Kernels::conv`; only reachable where `supported`.
 unsafe fn conv(packed: &PackedConv, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { panels::<false>(packed, rows) }
+}
+
+// Safety: see `Kernels::conv_sums`; only reachable where `supported`.
+unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { panels::<true>(packed, rows) }
+}
+
+/// Safety: as [`Kernels::conv`], or [`Kernels::conv_sums`].
+unsafe fn panels<const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
     for (index, panel_of) in packed.panels.iter().enumerate() {
         // Safety: handed on.
         unsafe {
             match panel_of.vectors {
-                1 => panel::<1>(packed, index, rows),
-                2 => panel::<2>(packed, index, rows),
-                3 => panel::<3>(packed, index, rows),
-                _ => panel::<4>(packed, index, rows),
+                1 => panel::<1, SUMS>(packed, index, rows),
+                2 => panel::<2, SUMS>(packed, index, rows),
+                3 => panel::<3, SUMS>(packed, index, rows),
+                _ => panel::<4, SUMS>(packed, index, rows),
             }
         }
     }

@@ -35,8 +35,20 @@ unsafe fn depthwise_inner(packed: &PackedDepthwise, rows: &Rows) {
                 ([3, 3], Some(2)) => Columns::<3, 1, 2>::new(packed, block).run(rows, column),
                 ([5, 5], Some(1)) => Columns::<5, 2, 1>::new(packed, block).run(rows, column),
                 ([5, 5], Some(2)) => Columns::<5, 2, 2>::new(packed, block).run(rows, column),
-                _ => pixel_by_pixel(packed, rows, block),
+                _ => pixel_by_pixel::<false>(packed, rows, block),
             }
+        }
+    }
+}
+
+/// `Kernels::depthwise_sums`.
+///
+/// Safety: as stated there; only where `avx512::supported`.
+pub(super) unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
+    // Safety: handed on; a block begins at a multiple of its width.
+    unsafe {
+        for block in (0..packed.channels).step_by(DEPTHWISE_CHANNELS) {
+            pixel_by_pixel::<true>(packed, rows, block);
         }
     }
 }
@@ -202,11 +214,11 @@ impl<'a, const KERNEL: usize, const FOURS: usize, const STRIDE: usize> Columns<'
     }
 }
 
-/// Windows of any shape.
+/// Windows of any shape; `SUMS` stores the sums themselves.
 ///
-/// Safety: as for `Kernels::depthwise`; `block` as for [`Store::new`].
+/// Safety: as for `Kernels::depthwise`, or `Kernels::depthwise_sums`; `block` as for [`Store::new`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn pixel_by_pixel(packed: &PackedDepthwise, rows: &Rows, block: usize) {
+unsafe fn pixel_by_pixel<const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows, block: usize) {
     let padded = packed.bias.len();
     let zero = _mm512_setzero_si512();
     // Safety: handed on.
@@ -235,8 +247,31 @@ unsafe fn pixel_by_pixel(packed: &PackedDepthwise, rows: &Rows, block: usize) {
                         sums[v] = _mm512_dpbusd_epi32(sums[v], a[v], w[v]);
                     }
                 }
-                store.put(sums, rows.output.add(y * rows.output_row + x * rows.output_pixel + block));
+                let output = rows.output.add(y * rows.output_row + x * rows.output_pixel);
+                if SUMS {
+                    put_sums(sums, output.add(size_of::<i32>() * block));
+                } else {
+                    store.put(sums, output.add(block));
+                }
             }
+        }
+    }
+}
+
+/// Sums in the order of [`interleave`] to that of their channels.
+///
+/// Safety: sixty-four sums are writable at `output`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn put_sums(sums: [__m512i; 4], output: *mut u8) {
+    for (v, sum) in sums.into_iter().enumerate() {
+        // Safety: channels 16 l + 4 v.. of each 128 bits l.
+        unsafe {
+            let at = |lane: usize| output.add(size_of::<i32>() * (16 * lane + 4 * v)).cast();
+            _mm_storeu_si128(at(0), _mm512_extracti32x4_epi32::<0>(sum));
+            _mm_storeu_si128(at(1), _mm512_extracti32x4_epi32::<1>(sum));
+            _mm_storeu_si128(at(2), _mm512_extracti32x4_epi32::<2>(sum));
+            _mm_storeu_si128(at(3), _mm512_extracti32x4_epi32::<3>(sum));
         }
     }
 }

@@ -15,7 +15,8 @@ use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
-pub static KERNELS: Kernels = Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, conv, burn, ..NEON };
+pub static KERNELS: Kernels =
+    Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, conv, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 6;
 const LANES: usize = 4;
@@ -162,9 +163,34 @@ fn pixel<const VECTORS: usize, const REACH: u8>(
     finish::<REACH>([s(0), s(1), s(2), s(3)], [m(0), m(1), m(2), m(3)], zero)
 }
 
-/// All pixels of one panel.
+/// All pixels of one panel: to bytes, and to sums.
 macro_rules! panel {
-    ($name:ident, $tile:ident, $vectors:literal) => {
+    ($name:ident, $sums:ident, $tile:ident, $vectors:literal) => {
+        /// Safety: as for [`Kernels::conv_sums`].
+        #[target_feature(enable = "neon,dotprod")]
+        unsafe fn $sums(packed: &PackedConv, index: usize, rows: &Rows) {
+            let panel = packed.panels[index];
+            let weights = packed.weights[panel.weights..].as_ptr();
+            let biases = &packed.bias[panel.constants..];
+            let mut pixels = Pixels::of(rows);
+            // Safety: constants are padded to whole vectors; pixels and padded channels are the caller's
+            // to vouch for.
+            unsafe {
+                let mut bias = [vdupq_n_s32(0); $vectors];
+                for v in 0..$vectors {
+                    bias[v] = vld1q_s32(biases[LANES * v..][..LANES].as_ptr());
+                }
+                while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
+                    let sums = $tile(packed, weights, &inputs, &bias);
+                    for (output, sums) in outputs.into_iter().zip(sums) {
+                        for (v, sum) in sums.into_iter().enumerate() {
+                            vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants + LANES * v), sum);
+                        }
+                    }
+                }
+            }
+        }
+
         /// Safety: as for [`Kernels::conv`].
         #[target_feature(enable = "neon,dotprod")]
         unsafe fn $name<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
@@ -212,10 +238,10 @@ macro_rules! panel {
     };
 }
 
-panel!(panel_1, tile_1, 1);
-panel!(panel_2, tile_2, 2);
-panel!(panel_3, tile_3, 3);
-panel!(panel_4, tile_4, 4);
+panel!(panel_1, sums_1, tile_1, 1);
+panel!(panel_2, sums_2, tile_2, 2);
+panel!(panel_3, sums_3, tile_3, 3);
+panel!(panel_4, sums_4, tile_4, 4);
 
 // Safety: see `Kernels::conv`; only reachable where `supported`.
 unsafe fn conv(packed: &PackedConv, rows: &Rows) {
@@ -232,6 +258,21 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             }
         }
     });
+}
+
+// Safety: see `Kernels::conv_sums`; only reachable where `supported`.
+unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
+    for (index, panel) in packed.panels.iter().enumerate() {
+        // Safety: handed on.
+        unsafe {
+            match panel.vectors {
+                1 => sums_1(packed, index, rows),
+                2 => sums_2(packed, index, rows),
+                3 => sums_3(packed, index, rows),
+                _ => sums_4(packed, index, rows),
+            }
+        }
+    }
 }
 
 // Safety: see `Kernels::burn`; only reachable where `supported`.

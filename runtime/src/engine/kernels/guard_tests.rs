@@ -3,7 +3,7 @@
 //! Buffers end, or begin, at a page that nobody may touch; bytes between pixels must stay as they are.
 //! Miri watches every byte of a buffer itself: there it is just as long as it may be read.
 
-use super::super::ir::{Conv, Window};
+use super::super::ir::{Conv, Wide, Window};
 use super::packing::InputSteps;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum, tested};
 
@@ -125,6 +125,7 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
         multiplier: vec![0.002; outputs],
         pre_zero: 100,
         table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
+        wide: Wide::default(),
     };
     let steps = InputSteps { column: pixel, row };
     let read = ((height - 1) * stride[0] + kernel[0] - 1) * row + (columns - 1) * pixel + channels;
@@ -155,7 +156,30 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
             let inside = at.checked_sub(output.start()).is_some_and(|i| i < written && i % out_pixel < outputs);
             assert!(inside || byte == CANARY, "{kernels:?}: byte {at} written, {conv:?}");
         }
+        sums_stay_inside(kernels, &conv, steps, rows, front);
     }
+}
+
+/// The same job as sums, in as many bytes as they need.
+fn sums_stay_inside(kernels: &'static Kernels, conv: &Conv, steps: InputSteps, rows: Rows, front: bool) {
+    let depthwise = conv.groups > 1;
+    let packed = (PackedDepthwise::new(conv, 9, steps, kernels), PackedConv::new(conv, 0, 9, steps, kernels));
+    let padded = if depthwise { packed.0.bias.len() } else { packed.1.bias.len() };
+    let pixel = padded * size_of::<i32>();
+    let bytes = rows.height * rows.width * pixel;
+    let output = Guarded::new(bytes, front);
+    let rows = Rows { output: output.first, output_pixel: pixel, output_row: rows.width * pixel, ..rows };
+    // Safety: as in `convolve`.
+    unsafe {
+        if depthwise {
+            (kernels.depthwise_sums)(&packed.0, &rows);
+        } else {
+            (kernels.conv_sums)(&packed.1, &rows);
+        }
+    }
+    let range = output.start()..output.start() + bytes;
+    let outside = |(at, byte): (usize, &u8)| !range.contains(&at) && *byte != CANARY;
+    assert!(!output.all().iter().enumerate().any(outside), "{kernels:?}: sums outside, {conv:?}");
 }
 
 #[test]

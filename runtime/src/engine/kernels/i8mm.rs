@@ -14,7 +14,7 @@ use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
-pub static KERNELS: Kernels = Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, conv, burn, ..NEON };
+pub static KERNELS: Kernels = Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, conv, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 8;
 const LANES: usize = 8;
@@ -187,6 +187,38 @@ unsafe fn panel<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows)
                 let bytes = finish::<REACH>(sums, multiplier, zero);
                 store(bytes, outputs[2 * pair].wrapping_add(panel.channel), panel.channels);
                 store(vextq_u8::<8>(bytes, bytes), outputs[2 * pair + 1].wrapping_add(panel.channel), panel.channels);
+            }
+        }
+    }
+}
+
+// Safety: see `Kernels::conv_sums`; only reachable where `supported`.
+unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
+    for index in 0..packed.panels.len() {
+        // Safety: handed on.
+        unsafe { panel_sums(packed, index, rows) };
+    }
+}
+
+/// Safety: as for [`Kernels::conv_sums`].
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn panel_sums(packed: &PackedConv, index: usize, rows: &Rows) {
+    let panel = packed.panels[index];
+    let weights = packed.weights[panel.weights..].as_ptr();
+    let bias = &packed.bias[panel.constants..][..LANES];
+    let mut pixels = Pixels::of(rows);
+    // Safety: constants are padded to whole panels; pixels and padded channels are the caller's to vouch
+    // for.
+    unsafe {
+        let bias = [vld1q_s32(bias.as_ptr()), vld1q_s32(bias.as_ptr().add(4))];
+        while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
+            for (pair, s) in tile(packed, weights, &inputs).into_iter().enumerate() {
+                let (low, high) = (untangle(s[0], s[1]), untangle(s[2], s[3]));
+                for pixel in 0..2 {
+                    let to = outputs[2 * pair + pixel].cast::<i32>().wrapping_add(panel.constants);
+                    vst1q_s32(to, vaddq_s32(low[pixel], bias[0]));
+                    vst1q_s32(to.wrapping_add(4), vaddq_s32(high[pixel], bias[1]));
+                }
             }
         }
     }

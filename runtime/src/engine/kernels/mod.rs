@@ -41,6 +41,7 @@ pub mod place;
 pub mod portable;
 pub mod program;
 pub mod step;
+pub mod wide;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
 
@@ -119,6 +120,13 @@ pub struct Kernels {
     pub conv: unsafe fn(&PackedConv, &Rows),
     /// Depthwise convolution of all rows and channels. Safety: as for `conv`.
     pub depthwise: unsafe fn(&PackedDepthwise, &Rows),
+    /// As `conv`, but writes the sums themselves, i32 in the machine's order, whole vectors of lanes:
+    /// that of channel c of a pixel at byte 4 c. Multipliers and tables are left out.
+    ///
+    /// Safety: as for `conv`; the output is aligned to four bytes, its padded channels are writable.
+    pub conv_sums: unsafe fn(&PackedConv, &Rows),
+    /// As `conv_sums`, with channels padded to whole blocks. Safety: as for `conv_sums`.
+    pub depthwise_sums: unsafe fn(&PackedDepthwise, &Rows),
     /// `output[i] = table[input[i]]`. Safety: `count` bytes are readable and writable; the two may
     /// be the same.
     pub table: unsafe fn(table: &Table, input: *const u8, output: *mut u8, count: usize),

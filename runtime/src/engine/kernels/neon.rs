@@ -12,7 +12,7 @@ use super::aarch64::{
     ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
     store, table, table_rows,
 };
-use super::aarch64_depthwise::depthwise;
+use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
@@ -28,6 +28,8 @@ pub(super) const NEON: Kernels = Kernels {
     flip: FLIP,
     conv,
     depthwise,
+    conv_sums,
+    depthwise_sums,
     table,
     max,
     add,
@@ -196,6 +198,32 @@ unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
             unsafe { table_rows(entries, band, last.channel + last.channels) };
         }
     });
+}
+
+// Safety: see `Kernels::conv_sums`.
+unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
+    // Safety: handed on.
+    unsafe { all_sums(packed, rows) }
+}
+
+/// Safety: as for [`Kernels::conv_sums`].
+#[target_feature(enable = "neon")]
+unsafe fn all_sums(packed: &PackedConv, rows: &Rows) {
+    for panel in &packed.panels {
+        let weights = packed.weights[panel.weights..].as_ptr();
+        // Safety: constants are padded to whole vectors; pixels and padded channels are the caller's to
+        // vouch for.
+        unsafe {
+            let bias = vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr());
+            let mut pixels = Pixels::of(rows);
+            while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
+                let sums = tile(packed, weights, &inputs);
+                for (output, sum) in outputs.into_iter().zip(sums) {
+                    vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants), vaddq_s32(sum, bias));
+                }
+            }
+        }
+    }
 }
 
 // Safety: see `Kernels::burn`.

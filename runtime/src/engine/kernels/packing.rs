@@ -257,7 +257,7 @@ fn retable(table: &mut Option<Box<Table>>, conv: &Conv, kernels: &Kernels) {
 
 /// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,
 /// because only the whole is known to fit: the sum of all terms does.
-fn folded_bias(bias: i32, weights: WeightSums, zero: i32) -> i32 {
+pub(super) fn folded_bias(bias: i32, weights: WeightSums, zero: i32) -> i32 {
     bias.wrapping_sub(weights.sum.wrapping_mul(zero))
 }
 

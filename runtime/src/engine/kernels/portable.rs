@@ -5,6 +5,7 @@
 
 use super::super::quant::{Table, requantise};
 use super::super::reference;
+use super::packing::Panel;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
 
 /// Runs anywhere.
@@ -24,6 +25,8 @@ pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static s
         flip: FLIP,
         conv: conv::<BLOCK, FLIP>,
         depthwise: depthwise::<FLIP>,
+        conv_sums: conv_sums::<BLOCK, FLIP>,
+        depthwise_sums: depthwise_sums::<FLIP>,
         table,
         max: max::<FLIP>,
         add: add::<FLIP>,
@@ -49,12 +52,18 @@ fn stored<const FLIP: u8>(sum: i32, multiplier: f32, zero: u8, table: Option<&Ta
     table.map_or(q, |t| t[usize::from(q)])
 }
 
-// Safety: see `Kernels::conv`.
-unsafe fn conv<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &Rows) {
+/// Calls `put(output of the pixel, panel, its sums)` for each pixel and panel.
+///
+/// Safety: the input is as for `Kernels::conv`.
+#[inline]
+unsafe fn each_panel<const BLOCK: usize, const FLIP: u8>(
+    packed: &PackedConv,
+    rows: &Rows,
+    mut put: impl FnMut(*mut u8, &Panel, &[i32; CHANNELS]),
+) {
     for panel in &packed.panels {
         let width = panel.vectors * LANES;
         let bias = &packed.bias[panel.constants..][..width];
-        let multiplier = &packed.multiplier[panel.constants..][..width];
         for y in 0..rows.height {
             for x in 0..rows.width {
                 let mut sums = [0i32; CHANNELS];
@@ -71,20 +80,46 @@ unsafe fn conv<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &R
                         }
                     }
                 }
-                for channel in 0..panel.channels {
-                    let q =
-                        stored::<FLIP>(sums[channel], multiplier[channel], packed.pre_zero, packed.table.as_deref());
-                    let at = y * rows.output_row + x * rows.output_pixel + panel.channel + channel;
-                    // Safety: a channel of this pixel; the caller vouches for all of them.
-                    unsafe { rows.output.add(at).write(q) };
-                }
+                put(rows.output.wrapping_add(y * rows.output_row + x * rows.output_pixel), panel, &sums);
             }
         }
     }
 }
 
-// Safety: see `Kernels::depthwise`.
-unsafe fn depthwise<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
+// Safety: see `Kernels::conv`.
+unsafe fn conv<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &Rows) {
+    let put = |output: *mut u8, panel: &Panel, sums: &[i32; CHANNELS]| {
+        let multiplier = &packed.multiplier[panel.constants..][..panel.channels];
+        for (channel, (&sum, &multiplier)) in sums.iter().zip(multiplier).enumerate() {
+            let q = stored::<FLIP>(sum, multiplier, packed.pre_zero, packed.table.as_deref());
+            // Safety: a channel of this pixel; the caller vouches for all of them.
+            unsafe { output.add(panel.channel + channel).write(q) };
+        }
+    };
+    // Safety: handed on.
+    unsafe { each_panel::<BLOCK, FLIP>(packed, rows, put) }
+}
+
+// Safety: see `Kernels::conv_sums`.
+unsafe fn conv_sums<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &Rows) {
+    let put = |output: *mut u8, panel: &Panel, sums: &[i32; CHANNELS]| {
+        let width = panel.vectors * LANES;
+        // Safety: the padded channels of this panel; the caller vouches for all of them.
+        unsafe { output.cast::<i32>().add(panel.constants).copy_from_nonoverlapping(sums.as_ptr(), width) };
+    };
+    // Safety: handed on.
+    unsafe { each_panel::<BLOCK, FLIP>(packed, rows, put) }
+}
+
+/// Calls `put(output of the pixel, channel, its sum)` for each pixel and channel.
+///
+/// Safety: the input is as for `Kernels::depthwise`.
+#[inline]
+unsafe fn each_channel<const FLIP: u8>(
+    packed: &PackedDepthwise,
+    rows: &Rows,
+    mut put: impl FnMut(*mut u8, usize, i32),
+) {
     let padded = packed.bias.len();
     for y in 0..rows.height {
         for x in 0..rows.width {
@@ -96,13 +131,29 @@ unsafe fn depthwise<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
                     let read = number::<FLIP>(unsafe { rows.input.add(at).read() });
                     sum = sum.wrapping_add(read * i32::from(packed.weights[index * padded + channel]));
                 }
-                let q = stored::<FLIP>(sum, packed.multiplier[channel], packed.pre_zero, packed.table.as_deref());
-                let at = y * rows.output_row + x * rows.output_pixel + channel;
-                // Safety: a channel of this pixel; the caller vouches for all of them.
-                unsafe { rows.output.add(at).write(q) };
+                put(rows.output.wrapping_add(y * rows.output_row + x * rows.output_pixel), channel, sum);
             }
         }
     }
+}
+
+// Safety: see `Kernels::depthwise`.
+unsafe fn depthwise<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
+    let put = |output: *mut u8, channel: usize, sum: i32| {
+        let q = stored::<FLIP>(sum, packed.multiplier[channel], packed.pre_zero, packed.table.as_deref());
+        // Safety: a channel of this pixel; the caller vouches for all of them.
+        unsafe { output.add(channel).write(q) };
+    };
+    // Safety: handed on.
+    unsafe { each_channel::<FLIP>(packed, rows, put) }
+}
+
+// Safety: see `Kernels::depthwise_sums`.
+unsafe fn depthwise_sums<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
+    // Safety: a channel of this pixel; the caller vouches for all of them.
+    let put = |output: *mut u8, channel: usize, sum: i32| unsafe { output.cast::<i32>().add(channel).write(sum) };
+    // Safety: handed on.
+    unsafe { each_channel::<FLIP>(packed, rows, put) }
 }
 
 // Safety: see `Kernels::table`.

@@ -6,6 +6,7 @@ use super::super::ir::{Graph, Op, Shape, TensorId, Window};
 use super::super::quant::Table;
 use super::arena::Arena;
 use super::place::Place;
+use super::wide::WideConv;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
 
 /// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
@@ -26,7 +27,7 @@ impl Region {
         self.first + y * self.row + x * self.pixel
     }
 
-    fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         self.at(self.shape.height - 1, self.shape.width - 1) + self.shape.channels
     }
 
@@ -49,6 +50,8 @@ pub enum Work {
         tensor: TensorId,
         /// The value.
         zero: u8,
+        /// What stands in the second half of the channels, if those are rests.
+        rest: Option<u8>,
     },
     /// Dense convolution, group by group.
     Conv {
@@ -72,6 +75,8 @@ pub enum Work {
         /// Output.
         output: Region,
     },
+    /// Convolution with sixteen bits at one end or both.
+    Wide(Box<WideConv>),
     /// Each value through a table.
     Table(Box<Table>, Region, Region),
     /// Each value through the table of its channel.
@@ -139,6 +144,7 @@ impl Step {
                 windowed(window, input, output, reach, limit)?;
                 inside(output)?;
             }
+            Work::Wide(conv) => conv.check(limit, bytes)?,
             Work::Gather { offsets, stride, input, output } => {
                 let (h, w) = (output.shape.height - 1, output.shape.width - 1);
                 let last = input.at(h * stride[0], w * stride[1]) + offsets.iter().max().copied().unwrap_or(0);
@@ -174,6 +180,7 @@ impl Step {
                 graph.check_numbers(node, &mut sums)
             }
             Work::Depthwise { packed, .. } => graph.check_numbers(node, &mut packed.sums.iter().copied()),
+            Work::Wide(conv) => graph.check_numbers(node, &mut conv.sums()),
             _ => graph.check_numbers(node, &mut std::iter::empty()),
         };
         checked.map_err(|what| format!("node {:?}: {what}", node.name))
@@ -193,6 +200,7 @@ impl Step {
             (Work::Depthwise { packed, .. }, Op::Conv(conv)) => {
                 packed.renumber(conv, zero_of(node.inputs[0]), kernels);
             }
+            (Work::Wide(wide), Op::Conv(conv)) => wide.renumber(conv, zero_of(node.inputs[0]), kernels),
             (Work::Table(to, ..), Op::Table(from)) => **to = kernels.flipped(from),
             (Work::Tables(to, ..), Op::Tables(from)) => {
                 to.iter_mut().zip(from).for_each(|(to, from)| *to = kernels.flipped(from));
@@ -210,6 +218,7 @@ impl Step {
         match &self.work {
             Work::Conv { groups, .. } => groups.iter().map(PackedConv::bytes).sum(),
             Work::Depthwise { packed, .. } => packed.bytes(),
+            Work::Wide(conv) => conv.bytes(),
             _ => 0,
         }
     }
@@ -226,9 +235,9 @@ impl Step {
         // Safety: every offset below lies inside the arena by `Step::new`.
         unsafe {
             match &self.work {
-                Work::Border { inner, border, zero, .. } => {
+                Work::Border { inner, border, zero, rest, .. } => {
                     if part == 0 {
-                        fill_border(base, inner, *border, *zero);
+                        fill_border(base, inner, *border, *zero, *rest);
                     }
                 }
                 Work::Conv { groups, window, input, output } => {
@@ -244,6 +253,7 @@ impl Step {
                 Work::Depthwise { packed, window, input, output } => {
                     (kernels.depthwise)(packed, &rows_of(base, window, input, output, share(output.shape.height)));
                 }
+                Work::Wide(conv) => conv.run(base, share(conv.output().shape.height), part, kernels),
                 Work::Table(table, from, to) => {
                     spans(from, to, share(to.shape.height), |a, b, count| {
                         (kernels.table)(table, base.add(a), base.add(b), count);
@@ -355,7 +365,13 @@ fn covered(window: &Window, input: Shape, y: usize, x: usize) -> (Range<usize>, 
     (cut(0, y, input.height), cut(1, x, input.width))
 }
 
-fn windowed(window: &Window, input: &Region, output: &Region, reach: usize, limit: usize) -> Result<(), String> {
+pub(super) fn windowed(
+    window: &Window,
+    input: &Region,
+    output: &Region,
+    reach: usize,
+    limit: usize,
+) -> Result<(), String> {
     let before = window.pad[0] * input.row + window.pad[1] * input.pixel;
     let (h, w) = (output.shape.height - 1, output.shape.width - 1);
     let last = input.first + h * window.stride[0] * input.row + w * window.stride[1] * input.pixel + reach;
@@ -381,18 +397,30 @@ unsafe fn rows_of(base: *mut u8, window: &Window, input: &Region, output: &Regio
     }
 }
 
-unsafe fn fill_border(base: *mut u8, inner: &Region, [top, left, bottom, right]: [usize; 4], zero: u8) {
+unsafe fn fill_border(
+    base: *mut u8,
+    inner: &Region,
+    [top, left, bottom, right]: [usize; 4],
+    zero: u8,
+    rest: Option<u8>,
+) {
     let origin = inner.first - top * inner.row - left * inner.pixel;
-    let Shape { height, width, .. } = inner.shape;
+    let Shape { height, width, channels } = inner.shape;
     // Safety: the border lies inside the arena by `Step::new`.
     unsafe {
-        std::ptr::write_bytes(base.add(origin), zero, top * inner.row);
+        let fill = |at: usize, bytes: usize| {
+            std::ptr::write_bytes(base.add(at), zero, bytes);
+            for pixel in (0..bytes).step_by(inner.pixel).filter(|_| rest.is_some()) {
+                std::ptr::write_bytes(base.add(at + pixel + channels / 2), rest.unwrap_or(zero), channels / 2);
+            }
+        };
+        fill(origin, top * inner.row);
         for y in 0..height {
             let row = origin + (top + y) * inner.row;
-            std::ptr::write_bytes(base.add(row), zero, left * inner.pixel);
-            std::ptr::write_bytes(base.add(row + (left + width) * inner.pixel), zero, right * inner.pixel);
+            fill(row, left * inner.pixel);
+            fill(row + (left + width) * inner.pixel, right * inner.pixel);
         }
-        std::ptr::write_bytes(base.add(origin + (top + height) * inner.row), zero, bottom * inner.row);
+        fill(origin + (top + height) * inner.row, bottom * inner.row);
     }
 }
 

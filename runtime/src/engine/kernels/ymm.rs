@@ -90,9 +90,10 @@ unsafe fn round(sums: __m256i, multiplier: __m256) -> __m256i {
     unsafe { _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), multiplier)) }
 }
 
-/// One tile: `P` pixels of one row, all channels of a panel of `V` vectors.
+/// One tile: `P` pixels of one row, all channels of a panel of `V` vectors; `SUMS` stores the sums
+/// themselves.
 #[inline(always)]
-unsafe fn tile<D: Dot, const P: usize, const V: usize>(
+unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
     packed: &PackedConv,
     index: usize,
     rows: &Rows,
@@ -127,6 +128,14 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize>(
                 weights = weights.add(32 * V);
             }
         }
+        if SUMS {
+            for (pixel, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    _mm256_storeu_si256(output.add(pixel * rows.output_pixel + 32 * v).cast(), *sum);
+                }
+            }
+            return;
+        }
         let zero = _mm256_set1_epi16(i16::from(packed.pre_zero));
         let multiplier = packed.multiplier[panel.constants..][..V * LANES].as_ptr();
         let rounded = |pixel: usize, v: usize| {
@@ -146,9 +155,9 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize>(
     }
 }
 
-/// See `Kernels::conv`.
+/// See `Kernels::conv`, or `Kernels::conv_sums` for `SUMS`.
 #[inline(always)]
-pub unsafe fn conv<D: Dot>(packed: &PackedConv, rows: &Rows) {
+pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
     for (index, panel) in packed.panels.iter().enumerate() {
         let tiles = rows.width.div_ceil(PIXELS);
         for y in 0..rows.height {
@@ -159,16 +168,17 @@ pub unsafe fn conv<D: Dot>(packed: &PackedConv, rows: &Rows) {
                 // Safety: pixel (y, x) of the job, for which the caller vouches.
                 unsafe {
                     let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
-                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + panel.channel);
+                    let channel = if SUMS { size_of::<i32>() * panel.channel } else { panel.channel };
+                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + channel);
                     match (pixels, panel.vectors) {
-                        (1, 1) => tile::<D, 1, 1>(packed, index, rows, input, output),
-                        (2, 1) => tile::<D, 2, 1>(packed, index, rows, input, output),
-                        (3, 1) => tile::<D, 3, 1>(packed, index, rows, input, output),
-                        (_, 1) => tile::<D, 4, 1>(packed, index, rows, input, output),
-                        (1, _) => tile::<D, 1, 2>(packed, index, rows, input, output),
-                        (2, _) => tile::<D, 2, 2>(packed, index, rows, input, output),
-                        (3, _) => tile::<D, 3, 2>(packed, index, rows, input, output),
-                        _ => tile::<D, 4, 2>(packed, index, rows, input, output),
+                        (1, 1) => tile::<D, 1, 1, SUMS>(packed, index, rows, input, output),
+                        (2, 1) => tile::<D, 2, 1, SUMS>(packed, index, rows, input, output),
+                        (3, 1) => tile::<D, 3, 1, SUMS>(packed, index, rows, input, output),
+                        (_, 1) => tile::<D, 4, 1, SUMS>(packed, index, rows, input, output),
+                        (1, _) => tile::<D, 1, 2, SUMS>(packed, index, rows, input, output),
+                        (2, _) => tile::<D, 2, 2, SUMS>(packed, index, rows, input, output),
+                        (3, _) => tile::<D, 3, 2, SUMS>(packed, index, rows, input, output),
+                        _ => tile::<D, 4, 2, SUMS>(packed, index, rows, input, output),
                     }
                 }
                 x += pixels;
@@ -184,9 +194,10 @@ unsafe fn widen<D: Dot>(bytes: __m128i) -> __m256i {
     unsafe { if D::FLIP == 0 { _mm256_cvtepu8_epi16(bytes) } else { _mm256_cvtepi8_epi16(bytes) } }
 }
 
-/// See `Kernels::depthwise`: sixteen channels at a time, two taps a multiplication.
+/// See `Kernels::depthwise`, or `Kernels::depthwise_sums` for `SUMS`: sixteen channels at a time, two taps
+/// a multiplication.
 #[inline(always)]
-pub unsafe fn depthwise<D: Dot>(packed: &PackedDepthwise, rows: &Rows) {
+pub unsafe fn depthwise<D: Dot, const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows) {
     let padded = packed.bias.len();
     // Safety: constants are padded to whole blocks; taps and channels of this job are the caller's to
     // vouch for, and fifteen bytes behind them are slack.
@@ -222,14 +233,20 @@ pub unsafe fn depthwise<D: Dot>(packed: &PackedDepthwise, rows: &Rows) {
                             _mm256_madd_epi16(_mm256_unpackhi_epi16(a[0], a[1]), _mm256_unpackhi_epi16(w[0], w[1]));
                         sums = [_mm256_add_epi32(sums[0], low), _mm256_add_epi32(sums[1], high)];
                     }
+                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel);
+                    if SUMS {
+                        let to: *mut __m256i = output.add(size_of::<i32>() * block).cast();
+                        _mm256_storeu_si256(to, _mm256_permute2x128_si256::<0x20>(sums[0], sums[1]));
+                        _mm256_storeu_si256(to.add(1), _mm256_permute2x128_si256::<0x31>(sums[0], sums[1]));
+                        continue;
+                    }
                     let rounded = [round(sums[0], multiplier[0]), round(sums[1], multiplier[1])];
                     let sixteen = _mm256_adds_epi16(_mm256_packs_epi32(rounded[0], rounded[1]), zero);
                     let bytes =
                         _mm_packus_epi16(_mm256_castsi256_si128(sixteen), _mm256_extracti128_si256::<1>(sixteen));
                     let bytes = _mm_xor_si128(bytes, _mm_set1_epi8(D::FLIP as i8));
                     let bytes = packed.table.as_deref().map_or(bytes, |table| look_up(table, bytes));
-                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + block);
-                    store(bytes, output, packed.channels - block);
+                    store(bytes, output.add(block), packed.channels - block);
                 }
             }
         }
@@ -384,12 +401,22 @@ macro_rules! entries {
             #[target_feature(enable = $features)]
             unsafe fn conv(packed: &PackedConv, rows: &Rows) {
                 // Safety: handed on; the features are enabled.
-                unsafe { ymm::conv::<$dot>(packed, rows) }
+                unsafe { ymm::conv::<$dot, false>(packed, rows) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::conv::<$dot, true>(packed, rows) }
             }
             #[target_feature(enable = $features)]
             unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
                 // Safety: handed on; the features are enabled.
-                unsafe { ymm::depthwise::<$dot>(packed, rows) }
+                unsafe { ymm::depthwise::<$dot, false>(packed, rows) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm::depthwise::<$dot, true>(packed, rows) }
             }
             #[target_feature(enable = $features)]
             unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
@@ -429,6 +456,8 @@ macro_rules! entries {
                 flip: <$dot as ymm::Dot>::FLIP,
                 conv,
                 depthwise,
+                conv_sums,
+                depthwise_sums,
                 table,
                 max,
                 add,

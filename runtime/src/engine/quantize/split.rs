@@ -7,7 +7,7 @@
 //! narrower convolutions and one pass over the result.
 
 use super::super::calibrate::Observed;
-use super::super::ir::{Conv, Node, Op, Shape, Source, Tensor, TensorId};
+use super::super::ir::{Conv, Node, Op, Shape, Source, Tensor, TensorId, Wide};
 use super::super::network::{MapId, Network, RealOp};
 use super::super::quant::Quant;
 use super::build::{Lowered, Origin};
@@ -168,5 +168,6 @@ fn filters(conv: &Conv, channels: &[usize]) -> Conv {
         multiplier: channels.iter().map(|&c| conv.multiplier[c]).collect(),
         pre_zero: conv.pre_zero,
         table: None,
+        wide: Wide::default(),
     }
 }

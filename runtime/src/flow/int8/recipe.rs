@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dense::silu;
 use crate::engine::ir::{
-    Conv, Graph, Node, NodeNumbers, Numbers, Op, Output, Part, Shape, Tensor, TensorId, Weights, Window,
+    Conv, Graph, Node, NodeNumbers, Numbers, Op, Output, Part, Shape, Tensor, TensorId, Weights, Wide, Window,
 };
 use crate::engine::quant::{Quant, Table};
 
@@ -321,6 +321,7 @@ impl Filters {
             multiplier: vec![0.0; self.bias.len()],
             pre_zero: if silu { pre.zero } else { to.quant.zero },
             table: None,
+            wide: Wide::default(),
         }
     }
 

@@ -1,0 +1,132 @@
+//! Sixteen-bit numbers in two bytes: the nearest eight-bit value, and what rounding to it left.
+//!
+//! `real = scale * (value - zero + (rest - 128) / 256)`, with the scale and the zero point of the
+//! eight-bit quantisation. Whoever reads the values alone reads what an eight-bit store would have
+//! written; whoever reads the rests too has eight more bits. The range is that of the values, so a
+//! clamp at its ends holds for both. [`ir::Wide`](super::ir::Wide) says which convolutions do.
+//!
+//! A number is held as `256 * value + rest`, [`LEAST`]..=[`GREATEST`].
+
+use super::quant::Quant;
+
+/// Parts of an eight-bit step.
+pub const PARTS: f32 = 256.0;
+/// The rest of a number that eight bits hold exactly.
+pub const NO_REST: u8 = 128;
+/// The number that stands for value 0.
+pub const LEAST: u16 = 128;
+/// The number that stands for value 255.
+pub const GREATEST: u16 = LEAST + 255 * 256;
+/// From one point of a curve to the next, as a power of two.
+const SPACING_BITS: u32 = 6;
+/// Points of a [`Curve`]: four a value, so that a kink at a value is exact.
+pub const POINTS: usize = ((GREATEST - LEAST) >> SPACING_BITS) as usize + 1;
+
+/// A function of one sixteen-bit number by its values at every 64th number from [`LEAST`] on, each
+/// [`LEAST`]..=[`GREATEST`]; linear between them.
+pub type Curve = [u16; POINTS];
+
+/// A real number in eight-bit steps becomes a sixteen-bit one: `round(256 real) + 256 zero + 128`,
+/// halves to even, clamped.
+pub fn requantise(real: f32, zero: u8) -> u16 {
+    let rounded = (real * PARTS).clamp(-131_072.0, 131_072.0).round_ties_even() as i32;
+    let number = rounded + (i32::from(zero) << 8) + i32::from(LEAST);
+    number.clamp(i32::from(LEAST), i32::from(GREATEST)) as u16
+}
+
+/// As [`requantise`], in operations that every processor has for vectors.
+#[inline]
+pub fn requantise_fast(real: f32, zero: u8) -> u16 {
+    let number = nearest((real * PARTS).clamp(-131_072.0, 131_072.0)) + (i32::from(zero) << 8) + i32::from(LEAST);
+    number.clamp(i32::from(LEAST), i32::from(GREATEST)) as u16
+}
+
+/// The nearest integer, halves to even, of a number below 2^22 in magnitude: 1.5 * 2^23 is a float whose
+/// last bit stands for one, so that adding it rounds.
+#[inline]
+pub fn nearest(real: f32) -> i32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (real + MAGIC).to_bits() as i32 - MAGIC.to_bits() as i32
+}
+
+/// The value of `curve` at `number`, rounded to nearest, halves upwards.
+#[inline]
+pub fn along(curve: &Curve, number: u16) -> u16 {
+    let at = usize::from(number.clamp(LEAST, GREATEST) - LEAST);
+    let (index, part) = (at >> SPACING_BITS, (at & ((1 << SPACING_BITS) - 1)) as i32);
+    let first = i32::from(curve[index]);
+    let next = i32::from(curve[(index + 1).min(POINTS - 1)]);
+    (first + (((next - first) * part + (1 << (SPACING_BITS - 1))) >> SPACING_BITS)) as u16
+}
+
+/// The value and the rest of a number.
+#[inline]
+pub fn halves(number: u16) -> [u8; 2] {
+    number.to_be_bytes()
+}
+
+/// The real numbers at the points of a curve whose argument is quantised as `from`.
+pub fn points(from: Quant) -> impl Iterator<Item = f32> {
+    const A_VALUE: usize = 256 >> SPACING_BITS;
+    (0..POINTS).map(move |i| from.scale * (i as f32 / A_VALUE as f32 - f32::from(from.zero)))
+}
+
+/// The number nearest to a real one; NaN becomes zero's.
+pub fn quantise(real: f32, to: Quant) -> u16 {
+    requantise(if real.is_nan() { 0.0 } else { real / to.scale }, to.zero)
+}
+
+/// The real number of a value and a rest.
+pub fn real([value, rest]: [u8; 2], of: Quant) -> f32 {
+    of.real(value) + (f32::from(rest) - f32::from(NO_REST)) / PARTS * of.scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OF: Quant = Quant { scale: 0.05, zero: 40 };
+
+    fn curve(function: impl Fn(f32) -> f32, from: Quant, to: Quant) -> Curve {
+        let values: Vec<u16> = points(from).map(|x| quantise(function(x), to)).collect();
+        values.try_into().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_what_eight_bits_hold(real in -20.0f32..20.0) {
+            let [value, rest] = halves(quantise(real, OF));
+            // where the real number lies half way, both neighbours are nearest
+            let near = OF.real(value) - real;
+            prop_assert!(near.abs() <= OF.scale * 0.501 || value == 0 || value == 255);
+            let (low, high) = OF.range();
+            let clamped = real.clamp(low, high);
+            prop_assert!((super::real([value, rest], OF) - clamped).abs() <= OF.scale / 500.0);
+        }
+
+        #[test]
+        fn the_fast_way_rounds_alike(real in prop_oneof![-600.0f32..600.0, -1e9f32..1e9, (-70_000i32..70_000).prop_map(|i| i as f32 / 512.0)], zero: u8) {
+            prop_assert_eq!(requantise_fast(real, zero), requantise(real, zero));
+        }
+
+        #[test]
+        fn a_curve_is_close_to_its_function(real in -2.0f32..10.0) {
+            let silu = |x: f32| x / (1.0 + (-x).exp());
+            let to = Quant { scale: 0.042, zero: 7 };
+            let found = along(&curve(silu, OF, to), quantise(real, OF));
+            prop_assert!((super::real(halves(found), to) - silu(real)).abs() <= 0.001);
+        }
+    }
+
+    #[test]
+    fn ends_and_kinks_are_exact() {
+        let relu = curve(|x| x.max(0.0), OF, Quant { zero: 0, ..OF });
+        for (value, expected) in [(0, 0), (39, 0), (40, 0), (41, 1), (255, 215)] {
+            assert_eq!(halves(along(&relu, value << 8 | 128)), [expected, NO_REST]);
+        }
+        assert_eq!(halves(requantise(f32::MIN, 9)), [0, NO_REST]);
+        assert_eq!(halves(requantise(f32::MAX, 9)), [255, NO_REST]);
+        assert_eq!(halves(quantise(f32::NAN, OF)), [40, NO_REST]);
+    }
+}
