@@ -13,7 +13,7 @@ use super::aarch64::{
 };
 use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows};
+use super::{Kernels, PackedConv, Rows, wide};
 
 /// Armv8.2 with FEAT_DotProd.
 pub static KERNELS: Kernels = Kernels {
@@ -26,6 +26,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store: wide::store,
     table,
     max,
     add,

@@ -12,7 +12,7 @@ use super::aarch64::{
 };
 use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows};
+use super::{Kernels, PackedConv, Rows, wide};
 
 /// Armv8.2 with FEAT_I8MM.
 pub static KERNELS: Kernels = Kernels {
@@ -25,6 +25,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store: wide::store,
     table,
     max,
     add,
