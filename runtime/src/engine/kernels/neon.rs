@@ -14,7 +14,7 @@ use super::aarch64::{
 };
 use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows};
+use super::{Kernels, PackedConv, Rows, wide};
 
 /// Every 64-bit ARM.
 pub static KERNELS: Kernels = NEON;
@@ -30,6 +30,7 @@ pub(super) const NEON: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store: wide::store,
     table,
     max,
     add,

@@ -6,7 +6,7 @@
 use super::super::quant::{Table, requantise};
 use super::super::reference;
 use super::packing::Panel;
-use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide};
 
 /// Runs anywhere.
 pub static KERNELS: Kernels = kernels::<4, 0>("portable", 2);
@@ -27,6 +27,7 @@ pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static s
         depthwise: depthwise::<FLIP>,
         conv_sums: conv_sums::<BLOCK, FLIP>,
         depthwise_sums: depthwise_sums::<FLIP>,
+        wide_store: wide::store,
         table,
         max: max::<FLIP>,
         add: add::<FLIP>,
