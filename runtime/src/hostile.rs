@@ -22,8 +22,11 @@ use crate::flow::int8::{FlowArtifact, Int8Flow};
 use crate::flow::{Asked, FlowManifest, Network};
 use crate::frame::{Frame, picture};
 
-/// Each format's name and what its bytes are given to.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+/// A format's name and what its bytes are given to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every format.
+pub const TARGETS: [Target; 10] = [
     ("artifact", artifact),
     ("flow", flow),
     ("manifest", manifest),

@@ -11,8 +11,11 @@ use crate::epitaph::Epitaph;
 use crate::event::Event;
 use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 
-/// Each format's name and what its bytes are given to.
-pub const TARGETS: [(&str, fn(&[u8])); 2] = [("log", log), ("event", event)];
+/// A format's name and what its bytes are given to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every format.
+pub const TARGETS: [Target; 2] = [("log", log), ("event", event)];
 
 /// Small, so that little makes the oldest go.
 pub const LIMITS: Limits = Limits { segment_bytes: 16_384, total_bytes: 4 * 16_384 };

@@ -81,9 +81,9 @@ impl<const VECTORS: usize> Store<VECTORS> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     fn new(packed: &PackedConv, constants: usize, channels: usize) -> Store<VECTORS> {
         let mut multiplier = [_mm512_setzero_ps(); VECTORS];
-        for v in 0..VECTORS {
+        for (v, to) in multiplier.iter_mut().enumerate() {
             // Safety: the slice has as many.
-            multiplier[v] = unsafe { _mm512_loadu_ps(packed.multiplier[constants + LANES * v..][..LANES].as_ptr()) };
+            *to = unsafe { _mm512_loadu_ps(packed.multiplier[constants + LANES * v..][..LANES].as_ptr()) };
         }
         Store {
             multiplier,
@@ -209,10 +209,10 @@ unsafe fn panel<const VECTORS: usize, const SUMS: bool>(packed: &PackedConv, ind
     let panel = packed.panels[index];
     let weights = packed.weights[panel.weights..].as_ptr();
     let mut bias = [_mm512_setzero_si512(); VECTORS];
-    for v in 0..VECTORS {
+    for (v, to) in bias.iter_mut().enumerate() {
         let from = &packed.bias[panel.constants + LANES * v..][..LANES];
         // Safety: the slice has as many.
-        bias[v] = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
+        *to = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
     }
     let store = Store::<VECTORS>::new(packed, panel.constants, panel.channels);
     // sums, weights and the broadcast must fit in 32 registers

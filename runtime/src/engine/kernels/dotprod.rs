@@ -177,8 +177,8 @@ macro_rules! panel {
             // to vouch for.
             unsafe {
                 let mut bias = [vdupq_n_s32(0); $vectors];
-                for v in 0..$vectors {
-                    bias[v] = vld1q_s32(biases[LANES * v..][..LANES].as_ptr());
+                for (v, to) in bias.iter_mut().enumerate() {
+                    *to = vld1q_s32(biases[LANES * v..][..LANES].as_ptr());
                 }
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
                     let sums = $tile(packed, weights, &inputs, &bias);
