@@ -1,4 +1,4 @@
-//! What the kernel sets of 64-bit ARM share: rounding, narrowing, tables, loops over bytes.
+//! What the kernel sets of 64-bit ARM share: rounding, narrowing, loops over bytes.
 //!
 //! NEON is part of every such processor and of the compiler's target: "Safety: NEON." says so. Small
 //! functions are inlined always, because vectors between functions go through memory. Bytes in
@@ -7,7 +7,6 @@
 
 use std::arch::aarch64::*;
 
-use super::super::quant::Table;
 use super::{Block, PackedConv, Product, Rows, Sum};
 
 /// See `Kernels::flip`.
@@ -15,57 +14,6 @@ pub(super) const FLIP: u8 = 0x80;
 
 /// Channels of one 128-bit vector of bytes.
 pub(super) const BYTES: usize = 16;
-
-/// A table in sixteen registers.
-#[derive(Clone, Copy)]
-pub(super) struct Lookup([uint8x16x4_t; 4]);
-
-impl Lookup {
-    #[inline(always)]
-    pub(super) fn load(table: &Table) -> Lookup {
-        // Safety: the table has 256 bytes.
-        unsafe {
-            let part = |i: usize| vld1q_u8(table.as_ptr().add(BYTES * i));
-            let four = |i: usize| uint8x16x4_t(part(4 * i), part(4 * i + 1), part(4 * i + 2), part(4 * i + 3));
-            Lookup([four(0), four(1), four(2), four(3)])
-        }
-    }
-
-    /// Each byte replaced by its entry: an index outside a quarter leaves what is there.
-    #[inline(always)]
-    pub(super) fn apply(&self, q: uint8x16_t) -> uint8x16_t {
-        // Safety: NEON.
-        unsafe {
-            let quarter = vdupq_n_u8(64);
-            let found = vqtbl4q_u8(self.0[0], q);
-            let q = vsubq_u8(q, quarter);
-            let found = vqtbx4q_u8(found, self.0[1], q);
-            let q = vsubq_u8(q, quarter);
-            let found = vqtbx4q_u8(found, self.0[2], q);
-            vqtbx4q_u8(found, self.0[3], vsubq_u8(q, quarter))
-        }
-    }
-}
-
-impl Lookup {
-    /// As [`Lookup::apply`], the four side by side.
-    #[inline(always)]
-    fn apply_four(&self, mut q: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
-        // Safety: NEON.
-        unsafe {
-            let quarter = vdupq_n_u8(64);
-            let first = |q: uint8x16_t| vqtbl4q_u8(self.0[0], q);
-            let mut found = [first(q[0]), first(q[1]), first(q[2]), first(q[3])];
-            for part in &self.0[1..] {
-                for i in 0..4 {
-                    q[i] = vsubq_u8(q[i], quarter);
-                    found[i] = vqtbx4q_u8(found[i], *part, q[i]);
-                }
-            }
-            found
-        }
-    }
-}
 
 /// Four sums to rounded numbers before the zero point.
 #[inline(always)]
@@ -185,15 +133,19 @@ pub(super) unsafe fn store(mut bytes: uint8x16_t, mut to: *mut u8, count: usize)
 }
 
 /// Hands out the pixels of a job in groups that run on from row to row.
-pub(super) struct Pixels<'a> {
-    rows: &'a Rows,
+pub(super) struct Pixels {
+    rows: Rows,
     x: usize,
     y: usize,
 }
 
-impl<'a> Pixels<'a> {
-    pub(super) fn of(rows: &'a Rows) -> Pixels<'a> {
-        Pixels { rows, x: 0, y: 0 }
+impl Pixels {
+    /// Rows without a gap between them are one.
+    pub(super) fn of(rows: &Rows) -> Pixels {
+        let joined =
+            rows.input_row == rows.width * rows.input_pixel && rows.output_row == rows.width * rows.output_pixel;
+        let (width, height) = if joined { (rows.width * rows.height, 1) } else { (rows.width, rows.height) };
+        Pixels { rows: Rows { width, height, ..*rows }, x: 0, y: 0 }
     }
 
     /// Inputs and outputs of the next `N`; behind the last pixel that one again, so that what is
@@ -202,7 +154,7 @@ impl<'a> Pixels<'a> {
     /// Safety: the pixels of the job lie in one allocation.
     #[inline(always)]
     pub(super) unsafe fn next<const N: usize>(&mut self) -> Option<([*const u8; N], [*mut u8; N])> {
-        let rows = self.rows;
+        let rows = &self.rows;
         if self.y >= rows.height {
             return None;
         }
@@ -266,74 +218,23 @@ pub(super) fn bands(packed: &PackedConv, rows: &Rows, mut run: impl FnMut(&Rows)
     }
 }
 
-/// Looks up `channels` bytes of each output pixel in place.
-///
-/// Safety: they are writable and no other thread touches them.
-pub(super) unsafe fn table_rows(entries: &Table, rows: &Rows, channels: usize) {
-    let lookup = Lookup::load(entries);
-    let dense = rows.output_pixel == channels;
-    for y in 0..rows.height {
-        // Safety: pixels of the job, for which the caller vouches.
-        unsafe {
-            let row = rows.output.add(y * rows.output_row);
-            if dense {
-                look_up(entries, &lookup, row, row, rows.width * channels);
-            } else {
-                for x in 0..rows.width {
-                    let at = row.add(x * rows.output_pixel);
-                    look_up(entries, &lookup, at, at, channels);
-                }
-            }
-        }
-    }
-}
-
-/// `Kernels::table`.
-///
-/// Safety: as stated there.
-pub(super) unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
-    // Safety: handed on.
-    unsafe { look_up(table, &Lookup::load(table), input, output, count) }
-}
-
-/// Four vectors at a time, because each waits long for its four lookups.
-///
-/// Safety: as for `Kernels::table`.
-#[inline(always)]
-unsafe fn look_up(entries: &Table, lookup: &Lookup, input: *const u8, output: *mut u8, count: usize) {
-    let mut at = 0;
-    // Safety: below `count`.
-    unsafe {
-        while at + 4 * BYTES <= count {
-            let read = |i: usize| vld1q_u8(input.add(at + i * BYTES));
-            let found = lookup.apply_four([read(0), read(1), read(2), read(3)]);
-            for (i, bytes) in found.into_iter().enumerate() {
-                vst1q_u8(output.add(at + i * BYTES), bytes);
-            }
-            at += 4 * BYTES;
-        }
-        while at + BYTES <= count {
-            vst1q_u8(output.add(at), lookup.apply(vld1q_u8(input.add(at))));
-            at += BYTES;
-        }
-        while at < count {
-            output.add(at).write(entries[usize::from(input.add(at).read())]);
-            at += 1;
-        }
-    }
-}
-
 /// `Kernels::max`: flipped bytes are in the order of i8.
 ///
 /// Safety: as stated there.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
-    let whole = count / BYTES * BYTES;
+    let [fours, whole] = [4 * BYTES, BYTES].map(|step| count / step * step);
     // Safety: below `count`.
     unsafe {
-        for at in (0..whole).step_by(BYTES) {
-            let (a, b) = (vld1q_s8(input.add(at).cast()), vld1q_s8(accumulator.add(at).cast()));
-            vst1q_s8(accumulator.add(at).cast(), vmaxq_s8(a, b));
+        let greater = |at: usize| vmaxq_s8(vld1q_s8(input.add(at).cast()), vld1q_s8(accumulator.add(at).cast()));
+        for at in (0..fours).step_by(4 * BYTES) {
+            let four = [greater(at), greater(at + BYTES), greater(at + 2 * BYTES), greater(at + 3 * BYTES)];
+            for (i, bytes) in four.into_iter().enumerate() {
+                vst1q_s8(accumulator.add(at + i * BYTES).cast(), bytes);
+            }
+        }
+        for at in (fours..whole).step_by(BYTES) {
+            vst1q_s8(accumulator.add(at).cast(), greater(at));
         }
         for at in whole..count {
             let (a, b) = (input.add(at).cast::<i8>().read(), accumulator.add(at).cast::<i8>().read());

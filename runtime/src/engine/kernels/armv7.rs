@@ -10,7 +10,7 @@
 
 use std::arch::asm;
 
-use super::portable::{self, add, mean, mul, table};
+use super::portable::{self, add, gather, mean, mul, table};
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Armv7 with NEON.
@@ -29,6 +29,7 @@ pub static KERNELS: Kernels = Kernels {
     add: add::<FLIP>,
     mul: mul::<FLIP>,
     mean: mean::<FLIP>,
+    gather,
     burn,
 };
 

@@ -8,10 +8,13 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    ANY, FLIP, Lookup, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean,
-    mul, store, table,
+    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
+    store,
 };
-use super::aarch64_depthwise::{depthwise, depthwise_sums};
+use super::aarch64_depthwise::depthwise_sums;
+use super::aarch64_gather::gather;
+use super::aarch64_lookup::{Activation, table};
+use super::dotprod_depthwise::depthwise;
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
@@ -31,6 +34,7 @@ pub static KERNELS: Kernels = Kernels {
     add,
     mul,
     mean,
+    gather,
     burn,
 };
 
@@ -212,6 +216,7 @@ macro_rules! panel {
             let bias = &packed.bias[panel.constants..][..$vectors * LANES];
             let multiplier = &packed.multiplier[panel.constants..][..$vectors * LANES];
             let zero = flipped_zero(packed.pre_zero);
+            let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
             let mut pixels = Pixels::of(rows);
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.
@@ -222,20 +227,14 @@ macro_rules! panel {
                     std::array::from_fn(|v| vld1q_f32(multiplier.as_ptr().add(LANES * v)));
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
                     let sums = $tile(packed, weights, &inputs, &bias);
-                    let mut bytes = [
+                    let bytes = activation.apply([
                         pixel::<$vectors, REACH>(&sums[0], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[1], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[2], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[3], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[4], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[5], &multiplier, zero),
-                    ];
-                    if let Some(table) = packed.table.as_deref() {
-                        let lookup = Lookup::load(table);
-                        for b in &mut bytes {
-                            *b = lookup.apply(*b);
-                        }
-                    }
+                    ]);
                     if panel.channels == 4 * LANES {
                         for i in 0..PIXELS {
                             vst1q_u8(outputs[i].wrapping_add(panel.channel), bytes[i]);

@@ -8,9 +8,12 @@ use std::arch::asm;
 
 use super::aarch64::{
     ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
-    store, table, table_rows,
+    store,
 };
-use super::aarch64_depthwise::{depthwise, depthwise_sums};
+use super::aarch64_depthwise::depthwise_sums;
+use super::aarch64_gather::gather;
+use super::aarch64_lookup::{Activation, table};
+use super::dotprod_depthwise::depthwise;
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
@@ -30,6 +33,7 @@ pub static KERNELS: Kernels = Kernels {
     add,
     mul,
     mean,
+    gather,
     burn,
 };
 
@@ -168,9 +172,10 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             // Safety: handed on.
             unsafe { by_reach!(packed.reach, panel(packed, index, band)) };
         }
-        if let (Some(entries), Some(last)) = (packed.table.as_deref(), packed.panels.last()) {
+        if let Some(last) = packed.panels.last() {
+            let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
             // Safety: the channels that were just written.
-            unsafe { table_rows(entries, band, last.channel + last.channels) };
+            unsafe { activation.rows(band, last.channel + last.channels) };
         }
     });
 }

@@ -3,6 +3,7 @@
 use super::super::ir::{Conv, WeightSums};
 use super::super::quant::Table;
 use super::Kernels;
+use super::short_table::ShortTable;
 
 /// Output channels that a kernel computes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct PackedConv {
     pub pre_zero: u8,
     /// The activation.
     pub table: Option<Box<Table>>,
+    /// The same, where it is short and the kernels gain by that.
+    pub short: Option<Box<ShortTable>>,
     /// Input offset of each run.
     pub taps: Vec<usize>,
     /// Length of a run in blocks.
@@ -67,6 +70,8 @@ pub struct PackedDepthwise {
     pub pre_zero: u8,
     /// The activation.
     pub table: Option<Box<Table>>,
+    /// The same, where it is short and the kernels gain by that.
+    pub short: Option<Box<ShortTable>>,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
     /// How large the numbers before the rounding may become.
@@ -152,6 +157,7 @@ impl PackedConv {
             multiplier: vec![0.0; padded],
             pre_zero: 0,
             table: conv.table.as_ref().map(|_| Box::new([0; 256])),
+            short: None,
             taps: Vec::new(),
             groups,
             run,
@@ -194,6 +200,7 @@ impl PackedConv {
         }
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
+        self.short = shortened(self.table.as_deref());
         self.reach = Reach::of(conv, first, &self.sums);
     }
 
@@ -222,6 +229,7 @@ impl PackedDepthwise {
             multiplier: vec![0.0; padded],
             pre_zero: 0,
             table: conv.table.as_ref().map(|_| Box::new([0; 256])),
+            short: None,
             reach: Reach::Any,
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
             sums: sums(conv, 0..channels),
@@ -238,6 +246,7 @@ impl PackedDepthwise {
         }
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
+        self.short = shortened(self.table.as_deref());
         self.reach = Reach::of(conv, 0, &self.sums);
     }
 
@@ -253,6 +262,11 @@ fn retable(table: &mut Option<Box<Table>>, conv: &Conv, kernels: &Kernels) {
     if let (Some(to), Some(from)) = (table, &conv.table) {
         **to = kernels.flipped(from);
     }
+}
+
+/// The table in parts, where the processor looks up few entries at a time.
+fn shortened(table: Option<&Table>) -> Option<Box<ShortTable>> {
+    if cfg!(target_arch = "aarch64") { ShortTable::of(table?).map(Box::new) } else { None }
 }
 
 /// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,
