@@ -83,8 +83,14 @@ fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
             Op::Conv(conv) => {
                 let w = &conv.window;
                 let kind = if conv.is_depthwise(of(node.inputs[0]).shape) { " depthwise" } else { "" };
-                let table = if conv.table.is_some() { " table" } else { "" };
-                format!(" {}x{}/{}{kind}{table}", w.kernel[0], w.kernel[1], w.stride[0])
+                let table = if conv.table.is_some() || conv.wide.curve.is_some() { " table" } else { "" };
+                let bits = match (conv.wide.input, conv.wide.output) {
+                    (false, false) => "",
+                    (false, true) => " 8>16 bits",
+                    (true, false) => " 16>8 bits",
+                    (true, true) => " 16>16 bits",
+                };
+                format!(" {}x{}/{}{kind}{table}{bits}", w.kernel[0], w.kernel[1], w.stride[0])
             }
             _ => String::new(),
         };

@@ -29,7 +29,8 @@ use super::{progress, quantize_flow};
     equalisations and bias corrections are tried on a quarter of them (at most 32), and kept where the outputs come \
     closer to the real ones.\n\n\
     Examples:\n  lapwing model quantize street.onnx --calibrate pictures/ -o street.lap\n  \
-    lapwing model quantize street.onnx --calibrate pictures/ --report --images val.tar --annotations val.json")]
+    lapwing model quantize street.onnx --calibrate pictures/ --report --images val.tar --annotations val.json\n  \
+    lapwing model quantize street.onnx --calibrate pictures/ --sixteen 10")]
 pub struct Args {
     /// A .onnx with its manifest beside it, or a manifest
     #[arg(value_name = "IN")]
@@ -46,6 +47,10 @@ pub struct Args {
     /// Only ranges of least squared error: some ten times faster, nothing is tried
     #[arg(long)]
     quick: bool,
+    /// Most of the convolutions' results, in per cent, that may have sixteen bits: where eight cost most, as
+    /// far as that brings the outputs closer. Such layers run slower; `lapwing bench` tells by how much
+    #[arg(long, default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
+    sixteen: f64,
     /// A table of all layers: signal to noise, range, clipping, and what each costs at the outputs
     #[arg(long)]
     report: bool,
@@ -61,6 +66,11 @@ pub struct Args {
     /// Threads that pictures are dealt over, which changes nothing in the result; default: all cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(super) threads: Option<u8>,
+}
+
+fn percent(word: &str) -> Result<f64, String> {
+    let wrong = || format!("{word:?} is no share; give a number from 0 to 100");
+    word.parse().ok().filter(|share| (0.0..=100.0).contains(share)).ok_or_else(wrong)
 }
 
 pub(super) const WAIT: Duration = Duration::from_secs(5);
@@ -154,6 +164,7 @@ fn calibrated(args: &Args, model: &Model, network: Real, tail: Option<&Tail>) ->
         family: model.manifest().head.family,
         threads: args.threads.map_or(cores, usize::from),
         search: !args.quick,
+        wide: args.sixteen / 100.0,
         harm: args.report || args.json,
         tail,
     };
@@ -198,10 +209,11 @@ fn before_and_after(
 fn layers(report: &Report, out: &mut Out) -> Result<(), Failure> {
     line!(
         out,
-        "{:>6} {:>8} {:>8}  {:<21} {:<17} {:>8}  layer",
+        "{:>6} {:>8} {:>8} {:>5}  {:<21} {:<17} {:>8}  layer",
         "harm",
         "SQNR dB",
         "MMAC",
+        "bits",
         "range",
         "method",
         "clipped"
@@ -212,9 +224,10 @@ fn layers(report: &Report, out: &mut Out) -> Result<(), Failure> {
         let method = format!("{before}{}", layer.method);
         line!(
             out,
-            "{harm:>7} {:>7.1} {:>8.3}  {:>9.3} ..{:>9.3} {method:<17} {:>6.3} %  {} {}",
+            "{harm:>7} {:>7.1} {:>8.3} {:>5}  {:>9.3} ..{:>9.3} {method:<17} {:>6.3} %  {} {}",
             layer.sqnr_db,
             layer.macs as f64 / 1e6,
+            layer.bits,
             layer.low,
             layer.high,
             layer.clipped * 100.0,

@@ -8,10 +8,10 @@
 use std::collections::HashMap;
 
 use super::super::calibrate::Observed;
-use super::super::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights, Wide};
+use super::super::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Wide};
 use super::super::network::{MapId, Network, RealConv, RealOp, RealPart};
 use super::super::quant::Quant;
-use super::choices::{Quants, table};
+use super::choices::{Quants, curve, table};
 use super::classes::Classes;
 use super::split;
 
@@ -58,7 +58,8 @@ pub fn lower(
     rounding: bool,
 ) -> Result<Lowered, String> {
     let lowered = Lowered { graph: Graph::default(), origins: Vec::new() };
-    let mut builder = Builder { network, classes, observed, quants, rounding, tensors: HashMap::new(), lowered };
+    let (readers, tensors, wide) = (network.readers(), HashMap::new(), HashMap::new());
+    let mut builder = Builder { network, classes, observed, quants, rounding, readers, tensors, wide, lowered };
     for &map in &network.inputs {
         let input = builder.tensor(map);
         builder.lowered.graph.inputs.push(input);
@@ -95,7 +96,10 @@ struct Builder<'a> {
     observed: &'a [Observed],
     quants: &'a Quants,
     rounding: bool,
+    readers: HashMap<MapId, Vec<usize>>,
     tensors: HashMap<MapId, TensorId>,
+    /// Values and rests of maps that have sixteen bits.
+    wide: HashMap<MapId, TensorId>,
     lowered: Lowered,
 }
 
@@ -104,11 +108,43 @@ impl Builder<'_> {
         if let Some(&made) = self.tensors.get(&map) {
             return made;
         }
-        let tensors = &mut self.lowered.graph.tensors;
-        let id = TensorId(tensors.len() as u32);
-        tensors.push(Tensor { shape: self.network.maps[map].shape, quant: self.quants.maps[map] });
+        let id = self.add(self.network.maps[map].shape, map);
         self.tensors.insert(map, id);
         id
+    }
+
+    fn add(&mut self, shape: Shape, map: MapId) -> TensorId {
+        let tensors = &mut self.lowered.graph.tensors;
+        tensors.push(Tensor { shape, quant: self.quants.maps[map] });
+        TensorId(tensors.len() as u32 - 1)
+    }
+
+    /// True if node `index` reads the rests of what has sixteen bits: a convolution that is not split.
+    fn reads_rests(&self, index: usize) -> bool {
+        matches!(self.network.nodes[index].op, RealOp::Conv(_)) && !self.quants.parts.contains_key(&index)
+    }
+
+    /// The tensor that node `index`, a convolution, writes sixteen bits to.
+    fn widened(&mut self, index: usize, map: MapId) -> Option<TensorId> {
+        if !self.quants.wide.contains(&index) {
+            return None;
+        }
+        let shape = self.network.maps[map].shape;
+        let id = self.add(Shape { channels: 2 * shape.channels, ..shape }, map);
+        self.wide.insert(map, id);
+        Some(id)
+    }
+
+    /// The values alone, if anything needs them so.
+    fn values(&mut self, wide: TensorId, name: &str, origin: Origin) {
+        let map = origin.map;
+        let readers = self.readers.get(&map).map_or(&[][..], Vec::as_slice);
+        if self.network.is_output(map) || !readers.iter().all(|&reader| self.reads_rests(reader)) {
+            let output = self.tensor(map);
+            let (name, op) = (name.to_owned(), Op::Slice { start: 0 });
+            self.lowered.graph.nodes.push(Node { name, op, inputs: vec![wide], output });
+            self.lowered.origins.push(origin);
+        }
     }
 
     fn node(&mut self, index: usize) -> Result<(), String> {
@@ -125,18 +161,37 @@ impl Builder<'_> {
             RealOp::Mul => Op::Mul { multiplier: of(0).scale * of(1).scale / to.scale },
             _ => self.network.moving(node, to).ok_or("it has no rule")?,
         };
-        let inputs = node.inputs.iter().map(|&map| self.tensor(map)).collect();
-        let output = self.tensor(map);
+        let mut op = op;
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for &map in &node.inputs {
+            match (&mut op, self.wide.get(&map).copied()) {
+                (Op::Conv(conv), Some(wide)) if self.reads_rests(index) => {
+                    conv.wide.input = true;
+                    inputs.push(wide);
+                }
+                _ => inputs.push(self.tensor(map)),
+            }
+        }
+        let origin = Origin { node: index, map, before, channels: None, group: None };
+        let wide = self.widened(index, map);
+        let output = wide.unwrap_or_else(|| self.tensor(map));
         self.lowered.graph.nodes.push(Node { name: node.name.clone(), op, inputs, output });
-        self.lowered.origins.push(Origin { node: index, map, before, channels: None, group: None });
+        self.lowered.origins.push(origin.clone());
+        if let Some(wide) = wide {
+            self.values(wide, &node.name, origin);
+        }
         Ok(())
     }
 
     fn conv(&self, index: usize, conv: &RealConv, before: Quant, to: Quant) -> Result<Conv, String> {
-        let table = match self.classes.function(self.network, index) {
-            Some(function) if self.quants.before.contains_key(&index) => Some(table(before, to, function)?),
-            _ => None,
-        };
+        let function = self.classes.function(self.network, index).filter(|_| self.quants.before.contains_key(&index));
+        let mut wide = Wide { output: self.quants.wide.contains(&index), ..Wide::default() };
+        let mut eight = None;
+        match function {
+            Some(function) if wide.output => wide.curve = Some(curve(before, to, function)?),
+            Some(function) => eight = Some(table(before, to, function)?),
+            None => {}
+        }
         let input = self.network.nodes[index].inputs[0];
         let outputs = conv.bias.len();
         let products = conv.weights.len() / outputs;
@@ -152,8 +207,8 @@ impl Builder<'_> {
             bias: Vec::with_capacity(outputs),
             multiplier: Vec::with_capacity(outputs),
             pre_zero: before.zero,
-            table,
-            wide: Wide::default(),
+            table: eight,
+            wide,
         };
         for (o, weights) in conv.weights.chunks_exact(products).enumerate() {
             let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));

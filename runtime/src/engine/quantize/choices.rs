@@ -3,11 +3,12 @@
 //! A range is either that of a class of maps, or that before the table of one convolution. What a
 //! method makes of a range is computed once and remembered, so that a search over methods is cheap.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::super::calibrate::Observed;
 use super::super::network::{Function, MapId, Network};
 use super::super::quant::{Quant, Table};
+use super::super::sixteen::{self, Curve};
 use super::classes::Classes;
 use super::ranges::{Method, Values};
 use super::split::{Group, Split};
@@ -32,6 +33,8 @@ pub struct Quants {
     pub before: HashMap<usize, Quant>,
     /// Groups of channels of split convolutions, by node.
     pub parts: HashMap<usize, Vec<Part>>,
+    /// Convolutions that write sixteen bits; none of them is split.
+    pub wide: BTreeSet<usize>,
 }
 
 /// A group of channels that has a table of its own.
@@ -54,6 +57,7 @@ pub struct Choices<'a> {
     values: HashMap<Range, Values>,
     known: HashMap<Key, Quant>,
     splits: Vec<Split>,
+    wide: BTreeSet<usize>,
     /// The bounds of functions that are clamps, by node of the convolution before them.
     clamps: HashMap<usize, (f32, f32)>,
 }
@@ -91,6 +95,7 @@ impl<'a> Choices<'a> {
             values,
             known: HashMap::new(),
             splits: Vec::new(),
+            wide: BTreeSet::new(),
             clamps,
         })
     }
@@ -135,6 +140,15 @@ impl<'a> Choices<'a> {
         self.splits.pop();
     }
 
+    /// Has the convolution that is node `node` write sixteen bits, or eight.
+    pub fn widen(&mut self, node: usize, wide: bool) {
+        if wide {
+            self.wide.insert(node);
+        } else {
+            self.wide.remove(&node);
+        }
+    }
+
     /// The splits.
     pub fn splits(&self) -> &[Split] {
         &self.splits
@@ -172,7 +186,7 @@ impl<'a> Choices<'a> {
             }
             parts.insert(node, made);
         }
-        Ok(Quants { maps, before, parts })
+        Ok(Quants { maps, before, parts, wide: self.wide.clone() })
     }
 
     /// Whether the function behind `node` is a clamp at whose bounds the range of `to` ends already:
@@ -231,6 +245,13 @@ impl<'a> Choices<'a> {
         self.known.insert(key, quant);
         Ok(quant)
     }
+}
+
+/// `function` from one quantisation to another, in sixteen bits.
+pub fn curve(from: Quant, to: Quant, function: &Function) -> Result<Box<Curve>, String> {
+    let points: Vec<f32> = sixteen::points(from).collect();
+    let values = function.eval(&points).map_err(|e| format!("{e:#}"))?;
+    Ok(Box::new(std::array::from_fn(|at| sixteen::quantise(values[at], to))))
 }
 
 /// The 256 values of `function` from one quantisation to another.

@@ -84,7 +84,8 @@ pub fn correct(
     let Op::Conv(conv) = &lowered.graph.nodes[index].op else { return Ok(false) };
     let origin = lowered.origins[index].clone();
     // a store with a table is observed before it, one that clamps behind it
-    let map = if conv.table.is_some() { network.nodes[origin.node].output } else { origin.map };
+    let map =
+        if conv.table.is_some() || conv.wide.curve.is_some() { network.nodes[origin.node].output } else { origin.map };
     let all = &means.0[map];
     let real: Vec<f64> = (0..conv.bias.len()).map(|c| all[origin.channel(c)]).collect();
     let shifts = shifts(&lowered.graph, index, &origin, &real, judge, pictures)?;
@@ -160,6 +161,10 @@ fn until(graph: &Graph, index: usize, origin: &Origin) -> Graph {
     if let Some(Node { op: Op::Conv(conv), output, .. }) = made.nodes.last_mut() {
         conv.table = None;
         let tensor = *output;
+        if conv.wide.output {
+            made.tensors[tensor.at()].shape.channels /= 2;
+            (conv.wide.output, conv.wide.curve) = (false, None);
+        }
         made.tensors[tensor.at()].quant = origin.before;
         let shape = made.tensors[tensor.at()].shape;
         let strides = [shape.width * shape.channels, shape.channels, 1];

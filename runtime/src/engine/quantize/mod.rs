@@ -19,6 +19,7 @@
 //! | [`build`] | the graph |
 //! | [`judge`] | the error at the outputs |
 //! | [`equalise`], [`split`], [`correct`] | like channels, groups of them, true means |
+//! | [`widen`] | where sixteen bits pay |
 //! | [`search`] | the order of decisions |
 //! | [`harm`], [`report`] | what each layer costs |
 
@@ -36,6 +37,7 @@ pub mod search;
 pub mod split;
 #[cfg(test)]
 mod tests;
+pub mod widen;
 
 pub use report::Report;
 pub use samples::Samples;

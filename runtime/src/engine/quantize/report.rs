@@ -8,6 +8,7 @@ use super::super::calibrate::RealRun;
 use super::super::ir::{Checked, Graph, Op, Output, Part, TensorId};
 use super::super::network::{MapId, Network};
 use super::super::plan::View;
+use super::super::sixteen;
 use super::build::{Lowered, Origin};
 use super::choices::{Choices, Range};
 use super::classes::Classes;
@@ -63,6 +64,8 @@ pub struct LayerReport {
     pub op: &'static str,
     /// Multiplications of one run.
     pub macs: u64,
+    /// Of its results.
+    pub bits: u8,
     /// Signal by noise of its results, everything before it quantised too.
     pub sqnr_db: f64,
     /// What its 256 values reach from.
@@ -103,20 +106,27 @@ struct Tally {
 
 impl Tally {
     /// Adds what stands for a map, or for some channels of it, and the map in real numbers: (channel, row, column).
-    fn add(&mut self, view: View<'_>, real: &[f32], origin: &Origin, scales: Option<&[f32]>) {
+    /// `wide`: rests follow the values.
+    fn add(&mut self, view: View<'_>, wide: bool, real: &[f32], origin: &Origin, scales: Option<&[f32]>) {
         let (low, high) = view.quant.range();
         let half = view.quant.scale / 2.0;
         let numbers: [f32; 256] = std::array::from_fn(|q| view.quant.real(q as u8));
         let area = view.shape.height * view.shape.width;
+        let channels = if wide { view.shape.channels / 2 } else { view.shape.channels };
         for y in 0..view.shape.height {
             for x in 0..view.shape.width {
-                for (c, q) in view.pixel(y, x).enumerate() {
+                for (c, q) in view.pixel(y, x).take(channels).enumerate() {
+                    let found = if wide {
+                        sixteen::real([q, view.value(y, x, channels + c)], view.quant)
+                    } else {
+                        numbers[usize::from(q)]
+                    };
                     let channel = origin.channel(c);
                     let mut value = real[channel * area + y * view.shape.width + x];
                     if let Some(scales) = scales {
                         value /= scales[channel];
                     }
-                    self.sums.add(value, numbers[usize::from(q)]);
+                    self.sums.add(value, found);
                     self.clipped += u64::from(value < low - half || value > high + half);
                     self.values += 1;
                 }
@@ -156,7 +166,8 @@ impl Subject<'_, '_> {
             for (tally, &index) in tallies.iter_mut().zip(&watched) {
                 let origin = &self.lowered.origins[index];
                 let scales = self.scales.get(&origin.map).map(Vec::as_slice);
-                tally.add(plan.view(graph.nodes[index].output), maps.of(origin.map)?, origin, scales);
+                let view = plan.view(graph.nodes[index].output);
+                tally.add(view, writes_rests(&graph.nodes[index].op), maps.of(origin.map)?, origin, scales);
             }
             Ok(())
         };
@@ -174,13 +185,14 @@ impl Subject<'_, '_> {
         let origin = &self.lowered.origins[index];
         let (low, high) = graph.tensor(node.output).quant.range();
         let root = self.classes.root(origin.map);
-        let has_table = matches!(&node.op, Op::Conv(conv) if conv.table.is_some());
+        let has_table = matches!(&node.op, Op::Conv(conv) if conv.table.is_some() || conv.wide.curve.is_some());
         let stored = Range::Class(root);
         let before = origin.group.map_or(Range::Before(origin.node), |group| Range::BeforePart(origin.node, group));
         LayerReport {
             name: node.name.clone(),
             op: node.op.name(),
             macs: graph.macs_of(node),
+            bits: if writes_rests(&node.op) { 16 } else { 8 },
             sqnr_db: tally.sums.decibels(),
             low,
             high,
@@ -190,6 +202,11 @@ impl Subject<'_, '_> {
             harm: None,
         }
     }
+}
+
+/// Whether an operation writes sixteen bits.
+fn writes_rests(op: &Op) -> bool {
+    matches!(op, Op::Conv(conv) if conv.wide.output)
 }
 
 /// Whether an operation makes new numbers.

@@ -22,6 +22,7 @@ use super::ranges::Method;
 use super::report::{self, Report, StepReport, Subject};
 use super::samples::Samples;
 use super::split::{self, Split};
+use super::widen;
 use crate::lanes;
 
 /// Least share of the error that a decision must take away.
@@ -39,6 +40,8 @@ pub struct Request<'a> {
     pub threads: usize,
     /// Try all methods; without it every range takes the first one.
     pub search: bool,
+    /// Share of all convolutions' results that may have sixteen bits where that helps; 0 for none.
+    pub wide: f64,
     /// Measure what each layer costs.
     pub harm: bool,
     /// What follows the graph in real numbers.
@@ -75,7 +78,7 @@ pub struct Phase {
     pub of: usize,
 }
 
-type Told<'a> = &'a mut dyn FnMut(Phase);
+pub(super) type Told<'a> = &'a mut dyn FnMut(Phase);
 
 /// Calibrates, quantises and tunes a network; `told` hears of every step.
 ///
@@ -150,6 +153,11 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
         let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
         let (tried, kept) = subject.ranges(&mut choices, &mut judge, &mut best, told)?;
         steps.push(StepReport { step: "ranges", tried, kept, error: best });
+    }
+    if request.wide > 0.0 {
+        let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
+        let (tried, kept) = widen::widen(&subject, request.wide, &mut choices, &mut judge, &mut best, told)?;
+        steps.push(StepReport { step: "sixteen bits", tried, kept, error: best });
     }
     let mut lowered = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
 
@@ -305,14 +313,20 @@ fn real_outputs(
     Ok(lanes::in_order(lanes).collect())
 }
 
-struct Subjects<'a> {
-    network: &'a Network,
-    classes: &'a Classes,
-    observed: &'a [Observed],
-    rounding: bool,
+/// What choices are made for.
+pub(super) struct Subjects<'a> {
+    pub network: &'a Network,
+    pub classes: &'a Classes,
+    pub observed: &'a [Observed],
+    pub rounding: bool,
 }
 
 impl Subjects<'_> {
+    /// The graph that follows from the choices.
+    pub fn lowered(&self, choices: &mut Choices<'_>) -> Result<Graph, String> {
+        Ok(lower(self.network, self.classes, self.observed, &choices.quants()?, self.rounding)?.graph)
+    }
+
     /// Tries every method for every range; (tried, kept).
     fn ranges(
         &self,

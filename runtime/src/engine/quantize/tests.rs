@@ -41,7 +41,7 @@ fn conv(seed: &mut u64, kernel: usize, inputs: usize, outputs: usize, groups: us
 }
 
 /// 3 channels -> 1x1 -> 6 channels of unlike reach -> depthwise 3x3 -> 1x1 -> 2 channels.
-fn network(seed: u64) -> Network {
+pub(super) fn network(seed: u64) -> Network {
     let mut seed = seed;
     let mut first = conv(&mut seed, 1, 3, 6, 1);
     for (o, filter) in first.weights.chunks_exact_mut(3).enumerate() {
@@ -76,7 +76,7 @@ fn network(seed: u64) -> Network {
 }
 
 /// All maps in real numbers, (row, column, channel), one loop a convolution.
-fn run(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
+pub(super) fn run(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
     let mut maps = vec![Vec::new(); network.maps.len()];
     maps[0] = input.to_vec();
     for node in &network.nodes {
@@ -110,7 +110,7 @@ fn run(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
     maps
 }
 
-fn observed(network: &Network, maps: &[Vec<f32>]) -> Vec<Observed> {
+pub(super) fn observed(network: &Network, maps: &[Vec<f32>]) -> Vec<Observed> {
     let one = |(values, map): (&Vec<f32>, &Map)| {
         let channels = map.shape.channels;
         let of = |c: usize| values.iter().skip(c).step_by(channels).copied();
@@ -133,14 +133,14 @@ fn observed(network: &Network, maps: &[Vec<f32>]) -> Vec<Observed> {
     maps.iter().zip(&network.maps).map(one).collect()
 }
 
-fn input(seed: u64) -> Vec<f32> {
+pub(super) fn input(seed: u64) -> Vec<f32> {
     let mut seed = seed ^ 0xabcd;
     (0..HEIGHT * WIDTH * 3).map(|_| (noise(&mut seed) * 127.0 + 128.0).round().clamp(0.0, 255.0)).collect()
 }
 
-const PIXELS: Quant = Quant { scale: 1.0, zero: 0 };
+pub(super) const PIXELS: Quant = Quant { scale: 1.0, zero: 0 };
 
-fn spec() -> InputSpec {
+pub(super) fn spec() -> InputSpec {
     let manifest = Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
     InputSpec { width: WIDTH as u32, height: HEIGHT as u32, mean: [0.0; 3], scale: [1.0; 3], ..manifest.input }
 }
@@ -198,7 +198,7 @@ proptest! {
 }
 
 /// The network with a logistic function behind its first two convolutions.
-fn with_functions(mut network: Network) -> Network {
+pub(super) fn with_functions(mut network: Network) -> Network {
     let last = network.nodes.pop().unwrap();
     let mut nodes = Vec::new();
     for node in network.nodes {
