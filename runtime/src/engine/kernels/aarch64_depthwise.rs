@@ -1,6 +1,7 @@
 //! Depthwise convolution on 64-bit ARM, for every kernel set: sixteen channels of a row at a time.
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use super::aarch64::{ANY, BYTES, SMALL_RESULTS, SMALL_SUMS, add_wide, begin, by_reach, finish, flipped_zero, store};
 use super::aarch64_lookup::Activation;
@@ -10,10 +11,10 @@ use super::{PackedDepthwise, Rows};
 /// Rows whose table is looked up while they are near.
 const ROWS: usize = 4;
 
-/// Calls `run` with some rows and the first of sixteen channels until all are done, and looks up the table.
+/// Calls `run` with some rows and the first of `step` channels until all are done, and looks up the table.
 ///
 /// Safety: `run` writes these channels of these rows; otherwise as for `Kernels::depthwise`.
-pub(super) unsafe fn in_blocks(packed: &PackedDepthwise, rows: &Rows, run: impl Fn(&Rows, usize)) {
+pub(super) unsafe fn in_blocks(packed: &PackedDepthwise, rows: &Rows, step: usize, run: impl Fn(&Rows, usize)) {
     let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
     for y in (0..rows.height).step_by(ROWS) {
         let band = Rows {
@@ -22,7 +23,7 @@ pub(super) unsafe fn in_blocks(packed: &PackedDepthwise, rows: &Rows, run: impl 
             height: ROWS.min(rows.height - y),
             ..*rows
         };
-        for channel in (0..packed.channels).step_by(BYTES) {
+        for channel in (0..packed.channels).step_by(step) {
             run(&band, channel);
         }
         // Safety: the pixels that were just written.
@@ -35,11 +36,19 @@ pub(super) unsafe fn in_blocks(packed: &PackedDepthwise, rows: &Rows, run: impl 
 /// Safety: as stated there.
 pub(super) unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
     // Safety: handed on.
+    unsafe { in_blocks(packed, rows, BYTES, |band, channel| block(packed, band, channel)) }
+}
+
+/// Up to sixteen channels of some rows, without the table.
+///
+/// Safety: as for `Kernels::depthwise`.
+pub(super) unsafe fn block(packed: &PackedDepthwise, band: &Rows, channel: usize) {
+    // Safety: handed on.
     unsafe {
-        in_blocks(packed, rows, |band, channel| match packed.taps.len() {
+        match packed.taps.len() {
             9 => by_reach!(packed.reach, depthwise_9(packed, band, channel)),
             _ => by_reach!(packed.reach, depthwise_any(packed, band, channel)),
-        });
+        }
     }
 }
 
@@ -103,10 +112,8 @@ unsafe fn depthwise_rows<const TAPS: usize, const REACH: u8, const SUMS: bool>(
                 let mut sums = bias;
                 for pair in 0..taps / 2 {
                     let [even, odd] = [2 * pair, 2 * pair + 1];
-                    let (a, w) = (vld1q_s8(input.add(offset(even))), weight(even));
-                    let (b, v) = (vld1q_s8(input.add(offset(odd))), weight(odd));
-                    let low = vmlal_s8(vmull_s8(vget_low_s8(a), vget_low_s8(w)), vget_low_s8(b), vget_low_s8(v));
-                    add_wide(&mut sums, low, vmlal_high_s8(vmull_high_s8(a, w), b, v));
+                    let [low, high] = two_taps(input, [offset(even), offset(odd)], [weight(even), weight(odd)]);
+                    add_wide(&mut sums, low, high);
                 }
                 if !taps.is_multiple_of(2) {
                     let (a, w) = (vld1q_s8(input.add(offset(taps - 1))), weight(taps - 1));
@@ -123,4 +130,35 @@ unsafe fn depthwise_rows<const TAPS: usize, const REACH: u8, const SUMS: bool>(
             }
         }
     }
+}
+
+/// The products of two taps, added. In assembly: the compiler would keep a pointer for every tap and
+/// each weight vector twice.
+///
+/// Safety: sixteen bytes are readable at both offsets.
+#[inline(always)]
+unsafe fn two_taps(input: *const i8, offsets: [usize; 2], weights: [int8x16_t; 2]) -> [int16x8_t; 2] {
+    let (low, high): (int16x8_t, int16x8_t);
+    // Safety: the caller's to vouch for; writes registers only.
+    unsafe {
+        asm!(
+            "ldr {a:q}, [{input}, {even}]",
+            "ldr {b:q}, [{input}, {odd}]",
+            "smull {low:v}.8h, {a:v}.8b, {w0:v}.8b",
+            "smull2 {high:v}.8h, {a:v}.16b, {w0:v}.16b",
+            "smlal {low:v}.8h, {b:v}.8b, {w1:v}.8b",
+            "smlal2 {high:v}.8h, {b:v}.16b, {w1:v}.16b",
+            input = in(reg) input,
+            even = in(reg) offsets[0],
+            odd = in(reg) offsets[1],
+            w0 = in(vreg) weights[0],
+            w1 = in(vreg) weights[1],
+            a = out(vreg) _,
+            b = out(vreg) _,
+            low = out(vreg) low,
+            high = out(vreg) high,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    [low, high]
 }

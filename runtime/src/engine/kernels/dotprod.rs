@@ -61,6 +61,21 @@ macro_rules! column {
     ($group:literal, $w:literal, 3) => { dots!($group, $w, 11 0, 15 1, 19 2, 23 3, 27 4, 31 5) };
 }
 
+/// One vector of biases to the sums of all pixels: half of them through the load port, half as copies.
+macro_rules! bias {
+    ($at:literal, $($loaded:literal $copied:literal),+) => {
+        concat!($("ldr q", $loaded, ", [{bias}, #", $at, "]\n", "mov v", $copied, ".16b, v", $loaded, ".16b\n"),+)
+    };
+}
+
+/// All biases of the panel.
+macro_rules! biases {
+    (1) => { bias!(0, 8 12, 16 20, 24 28) };
+    (2) => { concat!(biases!(1), bias!(16, 9 13, 17 21, 25 29)) };
+    (3) => { concat!(biases!(2), bias!(32, 10 14, 18 22, 26 30)) };
+    (4) => { concat!(biases!(3), bias!(48, 11 15, 19 23, 27 31)) };
+}
+
 /// One group of four input bytes and all vectors of the panel.
 macro_rules! group {
     (1, $group:literal) => {
@@ -89,12 +104,13 @@ macro_rules! tile {
             inputs: &[*const u8; PIXELS],
             bias: &[int32x4_t; $vectors],
         ) -> [[int32x4_t; $vectors]; PIXELS] {
-            let mut sums = [*bias; PIXELS];
+            let mut sums = [[vdupq_n_s32(0); $vectors]; PIXELS];
             let taps = packed.taps.as_ptr_range();
-            // Safety: reads whole vectors of each run of each pixel, and the panel's weights, as many
-            // as there are groups of four; writes registers only.
+            // Safety: reads the biases, whole vectors of each run of each pixel, and the panel's weights,
+            // as many as there are groups of four; writes registers only.
             unsafe {
                 asm!(
+                    biases!($vectors),
                     "2:",
                     "ldr {at}, [{tap}], #8",
                     "mov {left}, {sixteens}",
@@ -135,6 +151,7 @@ macro_rules! tile {
                     w = inout(reg) weights => _,
                     sixteens = in(reg) packed.groups / 4,
                     fours = in(reg) packed.groups % 4,
+                    bias = in(reg) bias.as_ptr(),
                     at = out(reg) _,
                     left = out(reg) _,
                     p0 = in(reg) inputs[0],
@@ -145,7 +162,7 @@ macro_rules! tile {
                     p5 = in(reg) inputs[5],
                     out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
                     out("v7") _,
-                    $(inout($register) sums[$pixel][$vector],)+
+                    $(out($register) sums[$pixel][$vector],)+
                     options(nostack, readonly),
                 );
             }

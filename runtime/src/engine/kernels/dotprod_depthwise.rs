@@ -7,13 +7,16 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{ANY, BYTES, SMALL_RESULTS, SMALL_SUMS, begin, by_reach, finish, flipped_zero, store};
-use super::aarch64_depthwise::{self, in_blocks};
+use super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_reach, finish, flipped_zero};
+use super::aarch64_depthwise::{self, block, in_blocks};
 use super::packing::Reach;
 use super::{PackedDepthwise, Rows};
 
-/// A column of sixteen channels: (channel, row), four channels a vector; the fourth row counts nothing.
-type Column = [int8x16_t; 4];
+/// Channels that are computed together: with more, the columns do not stay in registers.
+const CHANNELS: usize = 8;
+
+/// A column: (channel, row), four channels a vector; the fourth row counts nothing.
+type Column = [int8x16_t; 2];
 
 /// `Kernels::depthwise`.
 ///
@@ -22,8 +25,15 @@ pub(super) unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
     // Safety: handed on.
     unsafe {
         match columns_a_pixel(packed, rows) {
-            Some(1) => in_blocks(packed, rows, |band, channel| by_reach!(packed.reach, one(packed, band, channel))),
-            Some(2) => in_blocks(packed, rows, |band, channel| by_reach!(packed.reach, two(packed, band, channel))),
+            Some(columns @ (1 | 2)) => in_blocks(packed, rows, CHANNELS, |band, channel| {
+                if channel + CHANNELS > packed.channels {
+                    block(packed, band, channel);
+                } else if columns == 1 {
+                    by_reach!(packed.reach, one(packed, band, channel));
+                } else {
+                    by_reach!(packed.reach, two(packed, band, channel));
+                }
+            }),
             _ => aarch64_depthwise::depthwise(packed, rows),
         }
     }
@@ -52,7 +62,7 @@ unsafe fn two<const REACH: u8>(packed: &PackedDepthwise, rows: &Rows, channel: u
     unsafe { windows::<REACH, 2>(packed, rows, channel) }
 }
 
-/// (row, channel) to (channel, row).
+/// (row, channel) to (channel, row); the first eight channels.
 #[inline(always)]
 fn interleaved(rows: [int8x16_t; 4]) -> Column {
     // Safety: NEON.
@@ -60,8 +70,7 @@ fn interleaved(rows: [int8x16_t; 4]) -> Column {
         let pairs = |v: int8x16_t| vreinterpretq_s16_s8(v);
         let bytes = |v: int16x8_t| vreinterpretq_s8_s16(v);
         let (a, b) = (pairs(vzip1q_s8(rows[0], rows[1])), pairs(vzip1q_s8(rows[2], rows[3])));
-        let (c, d) = (pairs(vzip2q_s8(rows[0], rows[1])), pairs(vzip2q_s8(rows[2], rows[3])));
-        [bytes(vzip1q_s16(a, b)), bytes(vzip2q_s16(a, b)), bytes(vzip1q_s16(c, d)), bytes(vzip2q_s16(c, d))]
+        [bytes(vzip1q_s16(a, b)), bytes(vzip2q_s16(a, b))]
     }
 }
 
@@ -86,22 +95,22 @@ unsafe fn dot(mut sums: int32x4_t, column: int8x16_t, weights: int8x16_t) -> int
 
 /// Windows of three by three, `STEP` columns apart.
 ///
-/// Safety: as for `Kernels::depthwise`; a vector may reach fifteen bytes past the last channel; the
-/// processor has dot products.
+/// Safety: as for `Kernels::depthwise`; all channels are there; a vector may reach fifteen bytes past the
+/// last one; the processor has dot products.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn windows<const REACH: u8, const STEP: usize>(packed: &PackedDepthwise, rows: &Rows, channel: usize) {
     let padded = packed.bias.len();
-    let count = (packed.channels - channel).min(BYTES);
     let [column, second, third] = [packed.taps[1], packed.taps[3], packed.taps[6]];
     // Safety: constants are padded to whole vectors; taps and channels are the caller's to vouch for.
     unsafe {
-        let weight = |tap: usize| vld1q_s8(packed.weights.as_ptr().add(channel + tap * padded));
+        let none = vdup_n_s8(0);
+        let weight = |tap: usize| vcombine_s8(vld1_s8(packed.weights.as_ptr().add(channel + tap * padded)), none);
         let weights = |x: usize| interleaved([weight(x), weight(3 + x), weight(6 + x), vdupq_n_s8(0)]);
         let [w0, w1, w2] = [weights(0), weights(1), weights(2)];
         let bias = |v: usize| begin::<REACH>(vld1q_s32(packed.bias.as_ptr().add(channel + 4 * v)));
-        let bias = [bias(0), bias(1), bias(2), bias(3)];
+        let bias = [bias(0), bias(1)];
         let multiplier = |v: usize| vld1q_f32(packed.multiplier.as_ptr().add(channel + 4 * v));
-        let multiplier = [multiplier(0), multiplier(1), multiplier(2), multiplier(3)];
+        let multiplier = [multiplier(0), multiplier(1), multiplier(0), multiplier(1)];
         let zero = flipped_zero(packed.pre_zero);
         for y in 0..rows.height {
             let input = rows.input.add(y * rows.input_row + channel).cast::<i8>();
@@ -118,8 +127,10 @@ unsafe fn windows<const REACH: u8, const STEP: usize>(packed: &PackedDepthwise, 
                 }
                 *c = read(STEP * x + 2);
                 let sum = |v: usize| dot(dot(dot(bias[v], a[v], w0[v]), b[v], w1[v]), c[v], w2[v]);
-                let bytes = finish::<REACH>([sum(0), sum(1), sum(2), sum(3)], multiplier, zero);
-                store(bytes, output.add(x * rows.output_pixel), count);
+                let sums = [sum(0), sum(1)];
+                // the second half is of no meaning and costs nothing
+                let bytes = finish::<REACH>([sums[0], sums[1], sums[0], sums[1]], multiplier, zero);
+                vst1_u8(output.add(x * rows.output_pixel), vget_low_u8(bytes));
             };
             // three columns take turns, so that none moves
             let (mut a, mut b, mut c) = (read(0), read(STEP % 2), read(0));

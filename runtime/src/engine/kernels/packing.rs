@@ -104,10 +104,15 @@ pub const RESULT_MAX: f32 = 32_000.0;
 pub const SUM_MAX: i64 = 1 << 22;
 
 impl Reach {
-    /// Over the outputs of a convolution from `first` on, each with the sums of its weights.
-    fn of(conv: &Conv, first: usize, sums: &[WeightSums]) -> Reach {
+    /// Over the outputs of a convolution from `first` on, each with the sums of its weights; an input
+    /// less its zero point lies between `-zero_in` and `255 - zero_in`.
+    fn of(conv: &Conv, first: usize, sums: &[WeightSums], zero_in: u8) -> Reach {
+        let (below, above) = (i64::from(zero_in), i64::from(255 - zero_in));
         let of_one = |(o, sums): (usize, &WeightSums)| {
-            let sum = i64::from(sums.magnitude) * 255 + i64::from(conv.bias[o]).abs();
+            let (magnitude, sum) = (i64::from(sums.magnitude), i64::from(sums.sum));
+            let (plus, minus) = ((magnitude + sum) / 2, (magnitude - sum) / 2);
+            let products = (plus * above + minus * below).max(plus * below + minus * above);
+            let sum = products + i64::from(conv.bias[o]).abs();
             match sum as f32 * conv.multiplier[o].abs() < RESULT_MAX {
                 true if sum < SUM_MAX => Reach::SmallSums,
                 true => Reach::SmallResults,
@@ -201,7 +206,7 @@ impl PackedConv {
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
         self.short = shortened(self.table.as_deref());
-        self.reach = Reach::of(conv, first, &self.sums);
+        self.reach = Reach::of(conv, first, &self.sums, zero_in);
     }
 
     /// Bytes that it keeps.
@@ -247,7 +252,7 @@ impl PackedDepthwise {
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
         self.short = shortened(self.table.as_deref());
-        self.reach = Reach::of(conv, 0, &self.sums);
+        self.reach = Reach::of(conv, 0, &self.sums, zero_in);
     }
 
     /// Bytes that it keeps.
