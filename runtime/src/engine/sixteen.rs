@@ -36,9 +36,9 @@ pub fn requantise(real: f32, zero: u8) -> u16 {
 
 /// As [`requantise`], in operations that every processor has for vectors.
 #[inline]
-pub fn requantise_fast(real: f32, zero: u8) -> u16 {
+pub fn requantise_fast(real: f32, zero: u8) -> i32 {
     let number = nearest((real * PARTS).clamp(-131_072.0, 131_072.0)) + (i32::from(zero) << 8) + i32::from(LEAST);
-    number.clamp(i32::from(LEAST), i32::from(GREATEST)) as u16
+    number.clamp(i32::from(LEAST), i32::from(GREATEST))
 }
 
 /// The nearest integer, halves to even, of a number below 2^22 in magnitude: 1.5 * 2^23 is a float whose
@@ -52,10 +52,21 @@ pub fn nearest(real: f32) -> i32 {
 /// The value of `curve` at `number`, rounded to nearest, halves upwards.
 #[inline]
 pub fn along(curve: &Curve, number: u16) -> u16 {
-    let at = usize::from(number.clamp(LEAST, GREATEST) - LEAST);
-    let (index, part) = (at >> SPACING_BITS, (at & ((1 << SPACING_BITS) - 1)) as i32);
-    let first = i32::from(curve[index]);
-    let next = i32::from(curve[(index + 1).min(POINTS - 1)]);
+    let (index, part) = place(i32::from(number));
+    between(i32::from(curve[index]), i32::from(curve[index + 1]), part)
+}
+
+/// The point of a curve before `number`, at most the last but one, and the distance from it.
+#[inline]
+pub fn place(number: i32) -> (usize, i32) {
+    let at = number.clamp(i32::from(LEAST), i32::from(GREATEST)) - i32::from(LEAST);
+    let index = (at >> SPACING_BITS).min(POINTS as i32 - 2);
+    (index as usize, at - (index << SPACING_BITS))
+}
+
+/// The value `part` of the way from one point of a curve to the next.
+#[inline]
+pub fn between(first: i32, next: i32, part: i32) -> u16 {
     (first + (((next - first) * part + (1 << (SPACING_BITS - 1))) >> SPACING_BITS)) as u16
 }
 
@@ -107,7 +118,7 @@ mod tests {
 
         #[test]
         fn the_fast_way_rounds_alike(real in prop_oneof![-600.0f32..600.0, -1e9f32..1e9, (-70_000i32..70_000).prop_map(|i| i as f32 / 512.0)], zero: u8) {
-            prop_assert_eq!(requantise_fast(real, zero), requantise(real, zero));
+            prop_assert_eq!(requantise_fast(real, zero), i32::from(requantise(real, zero)));
         }
 
         #[test]

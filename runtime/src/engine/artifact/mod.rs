@@ -259,6 +259,20 @@ mod tests {
         assert_eq!(proved.graph, taken.graph);
     }
 
+    /// Of each kind of network one is among the first hundred random ones.
+    #[test]
+    fn the_format_is_the_oldest_that_serves() {
+        let mut found = std::collections::BTreeSet::new();
+        for made in (0..100).filter_map(artifact) {
+            let file = made.to_bytes().unwrap();
+            let format = u32::from_le_bytes(file[8..12].try_into().unwrap());
+            let expected = if made.graph.is_wide() { 4 } else { 2 + u32::from(made.tail.is_some()) };
+            assert_eq!(format, expected);
+            found.insert(format);
+        }
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [2, 3, 4]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

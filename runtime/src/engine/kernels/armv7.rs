@@ -11,7 +11,7 @@
 use std::arch::asm;
 
 use super::portable::{self, add, gather, mean, mul, table};
-use super::{Kernels, PackedConv, PackedDepthwise, Rows};
+use super::{Kernels, PackedConv, PackedDepthwise, Rows, wide};
 
 /// Armv7 with NEON.
 pub static KERNELS: Kernels = Kernels {
@@ -24,6 +24,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store: wide::store,
     table,
     max,
     add: add::<FLIP>,

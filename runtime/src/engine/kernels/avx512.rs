@@ -10,6 +10,7 @@ use std::arch::x86_64::*;
 use super::super::quant::Table;
 use super::avx512_depthwise::{depthwise, depthwise_sums};
 use super::portable::gather;
+use super::wide::{self, WideRow, WideStore};
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
@@ -23,6 +24,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store,
     table,
     max,
     add,
@@ -266,6 +268,17 @@ unsafe fn panels<const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
             }
         }
     }
+}
+
+// Safety: see `Kernels::wide_store`; only reachable where `supported`.
+unsafe fn wide_store(store: &WideStore, row: &WideRow) {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn inner(store: &WideStore, row: &WideRow) {
+        // Safety: handed on.
+        unsafe { wide::store(store, row) }
+    }
+    // Safety: handed on.
+    unsafe { inner(store, row) }
 }
 
 // Safety: see `Kernels::table`; only reachable where `supported`.

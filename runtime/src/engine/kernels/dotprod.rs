@@ -16,7 +16,7 @@ use super::aarch64_gather::gather;
 use super::aarch64_lookup::{Activation, table};
 use super::dotprod_depthwise::depthwise;
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows};
+use super::{Kernels, PackedConv, Rows, wide};
 
 /// Armv8.2 with FEAT_DotProd.
 pub static KERNELS: Kernels = Kernels {
@@ -29,6 +29,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store: wide::store,
     table,
     max,
     add,

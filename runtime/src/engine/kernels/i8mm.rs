@@ -15,7 +15,7 @@ use super::aarch64_gather::gather;
 use super::aarch64_lookup::{Activation, table};
 use super::dotprod_depthwise::depthwise;
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows};
+use super::{Kernels, PackedConv, Rows, wide};
 
 /// Armv8.2 with FEAT_I8MM.
 pub static KERNELS: Kernels = Kernels {
@@ -28,6 +28,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store: wide::store,
     table,
     max,
     add,

@@ -131,6 +131,8 @@ pub struct Kernels {
     pub conv_sums: unsafe fn(&PackedConv, &Rows),
     /// As `conv_sums`, with channels padded to whole blocks. Safety: as for `conv_sums`.
     pub depthwise_sums: unsafe fn(&PackedDepthwise, &Rows),
+    /// What becomes of such sums where an end has sixteen bits: [`wide::store`]. Safety: as stated there.
+    pub wide_store: unsafe fn(&wide::WideStore, &wide::WideRow),
     /// `output[i] = table[input[i]]`. Safety: `count` bytes are readable and writable; the two may
     /// be the same.
     pub table: unsafe fn(table: &Table, input: *const u8, output: *mut u8, count: usize),

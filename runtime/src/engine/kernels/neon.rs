@@ -16,7 +16,7 @@ use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::aarch64_gather::gather;
 use super::aarch64_lookup::{Activation, table};
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows};
+use super::{Kernels, PackedConv, Rows, wide};
 
 /// Every 64-bit ARM.
 pub static KERNELS: Kernels = Kernels {
@@ -29,6 +29,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
+    wide_store: wide::store,
     table,
     max,
     add,

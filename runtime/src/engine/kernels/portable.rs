@@ -6,7 +6,7 @@
 use super::super::quant::{Table, requantise};
 use super::super::reference;
 use super::packing::Panel;
-use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum};
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide};
 
 /// Runs anywhere.
 pub static KERNELS: Kernels = Kernels {
@@ -19,6 +19,7 @@ pub static KERNELS: Kernels = Kernels {
     depthwise: depthwise::<0>,
     conv_sums: conv_sums::<4, 0>,
     depthwise_sums: depthwise_sums::<0>,
+    wide_store: wide::store,
     table,
     max: max::<0>,
     add: add::<0>,
@@ -40,6 +41,7 @@ pub static SIGNED: Kernels = Kernels {
     depthwise: depthwise::<0x80>,
     conv_sums: conv_sums::<16, 0x80>,
     depthwise_sums: depthwise_sums::<0x80>,
+    wide_store: wide::store,
     table,
     max: max::<0x80>,
     add: add::<0x80>,

@@ -14,8 +14,8 @@ use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Pixels whose sums are held at a time.
 const PIXELS: usize = 32;
-/// Results that the store holds at a time.
-const RUN: usize = 64;
+/// Results that the store makes at a time.
+const BLOCK: usize = 16;
 
 /// A convolution of sixteen bits at one end or both, ready to run.
 #[derive(Debug)]
@@ -27,17 +27,46 @@ pub struct WideConv {
     /// Values, then rests if it writes them.
     output: Region,
     scratch: Scratch,
-    /// What the sums of the values begin with, then those of the rests; by output channel.
+    store: WideStore,
+}
+
+/// What becomes of the sums. Constants lie group by group, each padded to whole blocks.
+#[derive(Debug)]
+pub struct WideStore {
+    /// What the sums of the values begin with, then those of the rests.
     bias: [Vec<i32>; 2],
     multiplier: Vec<f32>,
     pre_zero: u8,
     /// Of values.
     table: Option<Box<Table>>,
     curve: Option<Box<Curve>>,
-    /// It reads rests.
+    /// Output channels of all groups.
+    outputs: usize,
+    /// There are sums of rests.
     reads: bool,
     /// It writes rests.
     writes: bool,
+    /// See `Kernels::flip`.
+    flip: u8,
+}
+
+/// Sums of some pixels of a row, and where their results go.
+#[derive(Debug, Clone, Copy)]
+pub struct WideRow {
+    /// Sums of values; behind them come those of rests. Readable to whole blocks.
+    sums: *const i32,
+    /// From one pixel's sums to the next one's.
+    padded: usize,
+    /// Pixels.
+    count: usize,
+    /// The first channel of the first pixel.
+    output: *mut u8,
+    /// Bytes from one output pixel to the next.
+    output_pixel: usize,
+    /// Place of the first channel's constants.
+    constants: usize,
+    /// Channels.
+    channels: usize,
 }
 
 /// Weights; their biases are zero.
@@ -60,6 +89,11 @@ pub struct Scratch {
 }
 
 impl Filters {
+    /// Groups of channels that run on their own.
+    fn groups(&self) -> usize {
+        if let Filters::Dense(groups) = self { groups.len() } else { 1 }
+    }
+
     fn sums(&self) -> impl Iterator<Item = &WeightSums> {
         let (dense, depthwise) = match self {
             Filters::Dense(groups) => (groups.as_slice(), None),
@@ -86,34 +120,37 @@ impl WideConv {
             Filters::Dense((0..conv.groups).map(pack).collect())
         };
         let outputs = conv.bias.len();
-        let mut made = WideConv {
-            filters,
-            window: conv.window,
-            input,
-            output,
-            scratch,
-            bias: [vec![0; outputs], vec![0; outputs]],
-            multiplier: vec![0.0; outputs],
+        let groups = filters.groups();
+        let constants = groups * (outputs / groups).next_multiple_of(BLOCK);
+        let store = WideStore {
+            bias: [vec![0; constants], vec![0; constants]],
+            multiplier: vec![0.0; constants],
             pre_zero: 0,
             table: None,
             curve: None,
+            outputs,
             reads: conv.wide.input,
             writes: conv.wide.output,
+            flip: kernels.flip,
         };
+        let mut made = WideConv { filters, window: conv.window, input, output, scratch, store };
         made.renumber(conv, zero_in, kernels);
         made
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
     pub fn renumber(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
+        let store = &mut self.store;
+        let group = store.outputs / self.filters.groups();
         for (o, sums) in self.filters.sums().enumerate() {
-            self.bias[0][o] = folded_bias(conv.bias[o], *sums, kernels.centre(zero_in));
-            self.bias[1][o] = folded_bias(0, *sums, kernels.centre(sixteen::NO_REST));
+            let at = o / group * group.next_multiple_of(BLOCK) + o % group;
+            store.bias[0][at] = folded_bias(conv.bias[o], *sums, kernels.centre(zero_in));
+            store.bias[1][at] = folded_bias(0, *sums, kernels.centre(sixteen::NO_REST));
+            store.multiplier[at] = conv.multiplier[o];
         }
-        self.multiplier.copy_from_slice(&conv.multiplier);
-        self.pre_zero = conv.pre_zero;
-        self.table.clone_from(&conv.table);
-        self.curve.clone_from(&conv.wide.curve);
+        store.pre_zero = conv.pre_zero;
+        store.table.clone_from(&conv.table);
+        store.curve.clone_from(&conv.wide.curve);
     }
 
     /// Bytes of one thread's sums.
@@ -149,18 +186,19 @@ impl WideConv {
             Filters::Dense(groups) => groups.iter().flat_map(|g| g.taps.iter().map(|t| t + g.run)).max(),
             Filters::Depthwise(packed) => packed.taps.iter().max().map(|t| t + packed.channels),
         };
-        windowed(&self.window, &self.input, &self.output, reach.unwrap_or(0) + self.second(), limit)?;
+        let rests = if self.store.reads { self.values() } else { 0 };
+        windowed(&self.window, &self.input, &self.output, reach.unwrap_or(0) + rests, limit)?;
         let Scratch { first, bytes: each, threads } = self.scratch;
-        let room = 2 * PIXELS * self.multiplier.len() * size_of::<i32>();
+        let room = 2 * PIXELS * self.store.outputs * size_of::<i32>();
         if self.output.end() > limit || first + each * threads > bytes || room > each {
             return Err(format!("{:?} or {:?} leaves the arena of {bytes}", self.output, self.scratch));
         }
         Ok(())
     }
 
-    /// Bytes from a value to its rest.
-    fn second(&self) -> usize {
-        if self.reads { self.input.shape.channels / 2 } else { 0 }
+    /// Values a pixel of the input, which is the distance of a value from its rest.
+    fn values(&self) -> usize {
+        if self.store.reads { self.input.shape.channels / 2 } else { self.input.shape.channels }
     }
 
     /// Writes `share`, a range of the output's rows.
@@ -170,135 +208,177 @@ impl WideConv {
     /// part `part` of the scratch, or writes the input; `kernels` are those that it was packed for.
     pub unsafe fn run(&self, base: *mut u8, share: Range<usize>, part: usize, kernels: &Kernels) {
         let width = self.output.shape.width;
-        let sums = self.scratch.first + part * self.scratch.bytes;
-        for y in share {
-            for x in (0..width).step_by(PIXELS) {
-                let count = PIXELS.min(width - x);
-                let origin = self.window.pad[0] * self.input.row + self.window.pad[1] * self.input.pixel;
-                let [down, right] = [self.window.stride[0] * self.input.row, self.window.stride[1] * self.input.pixel];
-                let rows = |channel: usize, half: usize, padded: usize| Rows {
-                    // a border may lie before the first value
-                    input: base.wrapping_add(self.input.first + y * down + x * right + channel).wrapping_sub(origin),
-                    input_pixel: right,
-                    input_row: down,
-                    output: base.wrapping_add(sums + half * PIXELS * padded * size_of::<i32>()),
-                    output_pixel: padded * size_of::<i32>(),
-                    output_row: 0,
-                    width: count,
-                    height: 1,
-                };
-                // Safety: inside the memory, by `check`.
-                unsafe {
-                    match &self.filters {
-                        Filters::Dense(groups) => {
-                            let inputs = self.values_in() / groups.len();
-                            let outputs = self.multiplier.len() / groups.len();
-                            for (g, packed) in groups.iter().enumerate() {
-                                let padded = packed.bias.len();
-                                (kernels.conv_sums)(packed, &rows(g * inputs, 0, padded));
-                                if self.reads {
-                                    (kernels.conv_sums)(packed, &rows(g * inputs + self.second(), 1, padded));
-                                }
-                                let of = g * outputs..(g + 1) * outputs;
-                                self.store(base, [y, x, count], of, base.add(sums).cast(), padded, kernels.flip);
-                            }
+        let tiles = share.flat_map(|y| (0..width).step_by(PIXELS).map(move |x| (y, x)));
+        for (y, x) in tiles {
+            // Safety: inside the memory, by `check`.
+            unsafe {
+                match &self.filters {
+                    Filters::Dense(groups) => {
+                        for (g, packed) in groups.iter().enumerate() {
+                            let sums = |rows: &Rows| (kernels.conv_sums)(packed, rows);
+                            self.tile(base, (y, x), part, kernels, (g, packed.bias.len()), sums);
                         }
-                        Filters::Depthwise(packed) => {
-                            let padded = packed.bias.len();
-                            (kernels.depthwise_sums)(packed, &rows(0, 0, padded));
-                            if self.reads {
-                                (kernels.depthwise_sums)(packed, &rows(self.second(), 1, padded));
-                            }
-                            let of = 0..packed.channels;
-                            self.store(base, [y, x, count], of, base.add(sums).cast(), padded, kernels.flip);
-                        }
+                    }
+                    Filters::Depthwise(packed) => {
+                        let sums = |rows: &Rows| (kernels.depthwise_sums)(packed, rows);
+                        self.tile(base, (y, x), part, kernels, (0, packed.bias.len()), sums);
                     }
                 }
             }
         }
     }
 
-    fn values_in(&self) -> usize {
-        if self.reads { self.second() } else { self.input.shape.channels }
-    }
-
-    /// Stores the output channels `of` of `count` pixels from (y, x) on.
+    /// Group `g` of up to [`PIXELS`] pixels from (y, x) on, whose sums, `padded` a pixel, `sums` computes.
     ///
-    /// Safety: as for [`WideConv::run`]; `padded` sums a pixel lie at `sums`, those of rests behind those
-    /// of values.
-    unsafe fn store(
+    /// Safety: as for [`WideConv::run`].
+    unsafe fn tile(
         &self,
         base: *mut u8,
-        [y, x, count]: [usize; 3],
-        of: Range<usize>,
-        sums: *const i32,
-        padded: usize,
-        flip: u8,
+        (y, x): (usize, usize),
+        part: usize,
+        kernels: &Kernels,
+        (g, padded): (usize, usize),
+        sums: impl Fn(&Rows),
     ) {
-        let outputs = self.multiplier.len();
-        for pixel in 0..count {
-            for run in of.clone().step_by(RUN) {
-                let channels = run..(run + RUN).min(of.end);
-                let at = pixel * padded + run - of.start;
-                // Safety: sums that were just written, and bytes of this pixel that nobody else touches.
-                let (values, rests, to) = unsafe {
-                    let half =
-                        |half: usize| std::slice::from_raw_parts(sums.add(half * PIXELS * padded + at), channels.len());
-                    let to = base.add(self.output.at(y, x + pixel) + run);
-                    let bytes = |at: usize| std::slice::from_raw_parts_mut(to.add(at), channels.len());
-                    let to = (bytes(0), if self.writes { bytes(outputs) } else { &mut [][..] });
-                    (half(0), if self.reads { half(1) } else { &[][..] }, to)
-                };
-                let mut steps = [0f32; RUN];
-                self.steps(channels, [values, rests], &mut steps);
-                self.put(&steps, to, flip);
-            }
+        let groups = self.filters.groups();
+        let (inputs, outputs) = (self.values() / groups, self.store.outputs / groups);
+        let count = PIXELS.min(self.output.shape.width - x);
+        let origin = self.window.pad[0] * self.input.row + self.window.pad[1] * self.input.pixel;
+        let [down, right] = [self.window.stride[0] * self.input.row, self.window.stride[1] * self.input.pixel];
+        let scratch = self.scratch.first + part * self.scratch.bytes;
+        // the rests are summed like the values, with the same weights
+        for half in 0..if self.store.reads { 2 } else { 1 } {
+            let first = self.input.first + y * down + x * right + g * inputs + half * self.values();
+            sums(&Rows {
+                // a border may lie before the first value
+                input: base.wrapping_add(first).wrapping_sub(origin),
+                input_pixel: right,
+                input_row: down,
+                output: base.wrapping_add(scratch + half * PIXELS * padded * size_of::<i32>()),
+                output_pixel: padded * size_of::<i32>(),
+                output_row: 0,
+                width: count,
+                height: 1,
+            });
         }
+        let row = WideRow {
+            sums: base.wrapping_add(scratch).cast(),
+            padded,
+            count,
+            output: base.wrapping_add(self.output.at(y, x) + g * outputs),
+            output_pixel: self.output.pixel,
+            constants: g * outputs.next_multiple_of(BLOCK),
+            channels: outputs,
+        };
+        // Safety: sums that were just written, and bytes of these pixels that nobody else touches.
+        unsafe { (kernels.wide_store)(&self.store, &row) }
     }
+}
 
-    /// Sums of values and rests in steps of the output, before rounding.
-    fn steps(&self, of: Range<usize>, [values, rests]: [&[i32]; 2], steps: &mut [f32; RUN]) {
-        let multiplier = &self.multiplier[of.clone()];
-        let all = steps.iter_mut().zip(values).zip(multiplier).zip(&self.bias[0][of.clone()]);
-        if rests.is_empty() {
-            for (((step, sum), multiplier), bias) in all {
-                *step = sum.wrapping_add(*bias) as f32 * multiplier;
-            }
-        } else {
-            for ((((step, sum), multiplier), bias), (rest, rest_bias)) in all.zip(rests.iter().zip(&self.bias[1][of])) {
-                let sum = sum.wrapping_add(*bias) as f32;
-                let rest = rest.wrapping_add(*rest_bias) as f32 * (1.0 / sixteen::PARTS);
-                *step = (sum + rest) * multiplier;
-            }
-        }
+/// [`Kernels::wide_store`] for the vectors of the function that it is inlined into.
+///
+/// # Safety
+/// The sums of the pixels are readable, [`BLOCK`] by [`BLOCK`]; their channels are writable, those of the
+/// rests too if there are any.
+#[inline(always)]
+pub unsafe fn store(store: &WideStore, row: &WideRow) {
+    match (store.reads, store.writes) {
+        // Safety: handed on.
+        (false, false) => unsafe { pixels::<false, false>(store, row) },
+        (false, true) => unsafe { pixels::<false, true>(store, row) },
+        (true, false) => unsafe { pixels::<true, false>(store, row) },
+        (true, true) => unsafe { pixels::<true, true>(store, row) },
     }
+}
 
-    /// Rounds and writes values and, if it writes them, rests.
-    fn put(&self, steps: &[f32; RUN], (values, rests): (&mut [u8], &mut [u8]), flip: u8) {
-        if self.writes {
-            let numbers = steps.map(|step| sixteen::requantise_fast(step, self.pre_zero));
-            let all = values.iter_mut().zip(rests).zip(numbers);
-            match self.curve.as_deref() {
-                Some(curve) => all.for_each(|((value, rest), number)| {
-                    [*value, *rest] = sixteen::halves(sixteen::along(curve, number)).map(|byte| byte ^ flip);
-                }),
-                None => all.for_each(|((value, rest), number)| {
-                    [*value, *rest] = sixteen::halves(number).map(|byte| byte ^ flip);
-                }),
+/// Safety: as for [`store`].
+#[inline(always)]
+unsafe fn pixels<const READS: bool, const WRITES: bool>(store: &WideStore, row: &WideRow) {
+    for block in (0..row.channels).step_by(BLOCK) {
+        let constants = row.constants + block;
+        let (multiplier, bias, rest_bias) = (
+            &store.multiplier[constants..constants + BLOCK],
+            &store.bias[0][constants..constants + BLOCK],
+            &store.bias[1][constants..constants + BLOCK],
+        );
+        let channels = BLOCK.min(row.channels - block);
+        for pixel in 0..row.count {
+            // Safety: sums of this pixel; the caller vouches for all of them.
+            let (sums, rests) = unsafe {
+                let sums = row.sums.add(pixel * row.padded + block);
+                let rests = if READS { sums.add(PIXELS * row.padded) } else { sums };
+                (sums.cast::<[i32; BLOCK]>().read(), rests.cast::<[i32; BLOCK]>().read())
+            };
+            let mut steps = [0f32; BLOCK];
+            for i in 0..BLOCK {
+                let sum = sums[i].wrapping_add(bias[i]) as f32;
+                let rest =
+                    if READS { rests[i].wrapping_add(rest_bias[i]) as f32 * (1.0 / sixteen::PARTS) } else { 0.0 };
+                steps[i] = if READS { (sum + rest) * multiplier[i] } else { sum * multiplier[i] };
             }
-        } else {
-            let rounded = steps.map(|step| rounded(step, self.pre_zero));
-            let all = values.iter_mut().zip(rounded);
-            match self.table.as_deref() {
-                Some(table) => all.for_each(|(value, q)| *value = table[usize::from(q)] ^ flip),
-                None => all.for_each(|(value, q)| *value = q ^ flip),
+            let (mut values, mut rests) = ([0u8; BLOCK], [0u8; BLOCK]);
+            if WRITES {
+                numbers(store, &steps, &mut values, &mut rests);
+            } else {
+                for i in 0..BLOCK {
+                    values[i] = rounded(steps[i], store.pre_zero);
+                }
+                if let Some(table) = store.table.as_deref() {
+                    values.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
+                }
+                values.iter_mut().for_each(|value| *value ^= store.flip);
+            }
+            // Safety: channels of this pixel; the caller vouches for all of them.
+            unsafe {
+                let to = row.output.add(pixel * row.output_pixel + block);
+                put(&values, to, channels);
+                if WRITES {
+                    put(&rests, to.add(store.outputs), channels);
+                }
             }
         }
     }
 }
 
+/// Steps to values and rests.
+#[inline(always)]
+fn numbers(store: &WideStore, steps: &[f32; BLOCK], values: &mut [u8; BLOCK], rests: &mut [u8; BLOCK]) {
+    let mut numbers = [0i32; BLOCK];
+    for i in 0..BLOCK {
+        numbers[i] = sixteen::requantise_fast(steps[i], store.pre_zero);
+    }
+    if let Some(curve) = store.curve.as_deref() {
+        for number in &mut numbers {
+            let (index, part) = sixteen::place(*number);
+            // one load of both neighbours, which vectors can gather
+            // Safety: `place` gives at most the last point but one.
+            let two = unsafe { curve.as_ptr().add(index).cast::<u32>().read_unaligned() };
+            let [low, high] = [(two & 0xffff) as i32, (two >> 16) as i32];
+            let [first, next] = if cfg!(target_endian = "little") { [low, high] } else { [high, low] };
+            *number = i32::from(sixteen::between(first, next, part));
+        }
+    }
+    for i in 0..BLOCK {
+        values[i] = (numbers[i] >> 8) as u8 ^ store.flip;
+        rests[i] = numbers[i] as u8 ^ store.flip;
+    }
+}
+
+/// Writes the first `channels` bytes. Safety: they are writable.
+#[inline(always)]
+unsafe fn put(bytes: &[u8; BLOCK], to: *mut u8, channels: usize) {
+    // Safety: as above.
+    unsafe {
+        if channels == BLOCK {
+            to.cast::<[u8; BLOCK]>().write(*bytes);
+        } else {
+            to.copy_from_nonoverlapping(bytes.as_ptr(), channels);
+        }
+    }
+}
+
 /// Steps to a value: nearest, halves to even, clamped.
-#[inline]
+#[inline(always)]
 fn rounded(steps: f32, zero: u8) -> u8 {
     // what is further away is clamped by the zero point's eight bits anyway
     let nearest = sixteen::nearest(steps.clamp(-512.0, 512.0));

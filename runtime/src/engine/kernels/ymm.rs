@@ -392,7 +392,7 @@ macro_rules! entries {
     ($visibility:vis $table:ident, $name:literal, $features:literal, $dot:ty) => {
         #[doc = concat!("The kernels of ", $name, ".")]
         $visibility static $table: $crate::engine::kernels::Kernels = {
-            use $crate::engine::kernels::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, ymm};
+            use $crate::engine::kernels::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide, ymm};
             use $crate::engine::quant::Table;
 
             #[target_feature(enable = $features)]
@@ -414,6 +414,11 @@ macro_rules! entries {
             unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
                 // Safety: handed on; the features are enabled.
                 unsafe { ymm::depthwise::<$dot, true>(packed, rows) }
+            }
+            #[target_feature(enable = $features)]
+            unsafe fn wide_store(store: &wide::WideStore, row: &wide::WideRow) {
+                // Safety: handed on; the features are enabled.
+                unsafe { wide::store(store, row) }
             }
             #[target_feature(enable = $features)]
             unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
@@ -455,6 +460,7 @@ macro_rules! entries {
                 depthwise,
                 conv_sums,
                 depthwise_sums,
+                wide_store,
                 table,
                 max,
                 add,

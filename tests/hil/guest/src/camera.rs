@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `camera format DEVICE in\|out W H FOURCC [STRIDE]` | sets it and says what was granted |
 //! | `camera set DEVICE NAME VALUE` | sets a control by its name; a button is pressed |
+//! | `camera get DEVICE NAME` | says `control` and its value |
 //! | `camera show DEVICE FILE` | gives the file's bytes as the picture, over and over |
 //! | `camera compare DEVICE FILE COUNT` | reads pictures and counts bytes that differ from the file's |
 //!
@@ -13,7 +14,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 
-use v4l::control::{Control, Type, Value};
+use v4l::control::{Control, Description, Type, Value};
 use v4l::format::{Format, FourCC};
 use v4l::prelude::Device;
 use v4l::video::{Capture, Output};
@@ -34,9 +35,10 @@ pub fn run(words: &[String]) -> Result<(), String> {
             set_format(device, *way == "out", &wish)
         }
         ["set", device, name @ .., value] => set(device, &name.join(" "), value),
+        ["get", device, name @ ..] => get(device, &name.join(" ")),
         ["show", device, file] => show(device, file),
         ["compare", device, file, count] => compare(device, file, count.parse().map_err(|e| format!("{count}: {e}"))?),
-        _ => Err("camera format|set|show|compare: see its source".into()),
+        _ => Err("camera format|set|get|show|compare: see its source".into()),
     }
 }
 
@@ -55,12 +57,26 @@ fn set_format(device: &str, out: bool, wish: &Format) -> Result<(), String> {
     Ok(())
 }
 
+fn control(device: &str, name: &str) -> Result<(Device, Description), String> {
+    let opened = open(device)?;
+    let controls = opened.query_controls().map_err(|e| format!("{device}: {e}"))?;
+    let found = controls.into_iter().find(|c| c.name == name);
+    Ok((opened, found.ok_or_else(|| format!("{device}: no control {name:?}"))?))
+}
+
+fn get(device: &str, name: &str) -> Result<(), String> {
+    let (opened, control) = control(device, name)?;
+    let value = opened.control(control.id).map_err(|e| format!("{device} {name:?}: {e}"))?.value;
+    match value {
+        Value::Boolean(on) => println!("control {}", i64::from(on)),
+        Value::Integer(number) => println!("control {number}"),
+        other => return Err(format!("{device} {name:?}: {other:?} is no number")),
+    }
+    Ok(())
+}
+
 fn set(device: &str, name: &str, value: &str) -> Result<(), String> {
-    let device_ = open(device)?;
-    let controls = device_.query_controls().map_err(|e| format!("{device}: {e}"))?;
-    let Some(control) = controls.iter().find(|c| c.name == name) else {
-        return Err(format!("{device}: no control {name:?}"));
-    };
+    let (device_, control) = control(device, name)?;
     let number: i64 = value.parse().map_err(|e| format!("{value}: {e}"))?;
     let value = match control.typ {
         Type::Boolean => Value::Boolean(number != 0),

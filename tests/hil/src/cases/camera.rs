@@ -12,7 +12,7 @@ use super::{Bench, SHORT};
 use crate::pictures::FORMATS;
 use crate::qemu::{Board, Job, Wiring};
 use crate::report::Figures;
-use crate::trouble::{Result, must};
+use crate::trouble::{Result, Trouble, must};
 
 /// The photograph that is shown; a person is on it.
 const PHOTO: &str = "astronaut";
@@ -82,6 +82,44 @@ pub fn control_wrong_stride(bench: &Bench<'_>) -> Result<Figures> {
     let said = looped.look(&configuration("YUYV", RULE), 3)?;
     must(fired(&said).is_none(), || format!("a person was seen in a sheared picture: {said:?}"))?;
     Ok(vec![("bytes_that_differ", json!(differ)), ("seen_when_sheared", json!(0))])
+}
+
+/// What `[camera]` sets is what the driver has afterwards; what the camera has not or does not take is told.
+pub fn controls(bench: &Bench<'_>) -> Result<Figures> {
+    let (_, power) = Board::power_switch();
+    let mut board = Board::boot(bench.image, &wiring("camera-controls"), power)?;
+    let modules: Vec<&str> = bench.image.camera.iter().map(String::as_str).collect();
+    board.load(&modules, "n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0")?;
+    let mut run = |keys: &str| -> Result<(Vec<String>, i64, i64)> {
+        configure(
+            &mut board,
+            &format!(
+                "data = \"/tmp/data\"\nsource = \"v4l:/dev/video0\"\n[camera]\nwidth = 320\nheight = 180\nfps = 10\n\
+                 timeout_ms = 20000\n{keys}\n[pictures]\nkeep = \"none\"\n{RULE}"
+            ),
+        )?;
+        let said = board.must("cd /tmp && lapwing run --config c.toml --frames 2 2>&1", LOOK_TIMEOUT)?;
+        let mut has = |name: &str| -> Result<i64> {
+            let lines = board.must(&format!("camera get /dev/video0 {name}"), SHORT)?;
+            let value = lines.iter().find_map(|line| line.strip_prefix("control ")?.trim().parse().ok());
+            value.ok_or_else(|| Trouble::Rig(format!("{name}: {lines:?}")))
+        };
+        let (auto, gain) = (has("Gain, Automatic")?, has("Gain")?);
+        Ok((said, auto, gain))
+    };
+    let expect = |keys: &str, (said, auto, gain): &(Vec<String>, i64, i64), good: bool| {
+        must(good, || format!("{keys}: automatic {auto}, gain {gain}: {said:?}"))
+    };
+    let heard = |said: &[String], words: &str| said.iter().any(|line| line.contains(words));
+    let by_hand = run("gain = 77")?;
+    expect("gain = 77", &by_hand, (by_hand.1, by_hand.2) == (0, 77))?;
+    let auto = run("gain = \"auto\"")?;
+    expect("gain = auto", &auto, auto.1 == 1)?;
+    let too_much = run("gain = 300")?;
+    expect("gain = 300", &too_much, heard(&too_much.0, "gain is 300") && heard(&too_much.0, "give 0 to 255"))?;
+    let none = run("white_balance_k = 4000")?;
+    expect("white_balance_k", &none, heard(&none.0, "the camera has no white_balance_k to set"))?;
+    Ok(vec![("gain_by_hand", json!(by_hand.2)), ("gain_automatic", json!(auto.1)), ("refusals_told", json!(2))])
 }
 
 /// A running lapwing and what is heard of its camera.

@@ -87,6 +87,12 @@ pub const ALL: &[Case] = &[
         run: camera::formats,
     },
     Case {
+        name: "camera-controls",
+        tier: Tier::Full,
+        about: "the gain that is set is what the driver has then; what the camera has not or does not take is told",
+        run: camera::controls,
+    },
+    Case {
         name: "camera-faults",
         tier: Tier::Full,
         about: "every fault that the camera can be told to make is told, and it comes back by itself",
