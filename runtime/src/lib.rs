@@ -33,6 +33,8 @@ pub mod engine;
 pub mod eval;
 pub mod flow;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 pub mod input;
 pub mod lanes;
 pub mod last_words;

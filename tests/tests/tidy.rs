@@ -83,3 +83,26 @@ fn no_dataset_is_called_by_a_benchmark_s_name() {
         }
     }
 }
+
+/// `array::from_fn` and `array::map` are functions without the processor's features: what they call with
+/// them cannot be inlined, and vectors go through memory. Only optimisation over the whole program hides it.
+#[test]
+fn no_vector_goes_through_a_function_without_its_features() {
+    let folder = lapwing_tests::root().join("runtime/src/engine/kernels");
+    let mut files = Vec::new();
+    sources(&folder, &[".rs"], &mut files);
+    let mut seen = 0;
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        if !text.contains("use std::arch::") {
+            continue;
+        }
+        seen += 1;
+        for (index, line) in text.lines().enumerate() {
+            // `Option::map`, which `as_deref` gives, is inlined: it takes and gives no vector by value
+            let held = line.contains("from_fn(") || line.contains(".map(") && !line.contains(".as_deref().map(");
+            assert!(!held, "{}:{}: write the array out: {line}", path.display(), index + 1);
+        }
+    }
+    assert!(seen >= 9, "only {seen} kernel files were found");
+}

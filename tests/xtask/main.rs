@@ -6,6 +6,8 @@
 mod arm;
 mod bench;
 mod bindings;
+mod fuzz;
+mod miri;
 mod soak;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +26,9 @@ const HELP: &str = "cargo xtask TASK
   v4l2-bindings               make runtime/v4l2-sys anew from the kernel's header (Debian: bindgen, linux-libc-dev)
   soak [--frames N] [--seed S]  the main job over 100000 frames: flat memory, none asked for
   arm      the kernels of ARM processors under emulation; part of `test`
+  miri     the engine's unsafe code under Miri (rustup toolchain install nightly --component miri
+           --component rust-src)
+  fuzz [--seconds N] [FORMAT]...  everything that reads files under libFuzzer, each for two minutes
   hil [OPTION]...             the emulated board: power cuts, camera, pins; its smoke is part of `test`
                               (--full for everything, --help for the rest)
 
@@ -41,6 +46,8 @@ fn main() -> ExitCode {
         "test" => test(),
         "lint" => lint(),
         "arm" => arm::test(),
+        "miri" => miri::test(),
+        "fuzz" => fuzz::fuzz(&std::env::args().skip(2).collect::<Vec<_>>()),
         "sizes" => sizes(),
         "v4l2-bindings" => bindings::make(),
         "soak" => soak::soak(&std::env::args().skip(2).collect::<Vec<_>>()),

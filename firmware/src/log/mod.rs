@@ -44,6 +44,8 @@
 //! waits and nothing is being committed has it durable after two commits at the most: the one under way and its own.
 //! What a power cut can take is what was never acknowledged: one group in memory and what the caller holds back.
 
+#[cfg(any(test, all(fuzzing, feature = "linux")))]
+pub mod hostile;
 mod media;
 #[cfg(any(test, feature = "linux"))]
 pub mod mem;

@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
+use super::hostile::{goes_on, read};
 use super::mem::{FaultyMedia, Plan};
 use super::*;
 use crate::event::Event;
@@ -40,21 +41,6 @@ impl Client {
         self.acknowledged.extend(group);
         Ok(())
     }
-}
-
-fn read(media: &mut FaultyMedia) -> (BTreeMap<u64, Vec<u8>>, Vec<Damage>) {
-    let (mut records, mut damage) = (BTreeMap::new(), Vec::new());
-    let mut reader = Reader::new(media);
-    while let Some(item) = reader.next().unwrap() {
-        match item {
-            Item::Record { seq, .. } => {
-                assert!(records.last_key_value().is_none_or(|(last, _)| *last < seq.0), "numbers must grow");
-                records.insert(seq.0, reader.payload().to_vec());
-            }
-            Item::Damage(found) => damage.push(found),
-        }
-    }
-    (records, damage)
 }
 
 /// Everything acknowledged is there as it was stored, and nothing rots.
@@ -166,7 +152,7 @@ proptest! {
         }
         let (records, _) = read(&mut media);
         prop_assert!(records.is_empty());
-        let _ = Log::open(&mut media, LIMITS);
+        goes_on(&mut media);
     }
 }
 

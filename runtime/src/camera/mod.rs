@@ -27,7 +27,7 @@ pub mod v4l;
 pub mod y4m;
 
 #[cfg(test)]
-mod hostile_tests;
+pub(crate) mod hostile_tests;
 
 pub use bundled::{Bundled, Photo};
 pub use error::SourceError;

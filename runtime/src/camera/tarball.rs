@@ -162,7 +162,7 @@ fn read_header<R: Read + Seek>(reader: &mut R, at: u64) -> Result<Option<Found>,
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io::Cursor;
 

@@ -33,6 +33,11 @@ impl Maker {
         of[self.below(of.len())]
     }
 
+    /// One of a list of growing sizes; of its first half where an interpreter runs the tests.
+    fn size(&mut self, of: &[usize]) -> usize {
+        self.one_of(if cfg!(miri) { &of[..of.len() / 2] } else { of })
+    }
+
     fn quant(&mut self) -> Quant {
         Quant { scale: 0.01 + self.below(100) as f32 * 0.003, zero: self.one_of(&[0, 1, 127, 128, 200, 255]) }
     }
@@ -81,7 +86,7 @@ impl Maker {
         let (height, width) = window.output(input.height, input.width).unwrap();
         let divisors: Vec<usize> = (1..=input.channels.min(4)).filter(|g| input.channels.is_multiple_of(*g)).collect();
         let groups = if depthwise { input.channels } else { self.one_of(&divisors) };
-        let per_group = self.one_of(&[1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 31, 33, 48, 64, 65, 80, 255]);
+        let per_group = self.size(&[1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 31, 33, 48, 64, 65, 80, 255]);
         let channels = if depthwise { groups } else { groups * per_group };
         let products = window.kernel[0] * window.kernel[1] * (input.channels / groups);
         let extreme = self.below(4) == 0;
@@ -240,9 +245,13 @@ impl Maker {
     }
 
     fn make(mut self) -> Graph {
-        let channels = self.one_of(&[1, 3, 3, 4, 8, 16, 20, 24, 33, 80]);
+        let channels = self.size(&[1, 3, 3, 4, 8, 16, 20, 24, 33, 80]);
         // now and then a long row
-        let (height, width) = if self.below(8) == 0 { (2, 90) } else { (14, 20) };
+        let (height, width) = match self.below(8) {
+            _ if cfg!(miri) => (4, 6),
+            0 => (2, 90),
+            _ => (14, 20),
+        };
         let shape = Shape { height: 1 + self.below(height), width: 1 + self.below(width), channels };
         let quant = self.quant();
         let input = self.tensor(shape, quant);
@@ -251,7 +260,7 @@ impl Maker {
         for _ in 0..1 + self.below(6) {
             let from = self.one_of(&last);
             let next = if self.below(3) == 0 { self.block(from) } else { self.step(from) };
-            if self.of(next).shape.elements() < 40_000 {
+            if self.of(next).shape.elements() < if cfg!(miri) { 400 } else { 40_000 } {
                 last.push(next);
             }
         }

@@ -98,8 +98,13 @@ impl Annotations {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Annotations, AnnotationError> {
         let bytes = std::fs::read(path).map_err(|cause| AnnotationError::Read { path: path.into(), cause })?;
+        Annotations::parse(&bytes, path)
+    }
+
+    /// Reads `bytes`, the content of the file `path`.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Annotations, AnnotationError> {
         let file: File =
-            serde_json::from_slice(&bytes).map_err(|cause| AnnotationError::Parse { path: path.into(), cause })?;
+            serde_json::from_slice(bytes).map_err(|cause| AnnotationError::Parse { path: path.into(), cause })?;
         Annotations::from_file(file, path)
     }
 

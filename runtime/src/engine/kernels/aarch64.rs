@@ -364,7 +364,8 @@ pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, chan
                 add_wide(&mut sums, vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
             }
         }
-        let means = sums.map(|s| vcvtnq_s32_f32(vdivq_f32(vcvtq_f32_s32(s), count)));
+        let mean = |i: usize| vcvtnq_s32_f32(vdivq_f32(vcvtq_f32_s32(sums[i]), count));
+        let means = [mean(0), mean(1), mean(2), mean(3)];
         // Safety: below `channels`.
         unsafe { store(narrow(means, flipped_zero(0)), output.add(channel), (channels - channel).min(BYTES)) };
     }

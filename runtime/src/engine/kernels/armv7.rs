@@ -10,32 +10,17 @@
 
 use std::arch::asm;
 
-use super::portable::{self, add, gather, mean, mul, table};
-use super::{Kernels, PackedConv, PackedDepthwise, Rows, wide};
+use super::portable;
+use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Armv7 with NEON.
-pub static KERNELS: Kernels = Kernels {
-    name: "armv7-neon",
-    lanes: LANES,
-    panel: 1,
-    block: 16,
-    flip: FLIP,
-    conv,
-    depthwise,
-    conv_sums,
-    depthwise_sums,
-    wide_store: wide::store,
-    table,
-    max,
-    add: add::<FLIP>,
-    mul: mul::<FLIP>,
-    mean: mean::<FLIP>,
-    gather,
-    burn,
-};
+pub static KERNELS: Kernels =
+    Kernels { conv, depthwise, conv_sums, depthwise_sums, max, ..portable::kernels::<BLOCK, FLIP>("armv7-neon", 1) };
 
 const FLIP: u8 = 0x80;
 const LANES: usize = 4;
+/// Input bytes of a step.
+const BLOCK: usize = 16;
 /// Channels of a depthwise step.
 const EIGHT: usize = 8;
 
@@ -61,6 +46,25 @@ struct Job {
     bytes: [u8; 8], // 36
     /// Or the sums, where they are asked for; else null.
     sums: *mut i32, // 44
+}
+
+impl Job {
+    /// Without inputs, for bytes. `weights` come with what stands in `blocks`.
+    fn new(taps: &[usize], weights: (&[i8], usize), bias: &[i32], multiplier: &[f32], pre_zero: u8) -> Job {
+        let taps = taps.as_ptr_range();
+        Job {
+            inputs: [std::ptr::null(); 2],
+            tap: taps.start,
+            tap_end: taps.end,
+            weights: weights.0.as_ptr(),
+            blocks: weights.1,
+            bias: bias.as_ptr(),
+            multiplier: multiplier.as_ptr(),
+            zero: i32::from(pre_zero) - i32::from(FLIP),
+            bytes: [0; 8],
+            sums: std::ptr::null_mut(),
+        }
+    }
 }
 
 /// Sums in q0 and q1 as they are, if the job asks for them; label 9 is then behind everything else.
@@ -235,27 +239,25 @@ unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
 /// Safety: as for [`Kernels::conv`], or [`Kernels::conv_sums`] for `SUMS`.
 unsafe fn dense<const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
     let mut sums = [0i32; EIGHT];
-    let taps = packed.taps.as_ptr_range();
     for panel in &packed.panels {
-        let mut job = Job {
-            inputs: [rows.input; 2],
-            tap: taps.start,
-            tap_end: taps.end,
-            weights: packed.weights[panel.weights..].as_ptr(),
-            blocks: packed.groups,
-            bias: packed.bias[panel.constants..][..LANES].as_ptr(),
-            multiplier: packed.multiplier[panel.constants..][..LANES].as_ptr(),
-            zero: i32::from(packed.pre_zero) - i32::from(FLIP),
-            bytes: [0; 8],
-            sums: if SUMS { sums.as_mut_ptr() } else { std::ptr::null_mut() },
-        };
+        let mut job = Job::new(
+            &packed.taps,
+            (&packed.weights[panel.weights..], packed.groups),
+            &packed.bias[panel.constants..][..LANES],
+            &packed.multiplier[panel.constants..][..LANES],
+            packed.pre_zero,
+        );
+        if SUMS {
+            job.sums = sums.as_mut_ptr();
+        }
         for y in 0..rows.height {
             for x in (0..rows.width).step_by(2) {
                 // the last pixel of an odd row is computed twice
                 let pair = [x, (x + 1).min(rows.width - 1)];
                 // Safety: pixels and channels of the job, for which the caller vouches.
                 unsafe {
-                    job.inputs = pair.map(|x| rows.input.add(y * rows.input_row + x * rows.input_pixel));
+                    let input = |x: usize| rows.input.add(y * rows.input_row + x * rows.input_pixel);
+                    job.inputs = [input(pair[0]), input(pair[1])];
                     tile(&mut job);
                     if SUMS {
                         for (x, half) in pair.into_iter().zip(0..) {
@@ -300,20 +302,17 @@ unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
 /// Safety: as for [`Kernels::depthwise`], or [`Kernels::depthwise_sums`] for `SUMS`.
 unsafe fn channelwise<const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows) {
     let mut sums = [0i32; EIGHT];
-    let taps = packed.taps.as_ptr_range();
     for channel in (0..packed.channels).step_by(EIGHT) {
-        let mut job = Job {
-            inputs: [rows.input; 2],
-            tap: taps.start,
-            tap_end: taps.end,
-            weights: packed.weights[channel..].as_ptr(),
-            blocks: packed.bias.len(),
-            bias: packed.bias[channel..][..EIGHT].as_ptr(),
-            multiplier: packed.multiplier[channel..][..EIGHT].as_ptr(),
-            zero: i32::from(packed.pre_zero) - i32::from(FLIP),
-            bytes: [0; 8],
-            sums: if SUMS { sums.as_mut_ptr() } else { std::ptr::null_mut() },
-        };
+        let mut job = Job::new(
+            &packed.taps,
+            (&packed.weights[channel..], packed.bias.len()),
+            &packed.bias[channel..][..EIGHT],
+            &packed.multiplier[channel..][..EIGHT],
+            packed.pre_zero,
+        );
+        if SUMS {
+            job.sums = sums.as_mut_ptr();
+        }
         let channels = (packed.channels - channel).min(EIGHT);
         for y in 0..rows.height {
             for x in 0..rows.width {
@@ -400,9 +399,4 @@ unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
         let done = blocks * BYTES;
         portable::max::<FLIP>(input.add(done), accumulator.add(done), count - done);
     }
-}
-
-// Safety: none is needed; the type is that of the other instruction sets.
-unsafe fn burn(_multiplications: u64) -> u64 {
-    0
 }

@@ -82,10 +82,13 @@ impl<const VECTORS: usize> Store<VECTORS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     fn new(packed: &PackedConv, constants: usize, channels: usize) -> Store<VECTORS> {
-        let multiplier = &packed.multiplier[constants..][..VECTORS * LANES];
-        Store {
+        let mut multiplier = [_mm512_setzero_ps(); VECTORS];
+        for (v, to) in multiplier.iter_mut().enumerate() {
             // Safety: the slice has as many.
-            multiplier: std::array::from_fn(|v| unsafe { _mm512_loadu_ps(multiplier.as_ptr().add(LANES * v)) }),
+            *to = unsafe { _mm512_loadu_ps(packed.multiplier[constants + LANES * v..][..LANES].as_ptr()) };
+        }
+        Store {
+            multiplier,
             zero: _mm512_set1_epi16(i16::from(packed.pre_zero)),
             table: packed.table.as_deref().map(|t| Lookup::load(t)),
             order: _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
@@ -207,10 +210,12 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
 unsafe fn panel<const VECTORS: usize, const SUMS: bool>(packed: &PackedConv, index: usize, rows: &Rows) {
     let panel = packed.panels[index];
     let weights = packed.weights[panel.weights..].as_ptr();
-    let bias = &packed.bias[panel.constants..][..VECTORS * LANES];
-    // Safety: the slice has as many.
-    let bias: [__m512i; VECTORS] =
-        std::array::from_fn(|v| unsafe { _mm512_loadu_si512(bias.as_ptr().add(LANES * v).cast()) });
+    let mut bias = [_mm512_setzero_si512(); VECTORS];
+    for (v, to) in bias.iter_mut().enumerate() {
+        let from = &packed.bias[panel.constants + LANES * v..][..LANES];
+        // Safety: the slice has as many.
+        *to = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
+    }
     let store = Store::<VECTORS>::new(packed, panel.constants, panel.channels);
     // sums, weights and the broadcast must fit in 32 registers
     let widest = if VECTORS == 4 { 6 } else { 8 };
@@ -343,8 +348,9 @@ fn narrow16(real: __m512, zero: __m512i) -> __m128i {
 unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn inner(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
-        let [za, zb, zero] = sum.zeros.map(|z| _mm512_set1_epi32(i32::from(z)));
-        let [ma, mb] = sum.multipliers.map(|m| _mm512_set1_ps(m));
+        let zero = |i: usize| _mm512_set1_epi32(i32::from(sum.zeros[i]));
+        let [za, zb, zero] = [zero(0), zero(1), zero(2)];
+        let [ma, mb] = [_mm512_set1_ps(sum.multipliers[0]), _mm512_set1_ps(sum.multipliers[1])];
         for at in (0..count).step_by(16) {
             let mask = mask16(count - at);
             // Safety: masked to `count`.
@@ -363,7 +369,8 @@ unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usi
 unsafe fn mul(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn inner(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
-        let [za, zb, zero] = product.zeros.map(|z| _mm512_set1_epi32(i32::from(z)));
+        let zero = |i: usize| _mm512_set1_epi32(i32::from(product.zeros[i]));
+        let [za, zb, zero] = [zero(0), zero(1), zero(2)];
         let multiplier = _mm512_set1_ps(product.multiplier);
         for at in (0..count).step_by(16) {
             let mask = mask16(count - at);

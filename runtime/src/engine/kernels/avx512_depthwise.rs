@@ -72,17 +72,15 @@ impl Store {
         // 8-bit unpacks put channels (4 v..4 v + 4) of each 128-bit lane into vector v; the packs at
         // the end undo that, so constants are taken in the same order
         let order = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
-        // Safety: constants are padded to whole blocks.
-        let (bias, multiplier) = unsafe {
-            (
-                std::array::from_fn(|v| {
-                    _mm512_i32gather_epi32::<4>(order, packed.bias.as_ptr().add(block + 4 * v).cast())
-                }),
-                std::array::from_fn(|v| {
-                    _mm512_i32gather_ps::<4>(order, packed.multiplier.as_ptr().add(block + 4 * v).cast())
-                }),
-            )
-        };
+        let (mut bias, mut multiplier) = ([_mm512_setzero_si512(); 4], [_mm512_setzero_ps(); 4]);
+        for v in 0..4 {
+            let at = block + 4 * v;
+            // Safety: constants are padded to whole blocks.
+            unsafe {
+                bias[v] = _mm512_i32gather_epi32::<4>(order, packed.bias.as_ptr().add(at).cast());
+                multiplier[v] = _mm512_i32gather_ps::<4>(order, packed.multiplier.as_ptr().add(at).cast());
+            }
+        }
         let store = Store {
             multiplier,
             zero: _mm512_set1_epi16(i16::from(packed.pre_zero)),
@@ -98,10 +96,9 @@ impl Store {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn put(&self, sums: [__m512i; 4], output: *mut u8) {
-        let r: [__m512i; 4] =
-            std::array::from_fn(|v| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), self.multiplier[v])));
-        let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), self.zero);
-        let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), self.zero);
+        let r = |v: usize| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), self.multiplier[v]));
+        let low = _mm512_adds_epi16(_mm512_packs_epi32(r(0), r(1)), self.zero);
+        let high = _mm512_adds_epi16(_mm512_packs_epi32(r(2), r(3)), self.zero);
         let mut bytes = _mm512_packus_epi16(low, high);
         if let Some(table) = self.table {
             bytes = table.apply(bytes);
@@ -138,9 +135,13 @@ impl<'a, const KERNEL: usize, const FOURS: usize, const STRIDE: usize> Columns<'
                 _mm512_setzero_si512()
             }
         };
-        let weights = std::array::from_fn(|column| {
-            std::array::from_fn(|four| interleave(std::array::from_fn(|i| weight(4 * four + i, column))))
-        });
+        let mut weights = [[[_mm512_setzero_si512(); 4]; FOURS]; KERNEL];
+        for (column, fours) in weights.iter_mut().enumerate() {
+            for (four, taps) in fours.iter_mut().enumerate() {
+                let tap = |i: usize| weight(4 * four + i, column);
+                *taps = interleave([tap(0), tap(1), tap(2), tap(3)]);
+            }
+        }
         Columns { packed, block, bias, store, weights }
     }
 
@@ -175,20 +176,24 @@ impl<'a, const KERNEL: usize, const FOURS: usize, const STRIDE: usize> Columns<'
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn tile<const PIXELS: usize>(&self, input: *const u8, column: usize, output: *mut u8, output_pixel: usize) {
         let zero = _mm512_setzero_si512();
-        let rows: [usize; KERNEL] = std::array::from_fn(|row| self.packed.taps[row * KERNEL]);
+        let mut rows = [0; KERNEL];
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = self.packed.taps[i * KERNEL];
+        }
         let mut sums = [self.bias; PIXELS];
         // written out column by column, so that every index is known and the sums stay in registers
         macro_rules! columns {
             ($($index:literal)*) => { $(
                 if $index < (PIXELS - 1) * STRIDE + KERNEL {
                     for four in 0..FOURS {
-                        let taps = interleave(std::array::from_fn(|i| match rows.get(4 * four + i) {
+                        let tap = |i: usize| match rows.get(4 * four + i) {
                             // Safety: a tap of one of the windows, masked to its channels.
                             Some(row) => unsafe {
                                 _mm512_maskz_loadu_epi8(self.store.mask, input.add(row + $index * column).cast())
                             },
                             None => zero,
-                        }));
+                        };
+                        let taps = interleave([tap(0), tap(1), tap(2), tap(3)]);
                         for (pixel, sums) in sums.iter_mut().enumerate() {
                             if pixel * STRIDE <= $index && $index - pixel * STRIDE < KERNEL {
                                 let weights = &self.weights[$index - pixel * STRIDE][four];

@@ -9,26 +9,31 @@ pub fn supported() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")
 }
 
-/// VPDPBUSD in its VEX encoding.
-struct Vex;
+/// VPDPBUSD in one of its two encodings.
+macro_rules! dot {
+    ($name:ident, $dpbusd:ident) => {
+        struct $name;
 
-impl Dot for Vex {
-    const FLIP: u8 = 0;
-    type Input = __m256i;
+        impl Dot for $name {
+            const FLIP: u8 = 0;
+            type Input = __m256i;
 
-    #[inline(always)]
-    unsafe fn input(four: i32) -> __m256i {
-        // Safety: see `ymm`.
-        unsafe { _mm256_set1_epi32(four) }
-    }
+            #[inline(always)]
+            unsafe fn input(four: i32) -> __m256i {
+                // Safety: see `ymm`.
+                unsafe { _mm256_set1_epi32(four) }
+            }
 
-    #[inline(always)]
-    unsafe fn dot(sums: __m256i, input: __m256i, weights: __m256i) -> __m256i {
-        // Safety: see `ymm`.
-        unsafe { _mm256_dpbusd_avx_epi32(sums, input, weights) }
-    }
+            #[inline(always)]
+            unsafe fn dot(sums: __m256i, input: __m256i, weights: __m256i) -> __m256i {
+                // Safety: see `ymm`.
+                unsafe { $dpbusd(sums, input, weights) }
+            }
+        }
+    };
 }
 
+dot!(Vex, _mm256_dpbusd_avx_epi32);
 entries!(pub KERNELS, "avx-vnni", "avx2,avxvnni", Vex);
 
 /// The same loops with the same instruction in its EVEX encoding: tests run them on processors that
@@ -42,24 +47,6 @@ pub mod evex {
         is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl")
     }
 
-    struct Evex;
-
-    impl Dot for Evex {
-        const FLIP: u8 = 0;
-        type Input = __m256i;
-
-        #[inline(always)]
-        unsafe fn input(four: i32) -> __m256i {
-            // Safety: see `ymm`.
-            unsafe { _mm256_set1_epi32(four) }
-        }
-
-        #[inline(always)]
-        unsafe fn dot(sums: __m256i, input: __m256i, weights: __m256i) -> __m256i {
-            // Safety: see `ymm`.
-            unsafe { _mm256_dpbusd_epi32(sums, input, weights) }
-        }
-    }
-
+    dot!(Evex, _mm256_dpbusd_epi32);
     entries!(pub KERNELS, "avx-vnni, EVEX", "avx2,avx512vnni,avx512vl", Evex);
 }

@@ -7,37 +7,16 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{
-    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
-    store,
-};
-use super::aarch64_depthwise::depthwise_sums;
-use super::aarch64_gather::gather;
-use super::aarch64_lookup::{Activation, table};
+use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store};
+use super::aarch64_lookup::Activation;
 use super::dotprod_depthwise::depthwise;
+use super::neon::NEON;
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows, wide};
+use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
-pub static KERNELS: Kernels = Kernels {
-    name: "dotprod",
-    lanes: LANES,
-    panel: 4,
-    block: 4,
-    flip: FLIP,
-    conv,
-    depthwise,
-    conv_sums,
-    depthwise_sums,
-    wide_store: wide::store,
-    table,
-    max,
-    add,
-    mul,
-    mean,
-    gather,
-    burn,
-};
+pub static KERNELS: Kernels =
+    Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, conv, depthwise, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 6;
 const LANES: usize = 4;
@@ -209,12 +188,15 @@ macro_rules! panel {
         unsafe fn $sums(packed: &PackedConv, index: usize, rows: &Rows) {
             let panel = packed.panels[index];
             let weights = packed.weights[panel.weights..].as_ptr();
-            let bias = &packed.bias[panel.constants..][..$vectors * LANES];
+            let biases = &packed.bias[panel.constants..];
             let mut pixels = Pixels::of(rows);
             // Safety: constants are padded to whole vectors; pixels and padded channels are the caller's
             // to vouch for.
             unsafe {
-                let bias: [int32x4_t; $vectors] = std::array::from_fn(|v| vld1q_s32(bias.as_ptr().add(LANES * v)));
+                let mut bias = [vdupq_n_s32(0); $vectors];
+                for (v, to) in bias.iter_mut().enumerate() {
+                    *to = vld1q_s32(biases[LANES * v..][..LANES].as_ptr());
+                }
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
                     let sums = $tile(packed, weights, &inputs, &bias);
                     for (output, sums) in outputs.into_iter().zip(sums) {
@@ -231,18 +213,18 @@ macro_rules! panel {
         unsafe fn $name<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
             let panel = packed.panels[index];
             let weights = packed.weights[panel.weights..].as_ptr();
-            let bias = &packed.bias[panel.constants..][..$vectors * LANES];
-            let multiplier = &packed.multiplier[panel.constants..][..$vectors * LANES];
+            let (biases, multipliers) = (&packed.bias[panel.constants..], &packed.multiplier[panel.constants..]);
             let zero = flipped_zero(packed.pre_zero);
             let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
             let mut pixels = Pixels::of(rows);
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.
             unsafe {
-                let bias: [int32x4_t; $vectors] =
-                    std::array::from_fn(|v| begin::<REACH>(vld1q_s32(bias.as_ptr().add(LANES * v))));
-                let multiplier: [float32x4_t; $vectors] =
-                    std::array::from_fn(|v| vld1q_f32(multiplier.as_ptr().add(LANES * v)));
+                let (mut bias, mut multiplier) = ([vdupq_n_s32(0); $vectors], [vdupq_n_f32(0.0); $vectors]);
+                for v in 0..$vectors {
+                    bias[v] = begin::<REACH>(vld1q_s32(biases[LANES * v..][..LANES].as_ptr()));
+                    multiplier[v] = vld1q_f32(multipliers[LANES * v..][..LANES].as_ptr());
+                }
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
                     let sums = $tile(packed, weights, &inputs, &bias);
                     let bytes = activation.apply([

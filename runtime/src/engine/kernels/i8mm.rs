@@ -6,37 +6,16 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{
-    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
-    store,
-};
-use super::aarch64_depthwise::depthwise_sums;
-use super::aarch64_gather::gather;
-use super::aarch64_lookup::{Activation, table};
+use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store};
+use super::aarch64_lookup::Activation;
 use super::dotprod_depthwise::depthwise;
+use super::neon::NEON;
 use super::packing::Reach;
-use super::{Kernels, PackedConv, Rows, wide};
+use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
-pub static KERNELS: Kernels = Kernels {
-    name: "i8mm",
-    lanes: LANES,
-    panel: 1,
-    block: 8,
-    flip: FLIP,
-    conv,
-    depthwise,
-    conv_sums,
-    depthwise_sums,
-    wide_store: wide::store,
-    table,
-    max,
-    add,
-    mul,
-    mean,
-    gather,
-    burn,
-};
+pub static KERNELS: Kernels =
+    Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, conv, depthwise, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 8;
 const LANES: usize = 8;
@@ -208,9 +187,8 @@ unsafe fn panel<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows)
                 ];
                 let multiplier = [multiplier[0], multiplier[1], multiplier[0], multiplier[1]];
                 let bytes = finish::<REACH>(sums, multiplier, zero);
-                let [first, second] = [2 * pair, 2 * pair + 1].map(|p| outputs[p].wrapping_add(panel.channel));
-                store(bytes, first, panel.channels);
-                store(vextq_u8::<8>(bytes, bytes), second, panel.channels);
+                store(bytes, outputs[2 * pair].wrapping_add(panel.channel), panel.channels);
+                store(vextq_u8::<8>(bytes, bytes), outputs[2 * pair + 1].wrapping_add(panel.channel), panel.channels);
             }
         }
     }

@@ -4,6 +4,9 @@
 //! [`portable`] is the loop that every other one is tested against, and what a processor without
 //! any of the others runs.
 //!
+//! Vectors stay inside functions that enable their features: arrays of them are written out or filled
+//! by loops. `array::from_fn` and `array::map` enable nothing, so a closure is not inlined into them.
+//!
 //! # Safety
 //! All `unsafe` of the engine is in this folder. A job holds raw pointers because the parts of one
 //! picture's memory that two jobs touch interleave (concatenation in place, rows over threads).

@@ -19,7 +19,10 @@ use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows, wide};
 
 /// Every 64-bit ARM.
-pub static KERNELS: Kernels = Kernels {
+pub static KERNELS: Kernels = NEON;
+
+/// What newer processors take over where they have nothing better.
+pub(super) const NEON: Kernels = Kernels {
     name: "neon",
     lanes: LANES,
     panel: 1,

@@ -9,47 +9,34 @@ use super::packing::Panel;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide};
 
 /// Runs anywhere.
-pub static KERNELS: Kernels = Kernels {
-    name: "portable",
-    lanes: 4,
-    panel: 2,
-    block: 4,
-    flip: 0,
-    conv: conv::<4, 0>,
-    depthwise: depthwise::<0>,
-    conv_sums: conv_sums::<4, 0>,
-    depthwise_sums: depthwise_sums::<0>,
-    wide_store: wide::store,
-    table,
-    max: max::<0>,
-    add: add::<0>,
-    mul: mul::<0>,
-    mean: mean::<0>,
-    gather,
-    burn,
-};
+pub static KERNELS: Kernels = kernels::<4, 0>("portable", 2);
 
 /// The same with i8 x i8 products, as on ARM.
 #[cfg(test)]
-pub static SIGNED: Kernels = Kernels {
-    name: "portable-signed",
-    lanes: 4,
-    panel: 1,
-    block: 16,
-    flip: 0x80,
-    conv: conv::<16, 0x80>,
-    depthwise: depthwise::<0x80>,
-    conv_sums: conv_sums::<16, 0x80>,
-    depthwise_sums: depthwise_sums::<0x80>,
-    wide_store: wide::store,
-    table,
-    max: max::<0x80>,
-    add: add::<0x80>,
-    mul: mul::<0x80>,
-    mean: mean::<0x80>,
-    gather,
-    burn,
-};
+pub static SIGNED: Kernels = kernels::<16, 0x80>("portable-signed", 1);
+
+/// The loops for blocks of `BLOCK` bytes that lie flipped by `FLIP`; `panel` is the widest.
+pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static str, panel: usize) -> Kernels {
+    Kernels {
+        name,
+        lanes: LANES,
+        panel,
+        block: BLOCK,
+        flip: FLIP,
+        conv: conv::<BLOCK, FLIP>,
+        depthwise: depthwise::<FLIP>,
+        conv_sums: conv_sums::<BLOCK, FLIP>,
+        depthwise_sums: depthwise_sums::<FLIP>,
+        wide_store: wide::store,
+        table,
+        max: max::<FLIP>,
+        add: add::<FLIP>,
+        mul: mul::<FLIP>,
+        mean: mean::<FLIP>,
+        gather,
+        burn,
+    }
+}
 
 /// Lanes of both.
 const LANES: usize = 4;

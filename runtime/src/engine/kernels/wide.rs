@@ -282,12 +282,14 @@ impl WideConv {
 /// rests too if there are any.
 #[inline(always)]
 pub unsafe fn store(store: &WideStore, row: &WideRow) {
-    match (store.reads, store.writes) {
-        // Safety: handed on.
-        (false, false) => unsafe { pixels::<false, false>(store, row) },
-        (false, true) => unsafe { pixels::<false, true>(store, row) },
-        (true, false) => unsafe { pixels::<true, false>(store, row) },
-        (true, true) => unsafe { pixels::<true, true>(store, row) },
+    // Safety: handed on.
+    unsafe {
+        match (store.reads, store.writes) {
+            (false, false) => pixels::<false, false>(store, row),
+            (false, true) => pixels::<false, true>(store, row),
+            (true, false) => pixels::<true, false>(store, row),
+            (true, true) => pixels::<true, true>(store, row),
+        }
     }
 }
 

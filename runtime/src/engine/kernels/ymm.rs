@@ -213,7 +213,8 @@ pub unsafe fn depthwise<D: Dot, const SUMS: bool>(packed: &PackedDepthwise, rows
                 )
             };
             let bias = [split(packed.bias.as_ptr(), 0), split(packed.bias.as_ptr(), 4)];
-            let multiplier = [0, 4].map(|first| _mm256_castsi256_ps(split(packed.multiplier.as_ptr().cast(), first)));
+            let multiplier = |first: usize| _mm256_castsi256_ps(split(packed.multiplier.as_ptr().cast(), first));
+            let multiplier = [multiplier(0), multiplier(4)];
             for y in 0..rows.height {
                 for x in 0..rows.width {
                     let input = rows.input.add(y * rows.input_row + x * rows.input_pixel + block);
@@ -295,8 +296,8 @@ unsafe fn centred<D: Dot>(bytes: __m128i, zero: u8) -> [__m256; 2] {
     unsafe {
         let values = _mm_xor_si128(bytes, _mm_set1_epi8(D::FLIP as i8));
         let zero = _mm256_set1_epi32(i32::from(zero));
-        [values, _mm_srli_si128::<8>(values)]
-            .map(|v| _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu8_epi32(v), zero)))
+        let real = |v: __m128i| _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu8_epi32(v), zero));
+        [real(values), real(_mm_srli_si128::<8>(values))]
     }
 }
 
@@ -305,9 +306,11 @@ unsafe fn centred<D: Dot>(bytes: __m128i, zero: u8) -> [__m256; 2] {
 unsafe fn narrowed<D: Dot>(real: [__m256; 2], zero: u8) -> __m128i {
     // Safety: see the module.
     unsafe {
-        let r = real.map(|r| _mm256_cvtps_epi32(r));
         let none = _mm256_setzero_si256();
-        narrow::<D>([r[0], r[1], none, none], _mm256_set1_epi16(i16::from(zero)))[0]
+        narrow::<D>(
+            [_mm256_cvtps_epi32(real[0]), _mm256_cvtps_epi32(real[1]), none, none],
+            _mm256_set1_epi16(i16::from(zero)),
+        )[0]
     }
 }
 
@@ -317,7 +320,7 @@ pub unsafe fn add<D: Dot>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8
     for at in (0..count).step_by(16) {
         // Safety: at most `count`.
         unsafe {
-            let [ma, mb] = sum.multipliers.map(|m| _mm256_set1_ps(m));
+            let [ma, mb] = [_mm256_set1_ps(sum.multipliers[0]), _mm256_set1_ps(sum.multipliers[1])];
             let left = centred::<D>(load(a.add(at), count - at), sum.zeros[0]);
             let right = centred::<D>(load(b.add(at), count - at), sum.zeros[1]);
             let both = |i: usize| _mm256_add_ps(_mm256_mul_ps(left[i], ma), _mm256_mul_ps(right[i], mb));
@@ -359,8 +362,8 @@ pub unsafe fn mean<D: Dot>(block: &Block, input: *const u8, output: *mut u8, cha
                 }
             }
             let count = _mm256_set1_ps(((rows * columns) as i32).max(1) as f32);
-            let means = sums.map(|s| _mm256_div_ps(_mm256_cvtepi32_ps(s), count));
-            store(narrowed::<D>(means, 0), output.add(at), channels - at);
+            let mean = |i: usize| _mm256_div_ps(_mm256_cvtepi32_ps(sums[i]), count);
+            store(narrowed::<D>([mean(0), mean(1)], 0), output.add(at), channels - at);
         }
     }
 }

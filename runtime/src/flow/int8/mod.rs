@@ -24,7 +24,7 @@ pub mod flow;
 pub mod recipe;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use artifact::FlowArtifact;
 pub use flow::Int8Flow;

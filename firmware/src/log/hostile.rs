@@ -1,0 +1,156 @@
+//! Segments of any bytes: a log reads them to their end, opens, and goes on. For tests and `cargo xtask fuzz`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a promise that is broken is a panic")]
+
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+use super::mem::FaultyMedia;
+use super::record::{self, Parsed, encode};
+use super::{Damage, Item, Limits, Log, LogError, Media, Reader, SegmentHeader, Seq};
+use crate::epitaph::Epitaph;
+use crate::event::Event;
+use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+
+/// A format's name and what its bytes are given to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every format.
+pub const TARGETS: [Target; 2] = [("log", log), ("event", event)];
+
+/// Small, so that little makes the oldest go.
+pub const LIMITS: Limits = Limits { segment_bytes: 16_384, total_bytes: 4 * 16_384 };
+/// Most segments of one log here.
+const SEGMENTS_MAX: usize = 3;
+
+/// A log of up to three segments: the first byte says how many and which of them have a whole header, three bytes
+/// lead each. Where something looks like a record, its checksum is put right.
+fn log(bytes: &[u8]) {
+    let Some((&kind, bytes)) = bytes.split_first() else { return };
+    let count = 1 + usize::from(kind) % SEGMENTS_MAX;
+    let mut media = FaultyMedia::new(1);
+    for (index, part) in bytes.chunks(bytes.len().div_ceil(count).max(1)).enumerate() {
+        let id = index as u32 + 1;
+        media.create(id).unwrap();
+        let mut part = part;
+        if let (Some(([run, low, high], rest)), true) = (part.split_first_chunk(), kind >> (2 + index) & 1 == 0) {
+            let header = SegmentHeader {
+                id,
+                run: u32::from(*run),
+                first_seq: Seq(u64::from_le_bytes([*low, *high, 0, 0, 0, 0, 0, 0])),
+            };
+            media.append(id, &header.encode()).unwrap();
+            part = rest;
+        }
+        let mut records = part.to_vec();
+        repair(&mut records);
+        media.append(id, &records).unwrap();
+    }
+    goes_on(&mut media);
+}
+
+/// Reads a log, opens it, adds to it, and holds it to its promises.
+pub fn goes_on(media: &mut FaultyMedia) {
+    let (before, _) = read(media);
+    let seq = match Log::open(&mut *media, LIMITS) {
+        Ok((mut log, _)) => {
+            log.append(b"after").unwrap();
+            log.commit().unwrap().unwrap().get()
+        }
+        Err(LogError::Media(error)) => panic!("a medium without a fault: {error:?}"),
+        // another format, or the last of all numbers
+        Err(_) => return,
+    };
+    assert!(before.last_key_value().is_none_or(|(last, _)| *last < seq.0), "{seq} is given twice");
+    let (after, _) = read(media);
+    assert_eq!(after.get(&seq.0).map(Vec::as_slice), Some(b"after".as_slice()));
+    // the oldest may have had to go, nothing else
+    let kept = after.iter().filter(|(number, _)| **number < seq.0);
+    assert!(kept.clone().all(|(number, payload)| before.get(number) == Some(payload)));
+    assert!(before.iter().rev().zip(kept.rev()).all(|(old, new)| old == new));
+}
+
+/// All records by their number, and what is damaged.
+pub fn read(media: &mut FaultyMedia) -> (BTreeMap<u64, Vec<u8>>, Vec<Damage>) {
+    let (mut records, mut damage) = (BTreeMap::new(), Vec::new());
+    let mut reader = Reader::new(media);
+    while let Some(item) = reader.next().unwrap() {
+        match item {
+            Item::Record { seq, .. } => {
+                assert!(records.last_key_value().is_none_or(|(last, _)| *last < seq.0), "numbers must grow");
+                records.insert(seq.0, reader.payload().to_vec());
+            }
+            Item::Damage(found) => damage.push(found),
+        }
+    }
+    (records, damage)
+}
+
+/// Puts the checksums right of what begins like a record and is long enough.
+fn repair(bytes: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = record::find_magic(bytes, from) {
+        from = at + 2;
+        let Some(head) = bytes[at..].first_chunk::<RECORD_HEADER_BYTES>() else { return };
+        let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
+        let seq = Seq(u64::from_le_bytes(head[4..12].try_into().unwrap()));
+        let Some(payload) = bytes[at + RECORD_HEADER_BYTES..].get(..length) else { continue };
+        let mut whole = heapless::Vec::<u8, { RECORD_HEADER_BYTES + RECORD_BYTES_MAX }>::new();
+        if encode(seq, bytes[at + 1] == b'f', payload, &mut whole) {
+            bytes[at..][..whole.len()].copy_from_slice(&whole);
+            assert!(matches!(record::parse(&bytes[at..]), Parsed::Record { .. }));
+            from = at + whole.len();
+        }
+    }
+}
+
+/// What a record carries, and the last words of a panic.
+fn event(bytes: &[u8]) {
+    if let Ok(event) = Event::decode(bytes) {
+        assert_eq!(Event::decode(&event.encode()), Ok(event));
+    }
+    if let Some(epitaph) = Epitaph::decode(bytes) {
+        assert!(Epitaph::decode(&epitaph.encode()).is_some_and(|again| again.text() == epitaph.text()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three segments of three commits each.
+    fn seed() -> Vec<u8> {
+        let mut bytes = std::vec![2u8];
+        let mut records = heapless::Vec::<u8, 4096>::new();
+        let mut seq = 1;
+        for run in 1..=3 {
+            records.clear();
+            for _ in 0..3 {
+                assert!(
+                    encode(Seq(seq), true, &[7; 20], &mut records)
+                        && encode(Seq(seq + 1), false, &[8; 9], &mut records)
+                );
+                seq += 2;
+            }
+            bytes.extend([run, (seq - 6) as u8, 0]);
+            bytes.extend(&records);
+        }
+        bytes
+    }
+
+    /// Where the environment names a folder, the seeds are written there.
+    #[test]
+    fn good_bytes_are_taken() {
+        let event = Event::decode(&[0; crate::event::EVENT_BYTES]).map(|event| event.encode().to_vec());
+        let events = std::vec![Epitaph::new(5).encode().to_vec(), event.unwrap_or_default()];
+        for ((name, target), seeds) in TARGETS.into_iter().zip([std::vec![seed()], events]) {
+            for (number, seed) in seeds.into_iter().enumerate() {
+                target(&seed);
+                if let Some(folder) = std::env::var_os("LAPWING_SEEDS") {
+                    let folder = std::path::Path::new(&folder).join(name);
+                    std::fs::create_dir_all(&folder).unwrap();
+                    std::fs::write(folder.join(std::format!("seed-{number}")), seed).unwrap();
+                }
+            }
+        }
+    }
+}
