@@ -244,7 +244,7 @@ pub(super) fn bands(packed: &PackedConv, rows: &Rows, mut run: impl FnMut(&Rows)
 /// Safety: as stated there.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
-    let [fours, whole] = [4 * BYTES, BYTES].map(|step| count / step * step);
+    let (fours, whole) = (count / (4 * BYTES) * (4 * BYTES), count / BYTES * BYTES);
     // Safety: below `count`.
     unsafe {
         let greater = |at: usize| vmaxq_s8(vld1q_s8(input.add(at).cast()), vld1q_s8(accumulator.add(at).cast()));

@@ -101,9 +101,11 @@ unsafe fn depthwise_rows<const TAPS: usize, const REACH: u8, const SUMS: bool>(
         let zero = flipped_zero(packed.pre_zero);
         let load = |tap: usize| vld1q_s8(packed.weights.as_ptr().add(channel + tap * padded));
         // as few as are known now stay in registers
-        let weights: [int8x16_t; TAPS] = std::array::from_fn(load);
+        let (mut weights, mut offsets) = ([vdupq_n_s8(0); TAPS], [0; TAPS]);
+        for tap in 0..TAPS {
+            (weights[tap], offsets[tap]) = (load(tap), packed.taps[tap]);
+        }
         let weight = |tap: usize| if TAPS == 0 { load(tap) } else { weights[tap] };
-        let offsets: [usize; TAPS] = std::array::from_fn(|tap| packed.taps[tap]);
         let offset = |tap: usize| if TAPS == 0 { packed.taps[tap] } else { offsets[tap] };
         let taps = if TAPS == 0 { packed.taps.len() } else { TAPS };
         for y in 0..rows.height {

@@ -68,7 +68,10 @@ pub(super) unsafe fn gather(sources: &[usize], rows: &Rows) {
 unsafe fn looked_up<const N: usize>(windows: &Windows, count: usize, rows: &Rows) {
     // Safety: pixels of the job; NEON.
     unsafe {
-        let places: [uint8x16_t; N] = std::array::from_fn(|w| vld1q_u8(windows.places[w].as_ptr()));
+        let mut places = [vdupq_n_u8(0); N];
+        for (place, from) in places.iter_mut().zip(&windows.places) {
+            *place = vld1q_u8(from.as_ptr());
+        }
         for y in 0..rows.height {
             for x in 0..rows.width {
                 let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
