@@ -15,6 +15,9 @@ pub const CORES: [&str; 2] = ["cortex-a72", "cortex-a76"];
 const TARGET: &str = "aarch64-unknown-linux-musl";
 const EMULATOR: &str = "qemu-aarch64";
 
+/// Debian's package of the emulators.
+pub const EMULATOR_PACKAGE: &str = "qemu-user";
+
 /// The plugin and the program, built.
 pub struct Rig {
     plugin: PathBuf,
@@ -96,20 +99,22 @@ impl Rig {
 /// # Errors
 /// That it is missing, and how to install it.
 pub fn install_emulator() -> Result<(), String> {
-    install(EMULATOR, "qemu-user")
+    install(EMULATOR, EMULATOR_PACKAGE)
 }
 
-/// Installs a Debian package whose program is missing, or says what is to be installed.
+/// Installs a Debian package if what it brings, a program or the path of a file, is missing.
 ///
 /// # Errors
 /// That it is missing, and how to install it.
-pub fn install(program: &str, package: &str) -> Result<(), String> {
-    let here = || Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
-    if here() {
+pub fn install(wanted: &str, package: &str) -> Result<(), String> {
+    let runs = || Command::new(wanted).arg("--version").output().is_ok_and(|o| o.status.success());
+    let here = || if wanted.starts_with('/') { Path::new(wanted).exists() } else { runs() };
+    let apt = |arguments: &[&str]| Command::new("apt-get").args(arguments).output().is_ok_and(|o| o.status.success());
+    let get = || apt(&["install", "--yes", "--quiet", package]);
+    if here() || (get() || apt(&["update"]) && get()) && here() {
         return Ok(());
     }
-    let _ = Command::new("apt-get").args(["install", "--yes", "--quiet", package]).output();
-    if here() { Ok(()) } else { Err(format!("{program} is not here; install it: apt-get install {package}")) }
+    Err(format!("{wanted} is not here; install it: apt-get install {package}"))
 }
 
 /// Runs a program in the root of the workspace; gives what it wrote to standard error.

@@ -3,7 +3,7 @@
 //! The library's tests are built for 64-bit and 32-bit ARM and run on models of the processors that
 //! matter; each is told which kernels it must find, so that no test passes by running another one.
 
-use std::process::Command;
+use lapwing_tests::arm::{EMULATOR_PACKAGE, install};
 
 use super::{step, step_with};
 
@@ -16,6 +16,8 @@ struct Target {
     emulator: &'static str,
     /// Where its C library lies.
     root: &'static str,
+    /// Debian packages of the linker and the C library.
+    packages: [&'static str; 2],
     /// Models and the kernels they have, the fastest first.
     processors: &'static [(&'static str, &'static str)],
 }
@@ -27,6 +29,7 @@ const TARGETS: [Target; 2] = [
         linker: "aarch64-linux-gnu-gcc",
         emulator: "qemu-aarch64",
         root: "/usr/aarch64-linux-gnu",
+        packages: ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
         processors: &[
             ("cortex-a53", "neon,portable"),
             ("cortex-a72", "neon,portable"),
@@ -40,13 +43,10 @@ const TARGETS: [Target; 2] = [
         linker: "arm-linux-gnueabihf-gcc",
         emulator: "qemu-arm",
         root: "/usr/arm-linux-gnueabihf",
+        packages: ["gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"],
         processors: &[("cortex-a7", "armv7-neon,portable"), ("cortex-a15", "armv7-neon,portable")],
     },
 ];
-
-/// Debian packages of the linkers, C libraries and emulators.
-const PACKAGES: [&str; 5] =
-    ["qemu-user", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"];
 
 /// Random graphs a processor; emulation is slow.
 const CASES: &str = "100";
@@ -54,10 +54,12 @@ const CASES: &str = "100";
 /// Builds and runs the kernels' tests for every target.
 ///
 /// # Errors
-/// Which command failed.
+/// Which command failed, or what could not be installed.
 pub fn test() -> Result<(), String> {
-    install()?;
     for target in &TARGETS {
+        let brought = [target.linker, target.root];
+        brought.into_iter().zip(target.packages).try_for_each(|(wanted, package)| install(wanted, package))?;
+        install(target.emulator, EMULATOR_PACKAGE)?;
         step("rustup", &["target", "add", target.triple])?;
         for (processor, kernels) in target.processors {
             let variable = |name: &str| format!("CARGO_TARGET_{}_{name}", target.variable);
@@ -82,14 +84,4 @@ pub fn test() -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Installs what is missing.
-fn install() -> Result<(), String> {
-    let runs = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|o| o.status.success());
-    if TARGETS.iter().all(|t| runs(t.linker) && runs(t.emulator) && std::path::Path::new(t.root).is_dir()) {
-        return Ok(());
-    }
-    step("apt-get", &["update"])?;
-    step("apt-get", &[["install", "--yes", "--no-install-recommends"].as_slice(), &PACKAGES].concat())
 }

@@ -1,4 +1,4 @@
-//! What the kernel sets of 64-bit ARM share: rounding, narrowing, tables, loops over bytes.
+//! What the kernel sets of 64-bit ARM share: rounding, narrowing, loops over bytes.
 //!
 //! NEON is part of every such processor and of the compiler's target: "Safety: NEON." says so. Small
 //! functions are inlined always, because vectors between functions go through memory. Bytes in
@@ -7,7 +7,7 @@
 
 use std::arch::aarch64::*;
 
-use super::super::quant::Table;
+use super::packing::RESULT_MAX;
 use super::{Block, PackedConv, Product, Rows, Sum};
 
 /// See `Kernels::flip`.
@@ -15,57 +15,6 @@ pub(super) const FLIP: u8 = 0x80;
 
 /// Channels of one 128-bit vector of bytes.
 pub(super) const BYTES: usize = 16;
-
-/// A table in sixteen registers.
-#[derive(Clone, Copy)]
-pub(super) struct Lookup([uint8x16x4_t; 4]);
-
-impl Lookup {
-    #[inline(always)]
-    pub(super) fn load(table: &Table) -> Lookup {
-        // Safety: the table has 256 bytes.
-        unsafe {
-            let part = |i: usize| vld1q_u8(table.as_ptr().add(BYTES * i));
-            let four = |i: usize| uint8x16x4_t(part(4 * i), part(4 * i + 1), part(4 * i + 2), part(4 * i + 3));
-            Lookup([four(0), four(1), four(2), four(3)])
-        }
-    }
-
-    /// Each byte replaced by its entry: an index outside a quarter leaves what is there.
-    #[inline(always)]
-    pub(super) fn apply(&self, q: uint8x16_t) -> uint8x16_t {
-        // Safety: NEON.
-        unsafe {
-            let quarter = vdupq_n_u8(64);
-            let found = vqtbl4q_u8(self.0[0], q);
-            let q = vsubq_u8(q, quarter);
-            let found = vqtbx4q_u8(found, self.0[1], q);
-            let q = vsubq_u8(q, quarter);
-            let found = vqtbx4q_u8(found, self.0[2], q);
-            vqtbx4q_u8(found, self.0[3], vsubq_u8(q, quarter))
-        }
-    }
-}
-
-impl Lookup {
-    /// As [`Lookup::apply`], the four side by side.
-    #[inline(always)]
-    fn apply_four(&self, mut q: [uint8x16_t; 4]) -> [uint8x16_t; 4] {
-        // Safety: NEON.
-        unsafe {
-            let quarter = vdupq_n_u8(64);
-            let first = |q: uint8x16_t| vqtbl4q_u8(self.0[0], q);
-            let mut found = [first(q[0]), first(q[1]), first(q[2]), first(q[3])];
-            for part in &self.0[1..] {
-                for i in 0..4 {
-                    q[i] = vsubq_u8(q[i], quarter);
-                    found[i] = vqtbx4q_u8(found[i], *part, q[i]);
-                }
-            }
-            found
-        }
-    }
-}
 
 /// Four sums to rounded numbers before the zero point.
 #[inline(always)]
@@ -137,20 +86,43 @@ pub(super) fn finish<const REACH: u8>(
     }
     // Safety: NEON.
     unsafe {
-        let magic = vdupq_n_f32(MAGIC);
         let r = |v: usize| {
-            let real = if REACH == SMALL_SUMS {
-                vsubq_f32(vreinterpretq_f32_s32(sums[v]), magic)
-            } else {
-                vcvtq_f32_s32(sums[v])
-            };
-            // the low half of the bits is the rounded number as an i16
-            vreinterpretq_s16_f32(vaddq_f32(vmulq_f32(real, multiplier[v]), magic))
+            let real = if REACH == SMALL_SUMS { lifted(sums[v]) } else { vcvtq_f32_s32(sums[v]) };
+            vmulq_f32(real, multiplier[v])
         };
+        narrow_small([r(0), r(1), r(2), r(3)], zero)
+    }
+}
+
+/// The sums, below 2^22 in magnitude, that were added to the magic number's bits, as floats.
+#[inline(always)]
+fn lifted(sums: int32x4_t) -> float32x4_t {
+    // Safety: NEON.
+    unsafe { vsubq_f32(vreinterpretq_f32_s32(sums), vdupq_n_f32(MAGIC)) }
+}
+
+/// Sixteen real numbers below [`RESULT_MAX`] in magnitude to bytes.
+#[inline(always)]
+fn narrow_small(reals: [float32x4_t; 4], zero: int16x8_t) -> uint8x16_t {
+    // Safety: NEON.
+    unsafe {
+        // the low half of the bits is the rounded number as an i16
+        let r = |v: usize| vreinterpretq_s16_f32(vaddq_f32(reals[v], vdupq_n_f32(MAGIC)));
         let low = vqaddq_s16(vuzp1q_s16(r(0), r(1)), zero);
         let high = vqaddq_s16(vuzp1q_s16(r(2), r(3)), zero);
         vreinterpretq_u8_s8(vqmovn_high_s16(vqmovn_s16(low), high))
     }
+}
+
+/// Sixteen real numbers to bytes; `SMALL` says that [`narrow_small`] may be used.
+#[inline(always)]
+fn narrow_reals<const SMALL: bool>(reals: [float32x4_t; 4], zero: int16x8_t) -> uint8x16_t {
+    if SMALL {
+        return narrow_small(reals, zero);
+    }
+    // Safety: NEON.
+    let r = |v: usize| unsafe { vcvtnq_s32_f32(reals[v]) };
+    narrow([r(0), r(1), r(2), r(3)], zero)
 }
 
 /// Writes the first `count` (1 to 16) bytes of a vector.
@@ -185,64 +157,65 @@ pub(super) unsafe fn store(mut bytes: uint8x16_t, mut to: *mut u8, count: usize)
 }
 
 /// Hands out the pixels of a job in groups that run on from row to row.
-pub(super) struct Pixels<'a> {
-    rows: &'a Rows,
+pub(super) struct Pixels {
+    rows: Rows,
+    /// Of the next pixel, or of the last one where there is none.
+    input: *const u8,
+    output: *mut u8,
+    /// From the last pixel of a row to the first of the next, of input and output.
+    turns: [usize; 2],
     x: usize,
     y: usize,
 }
 
-impl<'a> Pixels<'a> {
-    pub(super) fn of(rows: &'a Rows) -> Pixels<'a> {
-        Pixels { rows, x: 0, y: 0 }
+impl Pixels {
+    /// Rows without a gap between them are one.
+    pub(super) fn of(rows: &Rows) -> Pixels {
+        let joined =
+            rows.input_row == rows.width * rows.input_pixel && rows.output_row == rows.width * rows.output_pixel;
+        let (width, height) = if joined { (rows.width * rows.height, 1) } else { (rows.width, rows.height) };
+        let rows = Rows { width, height, ..*rows };
+        let turn = |row: usize, pixel: usize| row.wrapping_sub(width.wrapping_sub(1).wrapping_mul(pixel));
+        let turns = [turn(rows.input_row, rows.input_pixel), turn(rows.output_row, rows.output_pixel)];
+        Pixels { input: rows.input, output: rows.output, rows, turns, x: 0, y: 0 }
     }
 
     /// Inputs and outputs of the next `N`; behind the last pixel that one again, so that what is
     /// computed twice is written twice.
-    ///
-    /// Safety: the pixels of the job lie in one allocation.
     #[inline(always)]
-    pub(super) unsafe fn next<const N: usize>(&mut self) -> Option<([*const u8; N], [*mut u8; N])> {
-        let rows = self.rows;
-        if self.y >= rows.height {
+    pub(super) fn next<const N: usize>(&mut self) -> Option<([*const u8; N], [*mut u8; N])> {
+        if self.y >= self.rows.height {
             return None;
         }
-        let mut inputs = [rows.input; N];
-        let mut outputs = [rows.output; N];
-        if self.x + N <= rows.width {
-            // Safety: pixels of the job.
-            let (input, output) = unsafe { self.at(self.x, self.y) };
+        let (mut inputs, mut outputs) = ([self.input; N], [self.output; N]);
+        if self.x + N <= self.rows.width {
             for i in 0..N {
-                inputs[i] = input.wrapping_add(i * rows.input_pixel);
-                outputs[i] = output.wrapping_add(i * rows.output_pixel);
+                inputs[i] = self.input.wrapping_add(i * self.rows.input_pixel);
+                outputs[i] = self.output.wrapping_add(i * self.rows.output_pixel);
             }
-            self.x += N;
-            if self.x == rows.width {
-                (self.x, self.y) = (0, self.y + 1);
-            }
+            self.x += N - 1;
+            (self.input, self.output) = (inputs[N - 1], outputs[N - 1]);
+            self.step();
         } else {
             for (input, output) in inputs.iter_mut().zip(&mut outputs) {
-                let inside = self.y < rows.height;
-                let (x, y) = if inside { (self.x, self.y) } else { (rows.width - 1, rows.height - 1) };
-                // Safety: a pixel of the job.
-                (*input, *output) = unsafe { self.at(x, y) };
-                self.x += 1;
-                if self.x == rows.width {
-                    (self.x, self.y) = (0, self.y + 1);
-                }
+                (*input, *output) = (self.input, self.output);
+                self.step();
             }
         }
         Some((inputs, outputs))
     }
 
+    /// To the next pixel.
     #[inline(always)]
-    unsafe fn at(&self, x: usize, y: usize) -> (*const u8, *mut u8) {
-        // Safety: as for `next`.
-        unsafe {
-            (
-                self.rows.input.add(y * self.rows.input_row + x * self.rows.input_pixel),
-                self.rows.output.add(y * self.rows.output_row + x * self.rows.output_pixel),
-            )
-        }
+    fn step(&mut self) {
+        let rows = &self.rows;
+        let turn = self.x + 1 == rows.width;
+        let [input, output] = if turn { self.turns } else { [rows.input_pixel, rows.output_pixel] };
+        self.x = if turn { 0 } else { self.x + 1 };
+        self.y += usize::from(turn);
+        let [input, output] = if self.y < rows.height { [input, output] } else { [0; 2] };
+        self.input = self.input.wrapping_add(input);
+        self.output = self.output.wrapping_add(output);
     }
 }
 
@@ -266,74 +239,23 @@ pub(super) fn bands(packed: &PackedConv, rows: &Rows, mut run: impl FnMut(&Rows)
     }
 }
 
-/// Looks up `channels` bytes of each output pixel in place.
-///
-/// Safety: they are writable and no other thread touches them.
-pub(super) unsafe fn table_rows(entries: &Table, rows: &Rows, channels: usize) {
-    let lookup = Lookup::load(entries);
-    let dense = rows.output_pixel == channels;
-    for y in 0..rows.height {
-        // Safety: pixels of the job, for which the caller vouches.
-        unsafe {
-            let row = rows.output.add(y * rows.output_row);
-            if dense {
-                look_up(entries, &lookup, row, row, rows.width * channels);
-            } else {
-                for x in 0..rows.width {
-                    let at = row.add(x * rows.output_pixel);
-                    look_up(entries, &lookup, at, at, channels);
-                }
-            }
-        }
-    }
-}
-
-/// `Kernels::table`.
-///
-/// Safety: as stated there.
-pub(super) unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
-    // Safety: handed on.
-    unsafe { look_up(table, &Lookup::load(table), input, output, count) }
-}
-
-/// Four vectors at a time, because each waits long for its four lookups.
-///
-/// Safety: as for `Kernels::table`.
-#[inline(always)]
-unsafe fn look_up(entries: &Table, lookup: &Lookup, input: *const u8, output: *mut u8, count: usize) {
-    let mut at = 0;
-    // Safety: below `count`.
-    unsafe {
-        while at + 4 * BYTES <= count {
-            let read = |i: usize| vld1q_u8(input.add(at + i * BYTES));
-            let found = lookup.apply_four([read(0), read(1), read(2), read(3)]);
-            for (i, bytes) in found.into_iter().enumerate() {
-                vst1q_u8(output.add(at + i * BYTES), bytes);
-            }
-            at += 4 * BYTES;
-        }
-        while at + BYTES <= count {
-            vst1q_u8(output.add(at), lookup.apply(vld1q_u8(input.add(at))));
-            at += BYTES;
-        }
-        while at < count {
-            output.add(at).write(entries[usize::from(input.add(at).read())]);
-            at += 1;
-        }
-    }
-}
-
 /// `Kernels::max`: flipped bytes are in the order of i8.
 ///
 /// Safety: as stated there.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
-    let whole = count / BYTES * BYTES;
+    let (fours, whole) = (count / (4 * BYTES) * (4 * BYTES), count / BYTES * BYTES);
     // Safety: below `count`.
     unsafe {
-        for at in (0..whole).step_by(BYTES) {
-            let (a, b) = (vld1q_s8(input.add(at).cast()), vld1q_s8(accumulator.add(at).cast()));
-            vst1q_s8(accumulator.add(at).cast(), vmaxq_s8(a, b));
+        let greater = |at: usize| vmaxq_s8(vld1q_s8(input.add(at).cast()), vld1q_s8(accumulator.add(at).cast()));
+        for at in (0..fours).step_by(4 * BYTES) {
+            let four = [greater(at), greater(at + BYTES), greater(at + 2 * BYTES), greater(at + 3 * BYTES)];
+            for (i, bytes) in four.into_iter().enumerate() {
+                vst1q_s8(accumulator.add(at + i * BYTES).cast(), bytes);
+            }
+        }
+        for at in (fours..whole).step_by(BYTES) {
+            vst1q_s8(accumulator.add(at).cast(), greater(at));
         }
         for at in whole..count {
             let (a, b) = (input.add(at).cast::<i8>().read(), accumulator.add(at).cast::<i8>().read());
@@ -360,17 +282,32 @@ unsafe fn centred(from: *const u8, zero: u8) -> [int16x8_t; 2] {
 /// Safety: as stated there.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
-    let zero = flipped_zero(sum.zeros[2]);
-    let real = |q: int16x4_t, m: f32| vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(q)), m);
     let [ma, mb] = sum.multipliers;
+    // Safety: handed on.
+    unsafe {
+        if (ma.abs() + mb.abs()) * 255.0 < RESULT_MAX {
+            sums::<true>(sum, a, b, output, count);
+        } else {
+            sums::<false>(sum, a, b, output, count);
+        }
+    }
+}
+
+/// Safety: as for `Kernels::add`; `SMALL` as for [`narrow_reals`].
+#[target_feature(enable = "neon")]
+unsafe fn sums<const SMALL: bool>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    let zero = flipped_zero(sum.zeros[2]);
+    let [ma, mb] = sum.multipliers;
+    let magic = vdupq_n_s32(MAGIC.to_bits() as i32);
+    let real = |q: int16x4_t, m: f32| vmulq_n_f32(lifted(vaddw_s16(magic, q)), m);
     for at in (0..count).step_by(BYTES) {
         // Safety: up to `count` is read (the rest is slack) and written.
         unsafe {
             let (a, b) = (centred(a.add(at), sum.zeros[0]), centred(b.add(at), sum.zeros[1]));
-            let r = |a: int16x4_t, b: int16x4_t| vcvtnq_s32_f32(vaddq_f32(real(a, ma), real(b, mb)));
+            let r = |a: int16x4_t, b: int16x4_t| vaddq_f32(real(a, ma), real(b, mb));
             let low = |i: usize| r(vget_low_s16(a[i]), vget_low_s16(b[i]));
             let high = |i: usize| r(vget_high_s16(a[i]), vget_high_s16(b[i]));
-            let bytes = narrow([low(0), high(0), low(1), high(1)], zero);
+            let bytes = narrow_reals::<SMALL>([low(0), high(0), low(1), high(1)], zero);
             store(bytes, output.add(at), (count - at).min(BYTES));
         }
     }
@@ -381,15 +318,29 @@ pub(super) unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8,
 /// Safety: as stated there.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn mul(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+    // Safety: handed on.
+    unsafe {
+        if product.multiplier.abs() * (255.0 * 255.0) < RESULT_MAX {
+            products::<true>(product, a, b, output, count);
+        } else {
+            products::<false>(product, a, b, output, count);
+        }
+    }
+}
+
+/// Safety: as for `Kernels::mul`; `SMALL` as for [`narrow_reals`].
+#[target_feature(enable = "neon")]
+unsafe fn products<const SMALL: bool>(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
     let zero = flipped_zero(product.zeros[2]);
-    let multiplier = vdupq_n_f32(product.multiplier);
+    let magic = vdupq_n_s32(MAGIC.to_bits() as i32);
+    let real = |products: int32x4_t| vmulq_n_f32(lifted(products), product.multiplier);
     for at in (0..count).step_by(BYTES) {
         // Safety: up to `count` is read (the rest is slack) and written.
         unsafe {
             let (a, b) = (centred(a.add(at), product.zeros[0]), centred(b.add(at), product.zeros[1]));
-            let low = |i: usize| round(vmull_s16(vget_low_s16(a[i]), vget_low_s16(b[i])), multiplier);
-            let high = |i: usize| round(vmull_high_s16(a[i], b[i]), multiplier);
-            let bytes = narrow([low(0), high(0), low(1), high(1)], zero);
+            let low = |i: usize| real(vmlal_s16(magic, vget_low_s16(a[i]), vget_low_s16(b[i])));
+            let high = |i: usize| real(vmlal_high_s16(magic, a[i], b[i]));
+            let bytes = narrow_reals::<SMALL>([low(0), high(0), low(1), high(1)], zero);
             store(bytes, output.add(at), (count - at).min(BYTES));
         }
     }

@@ -9,6 +9,7 @@ use std::arch::x86_64::*;
 
 use super::super::quant::Table;
 use super::avx512_depthwise::{depthwise, depthwise_sums};
+use super::portable::gather;
 use super::wide::{self, WideRow, WideStore};
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
@@ -29,6 +30,7 @@ pub static KERNELS: Kernels = Kernels {
     add,
     mul,
     mean,
+    gather,
     burn,
 };
 

@@ -7,16 +7,16 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{
-    ANY, Lookup, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store,
-};
+use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store};
+use super::aarch64_lookup::Activation;
+use super::dotprod_depthwise::depthwise;
 use super::neon::NEON;
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
 pub static KERNELS: Kernels =
-    Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, conv, conv_sums, burn, ..NEON };
+    Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, conv, depthwise, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 6;
 const LANES: usize = 4;
@@ -39,6 +39,21 @@ macro_rules! column {
     ($group:literal, $w:literal, 1) => { dots!($group, $w, 9 0, 13 1, 17 2, 21 3, 25 4, 29 5) };
     ($group:literal, $w:literal, 2) => { dots!($group, $w, 10 0, 14 1, 18 2, 22 3, 26 4, 30 5) };
     ($group:literal, $w:literal, 3) => { dots!($group, $w, 11 0, 15 1, 19 2, 23 3, 27 4, 31 5) };
+}
+
+/// One vector of biases to the sums of all pixels: half of them through the load port, half as copies.
+macro_rules! bias {
+    ($at:literal, $($loaded:literal $copied:literal),+) => {
+        concat!($("ldr q", $loaded, ", [{bias}, #", $at, "]\n", "mov v", $copied, ".16b, v", $loaded, ".16b\n"),+)
+    };
+}
+
+/// All biases of the panel.
+macro_rules! biases {
+    (1) => { bias!(0, 8 12, 16 20, 24 28) };
+    (2) => { concat!(biases!(1), bias!(16, 9 13, 17 21, 25 29)) };
+    (3) => { concat!(biases!(2), bias!(32, 10 14, 18 22, 26 30)) };
+    (4) => { concat!(biases!(3), bias!(48, 11 15, 19 23, 27 31)) };
 }
 
 /// One group of four input bytes and all vectors of the panel.
@@ -69,12 +84,13 @@ macro_rules! tile {
             inputs: &[*const u8; PIXELS],
             bias: &[int32x4_t; $vectors],
         ) -> [[int32x4_t; $vectors]; PIXELS] {
-            let mut sums = [*bias; PIXELS];
+            let mut sums = [[vdupq_n_s32(0); $vectors]; PIXELS];
             let taps = packed.taps.as_ptr_range();
-            // Safety: reads whole vectors of each run of each pixel, and the panel's weights, as many
-            // as there are groups of four; writes registers only.
+            // Safety: reads the biases, whole vectors of each run of each pixel, and the panel's weights,
+            // as many as there are groups of four; writes registers only.
             unsafe {
                 asm!(
+                    biases!($vectors),
                     "2:",
                     "ldr {at}, [{tap}], #8",
                     "mov {left}, {sixteens}",
@@ -115,6 +131,7 @@ macro_rules! tile {
                     w = inout(reg) weights => _,
                     sixteens = in(reg) packed.groups / 4,
                     fours = in(reg) packed.groups % 4,
+                    bias = in(reg) bias.as_ptr(),
                     at = out(reg) _,
                     left = out(reg) _,
                     p0 = in(reg) inputs[0],
@@ -125,7 +142,7 @@ macro_rules! tile {
                     p5 = in(reg) inputs[5],
                     out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
                     out("v7") _,
-                    $(inout($register) sums[$pixel][$vector],)+
+                    $(out($register) sums[$pixel][$vector],)+
                     options(nostack, readonly),
                 );
             }
@@ -198,6 +215,7 @@ macro_rules! panel {
             let weights = packed.weights[panel.weights..].as_ptr();
             let (biases, multipliers) = (&packed.bias[panel.constants..], &packed.multiplier[panel.constants..]);
             let zero = flipped_zero(packed.pre_zero);
+            let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
             let mut pixels = Pixels::of(rows);
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.
@@ -209,20 +227,14 @@ macro_rules! panel {
                 }
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
                     let sums = $tile(packed, weights, &inputs, &bias);
-                    let mut bytes = [
+                    let bytes = activation.apply([
                         pixel::<$vectors, REACH>(&sums[0], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[1], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[2], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[3], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[4], &multiplier, zero),
                         pixel::<$vectors, REACH>(&sums[5], &multiplier, zero),
-                    ];
-                    if let Some(table) = packed.table.as_deref() {
-                        let lookup = Lookup::load(table);
-                        for b in &mut bytes {
-                            *b = lookup.apply(*b);
-                        }
-                    }
+                    ]);
                     if panel.channels == 4 * LANES {
                         for i in 0..PIXELS {
                             vst1q_u8(outputs[i].wrapping_add(panel.channel), bytes[i]);

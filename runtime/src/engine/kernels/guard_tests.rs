@@ -133,7 +133,7 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
     let written = ((height - 1) * width + width - 1) * out_pixel + outputs;
     for front in [false, true] {
         let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
-        let output = Guarded::new(written, front);
+        let output = Guarded::new(if front { written } else { written + SLACK }, front);
         let rows = Rows {
             input: input.first,
             input_pixel: stride[1] * pixel,
@@ -220,6 +220,44 @@ fn loops_over_bytes_stay_inside() {
                     run("mul", &|to| (kernels.mul)(&product, a, b, to, count));
                     run("mean", &|to| (kernels.mean)(&block, a, to, count));
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn channels_are_gathered_from_where_they_lie() {
+    let mut seed = 11;
+    let s = &mut seed;
+    for kernels in tested() {
+        for case in 0..200 {
+            let outputs = 1 + random(s, 70);
+            let reach = [outputs, 64, 65, 200, 3000][random(s, 5)];
+            let sources: Vec<usize> = (0..outputs).map(|_| random(s, reach)).collect();
+            let (width, height, step, gap) = (1 + random(s, 5), 1 + random(s, 3), 1 + random(s, 90), random(s, 4));
+            let (input_row, pixel) = (width * step, outputs + gap);
+            let read = (height * width - 1) * step + sources.iter().max().map_or(0, |m| m + 1);
+            let written = (height * width - 1) * pixel + outputs;
+            let front = case % 2 == 0;
+            let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
+            let output = Guarded::new(written, front);
+            let rows = Rows {
+                input: input.first,
+                input_pixel: step,
+                input_row,
+                output: output.first,
+                output_pixel: pixel,
+                output_row: width * pixel,
+                width,
+                height,
+            };
+            // Safety: the buffers hold the job; reading past them is what would be caught.
+            unsafe { (kernels.gather)(&sources, &rows) };
+            for (at, &byte) in output.all().iter().enumerate() {
+                let inside = at.checked_sub(output.start()).filter(|i| *i < written && i % pixel < outputs);
+                let wanted =
+                    inside.map_or(CANARY, |i| input.all()[input.start() + i / pixel * step + sources[i % pixel]]);
+                assert_eq!(byte, wanted, "{kernels:?}: byte {at} of {sources:?}");
             }
         }
     }

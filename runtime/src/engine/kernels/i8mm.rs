@@ -6,15 +6,16 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::aarch64::{
-    ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store, table_rows,
-};
+use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store};
+use super::aarch64_lookup::Activation;
+use super::dotprod_depthwise::depthwise;
 use super::neon::NEON;
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
-pub static KERNELS: Kernels = Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, conv, conv_sums, burn, ..NEON };
+pub static KERNELS: Kernels =
+    Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, conv, depthwise, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 8;
 const LANES: usize = 8;
@@ -151,9 +152,10 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             // Safety: handed on.
             unsafe { by_reach!(packed.reach, panel(packed, index, band)) };
         }
-        if let (Some(entries), Some(last)) = (packed.table.as_deref(), packed.panels.last()) {
+        if let Some(last) = packed.panels.last() {
+            let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
             // Safety: the channels that were just written.
-            unsafe { table_rows(entries, band, last.channel + last.channels) };
+            unsafe { activation.rows(band, last.channel + last.channels) };
         }
     });
 }

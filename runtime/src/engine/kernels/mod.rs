@@ -17,6 +17,10 @@
 mod aarch64;
 #[cfg(target_arch = "aarch64")]
 mod aarch64_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod aarch64_gather;
+#[cfg(target_arch = "aarch64")]
+mod aarch64_lookup;
 pub mod arena;
 #[cfg(target_arch = "arm")]
 pub mod armv7;
@@ -30,6 +34,8 @@ mod avx512_depthwise;
 pub mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 pub mod dotprod;
+#[cfg(target_arch = "aarch64")]
+mod dotprod_depthwise;
 #[cfg(test)]
 mod guard_tests;
 #[cfg(target_arch = "aarch64")]
@@ -40,6 +46,7 @@ pub mod packing;
 pub mod place;
 pub mod portable;
 pub mod program;
+pub mod short_table;
 pub mod step;
 pub mod wide;
 #[cfg(target_arch = "x86_64")]
@@ -143,6 +150,11 @@ pub struct Kernels {
     ///
     /// Safety: `channels` bytes are readable at every pixel of the block and writable at `output`.
     pub mean: unsafe fn(block: &Block, input: *const u8, output: *mut u8, channels: usize),
+    /// Channel i of each output pixel is the byte `sources[i]` behind the first one of its input pixel.
+    ///
+    /// Safety: these bytes are readable ([`SLACK`] included); every output channel is writable and no
+    /// other thread touches it.
+    pub gather: unsafe fn(sources: &[usize], rows: &Rows),
     /// Keeps the multipliers busy for this many multiplications and nothing else; 0 done where the
     /// instruction set has no such loop. Safety: `self` runs on this processor.
     pub burn: unsafe fn(multiplications: u64) -> u64,

@@ -10,9 +10,11 @@ use std::arch::asm;
 
 use super::aarch64::{
     ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
-    store, table, table_rows,
+    store,
 };
 use super::aarch64_depthwise::{depthwise, depthwise_sums};
+use super::aarch64_gather::gather;
+use super::aarch64_lookup::{Activation, table};
 use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows, wide};
 
@@ -36,6 +38,7 @@ pub(super) const NEON: Kernels = Kernels {
     add,
     mul,
     mean,
+    gather,
     burn,
 };
 
@@ -81,22 +84,27 @@ macro_rules! second {
     };
 }
 
-/// Sums of `PIXELS` pixels, one channel a lane, without the bias.
+/// Sums of `PIXELS` pixels, one channel a lane, bias included.
 ///
 /// Safety: as for [`Kernels::conv`]; `weights` are those of one panel.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn tile(packed: &PackedConv, weights: *const i8, inputs: &[*const u8; PIXELS]) -> [int32x4_t; PIXELS] {
+unsafe fn tile(
+    packed: &PackedConv,
+    weights: *const i8,
+    inputs: &[*const u8; PIXELS],
+    bias: &[i32; LANES],
+) -> [int32x4_t; PIXELS] {
     let (s0, s1, s2, s3): (int32x4_t, int32x4_t, int32x4_t, int32x4_t);
     let taps = packed.taps.as_ptr_range();
-    // Safety: reads whole blocks of each run of each pixel, and the panel's weights, as many as there
-    // are blocks; writes registers only.
+    // Safety: reads whole blocks of each run of each pixel, the panel's weights, as many as there are
+    // blocks, and the bias; writes registers only.
     unsafe {
         asm!(
-            "movi v16.4s, #0", "movi v17.4s, #0", "movi v18.4s, #0", "movi v19.4s, #0",
-            "movi v20.4s, #0", "movi v21.4s, #0", "movi v22.4s, #0", "movi v23.4s, #0",
-            "movi v24.4s, #0", "movi v25.4s, #0", "movi v26.4s, #0", "movi v27.4s, #0",
-            "movi v28.4s, #0", "movi v29.4s, #0", "movi v30.4s, #0", "movi v31.4s, #0",
+            "ldr s16, [{bias}]", "ldr s17, [{bias}, #4]", "ldr s18, [{bias}, #8]", "ldr s19, [{bias}, #12]",
+            "ldr s20, [{bias}]", "ldr s21, [{bias}, #4]", "ldr s22, [{bias}, #8]", "ldr s23, [{bias}, #12]",
+            "ldr s24, [{bias}]", "ldr s25, [{bias}, #4]", "ldr s26, [{bias}, #8]", "ldr s27, [{bias}, #12]",
+            "ldr s28, [{bias}]", "ldr s29, [{bias}, #4]", "ldr s30, [{bias}, #8]", "ldr s31, [{bias}, #12]",
             "2:",
             "ldr {at}, [{tap}], #8",
             "mov {left}, {blocks}",
@@ -137,6 +145,7 @@ unsafe fn tile(packed: &PackedConv, weights: *const i8, inputs: &[*const u8; PIX
             end = in(reg) taps.end,
             w = inout(reg) weights => _,
             blocks = in(reg) packed.groups,
+            bias = in(reg) bias.as_ptr(),
             at = out(reg) _,
             left = out(reg) _,
             p0 = in(reg) inputs[0],
@@ -170,13 +179,14 @@ unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.
             unsafe {
-                let bias = begin::<REACH>(vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr()));
+                let mut bias = [0; LANES];
+                let constants = vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr());
+                vst1q_s32(bias.as_mut_ptr(), begin::<REACH>(constants));
                 let multiplier = vld1q_f32(packed.multiplier[panel.constants..][..LANES].as_ptr());
                 let mut pixels = Pixels::of(band);
                 while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-                    let sums = tile(packed, weights, &inputs);
-                    let s = |p: usize| vaddq_s32(sums[p], bias);
-                    let bytes = finish::<REACH>([s(0), s(1), s(2), s(3)], [multiplier; 4], zero);
+                    let sums = tile(packed, weights, &inputs, &bias);
+                    let bytes = finish::<REACH>(sums, [multiplier; 4], zero);
                     let o = |p: usize| outputs[p].wrapping_add(panel.channel);
                     let (o0, o1, o2, o3) = (o(0), o(1), o(2), o(3));
                     if panel.channels == LANES {
@@ -194,9 +204,10 @@ unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
                 }
             }
         }
-        if let (Some(entries), Some(last)) = (packed.table.as_deref(), packed.panels.last()) {
+        if let Some(last) = packed.panels.last() {
+            let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
             // Safety: the channels that were just written.
-            unsafe { table_rows(entries, band, last.channel + last.channels) };
+            unsafe { activation.rows(band, last.channel + last.channels) };
         }
     });
 }
@@ -215,12 +226,13 @@ unsafe fn all_sums(packed: &PackedConv, rows: &Rows) {
         // Safety: constants are padded to whole vectors; pixels and padded channels are the caller's to
         // vouch for.
         unsafe {
-            let bias = vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr());
+            let mut bias = [0; LANES];
+            bias.copy_from_slice(&packed.bias[panel.constants..][..LANES]);
             let mut pixels = Pixels::of(rows);
             while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-                let sums = tile(packed, weights, &inputs);
+                let sums = tile(packed, weights, &inputs, &bias);
                 for (output, sum) in outputs.into_iter().zip(sums) {
-                    vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants), vaddq_s32(sum, bias));
+                    vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants), sum);
                 }
             }
         }

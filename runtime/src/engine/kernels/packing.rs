@@ -3,6 +3,7 @@
 use super::super::ir::{Conv, WeightSums};
 use super::super::quant::Table;
 use super::Kernels;
+use super::short_table::ShortTable;
 
 /// Output channels that a kernel computes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct PackedConv {
     pub pre_zero: u8,
     /// The activation.
     pub table: Option<Box<Table>>,
+    /// The same, where it is short and the kernels gain by that.
+    pub short: Option<Box<ShortTable>>,
     /// Input offset of each run.
     pub taps: Vec<usize>,
     /// Length of a run in blocks.
@@ -67,6 +70,8 @@ pub struct PackedDepthwise {
     pub pre_zero: u8,
     /// The activation.
     pub table: Option<Box<Table>>,
+    /// The same, where it is short and the kernels gain by that.
+    pub short: Option<Box<ShortTable>>,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
     /// How large the numbers before the rounding may become.
@@ -99,10 +104,15 @@ pub const RESULT_MAX: f32 = 32_000.0;
 pub const SUM_MAX: i64 = 1 << 22;
 
 impl Reach {
-    /// Over the outputs of a convolution from `first` on, each with the sums of its weights.
-    fn of(conv: &Conv, first: usize, sums: &[WeightSums]) -> Reach {
+    /// Over the outputs of a convolution from `first` on, each with the sums of its weights; an input
+    /// less its zero point lies between `-zero_in` and `255 - zero_in`.
+    fn of(conv: &Conv, first: usize, sums: &[WeightSums], zero_in: u8) -> Reach {
+        let (below, above) = (i64::from(zero_in), i64::from(255 - zero_in));
         let of_one = |(o, sums): (usize, &WeightSums)| {
-            let sum = i64::from(sums.magnitude) * 255 + i64::from(conv.bias[o]).abs();
+            let (magnitude, sum) = (i64::from(sums.magnitude), i64::from(sums.sum));
+            let (plus, minus) = ((magnitude + sum) / 2, (magnitude - sum) / 2);
+            let products = (plus * above + minus * below).max(plus * below + minus * above);
+            let sum = products + i64::from(conv.bias[o]).abs();
             match sum as f32 * conv.multiplier[o].abs() < RESULT_MAX {
                 true if sum < SUM_MAX => Reach::SmallSums,
                 true => Reach::SmallResults,
@@ -152,6 +162,7 @@ impl PackedConv {
             multiplier: vec![0.0; padded],
             pre_zero: 0,
             table: conv.table.as_ref().map(|_| Box::new([0; 256])),
+            short: None,
             taps: Vec::new(),
             groups,
             run,
@@ -194,7 +205,8 @@ impl PackedConv {
         }
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
-        self.reach = Reach::of(conv, first, &self.sums);
+        self.short = shortened(self.table.as_deref());
+        self.reach = Reach::of(conv, first, &self.sums, zero_in);
     }
 
     /// Bytes that it keeps.
@@ -222,6 +234,7 @@ impl PackedDepthwise {
             multiplier: vec![0.0; padded],
             pre_zero: 0,
             table: conv.table.as_ref().map(|_| Box::new([0; 256])),
+            short: None,
             reach: Reach::Any,
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
             sums: sums(conv, 0..channels),
@@ -238,7 +251,8 @@ impl PackedDepthwise {
         }
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
-        self.reach = Reach::of(conv, 0, &self.sums);
+        self.short = shortened(self.table.as_deref());
+        self.reach = Reach::of(conv, 0, &self.sums, zero_in);
     }
 
     /// Bytes that it keeps.
@@ -253,6 +267,11 @@ fn retable(table: &mut Option<Box<Table>>, conv: &Conv, kernels: &Kernels) {
     if let (Some(to), Some(from)) = (table, &conv.table) {
         **to = kernels.flipped(from);
     }
+}
+
+/// The table in parts, where the processor looks up few entries at a time.
+fn shortened(table: Option<&Table>) -> Option<Box<ShortTable>> {
+    if cfg!(target_arch = "aarch64") { ShortTable::of(table?).map(Box::new) } else { None }
 }
 
 /// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,

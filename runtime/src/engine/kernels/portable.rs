@@ -33,6 +33,7 @@ pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static s
         add: add::<FLIP>,
         mul: mul::<FLIP>,
         mean: mean::<FLIP>,
+        gather,
         burn,
     }
 }
@@ -217,6 +218,22 @@ pub(super) unsafe fn mean<const FLIP: u8>(block: &Block, input: *const u8, outpu
         }
         // Safety: below `channels`.
         unsafe { output.add(c).write(reference::mean(sum, (rows * columns) as i32) ^ FLIP) };
+    }
+}
+
+// Safety: see `Kernels::gather`.
+pub(super) unsafe fn gather(sources: &[usize], rows: &Rows) {
+    for y in 0..rows.height {
+        for x in 0..rows.width {
+            // Safety: a pixel of the job and its sources; the caller vouches for all of them.
+            unsafe {
+                let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
+                let output = rows.output.add(y * rows.output_row + x * rows.output_pixel);
+                for (channel, &source) in sources.iter().enumerate() {
+                    output.add(channel).write(input.add(source).read());
+                }
+            }
+        }
     }
 }
 

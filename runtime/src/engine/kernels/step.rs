@@ -273,12 +273,19 @@ impl Step {
                     });
                 }
                 Work::Gather { offsets, stride, input, output } => {
-                    for (y, x) in pixels(output, share(output.shape.height)) {
-                        let (a, b) = (base.add(input.at(y * stride[0], x * stride[1])), base.add(output.at(y, x)));
-                        for (i, &offset) in offsets.iter().enumerate() {
-                            b.add(i).write(a.add(offset).read());
-                        }
-                    }
+                    let rows = share(output.shape.height);
+                    let rows = Rows {
+                        // an empty share may point one row further
+                        input: base.wrapping_add(input.at(rows.start * stride[0], 0)),
+                        input_pixel: stride[1] * input.pixel,
+                        input_row: stride[0] * input.row,
+                        output: base.wrapping_add(output.at(rows.start, 0)),
+                        output_pixel: output.pixel,
+                        output_row: output.row,
+                        width: output.shape.width,
+                        height: rows.len(),
+                    };
+                    (kernels.gather)(offsets, &rows);
                 }
                 Work::Add(sum, [a, b], output) => {
                     spans2(a, b, output, share(output.shape.height), |a, b, to, count| {

@@ -469,6 +469,7 @@ macro_rules! entries {
                 add,
                 mul,
                 mean,
+                gather: $crate::engine::kernels::portable::gather,
                 burn,
             }
         };

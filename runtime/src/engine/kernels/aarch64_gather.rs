@@ -1,0 +1,87 @@
+//! Channels of 64-bit ARM to other places: sixteen at a time, each found in windows of 64 bytes.
+
+use std::arch::aarch64::*;
+
+use super::aarch64::{BYTES, store};
+use super::{Rows, portable};
+
+/// Bytes that one table instruction looks into.
+const WINDOW: usize = 64;
+/// Most windows of sixteen channels; where they are spread further they go one by one.
+const WINDOWS_MAX: usize = 4;
+/// An index outside of every window.
+const NOWHERE: u8 = 0xff;
+
+/// Where up to sixteen channels come from.
+struct Windows {
+    /// Offsets of the windows from the pixel.
+    offsets: [usize; WINDOWS_MAX],
+    /// For each channel its place in the window, or [`NOWHERE`].
+    places: [[u8; BYTES]; WINDOWS_MAX],
+    /// Windows that hold any.
+    count: usize,
+}
+
+impl Windows {
+    /// Each window begins at the least offset that no window before it holds.
+    fn of(sources: &[usize]) -> Option<Windows> {
+        let mut found = Windows { offsets: [0; WINDOWS_MAX], places: [[NOWHERE; BYTES]; WINDOWS_MAX], count: 0 };
+        let mut next = 0;
+        while let Some(&first) = sources.iter().filter(|&&s| s >= next).min() {
+            let places = found.places.get_mut(found.count)?;
+            next = first + WINDOW;
+            for (place, &source) in places.iter_mut().zip(sources) {
+                if (first..next).contains(&source) {
+                    *place = (source - first) as u8;
+                }
+            }
+            found.offsets[found.count] = first;
+            found.count += 1;
+        }
+        Some(found)
+    }
+}
+
+/// `Kernels::gather`.
+///
+/// Safety: as stated there; a window may reach 63 bytes past the last source.
+pub(super) unsafe fn gather(sources: &[usize], rows: &Rows) {
+    for (index, sources) in sources.chunks(BYTES).enumerate() {
+        let part = Rows { output: rows.output.wrapping_add(index * BYTES), ..*rows };
+        // Safety: handed on.
+        unsafe {
+            match Windows::of(sources) {
+                Some(windows) => match windows.count {
+                    1 => looked_up::<1>(&windows, sources.len(), &part),
+                    2 => looked_up::<2>(&windows, sources.len(), &part),
+                    _ => looked_up::<WINDOWS_MAX>(&windows, sources.len(), &part),
+                },
+                None => portable::gather(sources, &part),
+            }
+        }
+    }
+}
+
+/// `count` channels of every pixel out of `N` windows.
+///
+/// Safety: as for `gather`.
+unsafe fn looked_up<const N: usize>(windows: &Windows, count: usize, rows: &Rows) {
+    // Safety: pixels of the job; NEON.
+    unsafe {
+        let mut places = [vdupq_n_u8(0); N];
+        for (place, from) in places.iter_mut().zip(&windows.places) {
+            *place = vld1q_u8(from.as_ptr());
+        }
+        for y in 0..rows.height {
+            for x in 0..rows.width {
+                let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
+                let mut found = vdupq_n_u8(0);
+                for (place, offset) in places.into_iter().zip(windows.offsets) {
+                    let part = |i: usize| vld1q_u8(input.add(offset + i * BYTES));
+                    found = vqtbx4q_u8(found, uint8x16x4_t(part(0), part(1), part(2), part(3)), place);
+                }
+                store(found, rows.output.add(y * rows.output_row + x * rows.output_pixel), count);
+            }
+        }
+    }
+}
