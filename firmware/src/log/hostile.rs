@@ -66,10 +66,9 @@ pub fn goes_on(media: &mut FaultyMedia) {
     assert!(before.last_key_value().is_none_or(|(last, _)| *last < seq.0), "{seq} is given twice");
     let (after, _) = read(media);
     assert_eq!(after.get(&seq.0).map(Vec::as_slice), Some(b"after".as_slice()));
-    // the oldest may have had to go, nothing else
-    let kept = after.iter().filter(|(number, _)| **number < seq.0);
-    assert!(kept.clone().all(|(number, payload)| before.get(number) == Some(payload)));
-    assert!(before.iter().rev().zip(kept.rev()).all(|(old, new)| old == new));
+    // nothing is made up; which records count among headers that contradict each other is not promised
+    let mut kept = after.iter().filter(|(number, _)| **number < seq.0);
+    assert!(kept.all(|(number, payload)| before.get(number) == Some(payload)));
 }
 
 /// All records by their number, and what is damaged.
@@ -157,8 +156,10 @@ mod tests {
     /// Where the environment names a folder, the seeds are written there.
     #[test]
     fn good_bytes_are_taken() {
-        let event = Event::decode(&[0; crate::event::EVENT_BYTES]).map(|event| event.encode().to_vec());
-        let events = std::vec![Epitaph::new(5).encode().to_vec(), event.unwrap_or_default()];
+        let mut event = std::vec![0; crate::event::EVENT_BYTES];
+        event[..2].copy_from_slice(&[crate::event::EVENT_VERSION, 1]);
+        assert!(Event::decode(&event).is_ok());
+        let events = std::vec![Epitaph::new(5).encode().to_vec(), event];
         for ((name, target), seeds) in TARGETS.into_iter().zip([std::vec![seed()], events]) {
             for (number, seed) in seeds.into_iter().enumerate() {
                 target(&seed);
