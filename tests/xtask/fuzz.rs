@@ -25,7 +25,7 @@ const FORMATS: [&str; 12] = [
 ];
 const SECONDS: &str = "120";
 /// Longest bytes that are tried.
-const LENGTH_MAX: usize = 1 << 15;
+const LENGTH_MAX: usize = 1 << 18;
 /// One input may take so long, in seconds.
 const TIMEOUT_S: usize = 20;
 const MEMORY_MB_MAX: usize = 2048;

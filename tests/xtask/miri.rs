@@ -12,7 +12,7 @@ const TOOLCHAIN: &str = "+nightly";
 const COMPONENTS: [&str; 2] = ["miri", "rust-src"];
 
 /// Random graphs; each is run by both portable kernels with one and with three threads.
-const CASES: &str = "12";
+const CASES: &str = "6";
 /// Orders in which the threads take their turns.
 const SEEDS: &str = "0..4";
 

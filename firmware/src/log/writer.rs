@@ -29,7 +29,7 @@ pub enum LogError<E> {
         /// Its format.
         format: u16,
     },
-    /// All segment numbers are used up.
+    /// All numbers of segments or of records are used up.
     Exhausted,
 }
 
@@ -44,7 +44,9 @@ impl<E: fmt::Display> fmt::Display for LogError<E> {
                 f,
                 "segment {segment} has format {format}, written by another version of lapwing: use that version, or move the log away"
             ),
-            LogError::Exhausted => f.write_str("all segment numbers are used: move the log away and begin a new one"),
+            LogError::Exhausted => {
+                f.write_str("all numbers of segments or records are used: move the log away and begin a new one")
+            }
         }
     }
 }
@@ -134,7 +136,7 @@ impl<M: Media> Log<M> {
     /// Adds a record to the group that the next [`Log::commit`] makes durable; returns its number.
     ///
     /// # Errors
-    /// [`LogError::TooLong`], [`LogError::GroupFull`], or the medium fails.
+    /// [`LogError::TooLong`], [`LogError::GroupFull`], [`LogError::Exhausted`].
     pub fn append(&mut self, payload: &[u8]) -> Result<Seq, LogError<M::Error>> {
         if payload.len() > RECORD_BYTES_MAX {
             return Err(LogError::TooLong(payload.len()));
@@ -142,11 +144,12 @@ impl<M: Media> Log<M> {
         if self.group.is_empty() && !self.has_room() {
             self.current = None; // the next one begins with the commit
         }
+        let next = self.next_seq.checked_add(1).ok_or(LogError::Exhausted)?;
         let seq = Seq(self.next_seq);
         if !encode(seq, self.group.is_empty(), payload, &mut self.group) {
             return Err(LogError::GroupFull);
         }
-        self.next_seq += 1;
+        self.next_seq = next;
         Ok(seq)
     }
 
