@@ -76,6 +76,8 @@ fn percent(word: &str) -> Result<f64, String> {
 pub(super) const WAIT: Duration = Duration::from_secs(5);
 /// Most threads that are taken unasked.
 const THREADS_MAX: usize = 32;
+/// Share of noise at the outputs from which more is worth trying.
+const NOISE_MUCH: f64 = 0.02;
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
@@ -124,6 +126,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
             layers(report, out)?;
         }
         summary(report, out)?;
+        hint(args, report, out)?;
     }
     if let Some((before, after)) = maps {
         line!(
@@ -254,6 +257,18 @@ fn summary(report: &Report, out: &mut Out) -> Result<(), Failure> {
         )?;
     }
     Ok(())
+}
+
+/// What may bring the outputs closer, if they are far.
+fn hint(args: &Args, report: &Report, out: &mut Out) -> Result<(), Failure> {
+    let Some(step) = report.steps.last().filter(|step| step.error > NOISE_MUCH) else { return Ok(()) };
+    let wide = (args.sixteen == 0.0).then_some("`--sixteen 15`, which costs time in every run");
+    let search = args.quick.then_some("no `--quick`");
+    let cures: Vec<&str> = search.into_iter().chain(wide).collect();
+    if cures.is_empty() {
+        return Ok(());
+    }
+    line!(out, "{:<9} {:.1} % of noise is much: try {}", "hint", step.error * 100.0, cures.join(", or "))
 }
 
 /// One bar a phase.

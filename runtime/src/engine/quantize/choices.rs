@@ -149,6 +149,11 @@ impl<'a> Choices<'a> {
         }
     }
 
+    /// Whether the convolution that is node `node` writes sixteen bits.
+    pub fn is_wide(&self, node: usize) -> bool {
+        self.wide.contains(&node)
+    }
+
     /// The splits.
     pub fn splits(&self) -> &[Split] {
         &self.splits

@@ -1,6 +1,7 @@
 //! The order of decisions, each by measured error.
 //!
-//! Equalisations first, since they change what is seen; then rounding, ranges, biases. A decision is
+//! Sixteen bits first, where they are allowed: they spare what follows. Then equalisations, since they
+//! change what is seen; then rounding, ranges, biases. A decision is
 //! kept only if the error at the outputs falls by more than [`GAIN_MIN`]: less than that is luck.
 
 use std::collections::HashMap;
@@ -108,11 +109,21 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     let mut best = judge.error(&first.graph)?;
     steps.push(StepReport { step: "mse ranges", tried: 0, kept: 0, error: best });
 
+    if request.wide > 0.0 {
+        let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
+        let (tried, kept) = widen::widen(&subject, request.wide, &mut choices, &mut judge, &mut best, told)?;
+        steps.push(StepReport { step: "sixteen bits", tried, kept, error: best });
+    }
     let mut scales: HashMap<MapId, Vec<f32>> = HashMap::new();
     if request.search {
         let (of, mut kept) = (places.len(), 0);
         for (done, place) in places.into_iter().enumerate() {
             told(Phase { name: "equalising", done, of });
+            if let Way::Split(split, _) = &place.way
+                && choices.is_wide(split.producer)
+            {
+                continue; // it has all the bits that a table of its own would give
+            }
             let maps: Vec<MapId> = place.scaled.iter().map(|(map, _)| *map).collect();
             let undo = place.apply(&mut network);
             let swap = |observed: &mut [Observed], scaled: Vec<(MapId, Observed)>| -> Vec<(MapId, Observed)> {
@@ -153,11 +164,6 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
         let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
         let (tried, kept) = subject.ranges(&mut choices, &mut judge, &mut best, told)?;
         steps.push(StepReport { step: "ranges", tried, kept, error: best });
-    }
-    if request.wide > 0.0 {
-        let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
-        let (tried, kept) = widen::widen(&subject, request.wide, &mut choices, &mut judge, &mut best, told)?;
-        steps.push(StepReport { step: "sixteen bits", tried, kept, error: best });
     }
     let mut lowered = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
 

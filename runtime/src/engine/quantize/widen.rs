@@ -39,15 +39,13 @@ pub(super) fn widen(
     let convolutions: Vec<usize> =
         (0..network.nodes.len()).filter(|&node| matches!(network.nodes[node].op, RealOp::Conv(_))).collect();
     let mut room = (convolutions.iter().map(|&node| results(node)).sum::<usize>() as f64 * share) as usize;
-    let split: Vec<usize> = choices.splits().iter().map(|split| split.producer).collect();
-    let reads_rests = |node: &usize| matches!(network.nodes[*node].op, RealOp::Conv(_)) && !split.contains(node);
+    let reads_rests = |node: &usize| matches!(network.nodes[*node].op, RealOp::Conv(_));
     let readers = network.readers();
     let useful = |node: &usize| {
         let map = subject.classes.stored(network, *node);
         subject.classes.root(map) != 0 && readers.get(&map).is_some_and(|all| all.iter().any(reads_rests))
     };
-    let fitting: Vec<usize> =
-        convolutions.into_iter().filter(|node| reads_rests(node) && useful(node) && results(*node) <= room).collect();
+    let fitting: Vec<usize> = convolutions.into_iter().filter(|node| useful(node) && results(*node) <= room).collect();
 
     let (mut tried, mut trials) = (0, Vec::new());
     for (done, &node) in fitting.iter().enumerate() {
