@@ -84,7 +84,8 @@ pub fn control_wrong_stride(bench: &Bench<'_>) -> Result<Figures> {
     Ok(vec![("bytes_that_differ", json!(differ)), ("seen_when_sheared", json!(0))])
 }
 
-/// What `[camera]` sets is what the driver has afterwards; what the camera has not or does not take is told.
+/// What `[camera]` sets is what the driver has afterwards; what the camera has not or does not take is
+/// refused by line.
 pub fn controls(bench: &Bench<'_>) -> Result<Figures> {
     let (_, power) = Board::power_switch();
     let mut board = Board::boot(bench.image, &wiring("camera-controls"), power)?;
@@ -98,7 +99,8 @@ pub fn controls(bench: &Bench<'_>) -> Result<Figures> {
                  timeout_ms = 20000\n{keys}\n[pictures]\nkeep = \"none\"\n{RULE}"
             ),
         )?;
-        let said = board.must("cd /tmp && lapwing run --config c.toml --frames 2 2>&1", LOOK_TIMEOUT)?;
+        let said = board
+            .must("cd /tmp && lapwing run --config c.toml --frames 2 2>&1 || echo refused with $?", LOOK_TIMEOUT)?;
         let mut has = |name: &str| -> Result<i64> {
             let lines = board.must(&format!("camera get /dev/video0 {name}"), SHORT)?;
             let value = lines.iter().find_map(|line| line.strip_prefix("control ")?.trim().parse().ok());
@@ -111,14 +113,15 @@ pub fn controls(bench: &Bench<'_>) -> Result<Figures> {
         must(good, || format!("{keys}: automatic {auto}, gain {gain}: {said:?}"))
     };
     let heard = |said: &[String], words: &str| said.iter().any(|line| line.contains(words));
+    let refused = |said: &[String], words: &str| heard(said, words) && heard(said, "refused with 2");
     let by_hand = run("gain = 77")?;
     expect("gain = 77", &by_hand, (by_hand.1, by_hand.2) == (0, 77))?;
     let auto = run("gain = \"auto\"")?;
     expect("gain = auto", &auto, auto.1 == 1)?;
     let too_much = run("gain = 300")?;
-    expect("gain = 300", &too_much, heard(&too_much.0, "gain is 300") && heard(&too_much.0, "give 0 to 255"))?;
+    expect("gain = 300", &too_much, refused(&too_much.0, "gain is 300") && heard(&too_much.0, "give 0 to 255"))?;
     let none = run("white_balance_k = 4000")?;
-    expect("white_balance_k", &none, heard(&none.0, "the camera has no white_balance_k to set"))?;
+    expect("white_balance_k", &none, refused(&none.0, "the camera has no white_balance_k to set"))?;
     Ok(vec![("gain_by_hand", json!(by_hand.2)), ("gain_automatic", json!(auto.1)), ("refusals_told", json!(2))])
 }
 
