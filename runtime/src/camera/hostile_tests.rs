@@ -56,7 +56,7 @@ proptest! {
     fn y4m_random(bytes in vec(any::<u8>(), 0..600), magic in any::<bool>()) {
         let mut input = if magic { b"YUV4MPEG2 W2 H2\nFRAME\n".to_vec() } else { Vec::new() };
         input.extend(bytes);
-        hostile::y4m(&input);
+        hostile::y4m(&input, 1000);
     }
 
     #[test]
@@ -69,18 +69,18 @@ proptest! {
 
     #[test]
     fn y4m_mutated(hits in hits(), cut in cut()) {
-        hostile::y4m(&mutate(y4m_clip(), &hits, cut));
+        hostile::y4m(&mutate(y4m_clip(), &hits, cut), 1000);
     }
 
     #[test]
     fn mjpeg_random(bytes in vec(prop_oneof![Just(0xFFu8), Just(0xD8), Just(0xD9), any::<u8>()], 0..600)) {
-        hostile::mjpeg(&bytes);
+        hostile::mjpeg(&bytes, 2000);
     }
 
     #[test]
     fn mjpeg_mutated(hits in hits(), cut in cut()) {
         let clip = [JPEG, b"junk", JPEG, JPEG].concat();
-        hostile::mjpeg(&mutate(clip, &hits, cut));
+        hostile::mjpeg(&mutate(clip, &hits, cut), 2000);
     }
 
     #[test]
