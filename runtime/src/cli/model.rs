@@ -83,7 +83,7 @@ fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
             Op::Conv(conv) => {
                 let w = &conv.window;
                 let kind = if conv.is_depthwise(of(node.inputs[0]).shape) { " depthwise" } else { "" };
-                let table = if conv.table.is_some() || conv.wide.curve.is_some() { " table" } else { "" };
+                let table = if conv.has_function() { " table" } else { "" };
                 let bits = match (conv.wide.input, conv.wide.output) {
                     (false, false) => "",
                     (false, true) => " 8>16 bits",

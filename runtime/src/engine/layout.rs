@@ -71,7 +71,10 @@ impl Layout {
     /// Lays out a graph that passes [`Graph::check`].
     pub fn new(graph: &Graph) -> Layout {
         let wide = graph.wide();
-        let parents = Parents::of(graph, &wide);
+        // the border of values and rests has a zero point for each half
+        let mut fixed = wide.clone();
+        graph.inputs.iter().for_each(|input| fixed[input.at()] = true);
+        let parents = Parents::of(graph, &fixed);
         let mut slab_of_root = vec![usize::MAX; graph.tensors.len()];
         let mut slabs: Vec<Slab> = Vec::new();
         let mut places = Vec::with_capacity(graph.tensors.len());
@@ -179,7 +182,8 @@ impl Layout {
 struct Parents(Vec<Option<(usize, usize)>>);
 
 impl Parents {
-    fn of(graph: &Graph, wide: &[bool]) -> Parents {
+    /// A tensor that is `fixed` is not put into another one.
+    fn of(graph: &Graph, fixed: &[bool]) -> Parents {
         let mut parents = Parents(vec![None; graph.tensors.len()]);
         for node in &graph.nodes {
             if let Op::Slice { start } = node.op {
@@ -199,7 +203,9 @@ impl Parents {
                 })
                 .collect();
             for &(input, start) in &spans {
-                parents.embed(graph, wide, input, start, node.output.at(), &spans);
+                if !fixed[parents.root(input).0] {
+                    parents.embed(graph, input, start, node.output.at(), &spans);
+                }
             }
         }
         parents
@@ -217,21 +223,11 @@ impl Parents {
 
     /// Puts `input`, or the whole that it is a slice of, into `output` at `start`, if all that then
     /// lies there belongs there.
-    fn embed(
-        &mut self,
-        graph: &Graph,
-        wide: &[bool],
-        input: usize,
-        start: usize,
-        output: usize,
-        spans: &[(usize, usize)],
-    ) {
+    fn embed(&mut self, graph: &Graph, input: usize, start: usize, output: usize, spans: &[(usize, usize)]) {
         let (root, inside) = self.root(input);
         let Some(at) = start.checked_sub(inside) else { return };
         let channels = graph.tensors[root].shape.channels;
         let whole = at + channels <= graph.tensors[output].shape.channels;
-        // the border of values and rests has a zero point for each half
-        let fixed = root == output || wide[root] || graph.inputs.iter().any(|i| i.at() == root);
         let same = graph.tensors[root].quant == graph.tensors[output].quant;
         // every other input of the concatenation that would share these channels must be the same data
         let agreed = spans.iter().all(|&(other, other_start)| {
@@ -239,7 +235,7 @@ impl Parents {
             let apart = end <= at || at + channels <= other_start;
             apart || self.root(other) == (root, other_start.wrapping_sub(at))
         });
-        if whole && !fixed && same && agreed {
+        if whole && root != output && same && agreed {
             self.0[root] = Some((output, at));
         }
     }

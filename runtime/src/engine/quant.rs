@@ -66,8 +66,13 @@ pub type Table = [u8; 256];
 /// `multiplier` is scale_in * scale_weight / scale_out of the channel.
 #[inline]
 pub fn requantise(sum: i32, multiplier: f32, zero: u8) -> u8 {
-    let rounded = (sum as f32 * multiplier).round_ties_even() as i32;
-    rounded.saturating_add(i32::from(zero)).clamp(0, 255) as u8
+    rounded(sum as f32 * multiplier, zero)
+}
+
+/// Steps from the zero point to a value: nearest, halves to even, clamped.
+#[inline]
+pub fn rounded(steps: f32, zero: u8) -> u8 {
+    (steps.round_ties_even() as i32).saturating_add(i32::from(zero)).clamp(0, 255) as u8
 }
 
 #[cfg(test)]

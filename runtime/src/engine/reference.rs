@@ -4,7 +4,7 @@
 //! set equal to it, bit for bit.
 
 use super::ir::{Between, Conv, Graph, Node, Op, Shape, Tensor, Window};
-use super::quant::requantise;
+use super::quant::{requantise, rounded};
 use super::sixteen;
 
 /// Runs a graph that passes [`Graph::check`]; `inputs[i]` are the values of input i in the order
@@ -70,7 +70,7 @@ fn compute(node: &Node, inputs: &[View<'_>], output: &Tensor) -> Vec<u8> {
         Op::Table(table) => a.values.iter().map(|&q| table[usize::from(q)]).collect(),
         Op::Add { multipliers: [ma, mb] } => each(output.shape, |y, x, c| {
             let sum = a.centred(y, x, c) as f32 * ma + inputs[1].centred(y, x, c) as f32 * mb;
-            (sum.round_ties_even() as i32 + i32::from(zero)).clamp(0, 255) as u8
+            rounded(sum, zero)
         }),
         Op::Mul { multiplier } => each(output.shape, |y, x, c| {
             let one = inputs[1].tensor.shape.height == 1 && inputs[1].tensor.shape.width == 1;
@@ -152,8 +152,7 @@ fn conv_at(conv: &Conv, input: View<'_>, y: usize, x: usize, o: usize) -> u8 {
         let number = conv.wide.curve.as_ref().map_or(number, |curve| sixteen::along(curve, number));
         return sixteen::halves(number)[o / outputs];
     }
-    let rounded = (sum * multiplier).round_ties_even() as i32;
-    let q = rounded.saturating_add(i32::from(conv.pre_zero)).clamp(0, 255) as u8;
+    let q = rounded(sum * multiplier, conv.pre_zero);
     conv.table.as_ref().map_or(q, |table| table[usize::from(q)])
 }
 

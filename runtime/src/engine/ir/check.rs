@@ -19,7 +19,7 @@ pub(super) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub(super) fn of(graph: &'a Graph) -> Check<'a> {
-        Check { graph, written: vec![false; graph.tensors.len()], wide: Vec::new() }
+        Check { graph, written: vec![false; graph.tensors.len()], wide: graph.wide() }
     }
 
     pub(super) fn run(mut self) -> Result<(), String> {
@@ -45,10 +45,6 @@ impl<'a> Check<'a> {
         for &input in &graph.inputs {
             self.write(input).map_err(|e| format!("input: {e}"))?;
         }
-        if let Some(node) = graph.nodes.iter().find(|n| n.output.at() >= graph.tensors.len()) {
-            return Err(format!("node {:?} ({}): its output does not exist", node.name, node.op.name()));
-        }
-        self.wide = graph.wide();
         for node in &graph.nodes {
             self.node(node).map_err(|what| format!("node {:?} ({}): {what}", node.name, node.op.name()))?;
         }
@@ -141,9 +137,6 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
     match op {
         Op::Conv(conv) => {
             let (input, out) = (conv.channels(first), conv.bias.len());
-            if conv.wide.input && !first.channels.is_multiple_of(2) {
-                return Err(format!("{} channels are no values and rests", first.channels));
-            }
             if conv.groups == 0 || !input.is_multiple_of(conv.groups) || !out.is_multiple_of(conv.groups) {
                 return Err(format!("{} groups do not divide {input} and {out} channels", conv.groups));
             }

@@ -130,6 +130,11 @@ impl Conv {
         self.groups == self.channels(input) && self.groups == self.bias.len() && self.groups > 1
     }
 
+    /// True if it stores through a function that is not a clamp.
+    pub fn has_function(&self) -> bool {
+        self.table.is_some() || self.wide.curve.is_some()
+    }
+
     /// Numbers a pixel of an input of this shape.
     pub fn channels(&self, input: Shape) -> usize {
         if self.wide.input { input.channels / 2 } else { input.channels }
@@ -375,8 +380,8 @@ impl Graph {
     pub fn wide(&self) -> Vec<bool> {
         let mut wide = vec![false; self.tensors.len()];
         for node in &self.nodes {
-            if let Op::Conv(conv) = &node.op {
-                wide[node.output.at()] = conv.wide.output;
+            if let (Op::Conv(conv), Some(wide)) = (&node.op, wide.get_mut(node.output.at())) {
+                *wide = conv.wide.output;
             }
         }
         wide

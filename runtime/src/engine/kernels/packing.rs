@@ -209,6 +209,11 @@ impl PackedConv {
         self.reach = Reach::of(conv, first, &self.sums, zero_in);
     }
 
+    /// From the first byte of a window to behind its last.
+    pub fn extent(&self) -> usize {
+        self.taps.iter().max().map_or(0, |tap| tap + self.run)
+    }
+
     /// Bytes that it keeps.
     pub fn bytes(&self) -> usize {
         let constants = self.bias.len() + self.multiplier.len();
@@ -253,6 +258,11 @@ impl PackedDepthwise {
         retable(&mut self.table, conv, kernels);
         self.short = shortened(self.table.as_deref());
         self.reach = Reach::of(conv, 0, &self.sums, zero_in);
+    }
+
+    /// From the first byte of a window to behind its last.
+    pub fn extent(&self) -> usize {
+        self.taps.iter().max().map_or(0, |tap| tap + self.channels)
     }
 
     /// Bytes that it keeps.

@@ -135,13 +135,12 @@ impl Step {
                 }
             }
             Work::Conv { window, input, output, groups } => {
-                let reach = groups.iter().flat_map(|g| g.taps.iter().map(|t| t + g.run)).max().unwrap_or(0);
+                let reach = groups.iter().map(PackedConv::extent).max().unwrap_or(0);
                 windowed(window, input, output, reach, limit)?;
                 inside(output)?;
             }
             Work::Depthwise { window, input, output, packed } => {
-                let reach = packed.taps.iter().max().map_or(0, |t| t + packed.channels);
-                windowed(window, input, output, reach, limit)?;
+                windowed(window, input, output, packed.extent(), limit)?;
                 inside(output)?;
             }
             Work::Wide(conv) => conv.check(limit, bytes)?,
@@ -387,7 +386,13 @@ pub(super) fn windowed(
     if fits { Ok(()) } else { Err(format!("{window:?} on {input:?} leaves the arena")) }
 }
 
-unsafe fn rows_of(base: *mut u8, window: &Window, input: &Region, output: &Region, rows: Range<usize>) -> Rows {
+pub(super) unsafe fn rows_of(
+    base: *mut u8,
+    window: &Window,
+    input: &Region,
+    output: &Region,
+    rows: Range<usize>,
+) -> Rows {
     let first = input.first - window.pad[0] * input.row - window.pad[1] * input.pixel;
     let input_row = window.stride[0] * input.row;
     // Safety: inside the arena by `Step::new`; an empty share may point one row further.
@@ -417,8 +422,10 @@ unsafe fn fill_border(
     unsafe {
         let fill = |at: usize, bytes: usize| {
             std::ptr::write_bytes(base.add(at), zero, bytes);
-            for pixel in (0..bytes).step_by(inner.pixel).filter(|_| rest.is_some()) {
-                std::ptr::write_bytes(base.add(at + pixel + channels / 2), rest.unwrap_or(zero), channels / 2);
+            if let Some(rest) = rest {
+                for pixel in (0..bytes).step_by(inner.pixel) {
+                    std::ptr::write_bytes(base.add(at + pixel + channels / 2), rest, channels / 2);
+                }
             }
         };
         fill(origin, top * inner.row);

@@ -9,7 +9,7 @@ use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::super::sixteen::{self, Curve};
 use super::packing::{DEPTHWISE_CHANNELS, InputSteps, folded_bias};
-use super::step::{Region, windowed};
+use super::step::{Region, rows_of, windowed};
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Pixels whose sums are held at a time.
@@ -78,7 +78,7 @@ enum Filters {
 }
 
 /// Memory for sums, a part for each thread; all are multiples of a vector's bytes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Scratch {
     /// Offset of the first thread's part.
     pub first: usize,
@@ -183,11 +183,11 @@ impl WideConv {
     /// What does not.
     pub fn check(&self, limit: usize, bytes: usize) -> Result<(), String> {
         let reach = match &self.filters {
-            Filters::Dense(groups) => groups.iter().flat_map(|g| g.taps.iter().map(|t| t + g.run)).max(),
-            Filters::Depthwise(packed) => packed.taps.iter().max().map(|t| t + packed.channels),
+            Filters::Dense(groups) => groups.iter().map(PackedConv::extent).max().unwrap_or(0),
+            Filters::Depthwise(packed) => packed.extent(),
         };
         let rests = if self.store.reads { self.values() } else { 0 };
-        windowed(&self.window, &self.input, &self.output, reach.unwrap_or(0) + rests, limit)?;
+        windowed(&self.window, &self.input, &self.output, reach + rests, limit)?;
         let Scratch { first, bytes: each, threads } = self.scratch;
         let room = 2 * PIXELS * self.store.outputs * size_of::<i32>();
         if self.output.end() > limit || first + each * threads > bytes || room > each {
@@ -243,30 +243,26 @@ impl WideConv {
         let groups = self.filters.groups();
         let (inputs, outputs) = (self.values() / groups, self.store.outputs / groups);
         let count = PIXELS.min(self.output.shape.width - x);
-        let origin = self.window.pad[0] * self.input.row + self.window.pad[1] * self.input.pixel;
-        let [down, right] = [self.window.stride[0] * self.input.row, self.window.stride[1] * self.input.pixel];
         let scratch = self.scratch.first + part * self.scratch.bytes;
+        // Safety: handed on.
+        let row = unsafe { rows_of(base, &self.window, &self.input, &self.output, y..y + 1) };
         // the rests are summed like the values, with the same weights
         for half in 0..if self.store.reads { 2 } else { 1 } {
-            let first = self.input.first + y * down + x * right + g * inputs + half * self.values();
             sums(&Rows {
-                // a border may lie before the first value
-                input: base.wrapping_add(first).wrapping_sub(origin),
-                input_pixel: right,
-                input_row: down,
+                input: row.input.wrapping_add(x * row.input_pixel + g * inputs + half * self.values()),
                 output: base.wrapping_add(scratch + half * PIXELS * padded * size_of::<i32>()),
                 output_pixel: padded * size_of::<i32>(),
                 output_row: 0,
                 width: count,
-                height: 1,
+                ..row
             });
         }
         let row = WideRow {
             sums: base.wrapping_add(scratch).cast(),
             padded,
             count,
-            output: base.wrapping_add(self.output.at(y, x) + g * outputs),
-            output_pixel: self.output.pixel,
+            output: row.output.wrapping_add(x * row.output_pixel + g * outputs),
+            output_pixel: row.output_pixel,
             constants: g * outputs.next_multiple_of(BLOCK),
             channels: outputs,
         };

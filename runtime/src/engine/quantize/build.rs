@@ -58,8 +58,8 @@ pub fn lower(
     rounding: bool,
 ) -> Result<Lowered, String> {
     let lowered = Lowered { graph: Graph::default(), origins: Vec::new() };
-    let (readers, tensors, wide) = (network.readers(), HashMap::new(), HashMap::new());
-    let mut builder = Builder { network, classes, observed, quants, rounding, readers, tensors, wide, lowered };
+    let (tensors, wide) = (HashMap::new(), HashMap::new());
+    let mut builder = Builder { network, classes, observed, quants, rounding, tensors, wide, lowered };
     for &map in &network.inputs {
         let input = builder.tensor(map);
         builder.lowered.graph.inputs.push(input);
@@ -96,7 +96,6 @@ struct Builder<'a> {
     observed: &'a [Observed],
     quants: &'a Quants,
     rounding: bool,
-    readers: HashMap<MapId, Vec<usize>>,
     tensors: HashMap<MapId, TensorId>,
     /// Values and rests of maps that have sixteen bits.
     wide: HashMap<MapId, TensorId>,
@@ -138,8 +137,8 @@ impl Builder<'_> {
     /// The values alone, if anything needs them so.
     fn values(&mut self, wide: TensorId, name: &str, origin: Origin) {
         let map = origin.map;
-        let readers = self.readers.get(&map).map_or(&[][..], Vec::as_slice);
-        if self.network.is_output(map) || !readers.iter().all(|&reader| self.reads_rests(reader)) {
+        let mut readers = (0..self.network.nodes.len()).filter(|&n| self.network.nodes[n].inputs.contains(&map));
+        if self.network.is_output(map) || !readers.all(|reader| self.reads_rests(reader)) {
             let output = self.tensor(map);
             let (name, op) = (name.to_owned(), Op::Slice { start: 0 });
             self.lowered.graph.nodes.push(Node { name, op, inputs: vec![wide], output });
@@ -153,7 +152,7 @@ impl Builder<'_> {
         let map = self.classes.stored(self.network, index);
         let to = self.quants.maps[map];
         let before = self.quants.before.get(&index).copied().unwrap_or(to);
-        let op = match &node.op {
+        let mut op = match &node.op {
             RealOp::Conv(conv) => Op::Conv(self.conv(index, conv, before, to)?),
             RealOp::Pointwise(function) => Op::Table(table(of(0), to, function)?),
             RealOp::Add => Op::Add { multipliers: [of(0).scale / to.scale, of(1).scale / to.scale] },
@@ -161,7 +160,6 @@ impl Builder<'_> {
             RealOp::Mul => Op::Mul { multiplier: of(0).scale * of(1).scale / to.scale },
             _ => self.network.moving(node, to).ok_or("it has no rule")?,
         };
-        let mut op = op;
         let mut inputs = Vec::with_capacity(node.inputs.len());
         for &map in &node.inputs {
             match (&mut op, self.wide.get(&map).copied()) {

@@ -62,27 +62,13 @@ impl Classes {
     }
 }
 
-/// Nodes that read each map.
-pub fn readers(network: &Network) -> HashMap<MapId, Vec<usize>> {
-    let mut readers: HashMap<MapId, Vec<usize>> = HashMap::new();
-    for (index, node) in network.nodes.iter().enumerate() {
-        node.inputs.iter().for_each(|&map| readers.entry(map).or_default().push(index));
-    }
-    readers
-}
-
-/// Whether the network gives `map` away.
-pub fn is_output(network: &Network, map: MapId) -> bool {
-    network.outputs.iter().flat_map(|o| &o.parts).any(|p| p.map == map)
-}
-
 fn fused(network: &Network) -> HashMap<usize, usize> {
-    let readers = readers(network);
+    let readers = network.readers();
     let mut found = HashMap::new();
     for (index, node) in network.nodes.iter().enumerate() {
         if let (RealOp::Conv(_), Some([reader])) = (&node.op, readers.get(&node.output).map(Vec::as_slice))
             && let RealOp::Pointwise(_) = network.nodes[*reader].op
-            && !is_output(network, node.output)
+            && !network.is_output(node.output)
         {
             found.insert(index, *reader);
         }

@@ -84,8 +84,7 @@ pub fn correct(
     let Op::Conv(conv) = &lowered.graph.nodes[index].op else { return Ok(false) };
     let origin = lowered.origins[index].clone();
     // a store with a table is observed before it, one that clamps behind it
-    let map =
-        if conv.table.is_some() || conv.wide.curve.is_some() { network.nodes[origin.node].output } else { origin.map };
+    let map = if conv.has_function() { network.nodes[origin.node].output } else { origin.map };
     let all = &means.0[map];
     let real: Vec<f64> = (0..conv.bias.len()).map(|c| all[origin.channel(c)]).collect();
     let shifts = shifts(&lowered.graph, index, &origin, &real, judge, pictures)?;

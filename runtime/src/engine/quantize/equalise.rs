@@ -8,7 +8,7 @@
 
 use super::super::calibrate::Observed;
 use super::super::network::{Function, MapId, Network, RealConv, RealOp};
-use super::classes::{Classes, is_output, readers};
+use super::classes::Classes;
 
 /// Scales lie between 1/this and this.
 const SCALE_MAX: f32 = 64.0;
@@ -52,13 +52,13 @@ pub fn find(network: &Network, classes: &Classes, observed: &[Observed]) -> Vec<
 
 /// The maps that hold `stored`'s channels and the convolutions that read them, if nothing else does.
 pub(super) fn reached(network: &Network, stored: MapId) -> Option<(Vec<MapId>, Vec<usize>)> {
-    let readers = readers(network);
+    let readers = network.readers();
     let mut maps = vec![stored];
     let mut consumers = Vec::new();
     let mut at = 0;
     while let Some(&map) = maps.get(at) {
         at += 1;
-        if is_output(network, map) {
+        if network.is_output(map) {
             return None;
         }
         for &reader in readers.get(&map)? {

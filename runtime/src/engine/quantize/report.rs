@@ -185,7 +185,7 @@ impl Subject<'_, '_> {
         let origin = &self.lowered.origins[index];
         let (low, high) = graph.tensor(node.output).quant.range();
         let root = self.classes.root(origin.map);
-        let has_table = matches!(&node.op, Op::Conv(conv) if conv.table.is_some() || conv.wide.curve.is_some());
+        let has_table = matches!(&node.op, Op::Conv(conv) if conv.has_function());
         let stored = Range::Class(root);
         let before = origin.group.map_or(Range::Before(origin.node), |group| Range::BeforePart(origin.node, group));
         LayerReport {

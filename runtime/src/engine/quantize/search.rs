@@ -1,8 +1,8 @@
 //! The order of decisions, each by measured error.
 //!
 //! Sixteen bits first, where they are allowed: they spare what follows. Then equalisations, since they
-//! change what is seen; then rounding, ranges, biases. A decision is
-//! kept only if the error at the outputs falls by more than [`GAIN_MIN`]: less than that is luck.
+//! change what is seen; then rounding, ranges, biases. A decision is kept only if the error at the outputs
+//! falls by more than [`GAIN_MIN`]: less than that is luck.
 
 use std::collections::HashMap;
 

@@ -36,14 +36,13 @@ pub(super) fn widen(
 ) -> Result<(usize, usize), String> {
     let network = subject.network;
     let results = |node: usize| network.maps[network.nodes[node].output].shape.elements();
-    let convolutions: Vec<usize> =
-        (0..network.nodes.len()).filter(|&node| matches!(network.nodes[node].op, RealOp::Conv(_))).collect();
+    let is_convolution = |node: &usize| matches!(network.nodes[*node].op, RealOp::Conv(_));
+    let convolutions: Vec<usize> = (0..network.nodes.len()).filter(is_convolution).collect();
     let mut room = (convolutions.iter().map(|&node| results(node)).sum::<usize>() as f64 * share) as usize;
-    let reads_rests = |node: &usize| matches!(network.nodes[*node].op, RealOp::Conv(_));
     let readers = network.readers();
     let useful = |node: &usize| {
         let map = subject.classes.stored(network, *node);
-        subject.classes.root(map) != 0 && readers.get(&map).is_some_and(|all| all.iter().any(reads_rests))
+        subject.classes.root(map) != 0 && readers.get(&map).is_some_and(|all| all.iter().any(is_convolution))
     };
     let fitting: Vec<usize> = convolutions.into_iter().filter(|node| useful(node) && results(*node) <= room).collect();
 
