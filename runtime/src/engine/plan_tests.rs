@@ -292,6 +292,47 @@ fn the_kernels_of_this_processor_are_found() {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_row_is_written_up_to_its_last_whole_pixel(
+        (channels, width) in (1usize..6, 1usize..70),
+        seed: u64,
+        length in 0usize..500,
+    ) {
+        let mut maker = Maker::new(seed);
+        let quant = maker.quant();
+        let input = maker.tensor(Shape { height: 2, width, channels }, quant);
+        maker.graph.inputs.push(input);
+        maker.graph.outputs.push(Output {
+            name: "same".to_owned(),
+            shape: vec![1, channels, 2, width],
+            parts: vec![Part { tensor: input, base: 0, strides: [width, 1, 2 * width] }],
+        });
+        let graph = Checked::new(maker.graph).unwrap();
+        let mut noise = || {
+            let mut row = vec![0u8; width * channels];
+            maker.rng.fill_bytes(&mut row);
+            row
+        };
+        let [mut first, second, other] = [noise(), noise(), noise()];
+        for kernels in kernels::tested() {
+            let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
+            let written = length.min(other.len());
+            plan.write_row(0, 0, &first);
+            plan.write_row(0, 1, &second);
+            plan.write_row(0, 0, &other[..written]);
+            plan.write_row(0, 2, &other);
+            plan.write_row(1, 0, &other);
+            let whole = written - written % channels;
+            first[..whole].copy_from_slice(&other[..whole]);
+            for (y, expected) in [&first, &second].into_iter().enumerate() {
+                let found: Vec<u8> = (0..width).flat_map(|x| plan.view(input).pixel(y, x).collect::<Vec<u8>>()).collect();
+                prop_assert_eq!(&found, expected, "{:?}", kernels);
+            }
+        }
+    }
+}
+
 /// Fewer cases where a processor is emulated.
 fn cases() -> u32 {
     std::env::var("LAPWING_PLAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
