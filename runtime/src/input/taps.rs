@@ -75,18 +75,19 @@ fn weights_of(input: usize, output: usize, o: usize, halvings: u32) -> (usize, V
     (first.unwrap_or(0), weights)
 }
 
-/// Rounds; what rounding leaves over goes to the largest.
+/// Rounds; what rounding leaves over the largest take, one each. (Rounding up left over at most half of the slots that
+/// are not zero, so that none of them falls below zero.)
 fn quantise(real: &[f64], slots: &mut [u16]) {
-    let mut sum = 0i64;
-    let mut largest = 0;
-    for (index, (slot, weight)) in slots.iter_mut().zip(real).enumerate() {
+    let mut sum = 0u32;
+    for (slot, weight) in slots.iter_mut().zip(real) {
         *slot = (weight * f64::from(ONE)).round() as u16;
-        sum += i64::from(*slot);
-        if *weight > real[largest] {
-            largest = index;
-        }
+        sum += u32::from(*slot);
     }
-    slots[largest] = (i64::from(slots[largest]) + i64::from(ONE) - sum) as u16;
+    let mut largest: Vec<usize> = (0..real.len()).collect();
+    largest.sort_by(|&a, &b| real[b].total_cmp(&real[a]));
+    for &index in largest.iter().take(sum.abs_diff(ONE) as usize) {
+        slots[index] = if sum > ONE { slots[index] - 1 } else { slots[index] + 1 };
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +103,18 @@ mod tests {
                 let (first, weights) = taps.of(o);
                 prop_assert_eq!(weights.iter().map(|w| u32::from(*w)).sum::<u32>(), ONE);
                 prop_assert!(first + weights.len() <= input.div_ceil(1 << halvings));
+            }
+        }
+
+        #[test]
+        fn no_weight_is_rounded_by_more_than_one_and_a_half((input, output) in (1usize..9000, 1usize..9)) {
+            let taps = Taps::new(input, output, 0);
+            for o in 0..output {
+                let ((first, weights), (from, real)) = (taps.of(o), weights_of(input, output, o, 0));
+                for (index, &weight) in weights.iter().enumerate() {
+                    let exact = (first + index).checked_sub(from).and_then(|i| real.get(i)).unwrap_or(&0.0);
+                    prop_assert!((f64::from(weight) - exact * f64::from(ONE)).abs() <= 1.5);
+                }
             }
         }
     }
