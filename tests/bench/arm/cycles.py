@@ -20,7 +20,9 @@ COVERED = 0.99  # share of the instructions whose blocks are modelled; the rest 
 BLOCKS_MAX = 1500
 BLOCKS_A_CALL = 100
 ITERATIONS = 100
+PAGE = 4096
 UNMODELLED = re.compile(r"(svc|brk|hint|mrs|msr|dmb|dsb|isb|dc|ic|prfm|udf|yield|bti|paci|auti|clrex)")
+BRANCHES = ((0x7C000000, 0x14000000), (0xFE000000, 0x54000000), (0x7C000000, 0x34000000), (0xFE000000, 0xD6000000))
 CLASSES = (
     ("multiply", re.compile(r"[su]?(dot|mmla)|[su]ml[as]l2?|[su]mull2?|sqr?dml?u?l|ml[as]|mul|[su]adalp|sqrdmulh")),
     ("load", re.compile(r"ld")),
@@ -50,9 +52,32 @@ def read(path):
         elif words[0] == "cache":
             traffic = int(words[3]) * 64 / 1e6
         else:
-            blocks.append((int(words[0]), [int(word, 16) for word in words[2:]]))
+            blocks.append((int(words[0]), int(words[1], 16), [int(word, 16) for word in words[2:]]))
+    blocks = joined(blocks)
     blocks.sort(key=lambda block: -block[0] * len(block[1]))
     return instructions, traffic, blocks
+
+
+def joined(blocks):
+    """Blocks (count, address, words) as (count, words), without the cuts that QEMU makes at the ends of pages."""
+    after, whole = {}, []
+    for block in blocks:
+        if block[1] % PAGE == 0:
+            after.setdefault(block[1], []).append([block[0], block[2]])
+    for count, address, words in blocks:
+        if address % PAGE == 0:
+            continue
+        rest = max(after.get(address + 4 * len(words), []), default=None, key=lambda block: block[0])
+        if rest and not branches(words[-1]) and rest[0] >= count:
+            rest[0] -= count
+            words = words + rest[1]
+        whole.append((count, words))
+    return whole + [(count, words) for blocks in after.values() for count, words in blocks if count]
+
+
+def branches(word):
+    """True if an instruction may go elsewhere than to the next: B, BL, B.cond, CBZ, TBZ, BR, BLR, RET."""
+    return any(word & mask == bits for mask, bits in BRANCHES)
 
 
 def disassemble(words):

@@ -58,7 +58,7 @@ pub(super) unsafe fn block(packed: &PackedDepthwise, band: &Rows, channel: usize
 pub(super) unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
     for channel in (0..packed.channels).step_by(BYTES) {
         // Safety: handed on.
-        unsafe { depthwise_rows::<0, ANY, true>(packed, rows, channel) };
+        unsafe { depthwise_rows::<0, ANY, SUMS>(packed, rows, channel) };
     }
 }
 
@@ -67,7 +67,13 @@ pub(super) unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
 /// Safety: as for `Kernels::depthwise`.
 unsafe fn depthwise_9<const REACH: u8>(packed: &PackedDepthwise, rows: &Rows, channel: usize) {
     // Safety: handed on.
-    unsafe { depthwise_rows::<9, REACH, false>(packed, rows, channel) }
+    unsafe {
+        if packed.channels - channel < BYTES {
+            depthwise_rows::<9, REACH, PART>(packed, rows, channel);
+        } else {
+            depthwise_rows::<9, REACH, WHOLE>(packed, rows, channel);
+        }
+    }
 }
 
 /// Windows of any size.
@@ -75,16 +81,21 @@ unsafe fn depthwise_9<const REACH: u8>(packed: &PackedDepthwise, rows: &Rows, ch
 /// Safety: as for `Kernels::depthwise`.
 unsafe fn depthwise_any<const REACH: u8>(packed: &PackedDepthwise, rows: &Rows, channel: usize) {
     // Safety: handed on.
-    unsafe { depthwise_rows::<0, REACH, false>(packed, rows, channel) }
+    unsafe { depthwise_rows::<0, REACH, PART>(packed, rows, channel) }
 }
 
+/// What is stored: the sums themselves, a whole vector of bytes, or as many as there are channels.
+const SUMS: u8 = 0;
+const WHOLE: u8 = 1;
+const PART: u8 = 2;
+
 /// Two taps join in 16 bits, which hold two products of -128..=127 and -127..=127, before they join
-/// the sums. `TAPS` is their number, or 0 if it is known only now; `SUMS` stores the sums themselves.
+/// the sums. `TAPS` is their number, or 0 if it is known only now; `STORE` is one of the constants above.
 ///
 /// Safety: as for `Kernels::depthwise`, or `Kernels::depthwise_sums`; a vector may reach fifteen bytes past the last channel.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn depthwise_rows<const TAPS: usize, const REACH: u8, const SUMS: bool>(
+unsafe fn depthwise_rows<const TAPS: usize, const REACH: u8, const STORE: u8>(
     packed: &PackedDepthwise,
     rows: &Rows,
     channel: usize,
@@ -122,13 +133,15 @@ unsafe fn depthwise_rows<const TAPS: usize, const REACH: u8, const SUMS: bool>(
                     add_wide(&mut sums, vmull_s8(vget_low_s8(a), vget_low_s8(w)), vmull_high_s8(a, w));
                 }
                 let output = rows.output.add(y * rows.output_row + x * rows.output_pixel);
-                if SUMS {
-                    for (v, sum) in sums.into_iter().enumerate() {
-                        vst1q_s32(output.cast::<i32>().add(channel + 4 * v), sum);
+                match STORE {
+                    SUMS => {
+                        for (v, sum) in sums.into_iter().enumerate() {
+                            vst1q_s32(output.cast::<i32>().add(channel + 4 * v), sum);
+                        }
                     }
-                    continue;
+                    WHOLE => vst1q_u8(output.add(channel), finish::<REACH, true>(sums, multiplier, zero)),
+                    _ => store(finish::<REACH, true>(sums, multiplier, zero), output.add(channel), count),
                 }
-                store(finish::<REACH>(sums, multiplier, zero), output.add(channel), count);
             }
         }
     }

@@ -20,6 +20,8 @@ pub static KERNELS: Kernels =
 
 const PIXELS: usize = 6;
 const LANES: usize = 4;
+/// Channels of the largest panel.
+const CHANNELS: usize = 4 * LANES;
 
 /// True if this processor has SDOT.
 pub fn supported() -> bool {
@@ -41,19 +43,27 @@ macro_rules! column {
     ($group:literal, $w:literal, 3) => { dots!($group, $w, 11 0, 15 1, 19 2, 23 3, 27 4, 31 5) };
 }
 
-/// One vector of biases to the sums of all pixels: half of them through the load port, half as copies.
+/// One vector of biases to the sums of all pixels, by loads: the multipliers are what everything waits for.
 macro_rules! bias {
-    ($at:literal, $($loaded:literal $copied:literal),+) => {
-        concat!($("ldr q", $loaded, ", [{bias}, #", $at, "]\n", "mov v", $copied, ".16b, v", $loaded, ".16b\n"),+)
+    ($at:literal, $($sum:literal),+) => {
+        concat!($("ldr q", $sum, ", [{bias}, #", $at, "]\n"),+)
     };
 }
 
 /// All biases of the panel.
 macro_rules! biases {
-    (1) => { bias!(0, 8 12, 16 20, 24 28) };
-    (2) => { concat!(biases!(1), bias!(16, 9 13, 17 21, 25 29)) };
-    (3) => { concat!(biases!(2), bias!(32, 10 14, 18 22, 26 30)) };
-    (4) => { concat!(biases!(3), bias!(48, 11 15, 19 23, 27 31)) };
+    (1) => {
+        bias!(0, 8, 12, 16, 20, 24, 28)
+    };
+    (2) => {
+        concat!(biases!(1), bias!(16, 9, 13, 17, 21, 25, 29))
+    };
+    (3) => {
+        concat!(biases!(2), bias!(32, 10, 14, 18, 22, 26, 30))
+    };
+    (4) => {
+        concat!(biases!(3), bias!(48, 11, 15, 19, 23, 27, 31))
+    };
 }
 
 /// One group of four input bytes and all vectors of the panel.
@@ -69,6 +79,54 @@ macro_rules! group {
     };
     (4, $group:literal) => {
         concat!(group!(2, $group), "ldp q6, q7, [{w}], #32\n", column!($group, 6, 2), column!($group, 7, 3))
+    };
+}
+
+/// The next bytes of a run of each pixel into registers `$letter`0 to 5.
+macro_rules! pixels {
+    ($letter:literal) => {
+        concat!(
+            "ldr ",
+            $letter,
+            "0, [{p0}, {at}]\n",
+            "ldr ",
+            $letter,
+            "1, [{p1}, {at}]\n",
+            "ldr ",
+            $letter,
+            "2, [{p2}, {at}]\n",
+            "ldr ",
+            $letter,
+            "3, [{p3}, {at}]\n",
+            "ldr ",
+            $letter,
+            "4, [{p4}, {at}]\n",
+            "ldr ",
+            $letter,
+            "5, [{p5}, {at}]\n",
+            "subs {left}, {left}, #1\n",
+        )
+    };
+}
+
+/// Sixteen bytes of a run.
+macro_rules! sixteen {
+    ($vectors:tt) => {
+        concat!(
+            pixels!("q"),
+            "add {at}, {at}, #16\n",
+            group!($vectors, 0),
+            group!($vectors, 1),
+            group!($vectors, 2),
+            group!($vectors, 3),
+        )
+    };
+}
+
+/// Four bytes of a run.
+macro_rules! four {
+    ($vectors:tt) => {
+        concat!(pixels!("s"), "add {at}, {at}, #4\n", group!($vectors, 0))
     };
 }
 
@@ -90,42 +148,35 @@ macro_rules! tile {
             // as many as there are groups of four; writes registers only.
             unsafe {
                 asm!(
+                    "cbnz {fours}, 4f",
                     biases!($vectors),
                     "2:",
                     "ldr {at}, [{tap}], #8",
                     "mov {left}, {sixteens}",
-                    "cbz {left}, 4f",
                     "3:",
-                    "ldr q0, [{p0}, {at}]",
-                    "ldr q1, [{p1}, {at}]",
-                    "ldr q2, [{p2}, {at}]",
-                    "ldr q3, [{p3}, {at}]",
-                    "ldr q4, [{p4}, {at}]",
-                    "ldr q5, [{p5}, {at}]",
-                    "add {at}, {at}, #16",
-                    "subs {left}, {left}, #1",
-                    group!($vectors, 0),
-                    group!($vectors, 1),
-                    group!($vectors, 2),
-                    group!($vectors, 3),
+                    sixteen!($vectors),
                     "b.ne 3b",
-                    "4:",
-                    "cbz {fours}, 6f",
-                    "mov {left}, {fours}",
-                    "5:",
-                    "ldr s0, [{p0}, {at}]",
-                    "ldr s1, [{p1}, {at}]",
-                    "ldr s2, [{p2}, {at}]",
-                    "ldr s3, [{p3}, {at}]",
-                    "ldr s4, [{p4}, {at}]",
-                    "ldr s5, [{p5}, {at}]",
-                    "add {at}, {at}, #4",
-                    "subs {left}, {left}, #1",
-                    group!($vectors, 0),
-                    "b.ne 5b",
-                    "6:",
                     "cmp {tap}, {end}",
                     "b.ne 2b",
+                    "b 8f",
+                    // runs with a rest
+                    "4:",
+                    biases!($vectors),
+                    "5:",
+                    "ldr {at}, [{tap}], #8",
+                    "mov {left}, {sixteens}",
+                    "cbz {left}, 7f",
+                    "6:",
+                    sixteen!($vectors),
+                    "b.ne 6b",
+                    "7:",
+                    "mov {left}, {fours}",
+                    "77:",
+                    four!($vectors),
+                    "b.ne 77b",
+                    "cmp {tap}, {end}",
+                    "b.ne 5b",
+                    "8:",
                     tap = inout(reg) taps.start => _,
                     end = in(reg) taps.end,
                     w = inout(reg) weights => _,
@@ -177,7 +228,7 @@ fn pixel<const VECTORS: usize, const REACH: u8>(
 ) -> uint8x16_t {
     let s = |v: usize| sums[v.min(VECTORS - 1)];
     let m = |v: usize| multiplier[v.min(VECTORS - 1)];
-    finish::<REACH>([s(0), s(1), s(2), s(3)], [m(0), m(1), m(2), m(3)], zero)
+    finish::<REACH, false>([s(0), s(1), s(2), s(3)], [m(0), m(1), m(2), m(3)], zero)
 }
 
 /// All pixels of one panel: to bytes, and to sums.
@@ -197,20 +248,25 @@ macro_rules! panel {
                 for (v, to) in bias.iter_mut().enumerate() {
                     *to = vld1q_s32(biases[LANES * v..][..LANES].as_ptr());
                 }
-                while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-                    let sums = $tile(packed, weights, &inputs, &bias);
-                    for (output, sums) in outputs.into_iter().zip(sums) {
-                        for (v, sum) in sums.into_iter().enumerate() {
-                            vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants + LANES * v), sum);
+                while let Some((mut inputs, mut outputs, groups)) = pixels.next::<PIXELS>() {
+                    for _ in 0..groups {
+                        let sums = $tile(packed, weights, &inputs, &bias);
+                        for (output, sums) in outputs.iter().zip(sums) {
+                            for (v, sum) in sums.into_iter().enumerate() {
+                                vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants + LANES * v), sum);
+                            }
                         }
+                        pixels.go_on(&mut inputs, &mut outputs);
                     }
                 }
             }
         }
 
+        /// `FULL` says that all sixteen channels of a pixel are written.
+        ///
         /// Safety: as for [`Kernels::conv`].
         #[target_feature(enable = "neon,dotprod")]
-        unsafe fn $name<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
+        unsafe fn $name<const REACH: u8, const FULL: bool>(packed: &PackedConv, index: usize, rows: &Rows) {
             let panel = packed.panels[index];
             let weights = packed.weights[panel.weights..].as_ptr();
             let (biases, multipliers) = (&packed.bias[panel.constants..], &packed.multiplier[panel.constants..]);
@@ -225,24 +281,27 @@ macro_rules! panel {
                     bias[v] = begin::<REACH>(vld1q_s32(biases[LANES * v..][..LANES].as_ptr()));
                     multiplier[v] = vld1q_f32(multipliers[LANES * v..][..LANES].as_ptr());
                 }
-                while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-                    let sums = $tile(packed, weights, &inputs, &bias);
-                    let bytes = activation.apply([
-                        pixel::<$vectors, REACH>(&sums[0], &multiplier, zero),
-                        pixel::<$vectors, REACH>(&sums[1], &multiplier, zero),
-                        pixel::<$vectors, REACH>(&sums[2], &multiplier, zero),
-                        pixel::<$vectors, REACH>(&sums[3], &multiplier, zero),
-                        pixel::<$vectors, REACH>(&sums[4], &multiplier, zero),
-                        pixel::<$vectors, REACH>(&sums[5], &multiplier, zero),
-                    ]);
-                    if panel.channels == 4 * LANES {
-                        for i in 0..PIXELS {
-                            vst1q_u8(outputs[i].wrapping_add(panel.channel), bytes[i]);
+                while let Some((mut inputs, mut outputs, groups)) = pixels.next::<PIXELS>() {
+                    for _ in 0..groups {
+                        let sums = $tile(packed, weights, &inputs, &bias);
+                        let bytes = activation.apply([
+                            pixel::<$vectors, REACH>(&sums[0], &multiplier, zero),
+                            pixel::<$vectors, REACH>(&sums[1], &multiplier, zero),
+                            pixel::<$vectors, REACH>(&sums[2], &multiplier, zero),
+                            pixel::<$vectors, REACH>(&sums[3], &multiplier, zero),
+                            pixel::<$vectors, REACH>(&sums[4], &multiplier, zero),
+                            pixel::<$vectors, REACH>(&sums[5], &multiplier, zero),
+                        ]);
+                        if FULL {
+                            for i in 0..PIXELS {
+                                vst1q_u8(outputs[i].wrapping_add(panel.channel), bytes[i]);
+                            }
+                        } else {
+                            for i in 0..PIXELS {
+                                store(bytes[i], outputs[i].wrapping_add(panel.channel), panel.channels);
+                            }
                         }
-                    } else {
-                        for i in 0..PIXELS {
-                            store(bytes[i], outputs[i].wrapping_add(panel.channel), panel.channels);
-                        }
+                        pixels.go_on(&mut inputs, &mut outputs);
                     }
                 }
             }
@@ -261,11 +320,12 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
         for (index, panel) in packed.panels.iter().enumerate() {
             // Safety: handed on.
             unsafe {
-                match panel.vectors {
-                    1 => by_reach!(packed.reach, panel_1(packed, index, band)),
-                    2 => by_reach!(packed.reach, panel_2(packed, index, band)),
-                    3 => by_reach!(packed.reach, panel_3(packed, index, band)),
-                    _ => by_reach!(packed.reach, panel_4(packed, index, band)),
+                match (panel.vectors, panel.channels) {
+                    (1, _) => by_reach!(packed.reach, panel_1::<false>(packed, index, band)),
+                    (2, _) => by_reach!(packed.reach, panel_2::<false>(packed, index, band)),
+                    (3, _) => by_reach!(packed.reach, panel_3::<false>(packed, index, band)),
+                    (_, CHANNELS) => by_reach!(packed.reach, panel_4::<true>(packed, index, band)),
+                    _ => by_reach!(packed.reach, panel_4::<false>(packed, index, band)),
                 }
             }
         }

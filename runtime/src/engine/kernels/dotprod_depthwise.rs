@@ -129,7 +129,7 @@ unsafe fn windows<const REACH: u8, const STEP: usize>(packed: &PackedDepthwise, 
                 let sum = |v: usize| dot(dot(dot(bias[v], a[v], w0[v]), b[v], w1[v]), c[v], w2[v]);
                 let sums = [sum(0), sum(1)];
                 // the second half is of no meaning and costs nothing
-                let bytes = finish::<REACH>([sums[0], sums[1], sums[0], sums[1]], multiplier, zero);
+                let bytes = finish::<REACH, false>([sums[0], sums[1], sums[0], sums[1]], multiplier, zero);
                 vst1_u8(output.add(x * rows.output_pixel), vget_low_u8(bytes));
             };
             // three columns take turns, so that none moves

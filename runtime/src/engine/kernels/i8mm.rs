@@ -175,20 +175,27 @@ unsafe fn panel<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows)
     unsafe {
         let bias = [begin::<REACH>(vld1q_s32(bias.as_ptr())), begin::<REACH>(vld1q_s32(bias.as_ptr().add(4)))];
         let multiplier = [vld1q_f32(multiplier.as_ptr()), vld1q_f32(multiplier.as_ptr().add(4))];
-        while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-            let sums = tile(packed, weights, &inputs);
-            for (pair, s) in sums.into_iter().enumerate() {
-                let (low, high) = (untangle(s[0], s[1]), untangle(s[2], s[3]));
-                let sums = [
-                    vaddq_s32(low[0], bias[0]),
-                    vaddq_s32(high[0], bias[1]),
-                    vaddq_s32(low[1], bias[0]),
-                    vaddq_s32(high[1], bias[1]),
-                ];
-                let multiplier = [multiplier[0], multiplier[1], multiplier[0], multiplier[1]];
-                let bytes = finish::<REACH>(sums, multiplier, zero);
-                store(bytes, outputs[2 * pair].wrapping_add(panel.channel), panel.channels);
-                store(vextq_u8::<8>(bytes, bytes), outputs[2 * pair + 1].wrapping_add(panel.channel), panel.channels);
+        while let Some((mut inputs, mut outputs, groups)) = pixels.next::<PIXELS>() {
+            for _ in 0..groups {
+                let sums = tile(packed, weights, &inputs);
+                for (pair, s) in sums.into_iter().enumerate() {
+                    let (low, high) = (untangle(s[0], s[1]), untangle(s[2], s[3]));
+                    let sums = [
+                        vaddq_s32(low[0], bias[0]),
+                        vaddq_s32(high[0], bias[1]),
+                        vaddq_s32(low[1], bias[0]),
+                        vaddq_s32(high[1], bias[1]),
+                    ];
+                    let multiplier = [multiplier[0], multiplier[1], multiplier[0], multiplier[1]];
+                    let bytes = finish::<REACH, false>(sums, multiplier, zero);
+                    store(bytes, outputs[2 * pair].wrapping_add(panel.channel), panel.channels);
+                    store(
+                        vextq_u8::<8>(bytes, bytes),
+                        outputs[2 * pair + 1].wrapping_add(panel.channel),
+                        panel.channels,
+                    );
+                }
+                pixels.go_on(&mut inputs, &mut outputs);
             }
         }
     }
@@ -213,14 +220,17 @@ unsafe fn panel_sums(packed: &PackedConv, index: usize, rows: &Rows) {
     // for.
     unsafe {
         let bias = [vld1q_s32(bias.as_ptr()), vld1q_s32(bias.as_ptr().add(4))];
-        while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-            for (pair, s) in tile(packed, weights, &inputs).into_iter().enumerate() {
-                let (low, high) = (untangle(s[0], s[1]), untangle(s[2], s[3]));
-                for pixel in 0..2 {
-                    let to = outputs[2 * pair + pixel].cast::<i32>().wrapping_add(panel.constants);
-                    vst1q_s32(to, vaddq_s32(low[pixel], bias[0]));
-                    vst1q_s32(to.wrapping_add(4), vaddq_s32(high[pixel], bias[1]));
+        while let Some((mut inputs, mut outputs, groups)) = pixels.next::<PIXELS>() {
+            for _ in 0..groups {
+                for (pair, s) in tile(packed, weights, &inputs).into_iter().enumerate() {
+                    let (low, high) = (untangle(s[0], s[1]), untangle(s[2], s[3]));
+                    for pixel in 0..2 {
+                        let to = outputs[2 * pair + pixel].cast::<i32>().wrapping_add(panel.constants);
+                        vst1q_s32(to, vaddq_s32(low[pixel], bias[0]));
+                        vst1q_s32(to.wrapping_add(4), vaddq_s32(high[pixel], bias[1]));
+                    }
                 }
+                pixels.go_on(&mut inputs, &mut outputs);
             }
         }
     }

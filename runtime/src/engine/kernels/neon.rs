@@ -9,13 +9,13 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::{
-    ANY, FLIP, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean, mul,
-    store,
+    ANY, FLIP, MAGIC, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean,
+    mul, store,
 };
 use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::aarch64_gather::gather;
 use super::aarch64_lookup::{Activation, table};
-use super::packing::Reach;
+use super::packing::{Panel, Reach};
 use super::{Kernels, PackedConv, Rows, wide};
 
 /// Every 64-bit ARM.
@@ -84,7 +84,7 @@ macro_rules! second {
     };
 }
 
-/// Sums of `PIXELS` pixels, one channel a lane, bias included.
+/// Four parts of the sum of each pixel and channel; the first of them has the bias.
 ///
 /// Safety: as for [`Kernels::conv`]; `weights` are those of one panel.
 #[inline]
@@ -94,8 +94,8 @@ unsafe fn tile(
     weights: *const i8,
     inputs: &[*const u8; PIXELS],
     bias: &[i32; LANES],
-) -> [int32x4_t; PIXELS] {
-    let (s0, s1, s2, s3): (int32x4_t, int32x4_t, int32x4_t, int32x4_t);
+) -> [[int32x4_t; LANES]; PIXELS] {
+    let mut parts = [[vdupq_n_s32(0); LANES]; PIXELS];
     let taps = packed.taps.as_ptr_range();
     // Safety: reads whole blocks of each run of each pixel, the panel's weights, as many as there are
     // blocks, and the bias; writes registers only.
@@ -135,12 +135,6 @@ unsafe fn tile(
             "b.ne 3b",
             "cmp {tap}, {end}",
             "b.ne 2b",
-            "addp v16.4s, v16.4s, v17.4s", "addp v18.4s, v18.4s, v19.4s",
-            "addp v20.4s, v20.4s, v21.4s", "addp v22.4s, v22.4s, v23.4s",
-            "addp v24.4s, v24.4s, v25.4s", "addp v26.4s, v26.4s, v27.4s",
-            "addp v28.4s, v28.4s, v29.4s", "addp v30.4s, v30.4s, v31.4s",
-            "addp v16.4s, v16.4s, v18.4s", "addp v20.4s, v20.4s, v22.4s",
-            "addp v24.4s, v24.4s, v26.4s", "addp v28.4s, v28.4s, v30.4s",
             tap = inout(reg) taps.start => _,
             end = in(reg) taps.end,
             w = inout(reg) weights => _,
@@ -154,13 +148,108 @@ unsafe fn tile(
             p3 = in(reg) inputs[3],
             out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
-            out("v15") _, out("v16") s0, out("v17") _, out("v18") _, out("v19") _, out("v20") s1, out("v21") _,
-            out("v22") _, out("v23") _, out("v24") s2, out("v25") _, out("v26") _, out("v27") _, out("v28") s3,
-            out("v29") _, out("v30") _, out("v31") _,
+            out("v15") _,
+            out("v16") parts[0][0], out("v17") parts[0][1], out("v18") parts[0][2], out("v19") parts[0][3],
+            out("v20") parts[1][0], out("v21") parts[1][1], out("v22") parts[1][2], out("v23") parts[1][3],
+            out("v24") parts[2][0], out("v25") parts[2][1], out("v26") parts[2][2], out("v27") parts[2][3],
+            out("v28") parts[3][0], out("v29") parts[3][1], out("v30") parts[3][2], out("v31") parts[3][3],
             options(nostack, readonly),
         );
     }
-    [s0, s1, s2, s3]
+    parts
+}
+
+/// The sums of each pixel, one channel a lane.
+#[inline(always)]
+fn sums(parts: [[int32x4_t; LANES]; PIXELS]) -> [int32x4_t; PIXELS] {
+    // Safety: NEON.
+    let sum = |p: [int32x4_t; LANES]| unsafe { vpaddq_s32(vpaddq_s32(p[0], p[1]), vpaddq_s32(p[2], p[3])) };
+    [sum(parts[0]), sum(parts[1]), sum(parts[2]), sum(parts[3])]
+}
+
+/// What [`small_bytes`] needs to know of a panel.
+#[repr(C)]
+struct Constants {
+    magic: float32x4_t,
+    multiplier: float32x4_t,
+    zero: int16x8_t,
+}
+
+/// `finish::<SMALL_SUMS, true>` of [`sums`]. In assembly: the pixels go through one behind the other, so
+/// that one's waits are filled by the others' work.
+#[inline(always)]
+fn small_bytes(parts: [[int32x4_t; LANES]; PIXELS], constants: &Constants) -> uint8x16_t {
+    let bytes: uint8x16_t;
+    // Safety: NEON; reads the constants, writes registers only.
+    unsafe {
+        asm!(
+            "ldp q0, q1, [{constants}]",
+            "ldr q2, [{constants}, #32]",
+            "addp v18.4s, v18.4s, v19.4s",
+            "addp v20.4s, v20.4s, v21.4s",
+            "addp v24.4s, v24.4s, v25.4s",
+            "addp v30.4s, v30.4s, v31.4s",
+            "addp v16.4s, v16.4s, v17.4s",
+            "addp v8.4s, v16.4s, v18.4s",
+            "fsub v4.4s, v8.4s, v0.4s",
+            "addp v22.4s, v22.4s, v23.4s",
+            "addp v26.4s, v26.4s, v27.4s",
+            "addp v28.4s, v28.4s, v29.4s",
+            "addp v11.4s, v28.4s, v30.4s",
+            "fsub v7.4s, v11.4s, v0.4s",
+            "addp v9.4s, v20.4s, v22.4s",
+            "fsub v5.4s, v9.4s, v0.4s",
+            "fmul v5.4s, v5.4s, v1.4s",
+            "addp v10.4s, v24.4s, v26.4s",
+            "fmul v4.4s, v4.4s, v1.4s",
+            "fadd v4.4s, v4.4s, v0.4s",
+            "xtn v12.4h, v4.4s",
+            "fmul v7.4s, v7.4s, v1.4s",
+            "fsub v6.4s, v10.4s, v0.4s",
+            "fadd v7.4s, v7.4s, v0.4s",
+            "fmul v6.4s, v6.4s, v1.4s",
+            "fadd v6.4s, v6.4s, v0.4s",
+            "xtn v13.4h, v6.4s",
+            "xtn2 v13.8h, v7.4s",
+            "sqadd v13.8h, v13.8h, v2.8h",
+            "fadd v5.4s, v5.4s, v0.4s",
+            "xtn2 v12.8h, v5.4s",
+            "sqadd v12.8h, v12.8h, v2.8h",
+            "sqxtn v14.8b, v12.8h",
+            "sqxtn2 v14.16b, v13.8h",
+            constants = in(reg) constants,
+            out("v0") _, out("v1") _, out("v2") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") bytes,
+            inout("v16") parts[0][0] => _, in("v17") parts[0][1], inout("v18") parts[0][2] => _, in("v19") parts[0][3],
+            inout("v20") parts[1][0] => _, in("v21") parts[1][1], inout("v22") parts[1][2] => _, in("v23") parts[1][3],
+            inout("v24") parts[2][0] => _, in("v25") parts[2][1], inout("v26") parts[2][2] => _, in("v27") parts[2][3],
+            inout("v28") parts[3][0] => _, in("v29") parts[3][1], inout("v30") parts[3][2] => _, in("v31") parts[3][3],
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    bytes
+}
+
+/// Four bytes to each place. In assembly: the compiler moves lanes before it stores them.
+///
+/// Safety: they are writable.
+#[inline(always)]
+unsafe fn store_fours(bytes: uint8x16_t, to: [*mut u8; PIXELS]) {
+    // Safety: the caller's to vouch for.
+    unsafe {
+        asm!(
+            "st1 {{{bytes:v}.s}}[0], [{to0}]",
+            "st1 {{{bytes:v}.s}}[1], [{to1}]",
+            "st1 {{{bytes:v}.s}}[2], [{to2}]",
+            "st1 {{{bytes:v}.s}}[3], [{to3}]",
+            bytes = in(vreg) bytes,
+            to0 = in(reg) to[0],
+            to1 = in(reg) to[1],
+            to2 = in(reg) to[2],
+            to3 = in(reg) to[3],
+            options(nostack, preserves_flags),
+        );
+    }
 }
 
 // Safety: see `Kernels::conv`.
@@ -172,35 +261,13 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
 /// Safety: as for [`Kernels::conv`].
 #[target_feature(enable = "neon")]
 unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
-    let zero = flipped_zero(packed.pre_zero);
     bands(packed, rows, |band| {
         for panel in &packed.panels {
-            let weights = packed.weights[panel.weights..].as_ptr();
-            // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
-            // vouch for.
+            // Safety: handed on.
             unsafe {
-                let mut bias = [0; LANES];
-                let constants = vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr());
-                vst1q_s32(bias.as_mut_ptr(), begin::<REACH>(constants));
-                let multiplier = vld1q_f32(packed.multiplier[panel.constants..][..LANES].as_ptr());
-                let mut pixels = Pixels::of(band);
-                while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-                    let sums = tile(packed, weights, &inputs, &bias);
-                    let bytes = finish::<REACH>(sums, [multiplier; 4], zero);
-                    let o = |p: usize| outputs[p].wrapping_add(panel.channel);
-                    let (o0, o1, o2, o3) = (o(0), o(1), o(2), o(3));
-                    if panel.channels == LANES {
-                        let fours = vreinterpretq_u32_u8(bytes);
-                        o0.cast::<u32>().write_unaligned(vgetq_lane_u32::<0>(fours));
-                        o1.cast::<u32>().write_unaligned(vgetq_lane_u32::<1>(fours));
-                        o2.cast::<u32>().write_unaligned(vgetq_lane_u32::<2>(fours));
-                        o3.cast::<u32>().write_unaligned(vgetq_lane_u32::<3>(fours));
-                    } else {
-                        store(bytes, o0, panel.channels);
-                        store(vextq_u8::<4>(bytes, bytes), o1, panel.channels);
-                        store(vextq_u8::<8>(bytes, bytes), o2, panel.channels);
-                        store(vextq_u8::<12>(bytes, bytes), o3, panel.channels);
-                    }
+                match panel.channels {
+                    LANES => panel_of::<REACH, true>(packed, panel, band),
+                    _ => panel_of::<REACH, false>(packed, panel, band),
                 }
             }
         }
@@ -210,6 +277,44 @@ unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
             unsafe { activation.rows(band, last.channel + last.channels) };
         }
     });
+}
+
+/// All pixels of one panel; `FULL` says that it has all its channels.
+///
+/// Safety: as for [`Kernels::conv`].
+#[target_feature(enable = "neon")]
+unsafe fn panel_of<const REACH: u8, const FULL: bool>(packed: &PackedConv, panel: &Panel, rows: &Rows) {
+    let zero = flipped_zero(packed.pre_zero);
+    let weights = packed.weights[panel.weights..].as_ptr();
+    // Safety: constants are padded to whole vectors; pixels and channels are the caller's to vouch for.
+    unsafe {
+        let mut bias = [0; LANES];
+        let constants = vld1q_s32(packed.bias[panel.constants..][..LANES].as_ptr());
+        vst1q_s32(bias.as_mut_ptr(), begin::<REACH>(constants));
+        let multiplier = vld1q_f32(packed.multiplier[panel.constants..][..LANES].as_ptr());
+        let constants = Constants { magic: vdupq_n_f32(MAGIC), multiplier, zero };
+        let mut pixels = Pixels::of(rows);
+        while let Some((mut inputs, mut outputs, groups)) = pixels.next::<PIXELS>() {
+            for _ in 0..groups {
+                let parts = tile(packed, weights, &inputs, &bias);
+                let bytes = if REACH == SMALL_SUMS {
+                    small_bytes(parts, &constants)
+                } else {
+                    finish::<REACH, true>(sums(parts), [multiplier; 4], zero)
+                };
+                let o = |p: usize| outputs[p].wrapping_add(panel.channel);
+                if FULL {
+                    store_fours(bytes, [o(0), o(1), o(2), o(3)]);
+                } else {
+                    store(bytes, o(0), panel.channels);
+                    store(vextq_u8::<4>(bytes, bytes), o(1), panel.channels);
+                    store(vextq_u8::<8>(bytes, bytes), o(2), panel.channels);
+                    store(vextq_u8::<12>(bytes, bytes), o(3), panel.channels);
+                }
+                pixels.go_on(&mut inputs, &mut outputs);
+            }
+        }
+    }
 }
 
 // Safety: see `Kernels::conv_sums`.
@@ -229,10 +334,13 @@ unsafe fn all_sums(packed: &PackedConv, rows: &Rows) {
             let mut bias = [0; LANES];
             bias.copy_from_slice(&packed.bias[panel.constants..][..LANES]);
             let mut pixels = Pixels::of(rows);
-            while let Some((inputs, outputs)) = pixels.next::<PIXELS>() {
-                let sums = tile(packed, weights, &inputs, &bias);
-                for (output, sum) in outputs.into_iter().zip(sums) {
-                    vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants), sum);
+            while let Some((mut inputs, mut outputs, groups)) = pixels.next::<PIXELS>() {
+                for _ in 0..groups {
+                    let sums = sums(tile(packed, weights, &inputs, &bias));
+                    for (output, sum) in outputs.iter().zip(sums) {
+                        vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants), sum);
+                    }
+                    pixels.go_on(&mut inputs, &mut outputs);
                 }
             }
         }
