@@ -210,7 +210,7 @@ impl Planner<'_> {
     }
 
     fn work(&self) -> Vec<(usize, Work)> {
-        let mut all = Vec::new();
+        let mut all: Vec<(usize, Work)> = Vec::new();
         for (index, node) in self.graph.nodes.iter().enumerate() {
             for slab in self.layout.slabs.iter().filter(|s| s.life.0 == index && s.border != [0; 4]) {
                 let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
@@ -218,7 +218,11 @@ impl Planner<'_> {
                 let rest = slab.wide.then_some(NO_REST ^ self.kernels.flip);
                 all.push((index, Work::Border { inner, border: slab.border, tensor: slab.tensor, zero, rest }));
             }
-            self.node(node, &mut |work| all.push((index, work)));
+            self.node(node, &mut |work| {
+                if !all.last_mut().is_some_and(|(_, last)| last.join(&work)) {
+                    all.push((index, work));
+                }
+            });
         }
         all
     }

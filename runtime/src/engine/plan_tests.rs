@@ -333,6 +333,53 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn channels_gathered_side_by_side_are_one_step(seed: u64, parts in 1usize..6) {
+        let mut maker = Maker::new(seed);
+        let shape = Shape { height: 2 + maker.below(9), width: 2 + maker.below(9), channels: 1 + maker.below(20) };
+        let quant = maker.quant();
+        let input = maker.tensor(shape, quant);
+        maker.graph.inputs.push(input);
+        let stride = [1 + maker.below(2), 1 + maker.below(2)];
+        let (height, width) = (shape.height / stride[0], shape.width / stride[1]);
+        let mut made = Vec::new();
+        for _ in 0..parts {
+            let channels = 1 + maker.below(24);
+            let mut from = Vec::new();
+            for _ in 0..channels {
+                let (row, column) = (maker.below(stride[0]), maker.below(stride[1]));
+                from.push(Source { row, column, channel: maker.below(shape.channels) });
+            }
+            made.push(maker.node(Op::Gather { stride, from }, &[input], Shape { height, width, channels }, quant));
+        }
+        let channels = made.iter().map(|id| maker.of(*id).shape.channels).sum();
+        let joined = maker.node(Op::Concat, &made, Shape { height, width, channels }, quant);
+        maker.graph.outputs.push(Output {
+            name: "joined".to_owned(),
+            shape: vec![1, channels, height, width],
+            parts: vec![Part { tensor: joined, base: 0, strides: [width, 1, height * width] }],
+        });
+        let graph = Checked::new(maker.graph).unwrap();
+        let mut pixels = vec![0u8; shape.elements()];
+        maker.rng.fill_bytes(&mut pixels);
+        let expected = reference::run(&graph, &[&pixels]).unwrap();
+        for kernels in kernels::tested() {
+            let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
+            for (y, row) in pixels.chunks_exact(shape.width * shape.channels).enumerate() {
+                plan.write_row(0, y, row);
+            }
+            let mut steps = 0;
+            plan.run_timed(|_, _| steps += 1);
+            prop_assert_eq!(steps, 1);
+            let view = plan.view(joined);
+            let at = |i: usize| view.pixel(i / width, i % width).collect::<Vec<u8>>();
+            let found: Vec<u8> = (0..height * width).flat_map(at).collect();
+            prop_assert_eq!(&found, &expected[joined.at()], "{:?}", kernels);
+        }
+    }
+}
+
 /// Fewer cases where a processor is emulated.
 fn cases() -> u32 {
     std::env::var("LAPWING_PLAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)

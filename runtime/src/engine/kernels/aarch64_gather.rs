@@ -3,44 +3,11 @@
 use std::arch::aarch64::*;
 
 use super::aarch64::{BYTES, store};
+use super::gather::{WINDOWS_MAX, Windows};
 use super::{Rows, portable};
 
 /// Bytes that one table instruction looks into.
 const WINDOW: usize = 64;
-/// Most windows of sixteen channels; where they are spread further they go one by one.
-const WINDOWS_MAX: usize = 4;
-/// An index outside of every window.
-const NOWHERE: u8 = 0xff;
-
-/// Where up to sixteen channels come from.
-struct Windows {
-    /// Offsets of the windows from the pixel.
-    offsets: [usize; WINDOWS_MAX],
-    /// For each channel its place in the window, or [`NOWHERE`].
-    places: [[u8; BYTES]; WINDOWS_MAX],
-    /// Windows that hold any.
-    count: usize,
-}
-
-impl Windows {
-    /// Each window begins at the least offset that no window before it holds.
-    fn of(sources: &[usize]) -> Option<Windows> {
-        let mut found = Windows { offsets: [0; WINDOWS_MAX], places: [[NOWHERE; BYTES]; WINDOWS_MAX], count: 0 };
-        let mut next = 0;
-        while let Some(&first) = sources.iter().filter(|&&s| s >= next).min() {
-            let places = found.places.get_mut(found.count)?;
-            next = first + WINDOW;
-            for (place, &source) in places.iter_mut().zip(sources) {
-                if (first..next).contains(&source) {
-                    *place = (source - first) as u8;
-                }
-            }
-            found.offsets[found.count] = first;
-            found.count += 1;
-        }
-        Some(found)
-    }
-}
 
 /// `Kernels::gather`.
 ///
@@ -65,7 +32,7 @@ pub(super) unsafe fn gather(sources: &[usize], rows: &Rows) {
 /// `count` channels of every pixel out of `N` windows.
 ///
 /// Safety: as for `gather`.
-unsafe fn looked_up<const N: usize>(windows: &Windows, count: usize, rows: &Rows) {
+unsafe fn looked_up<const N: usize>(windows: &Windows<BYTES, WINDOW>, count: usize, rows: &Rows) {
     // Safety: pixels of the job; NEON.
     unsafe {
         let mut places = [vdupq_n_u8(0); N];

@@ -9,8 +9,8 @@ use std::arch::x86_64::*;
 
 use super::super::quant::Table;
 use super::avx512_depthwise::{depthwise, depthwise_sums};
-use super::portable::gather;
 use super::wide::{self, WideRow, WideStore};
+use super::x86_gather;
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
@@ -30,7 +30,7 @@ pub static KERNELS: Kernels = Kernels {
     add,
     mul,
     mean,
-    gather,
+    gather: x86_gather::zmm,
     burn,
 };
 

@@ -36,6 +36,8 @@ pub mod avxvnni;
 pub mod dotprod;
 #[cfg(target_arch = "aarch64")]
 mod dotprod_depthwise;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod gather;
 #[cfg(test)]
 mod guard_tests;
 #[cfg(target_arch = "aarch64")]
@@ -49,6 +51,8 @@ pub mod program;
 pub mod short_table;
 pub mod step;
 pub mod wide;
+#[cfg(target_arch = "x86_64")]
+mod x86_gather;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
 

@@ -108,6 +108,27 @@ pub enum Work {
     Place(Place),
 }
 
+impl Work {
+    /// Takes the next work in if both gather channels of the same pixels and write them side by side into
+    /// the pixels of one slab.
+    pub fn join(&mut self, next: &Work) -> bool {
+        let Work::Gather { offsets, stride, input, output } = self else { return false };
+        let Work::Gather { offsets: others, stride: next_stride, input: next_input, output: next_output } = next else {
+            return false;
+        };
+        let channels = output.shape.channels;
+        let behind = Region { first: output.first + channels, shape: next_output.shape, ..*output };
+        let alike = Shape { channels, ..next_output.shape } == output.shape && behind == *next_output;
+        let one_pixel = channels + next_output.shape.channels <= output.pixel;
+        if (*stride, *input) != (*next_stride, *next_input) || !alike || !one_pixel {
+            return false;
+        }
+        offsets.extend(others);
+        output.shape.channels += next_output.shape.channels;
+        true
+    }
+}
+
 /// A step that fits its arena.
 #[derive(Debug)]
 pub struct Step {

@@ -469,7 +469,7 @@ macro_rules! entries {
                 add,
                 mul,
                 mean,
-                gather: $crate::engine::kernels::portable::gather,
+                gather: $crate::engine::kernels::x86_gather::ymm,
                 burn,
             }
         };
