@@ -85,15 +85,22 @@ unsafe fn unmap(map: *mut u8, inner: usize) {
     unsafe { rustix::mm::munmap(map.cast(), inner + 2 * PAGE).unwrap() };
 }
 
+/// Where sums may lie, and no further aligned.
+#[cfg(miri)]
+fn layout(inner: usize) -> std::alloc::Layout {
+    std::alloc::Layout::from_size_align(inner.max(1), align_of::<i32>()).unwrap()
+}
+
 #[cfg(miri)]
 fn map(inner: usize) -> *mut u8 {
-    Box::into_raw(vec![0u8; inner].into_boxed_slice()).cast()
+    // Safety: the layout has bytes.
+    unsafe { std::alloc::alloc_zeroed(layout(inner)) }
 }
 
 #[cfg(miri)]
 unsafe fn unmap(map: *mut u8, inner: usize) {
-    // Safety: the box of `map`.
-    drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(map, inner)) });
+    // Safety: made by `map`.
+    unsafe { std::alloc::dealloc(map, layout(inner)) };
 }
 
 fn random(seed: &mut u32, below: usize) -> usize {

@@ -193,6 +193,9 @@ impl WideConv {
         if self.output.end() > limit || first + each * threads > bytes || room > each {
             return Err(format!("{:?} or {:?} leaves the arena of {bytes}", self.output, self.scratch));
         }
+        if !first.is_multiple_of(size_of::<i32>()) || !each.is_multiple_of(size_of::<i32>()) {
+            return Err(format!("{:?} is not where sums can lie", self.scratch));
+        }
         Ok(())
     }
 
