@@ -8,21 +8,6 @@ use std::process::{Command, Stdio};
 
 use super::{root, step_with};
 
-/// As the tests of the two crates write them.
-const FORMATS: [&str; 12] = [
-    "artifact",
-    "flow",
-    "manifest",
-    "config",
-    "annotations",
-    "words",
-    "y4m",
-    "mjpeg",
-    "tarball",
-    "picture",
-    "log",
-    "event",
-];
 const SECONDS: &str = "120";
 /// Longest bytes that are tried.
 const LENGTH_MAX: usize = 1 << 18;
@@ -46,15 +31,14 @@ pub fn fuzz(options: &[String]) -> Result<(), String> {
     while let Some(option) = options.next() {
         match option.as_str() {
             "--seconds" => seconds = options.next().cloned().ok_or("--seconds needs a number")?,
-            name if FORMATS.contains(&name) => chosen.push(name),
-            other => return Err(format!("{other:?} is no format; give --seconds N or some of {}", FORMATS.join(", "))),
+            name => chosen.push(name),
         }
-    }
-    if chosen.is_empty() {
-        chosen.extend(FORMATS);
     }
     let folder = root().join("target/fuzz");
     let seeds = folder.join("seeds");
+    if seeds.exists() {
+        std::fs::remove_dir_all(&seeds).map_err(|e| format!("{}: {e}", seeds.display()))?;
+    }
     let seeds_there = [("LAPWING_SEEDS".to_owned(), path(&seeds)?)];
     for (package, features) in [("lapwing-runtime", "--no-default-features"), ("lapwing-firmware", "--features=linux")]
     {
@@ -63,6 +47,13 @@ pub fn fuzz(options: &[String]) -> Result<(), String> {
             &["test", "--package", package, features, "--lib", "hostile::tests::good_bytes"],
             &seeds_there,
         )?;
+    }
+    let formats = formats(&seeds)?;
+    if let Some(other) = chosen.iter().find(|name| !formats.iter().any(|known| known == *name)) {
+        return Err(format!("{other:?} is no format; give --seconds N or some of {}", formats.join(", ")));
+    }
+    if chosen.is_empty() {
+        chosen.extend(formats.iter().map(String::as_str));
     }
     let host = host()?;
     // build scripts stay as they are where a target is named
@@ -101,6 +92,14 @@ pub fn fuzz(options: &[String]) -> Result<(), String> {
         }
     }
     if broken.is_empty() { Ok(()) } else { Err(format!("a promise was broken: {}", broken.join(", "))) }
+}
+
+/// The formats of both crates, for which their tests have written seeds: a folder each.
+fn formats(seeds: &Path) -> Result<Vec<String>, String> {
+    let entries = std::fs::read_dir(seeds).map_err(|e| format!("{}: {e}", seeds.display()))?;
+    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 fn path(path: &Path) -> Result<&str, String> {

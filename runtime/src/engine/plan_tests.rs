@@ -293,6 +293,8 @@ fn the_kernels_of_this_processor_are_found() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: cases().min(256), ..ProptestConfig::default() })]
+
     #[test]
     fn a_row_is_written_up_to_its_last_whole_pixel(
         (channels, width) in (1usize..6, 1usize..70),
@@ -334,6 +336,8 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: cases().min(256), ..ProptestConfig::default() })]
+
     #[test]
     fn channels_gathered_side_by_side_are_one_step(seed: u64, parts in 1usize..6) {
         let mut maker = Maker::new(seed);
