@@ -28,6 +28,7 @@ fn log(bytes: &[u8]) {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
     let count = 1 + usize::from(kind) % SEGMENTS_MAX;
     let mut media = FaultyMedia::new(1);
+    let mut headers = Headers::Agree;
     for (index, part) in bytes.chunks(bytes.len().div_ceil(count).max(1)).enumerate() {
         let id = index as u32 + 1;
         media.create(id).unwrap();
@@ -38,6 +39,9 @@ fn log(bytes: &[u8]) {
                 run: u32::from(*run),
                 first_seq: Seq(u64::from_le_bytes([*low, *high, 0, 0, 0, 0, 0, 0])),
             };
+            if read(&mut media).0.last_key_value().is_some_and(|(last, _)| *last >= header.first_seq.0) {
+                headers = Headers::Contradict;
+            }
             media.append(id, &header.encode()).unwrap();
             part = rest;
         }
@@ -45,11 +49,21 @@ fn log(bytes: &[u8]) {
         repair(&mut records);
         media.append(id, &records).unwrap();
     }
-    goes_on(&mut media);
+    goes_on(&mut media, headers);
+}
+
+/// What the headers of a log say of the records before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Headers {
+    /// A segment begins with a number above all before it, whatever was cut or has rotted.
+    Agree,
+    /// One begins with a number that an older segment holds. No fault makes that: it is forged. Opening takes the
+    /// header's word, as it does not read older segments.
+    Contradict,
 }
 
 /// Reads a log, opens it, adds to it, and holds it to its promises.
-pub fn goes_on(media: &mut FaultyMedia) {
+pub fn goes_on(media: &mut FaultyMedia, headers: Headers) {
     let (before, _) = read(media);
     let seq = match Log::open(&mut *media, LIMITS) {
         Ok((mut log, _)) => {
@@ -63,7 +77,8 @@ pub fn goes_on(media: &mut FaultyMedia) {
         // another format
         Err(_) => return,
     };
-    assert!(before.last_key_value().is_none_or(|(last, _)| *last < seq.0), "{seq} is given twice");
+    let new = before.last_key_value().is_none_or(|(last, _)| *last < seq.0);
+    assert!(new || headers == Headers::Contradict, "{seq} is given twice");
     let (after, _) = read(media);
     assert_eq!(after.get(&seq.0).map(Vec::as_slice), Some(b"after".as_slice()));
     // nothing is made up; which records count among headers that contradict each other is not promised

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::hostile::{goes_on, read};
+use super::hostile::{Headers, goes_on, read};
 use super::mem::{FaultyMedia, Plan};
 use super::*;
 use crate::event::Event;
@@ -152,7 +152,7 @@ proptest! {
         }
         let (records, _) = read(&mut media);
         prop_assert!(records.is_empty());
-        goes_on(&mut media);
+        goes_on(&mut media, Headers::Agree);
     }
 }
 
