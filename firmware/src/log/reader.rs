@@ -230,6 +230,8 @@ impl<'m, M: Media> Reader<'m, M> {
             HeaderState::Valid(header) if header.id == id => {
                 open.run = header.run;
                 self.at.offset = self.at.offset.max(SEGMENT_HEADER_BYTES as u32);
+                // no record of it has a lower number: what opening takes for granted, reading does too
+                self.at.last = self.at.last.max(header.first_seq.0.checked_sub(1));
                 Ok(Entered::Segment(open, None))
             }
             HeaderState::OtherFormat(format) => {

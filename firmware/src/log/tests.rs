@@ -342,3 +342,23 @@ fn a_log_of_an_older_version_is_read_and_goes_on() {
     assert_eq!(log.append(b"x").unwrap(), Seq(18));
     log.commit().unwrap();
 }
+
+/// Forged: a segment whose header begins with a number above those of its records. Opening starts at that header, and
+/// reading from the oldest record on must find the same.
+#[test]
+fn numbers_below_their_header_s_do_not_count() {
+    let mut media = FaultyMedia::new(1);
+    for (id, first_seq) in [(1, 1), (2, 100)] {
+        media.create(id).unwrap();
+        media.append(id, &SegmentHeader { id, run: 1, first_seq: Seq(first_seq) }.encode()).unwrap();
+        let mut records = heapless::Vec::<u8, 4096>::new();
+        for seq in [2 * u64::from(id), 2 * u64::from(id) + 1, 100 * u64::from(id)] {
+            assert!(encode(Seq(seq), true, &[7; 20], &mut records));
+        }
+        media.append(id, &records).unwrap();
+    }
+    let (records, damage) = read(&mut media);
+    assert_eq!(records.into_keys().collect::<std::vec::Vec<_>>(), [2, 3, 200]);
+    assert_eq!(damage, []);
+    goes_on(&mut media, Headers::Agree);
+}
