@@ -265,16 +265,41 @@ impl Maker {
             }
         }
         let ends = [last[last.len() - 1], self.one_of(&last)];
-        for id in ends {
-            let Shape { height, width, channels } = self.of(id).shape;
-            self.graph.outputs.push(Output {
-                name: format!("t{}", id.0),
-                shape: vec![1, channels, height, width],
-                parts: vec![Part { tensor: id, base: 0, strides: [width, 1, height * width] }],
-            });
-        }
+        ends.into_iter().for_each(|id| self.output(id));
         self.graph
     }
+
+    fn output(&mut self, id: TensorId) {
+        let Shape { height, width, channels } = self.of(id).shape;
+        self.graph.outputs.push(Output {
+            name: format!("t{}", id.0),
+            shape: vec![1, channels, height, width],
+            parts: vec![Part { tensor: id, base: 0, strides: [width, 1, height * width] }],
+        });
+    }
+
+    fn noise(&mut self, bytes: usize) -> Vec<u8> {
+        let mut noise = vec![0; bytes];
+        self.rng.fill_bytes(&mut noise);
+        noise
+    }
+}
+
+/// Writes all of input 0.
+fn write(plan: &mut Plan, input: &[u8]) {
+    let Shape { width, channels, .. } = plan.graph().tensor(plan.graph().inputs[0]).shape;
+    for (y, row) in input.chunks_exact(width * channels).enumerate() {
+        plan.write_row(0, y, row);
+    }
+}
+
+/// All values of a tensor that an output refers to.
+fn values(plan: &Plan, id: TensorId) -> Vec<u8> {
+    let view = plan.view(id);
+    (0..view.shape.height)
+        .flat_map(|y| (0..view.shape.width).map(move |x| (y, x)))
+        .flat_map(|(y, x)| view.pixel(y, x).collect::<Vec<u8>>())
+        .collect()
 }
 
 /// A random graph; not every one passes `Graph::check`.
@@ -305,18 +330,9 @@ proptest! {
         let quant = maker.quant();
         let input = maker.tensor(Shape { height: 2, width, channels }, quant);
         maker.graph.inputs.push(input);
-        maker.graph.outputs.push(Output {
-            name: "same".to_owned(),
-            shape: vec![1, channels, 2, width],
-            parts: vec![Part { tensor: input, base: 0, strides: [width, 1, 2 * width] }],
-        });
+        maker.output(input);
+        let [mut first, second, other] = [0; 3].map(|_| maker.noise(width * channels));
         let graph = Checked::new(maker.graph).unwrap();
-        let mut noise = || {
-            let mut row = vec![0u8; width * channels];
-            maker.rng.fill_bytes(&mut row);
-            row
-        };
-        let [mut first, second, other] = [noise(), noise(), noise()];
         for kernels in kernels::tested() {
             let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
             let written = length.min(other.len());
@@ -327,16 +343,9 @@ proptest! {
             plan.write_row(1, 0, &other);
             let whole = written - written % channels;
             first[..whole].copy_from_slice(&other[..whole]);
-            for (y, expected) in [&first, &second].into_iter().enumerate() {
-                let found: Vec<u8> = (0..width).flat_map(|x| plan.view(input).pixel(y, x).collect::<Vec<u8>>()).collect();
-                prop_assert_eq!(&found, expected, "{:?}", kernels);
-            }
+            prop_assert_eq!(values(&plan, input), [&first[..], &second].concat(), "{:?}", kernels);
         }
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases().min(256), ..ProptestConfig::default() })]
 
     #[test]
     fn channels_gathered_side_by_side_are_one_step(seed: u64, parts in 1usize..6) {
@@ -359,27 +368,17 @@ proptest! {
         }
         let channels = made.iter().map(|id| maker.of(*id).shape.channels).sum();
         let joined = maker.node(Op::Concat, &made, Shape { height, width, channels }, quant);
-        maker.graph.outputs.push(Output {
-            name: "joined".to_owned(),
-            shape: vec![1, channels, height, width],
-            parts: vec![Part { tensor: joined, base: 0, strides: [width, 1, height * width] }],
-        });
+        maker.output(joined);
+        let pixels = maker.noise(shape.elements());
         let graph = Checked::new(maker.graph).unwrap();
-        let mut pixels = vec![0u8; shape.elements()];
-        maker.rng.fill_bytes(&mut pixels);
         let expected = reference::run(&graph, &[&pixels]).unwrap();
         for kernels in kernels::tested() {
             let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
-            for (y, row) in pixels.chunks_exact(shape.width * shape.channels).enumerate() {
-                plan.write_row(0, y, row);
-            }
+            write(&mut plan, &pixels);
             let mut steps = 0;
             plan.run_timed(|_, _| steps += 1);
             prop_assert_eq!(steps, 1);
-            let view = plan.view(joined);
-            let at = |i: usize| view.pixel(i / width, i % width).collect::<Vec<u8>>();
-            let found: Vec<u8> = (0..height * width).flat_map(at).collect();
-            prop_assert_eq!(&found, &expected[joined.at()], "{:?}", kernels);
+            prop_assert_eq!(&values(&plan, joined), &expected[joined.at()], "{:?}", kernels);
         }
     }
 }
@@ -396,25 +395,16 @@ proptest! {
     fn plans_equal_the_reference(seed: u64) {
         // sums that 32 bits cannot hold and the like: rightly refused, not a case
         let Ok(graph) = Checked::new(Maker::new(seed).make()) else { return Err(TestCaseError::reject("refused")) };
-        let mut noise = Maker::new(!seed);
-        let shape = graph.tensor(graph.inputs[0]).shape;
-        let mut input = vec![0u8; shape.elements()];
-        noise.rng.fill_bytes(&mut input);
+        let input = Maker::new(!seed).noise(graph.tensor(graph.inputs[0]).shape.elements());
         let expected = reference::run(&graph, &[&input]).unwrap();
         for kernels in kernels::tested() {
             for threads in [1, 3] {
                 let mut plan = Plan::new(graph.clone(), kernels, threads).unwrap();
                 for turn in 0..2 {
-                    for (y, row) in input.chunks_exact(shape.width * shape.channels).enumerate() {
-                        plan.write_row(0, y, row);
-                    }
+                    write(&mut plan, &input);
                     plan.run();
                     for part in graph.outputs.iter().flat_map(|o| &o.parts) {
-                        let (view, expected) = (plan.view(part.tensor), &expected[part.tensor.at()]);
-                        let found: Vec<u8> = (0..view.shape.height)
-                            .flat_map(|y| (0..view.shape.width).map(move |x| (y, x)))
-                            .flat_map(|(y, x)| view.pixel(y, x).collect::<Vec<u8>>())
-                            .collect();
+                        let (found, expected) = (values(&plan, part.tensor), &expected[part.tensor.at()]);
                         prop_assert_eq!(&found, expected, "{:?}, {} threads, turn {}", kernels, threads, turn);
                     }
                 }

@@ -72,7 +72,7 @@ def joined(blocks):
             rest[0] -= count
             words = words + rest[1]
         whole.append((count, words))
-    return whole + [(count, words) for blocks in after.values() for count, words in blocks if count]
+    return whole + [(count, words) for rests in after.values() for count, words in rests if count]
 
 
 def branches(word):

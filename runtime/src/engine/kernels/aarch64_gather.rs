@@ -2,9 +2,9 @@
 
 use std::arch::aarch64::*;
 
+use super::Rows;
 use super::aarch64::{BYTES, store};
-use super::gather::{WINDOWS_MAX, Windows};
-use super::{Rows, portable};
+use super::gather::{WINDOWS_MAX, Windows, by_windows};
 
 /// Bytes that one table instruction looks into.
 const WINDOW: usize = 64;
@@ -13,20 +13,8 @@ const WINDOW: usize = 64;
 ///
 /// Safety: as stated there; a window may reach 63 bytes past the last source.
 pub(super) unsafe fn gather(sources: &[usize], rows: &Rows) {
-    for (index, sources) in sources.chunks(BYTES).enumerate() {
-        let part = Rows { output: rows.output.wrapping_add(index * BYTES), ..*rows };
-        // Safety: handed on.
-        unsafe {
-            match Windows::of(sources) {
-                Some(windows) => match windows.count {
-                    1 => looked_up::<1>(&windows, sources.len(), &part),
-                    2 => looked_up::<2>(&windows, sources.len(), &part),
-                    _ => looked_up::<WINDOWS_MAX>(&windows, sources.len(), &part),
-                },
-                None => portable::gather(sources, &part),
-            }
-        }
-    }
+    // Safety: handed on.
+    unsafe { by_windows(sources, rows, [looked_up::<1>, looked_up::<2>, looked_up::<WINDOWS_MAX>]) }
 }
 
 /// `count` channels of every pixel out of `N` windows.

@@ -85,27 +85,10 @@ macro_rules! group {
 /// The next bytes of a run of each pixel into registers `$letter`0 to 5.
 macro_rules! pixels {
     ($letter:literal) => {
-        concat!(
-            "ldr ",
-            $letter,
-            "0, [{p0}, {at}]\n",
-            "ldr ",
-            $letter,
-            "1, [{p1}, {at}]\n",
-            "ldr ",
-            $letter,
-            "2, [{p2}, {at}]\n",
-            "ldr ",
-            $letter,
-            "3, [{p3}, {at}]\n",
-            "ldr ",
-            $letter,
-            "4, [{p4}, {at}]\n",
-            "ldr ",
-            $letter,
-            "5, [{p5}, {at}]\n",
-            "subs {left}, {left}, #1\n",
-        )
+        pixels!($letter, 0 1 2 3 4 5)
+    };
+    ($letter:literal, $($pixel:literal)+) => {
+        concat!($("ldr ", $letter, $pixel, ", [{p", $pixel, "}, {at}]\n",)+ "subs {left}, {left}, #1\n")
     };
 }
 

@@ -1,5 +1,7 @@
 //! Channels to other places by instructions that look bytes up in a window of memory.
 
+use super::{Rows, portable};
+
 /// Most windows of one lookup; channels that are spread further go one by one.
 pub const WINDOWS_MAX: usize = 4;
 /// A place outside of every window.
@@ -37,6 +39,38 @@ impl<const CHANNELS: usize, const WINDOW: usize> Windows<CHANNELS, WINDOW> {
     }
 }
 
+/// `count` channels of every pixel out of as many windows as the function is for.
+///
+/// Safety: as for `Kernels::gather`; a window may reach to its end past the last source.
+pub type LookUp<const CHANNELS: usize, const WINDOW: usize> =
+    unsafe fn(windows: &Windows<CHANNELS, WINDOW>, count: usize, rows: &Rows);
+
+/// `Kernels::gather`, `CHANNELS` at a time, by the functions for one, two and [`WINDOWS_MAX`] windows.
+///
+/// Safety: as for them; they run on this processor.
+// Inlined so that each function is too, where it may: its loop is then split by whether `count` is a vector's.
+#[inline(always)]
+pub unsafe fn by_windows<const CHANNELS: usize, const WINDOW: usize>(
+    sources: &[usize],
+    rows: &Rows,
+    [one, two, most]: [LookUp<CHANNELS, WINDOW>; 3],
+) {
+    for (index, sources) in sources.chunks(CHANNELS).enumerate() {
+        let part = Rows { output: rows.output.wrapping_add(index * CHANNELS), ..*rows };
+        // Safety: handed on.
+        unsafe {
+            match Windows::of(sources) {
+                Some(windows) => match windows.count {
+                    1 => one(&windows, sources.len(), &part),
+                    2 => two(&windows, sources.len(), &part),
+                    _ => most(&windows, sources.len(), &part),
+                },
+                None => portable::gather(sources, &part),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,7 +79,6 @@ mod tests {
     proptest! {
         #[test]
         fn every_channel_is_in_one_window(sources in prop::collection::vec(0usize..300, 1..17)) {
-            let bytes: Vec<u8> = (0..400u32).map(|i| (i * 7 % 251) as u8).collect();
             match Windows::<16, 64>::of(&sources) {
                 None => {
                     let mut sorted = sources.clone();
@@ -58,7 +91,7 @@ mod tests {
                         let held: Vec<_> = (0..windows.count).map(of).filter(|(_, place)| *place != NOWHERE).collect();
                         prop_assert_eq!(held.len(), 1);
                         prop_assert!(held[0].1 < 64);
-                        prop_assert_eq!(bytes[held[0].0 + usize::from(held[0].1)], bytes[source]);
+                        prop_assert_eq!(held[0].0 + usize::from(held[0].1), source);
                     }
                 }
             }

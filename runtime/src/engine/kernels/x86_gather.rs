@@ -3,29 +3,16 @@
 
 use std::arch::x86_64::*;
 
-use super::gather::{NOWHERE, WINDOWS_MAX, Windows};
-use super::{Rows, portable};
+use super::Rows;
+use super::gather::{NOWHERE, WINDOWS_MAX, Windows, by_windows};
+use super::ymm::store;
 
 /// `Kernels::gather` with AVX2.
 ///
-/// Safety: as stated there; a window may reach fifteen bytes past the last source.
-#[target_feature(enable = "avx2")]
+/// Safety: as stated there, and the processor has it; a window may reach fifteen bytes past the last source.
 pub unsafe fn ymm(sources: &[usize], rows: &Rows) {
-    const CHANNELS: usize = 16;
-    for (index, sources) in sources.chunks(CHANNELS).enumerate() {
-        let part = Rows { output: rows.output.wrapping_add(index * CHANNELS), ..*rows };
-        // Safety: handed on.
-        unsafe {
-            match Windows::of(sources) {
-                Some(windows) => match windows.count {
-                    1 => ymm_windows::<1>(&windows, sources.len(), &part),
-                    2 => ymm_windows::<2>(&windows, sources.len(), &part),
-                    _ => ymm_windows::<WINDOWS_MAX>(&windows, sources.len(), &part),
-                },
-                None => portable::gather(sources, &part),
-            }
-        }
-    }
+    // Safety: handed on.
+    unsafe { by_windows(sources, rows, [ymm_windows::<1>, ymm_windows::<2>, ymm_windows::<WINDOWS_MAX>]) }
 }
 
 /// `count` channels of every pixel out of `N` windows.
@@ -54,55 +41,12 @@ unsafe fn ymm_windows<const N: usize>(windows: &Windows<16, 16>, count: usize, r
     }
 }
 
-/// Writes the first `count` (1 to 16) bytes of a vector.
-///
-/// Safety: they are writable.
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn store(mut bytes: __m128i, mut to: *mut u8, count: usize) {
-    // Safety: the parts are disjoint and add up to `count`.
-    unsafe {
-        if count == 16 {
-            return _mm_storeu_si128(to.cast(), bytes);
-        }
-        if count & 8 != 0 {
-            _mm_storel_epi64(to.cast(), bytes);
-            (bytes, to) = (_mm_srli_si128::<8>(bytes), to.add(8));
-        }
-        if count & 4 != 0 {
-            to.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(bytes));
-            (bytes, to) = (_mm_srli_si128::<4>(bytes), to.add(4));
-        }
-        if count & 2 != 0 {
-            to.cast::<i16>().write_unaligned(_mm_cvtsi128_si32(bytes) as i16);
-            (bytes, to) = (_mm_srli_si128::<2>(bytes), to.add(2));
-        }
-        if count & 1 != 0 {
-            to.write(_mm_cvtsi128_si32(bytes) as u8);
-        }
-    }
-}
-
 /// `Kernels::gather` with AVX-512 VBMI.
 ///
-/// Safety: as stated there; a window may reach 63 bytes past the last source.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+/// Safety: as stated there, and the processor has it; a window may reach 63 bytes past the last source.
 pub unsafe fn zmm(sources: &[usize], rows: &Rows) {
-    const CHANNELS: usize = 64;
-    for (index, sources) in sources.chunks(CHANNELS).enumerate() {
-        let part = Rows { output: rows.output.wrapping_add(index * CHANNELS), ..*rows };
-        // Safety: handed on.
-        unsafe {
-            match Windows::of(sources) {
-                Some(windows) => match windows.count {
-                    1 => zmm_windows::<1>(&windows, sources.len(), &part),
-                    2 => zmm_windows::<2>(&windows, sources.len(), &part),
-                    _ => zmm_windows::<WINDOWS_MAX>(&windows, sources.len(), &part),
-                },
-                None => portable::gather(sources, &part),
-            }
-        }
-    }
+    // Safety: handed on.
+    unsafe { by_windows(sources, rows, [zmm_windows::<1>, zmm_windows::<2>, zmm_windows::<WINDOWS_MAX>]) }
 }
 
 /// `count` channels of every pixel out of `N` windows.

@@ -69,17 +69,28 @@ unsafe fn look_up(table: &Table, bytes: __m128i) -> __m128i {
     }
 }
 
-/// Writes the first `channels` of sixteen bytes. Safety: so many are writable.
+/// Writes the first `channels`, at least one, of sixteen bytes. Safety: so many are writable.
 #[inline(always)]
-unsafe fn store(bytes: __m128i, output: *mut u8, channels: usize) {
-    // Safety: see the module; a short store goes through a buffer.
+pub(super) unsafe fn store(mut bytes: __m128i, mut to: *mut u8, channels: usize) {
+    // Safety: see the module; the parts of a short store are disjoint and add up to `channels`.
     unsafe {
         if channels >= 16 {
-            _mm_storeu_si128(output.cast(), bytes);
-        } else {
-            let mut buffer = [0u8; 16];
-            _mm_storeu_si128(buffer.as_mut_ptr().cast(), bytes);
-            std::ptr::copy_nonoverlapping(buffer.as_ptr(), output, channels);
+            return _mm_storeu_si128(to.cast(), bytes);
+        }
+        if channels & 8 != 0 {
+            _mm_storel_epi64(to.cast(), bytes);
+            (bytes, to) = (_mm_srli_si128::<8>(bytes), to.add(8));
+        }
+        if channels & 4 != 0 {
+            to.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(bytes));
+            (bytes, to) = (_mm_srli_si128::<4>(bytes), to.add(4));
+        }
+        if channels & 2 != 0 {
+            to.cast::<i16>().write_unaligned(_mm_cvtsi128_si32(bytes) as i16);
+            (bytes, to) = (_mm_srli_si128::<2>(bytes), to.add(2));
+        }
+        if channels & 1 != 0 {
+            to.write(_mm_cvtsi128_si32(bytes) as u8);
         }
     }
 }
