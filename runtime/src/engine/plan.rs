@@ -1,7 +1,7 @@
 //! A graph becomes steps: places in the arena, packed weights, nothing left to decide per run.
 
-use super::ir::{Checked, Graph, Node, Numbers, Op, Shape, Source, TensorId};
-use super::kernels::packing::InputSteps;
+use super::ir::{Checked, Conv, Graph, Node, Numbers, Op, Shape, Source, TensorId};
+use super::kernels::packing::{InputSteps, PARTS_MAX};
 use super::kernels::place::Place;
 use super::kernels::program::{Program, THREADS_MAX};
 use super::kernels::step::{Region, Step, Work};
@@ -211,12 +211,21 @@ impl Planner<'_> {
 
     fn work(&self) -> Vec<(usize, Work)> {
         let mut all: Vec<(usize, Work)> = Vec::new();
-        for (index, node) in self.graph.nodes.iter().enumerate() {
+        let mut next = 0;
+        while let Some(node) = self.graph.nodes.get(next) {
+            let index = next;
+            next += 1;
             for slab in self.layout.slabs.iter().filter(|s| s.life.0 == index && s.border != [0; 4]) {
                 let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
                 let zero = self.graph.tensor(slab.tensor).quant.zero ^ self.kernels.flip;
                 let rest = slab.wide.then_some(NO_REST ^ self.kernels.flip);
                 all.push((index, Work::Border { inner, border: slab.border, tensor: slab.tensor, zero, rest }));
+            }
+            let convs = self.joined(index);
+            if convs.len() > 1 {
+                all.push((index, self.join(index, &convs)));
+                next += convs.len() - 1;
+                continue;
             }
             self.node(node, &mut |work| {
                 if !all.last_mut().is_some_and(|(_, last)| last.join(&work)) {
@@ -225,6 +234,43 @@ impl Planner<'_> {
             });
         }
         all
+    }
+
+    /// The convolutions from node `first` on that are better computed as one: they slide one window over
+    /// one input, write side by side into one slab, and fill fewer vectors together than apart.
+    fn joined(&self, first: usize) -> Vec<&Conv> {
+        let mut found = Vec::new();
+        let Some(head) = self.graph.nodes.get(first).filter(|_| self.kernels.joins) else { return found };
+        let (mut channels, mut apart, mut most, mut best) = (0, 0, 0, 0);
+        for node in self.graph.nodes[first..].iter().take(PARTS_MAX) {
+            let Op::Conv(conv) = &node.op else { break };
+            let window = found.first().map_or(conv.window, |first: &&Conv| first.window);
+            let alike = node.inputs == head.inputs && conv.window == window && conv.groups == 1 && conv.wide.is_none();
+            if !alike || !self.layout.within(node.output, head.output, channels) {
+                break;
+            }
+            found.push(conv);
+            channels += conv.bias.len();
+            apart += conv.bias.len().div_ceil(self.kernels.lanes);
+            let saved = apart - channels.div_ceil(self.kernels.lanes);
+            if saved > most {
+                (most, best) = (saved, found.len());
+            }
+        }
+        found.truncate(best);
+        found
+    }
+
+    /// The convolutions that begin at node `first`, as one.
+    fn join(&self, first: usize, convs: &[&Conv]) -> Work {
+        let (node, window) = (&self.graph.nodes[first], convs[0].window);
+        let input = self.region(node.inputs[0]);
+        let mut output = self.region(node.output);
+        output.shape.channels = convs.iter().map(|conv| conv.bias.len()).sum();
+        let steps = InputSteps { column: input.pixel, row: input.row };
+        let zero = self.graph.tensor(node.inputs[0]).quant.zero;
+        let packed = PackedConv::joined(convs, window, zero, steps, self.kernels);
+        Work::Joined { packed, window, input, output }
     }
 
     fn node(&self, node: &Node, push: &mut impl FnMut(Work)) {

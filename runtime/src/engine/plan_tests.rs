@@ -4,9 +4,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::ir::{
-    Between, Checked, Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, WEIGHT_ONE, Wide, Window,
+    Between, Checked, Conv, Graph, Node, NodeNumbers, Numbers, Op, Output, Part, Shape, Source, Tensor, TensorId,
+    WEIGHT_ONE, Wide, Window,
 };
 use super::kernels;
+use super::kernels::packing::PARTS_MAX;
 use super::plan::Plan;
 use super::quant::Quant;
 use super::reference;
@@ -89,6 +91,19 @@ impl Maker {
         let per_group = self.size(&[1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 31, 33, 48, 64, 65, 80, 255]);
         let channels = if depthwise { groups } else { groups * per_group };
         let products = window.kernel[0] * window.kernel[1] * (input.channels / groups);
+        let mut conv = self.filters(window, groups, products, channels);
+        conv.wide = Wide { input: read, output: self.below(4) == 0, curve: None };
+        if conv.wide.output {
+            conv.table = None;
+            conv.wide.curve = (self.below(2) == 0).then(|| self.curve());
+        }
+        let quant = self.quant();
+        let channels = if conv.wide.output { 2 * channels } else { channels };
+        self.node(Op::Conv(conv), &[from], Shape { height, width, channels }, quant)
+    }
+
+    /// Eight-bit filters, each of so many products.
+    fn filters(&mut self, window: Window, groups: usize, products: usize, channels: usize) -> Conv {
         let extreme = self.below(4) == 0;
         let weights = (0..products * channels)
             .map(|_| if extreme { self.one_of(&[-127, 127]) } else { (self.below(255) as i32 - 127) as i8 })
@@ -101,15 +116,25 @@ impl Maker {
         let multiplier = (0..channels)
             .map(|_| spread * (1 + self.below(8)) as f32 * 0.25 * steep * sign(self.below(8) == 0))
             .collect();
-        let written = self.below(4) == 0;
-        let curve = (written && self.below(2) == 0).then(|| self.curve());
-        let table = (!written && self.below(2) == 0).then(|| self.table());
+        let table = (self.below(2) == 0).then(|| self.table());
         let pre_zero = self.below(256) as u8;
-        let quant = self.quant();
-        let wide = Wide { input: read, output: written, curve };
-        let conv = Conv { window, groups, weights, bias, multiplier, pre_zero, table, wide };
-        let channels = if written { 2 * channels } else { channels };
-        self.node(Op::Conv(conv), &[from], Shape { height, width, channels }, quant)
+        Conv { window, groups, weights, bias, multiplier, pre_zero, table, wide: Wide::default() }
+    }
+
+    /// Convolutions of one input whose results lie side by side, like those of a split one.
+    fn side_by_side(&mut self, from: TensorId) -> TensorId {
+        let input = self.of(from).shape;
+        let window = self.window(input, false);
+        let (height, width) = window.output(input.height, input.width).unwrap();
+        let (quant, products) = (self.quant(), window.kernel[0] * window.kernel[1] * input.channels);
+        let mut made = Vec::new();
+        for _ in 0..2 + self.below(9) {
+            let channels = self.size(&[1, 2, 3, 5, 8, 13, 16, 30, 61]);
+            let conv = self.filters(window, 1, products, channels);
+            made.push(self.node(Op::Conv(conv), &[from], Shape { height, width, channels }, quant));
+        }
+        let channels = made.iter().map(|id| self.of(*id).shape.channels).sum();
+        self.node(Op::Concat, &made, Shape { height, width, channels }, quant)
     }
 
     fn curve(&mut self) -> Box<Curve> {
@@ -127,7 +152,8 @@ impl Maker {
                 _ => self.values(from),
             };
         }
-        match self.below(12) {
+        match self.below(13) {
+            12 => self.side_by_side(from),
             0..=2 => self.conv(from, false),
             3 => self.conv(from, true),
             4 => {
@@ -383,6 +409,63 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases().min(256), ..ProptestConfig::default() })]
+
+    #[test]
+    fn convolutions_that_share_vectors_are_one_step(seed: u64) {
+        let mut maker = Maker::new(seed);
+        let shape = Shape { height: 1 + maker.below(9), width: 1 + maker.below(20), channels: 1 + maker.below(20) };
+        let quant = maker.quant();
+        let input = maker.tensor(shape, quant);
+        maker.graph.inputs.push(input);
+        let joined = maker.side_by_side(input);
+        maker.output(joined);
+        let pixels = maker.noise(shape.elements());
+        let Ok(graph) = Checked::new(maker.graph) else { return Err(TestCaseError::reject("refused")) };
+        let expected = reference::run(&graph, &[&pixels]).unwrap();
+        let sizes = graph.nodes.iter().filter_map(|n| if let Op::Conv(c) = &n.op { Some(c.bias.len()) } else { None });
+        for kernels in kernels::tested() {
+            let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
+            write(&mut plan, &pixels);
+            let mut told = std::collections::BTreeSet::new();
+            plan.run_timed(|node, _| _ = told.insert(node));
+            prop_assert_eq!(&values(&plan, joined), &expected[joined.at()], "{:?}", kernels);
+            let vectors = |channels: usize| channels.div_ceil(kernels.lanes);
+            let first = sizes.clone().take(PARTS_MAX);
+            let saved = first.clone().map(vectors).sum::<usize>() - vectors(first.sum());
+            if kernels.joins && saved > 0 {
+                prop_assert!(told.len() < sizes.clone().count(), "{:?}", kernels);
+            } else if !kernels.joins {
+                prop_assert_eq!(told.len(), sizes.clone().count(), "{:?}", kernels);
+            }
+        }
+    }
+}
+
+/// Other zero points, biases, multipliers and tables.
+fn renumber(numbers: &mut Numbers<'_>, [tensors, nodes]: [usize; 2]) {
+    for tensor in 0..tensors {
+        if let Some(quant) = numbers.quant(tensor) {
+            quant.zero ^= 5;
+        }
+    }
+    for node in 0..nodes {
+        match numbers.node(node) {
+            NodeNumbers::Conv { bias, multiplier, pre_zero, table } => {
+                bias.iter_mut().for_each(|b| *b -= 77);
+                multiplier.iter_mut().for_each(|m| *m *= 0.75);
+                *pre_zero ^= 0x55;
+                table.into_iter().for_each(|t| t.rotate_left(3));
+            }
+            NodeNumbers::Tables(tables) => tables.iter_mut().for_each(|t| t.reverse()),
+            NodeNumbers::Add(multipliers) => multipliers.swap(0, 1),
+            NodeNumbers::Mul(multiplier) => *multiplier *= 1.5,
+            NodeNumbers::None => {}
+        }
+    }
+}
+
 /// Fewer cases where a processor is emulated.
 fn cases() -> u32 {
     std::env::var("LAPWING_PLAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
@@ -408,6 +491,27 @@ proptest! {
                         prop_assert_eq!(&found, expected, "{:?}, {} threads, turn {}", kernels, threads, turn);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn plans_with_other_numbers_equal_the_reference(seed: u64) {
+        let Ok(graph) = Checked::new(Maker::new(seed).make()) else { return Err(TestCaseError::reject("refused")) };
+        let input = Maker::new(!seed).noise(graph.tensor(graph.inputs[0]).shape.elements());
+        let counts = [graph.tensors.len(), graph.nodes.len()];
+        for kernels in kernels::tested() {
+            let plan = Plan::new(graph.clone(), kernels, 1).unwrap();
+            let renumbered = plan.renumbered(|numbers| {
+                renumber(numbers, counts);
+                Ok(())
+            });
+            let Ok(mut plan) = renumbered else { return Err(TestCaseError::reject("refused")) };
+            write(&mut plan, &input);
+            plan.run();
+            let expected = reference::run(plan.graph(), &[&input]).unwrap();
+            for part in plan.graph().outputs.iter().flat_map(|o| &o.parts) {
+                prop_assert_eq!(&values(&plan, part.tensor), &expected[part.tensor.at()], "{:?}", kernels);
             }
         }
     }

@@ -14,8 +14,15 @@ use super::portable;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Armv7 with NEON.
-pub static KERNELS: Kernels =
-    Kernels { conv, depthwise, conv_sums, depthwise_sums, max, ..portable::kernels::<BLOCK, FLIP>("armv7-neon", 1) };
+pub static KERNELS: Kernels = Kernels {
+    joins: false,
+    conv,
+    depthwise,
+    conv_sums,
+    depthwise_sums,
+    max,
+    ..portable::kernels::<BLOCK, FLIP>("armv7-neon", 1)
+};
 
 const FLIP: u8 = 0x80;
 const LANES: usize = 4;

@@ -2,13 +2,13 @@
 //!
 //! A tile keeps `PIXELS` x `VECTORS` sums of sixteen channels in registers. One step multiplies
 //! four input channels of each pixel, broadcast, with four weights of each output channel
-//! (VPDPBUSD). The store narrows four vectors to 64 bytes with two packs and one permutation, and
-//! looks the activation up in a table that stays in four registers (VPERMI2B).
+//! (VPDPBUSD).
 
 use std::arch::x86_64::*;
 
 use super::super::quant::Table;
 use super::avx512_depthwise::{depthwise, depthwise_sums};
+use super::avx512_store::{Lookup, Store};
 use super::wide::{self, WideRow, WideStore};
 use super::x86_gather;
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
@@ -20,6 +20,7 @@ pub static KERNELS: Kernels = Kernels {
     panel: 4,
     block: 4,
     flip: 0,
+    joins: true,
     conv,
     depthwise,
     conv_sums,
@@ -34,7 +35,7 @@ pub static KERNELS: Kernels = Kernels {
     burn,
 };
 
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// True if this processor has every instruction used here.
 pub fn supported() -> bool {
@@ -45,90 +46,23 @@ pub fn supported() -> bool {
         && is_x86_feature_detected!("avx512vbmi")
 }
 
-/// A table in registers.
-#[derive(Clone, Copy)]
-pub(super) struct Lookup([__m512i; 4]);
+/// What is stored: bytes of one convolution,
+const BYTES: u8 = 0;
+/// bytes of several convolutions, see [`PackedConv::parts`],
+const JOINED: u8 = 1;
+/// or the sums themselves.
+const SUMS: u8 = 2;
 
-impl Lookup {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    pub(super) fn load(table: &Table) -> Lookup {
-        // Safety: the table has 256 bytes.
-        let part = |i: usize| unsafe { _mm512_loadu_si512(table.as_ptr().add(64 * i).cast()) };
-        Lookup([part(0), part(1), part(2), part(3)])
-    }
-
-    /// Each byte replaced by its entry.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    pub(super) fn apply(self, q: __m512i) -> __m512i {
-        let low = _mm512_permutex2var_epi8(self.0[0], q, self.0[1]);
-        let high = _mm512_permutex2var_epi8(self.0[2], q, self.0[3]);
-        _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(q), high)
-    }
-}
-
-/// What the store of one panel needs.
-struct Store<const VECTORS: usize> {
-    multiplier: [__m512; VECTORS],
-    zero: __m512i,
-    table: Option<Lookup>,
-    /// Places of the 32-bit groups after the packs.
-    order: __m512i,
-    mask: u64,
-}
-
-impl<const VECTORS: usize> Store<VECTORS> {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    fn new(packed: &PackedConv, constants: usize, channels: usize) -> Store<VECTORS> {
-        let mut multiplier = [_mm512_setzero_ps(); VECTORS];
-        for (v, to) in multiplier.iter_mut().enumerate() {
-            // Safety: the slice has as many.
-            *to = unsafe { _mm512_loadu_ps(packed.multiplier[constants + LANES * v..][..LANES].as_ptr()) };
-        }
-        Store {
-            multiplier,
-            zero: _mm512_set1_epi16(i16::from(packed.pre_zero)),
-            table: packed.table.as_deref().map(|t| Lookup::load(t)),
-            order: _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-            mask: if channels >= 64 { u64::MAX } else { (1 << channels) - 1 },
-        }
-    }
-
-    /// Sixteen sums to rounded numbers before the zero point.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    fn round(&self, sums: __m512i, vector: usize) -> __m512i {
-        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), self.multiplier[vector]))
-    }
-
-    /// Four vectors of rounded numbers to 64 bytes in their order.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    fn narrow(&self, r: [__m512i; 4]) -> __m512i {
-        // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the
-        // same as one clamp at the end, because the zero point is below 256
-        let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), self.zero);
-        let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), self.zero);
-        let bytes = _mm512_permutexvar_epi32(self.order, _mm512_packus_epi16(low, high));
-        match self.table {
-            Some(table) => table.apply(bytes),
-            None => bytes,
-        }
-    }
-}
-
-/// One tile: `PIXELS` pixels of one row, all channels of one panel; `SUMS` stores the sums themselves.
+/// One tile: `PIXELS` pixels of one row, all channels of one panel.
 ///
 /// Safety: as [`Kernels::conv`], or [`Kernels::conv_sums`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
+unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
     packed: &PackedConv,
     mut weights: *const i8,
     bias: &[__m512i; VECTORS],
-    store: &Store<VECTORS>,
+    store: &Store<'_, VECTORS>,
     rows: &Rows,
     input: *const u8,
     output: *mut u8,
@@ -157,7 +91,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
             }
         }
         let zero = _mm512_setzero_si512();
-        if SUMS {
+        if STORED == SUMS {
             for (pixel, sums) in sums.iter().enumerate() {
                 for (v, sum) in sums.iter().enumerate() {
                     _mm512_storeu_si512(output.add(pixel * rows.output_pixel + 64 * v).cast(), *sum);
@@ -167,7 +101,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
             // four pixels of sixteen channels share one narrowing
             for (first, four) in sums.chunks(4).enumerate() {
                 let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
-                let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
+                let bytes = store.narrow(STORED == JOINED, [round(0), round(1), round(2), round(3)]);
                 let parts = [
                     _mm512_extracti32x4_epi32::<0>(bytes),
                     _mm512_extracti32x4_epi32::<1>(bytes),
@@ -183,7 +117,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
             // two pixels of thirty-two channels share one narrowing
             for (first, two) in sums.chunks(2).enumerate() {
                 let round = |i: usize, v: usize| two.get(i).map_or(zero, |s| store.round(s[v], v));
-                let bytes = store.narrow([round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
+                let bytes = store.narrow(STORED == JOINED, [round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
                 let parts = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
                 for (i, part) in parts.into_iter().take(two.len()).enumerate() {
                     let to = output.add((2 * first + i) * rows.output_pixel);
@@ -195,7 +129,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
                 let round = |v: usize| {
                     if v < VECTORS { store.round(sums[v.min(VECTORS - 1)], v.min(VECTORS - 1)) } else { zero }
                 };
-                let bytes = store.narrow([round(0), round(1), round(2), round(3)]);
+                let bytes = store.narrow(STORED == JOINED, [round(0), round(1), round(2), round(3)]);
                 let to = output.add(pixel * rows.output_pixel);
                 _mm512_mask_storeu_epi8(to.cast(), store.mask, bytes);
             }
@@ -207,7 +141,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const SUMS: bool>(
 ///
 /// Safety: as [`Kernels::conv`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-unsafe fn panel<const VECTORS: usize, const SUMS: bool>(packed: &PackedConv, index: usize, rows: &Rows) {
+unsafe fn panel<const VECTORS: usize, const STORED: u8>(packed: &PackedConv, index: usize, rows: &Rows) {
     let panel = packed.panels[index];
     let weights = packed.weights[panel.weights..].as_ptr();
     let mut bias = [_mm512_setzero_si512(); VECTORS];
@@ -216,7 +150,7 @@ unsafe fn panel<const VECTORS: usize, const SUMS: bool>(packed: &PackedConv, ind
         // Safety: the slice has as many.
         *to = unsafe { _mm512_loadu_si512(from.as_ptr().cast()) };
     }
-    let store = Store::<VECTORS>::new(packed, panel.constants, panel.channels);
+    let store = Store::<VECTORS>::new(packed, &panel);
     // sums, weights and the broadcast must fit in 32 registers
     let widest = if VECTORS == 4 { 6 } else { 8 };
     let tiles = rows.width.div_ceil(widest);
@@ -227,12 +161,12 @@ unsafe fn panel<const VECTORS: usize, const SUMS: bool>(packed: &PackedConv, ind
             // Safety: pixel (y, x) of the job, for which the caller vouches.
             unsafe {
                 let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
-                let channel = if SUMS { size_of::<i32>() * panel.channel } else { panel.channel };
+                let channel = if STORED == SUMS { size_of::<i32>() * panel.channel } else { panel.channel };
                 let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + channel);
                 macro_rules! tile {
                     ($($pixels:literal)*) => {
                         match pixels {
-                            $($pixels => tile::<$pixels, VECTORS, SUMS>(packed, weights, &bias, &store, rows, input, output),)*
+                            $($pixels => tile::<$pixels, VECTORS, STORED>(packed, weights, &bias, &store, rows, input, output),)*
                             _ => {}
                         }
                     };
@@ -251,25 +185,25 @@ unsafe fn panel<const VECTORS: usize, const SUMS: bool>(packed: &PackedConv, ind
 // Safety: see `Kernels::conv`; only reachable where `supported`.
 unsafe fn conv(packed: &PackedConv, rows: &Rows) {
     // Safety: handed on.
-    unsafe { panels::<false>(packed, rows) }
+    unsafe { if packed.parts.is_empty() { panels::<BYTES>(packed, rows) } else { panels::<JOINED>(packed, rows) } }
 }
 
 // Safety: see `Kernels::conv_sums`; only reachable where `supported`.
 unsafe fn conv_sums(packed: &PackedConv, rows: &Rows) {
     // Safety: handed on.
-    unsafe { panels::<true>(packed, rows) }
+    unsafe { panels::<SUMS>(packed, rows) }
 }
 
 /// Safety: as [`Kernels::conv`], or [`Kernels::conv_sums`].
-unsafe fn panels<const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
+unsafe fn panels<const STORED: u8>(packed: &PackedConv, rows: &Rows) {
     for (index, panel_of) in packed.panels.iter().enumerate() {
         // Safety: handed on.
         unsafe {
             match panel_of.vectors {
-                1 => panel::<1, SUMS>(packed, index, rows),
-                2 => panel::<2, SUMS>(packed, index, rows),
-                3 => panel::<3, SUMS>(packed, index, rows),
-                _ => panel::<4, SUMS>(packed, index, rows),
+                1 => panel::<1, STORED>(packed, index, rows),
+                2 => panel::<2, STORED>(packed, index, rows),
+                3 => panel::<3, STORED>(packed, index, rows),
+                _ => panel::<4, STORED>(packed, index, rows),
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512::Lookup;
+use super::avx512_store::Lookup;
 use super::packing::DEPTHWISE_CHANNELS;
 use super::{PackedDepthwise, Rows};
 

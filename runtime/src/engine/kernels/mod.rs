@@ -31,6 +31,8 @@ pub mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_depthwise;
 #[cfg(target_arch = "x86_64")]
+mod avx512_store;
+#[cfg(target_arch = "x86_64")]
 pub mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 pub mod dotprod;
@@ -124,6 +126,8 @@ pub struct Kernels {
     /// A value lies in memory as `value ^ flip`: 0 where the processor multiplies u8 by i8, 0x80 where
     /// it multiplies i8 by i8. Then a byte of memory, read as i8, is the value less 128.
     pub flip: u8,
+    /// `conv` knows convolutions of several parts, see [`PackedConv::parts`].
+    pub joins: bool,
     /// Dense convolution of all rows and channels.
     ///
     /// Safety: every run of every pixel is readable ([`SLACK`] included); every output channel is

@@ -28,6 +28,7 @@ pub(super) const NEON: Kernels = Kernels {
     panel: 1,
     block: BLOCK,
     flip: FLIP,
+    joins: false,
     conv,
     depthwise,
     conv_sums,

@@ -1,6 +1,8 @@
 //! Weights in the order in which kernels read them.
 
-use super::super::ir::{Conv, WeightSums};
+use std::ops::Range;
+
+use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::Kernels;
 use super::short_table::ShortTable;
@@ -20,7 +22,7 @@ pub struct Panel {
     pub constants: usize,
 }
 
-/// One group of a dense convolution.
+/// One group of a dense convolution, or several convolutions of the same windows.
 ///
 /// The window of a pixel is a few runs of bytes without a gap. Weights lie panel by panel; in a panel
 /// by (run, block, lane, byte of the block); see [`Kernels::block`]. A run is padded with zero weights
@@ -41,6 +43,9 @@ pub struct PackedConv {
     pub table: Option<Box<Table>>,
     /// The same, where it is short and the kernels gain by that.
     pub short: Option<Box<ShortTable>>,
+    /// The convolutions in the order of their channels, if there are several: then their zero points and
+    /// activations stand for the ones above. Only for [`Kernels::joins`].
+    pub parts: Vec<Part>,
     /// Input offset of each run.
     pub taps: Vec<usize>,
     /// Length of a run in blocks.
@@ -52,6 +57,20 @@ pub struct PackedConv {
     /// Of the weights of each output.
     pub sums: Vec<WeightSums>,
 }
+
+/// One of several convolutions that are computed as one.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its output channels among those of all.
+    pub channels: Range<usize>,
+    /// Zero point before the table.
+    pub pre_zero: u8,
+    /// The activation.
+    pub table: Option<Box<Table>>,
+}
+
+/// Most convolutions that are computed as one.
+pub const PARTS_MAX: usize = 8;
 
 /// A depthwise convolution; channels are padded to a multiple of 64.
 #[derive(Debug, Clone)]
@@ -136,12 +155,32 @@ impl PackedConv {
     /// Packs group `group` of `conv` for `kernels`.
     pub fn new(conv: &Conv, group: usize, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedConv {
         let outputs = conv.bias.len() / conv.groups;
-        let first = group * outputs;
-        let products = conv.weights.len() / conv.bias.len();
-        let [kh, kw] = conv.window.kernel;
-        let channels = products / (kh * kw);
+        let filters: Vec<&[i8]> = filters(conv).skip(group * outputs).take(outputs).collect();
+        let mut packed = PackedConv::of(&filters, conv.window, input, kernels);
+        packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
+        packed.renumber(conv, group, zero_in, kernels);
+        packed
+    }
+
+    /// Packs convolutions of one group each, which slide this window over the same input, as one.
+    pub fn joined(convs: &[&Conv], window: Window, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedConv {
+        let filters: Vec<&[i8]> = convs.iter().flat_map(|conv| filters(conv)).collect();
+        let mut packed = PackedConv::of(&filters, window, input, kernels);
+        for (index, conv) in convs.iter().enumerate() {
+            let first = packed.parts.last().map_or(0, |part| part.channels.end);
+            let table = conv.table.as_ref().map(|_| Box::new([0; 256]));
+            packed.parts.push(Part { channels: first..first + conv.bias.len(), pre_zero: 0, table });
+            packed.renumber_part(index, conv, zero_in, kernels);
+        }
+        packed
+    }
+
+    /// Packs the weights of each output.
+    fn of(filters: &[&[i8]], window: Window, input: InputSteps, kernels: &Kernels) -> PackedConv {
         let (lanes, block) = (kernels.lanes, kernels.block);
-        let [dy, dx] = conv.window.dilation;
+        let [kh, kw] = window.kernel;
+        let channels = filters.first().map_or(0, |weights| weights.len()) / (kh * kw);
+        let [dy, dx] = window.dilation;
         // neighbouring columns are one run if the zero weights of the gap cost nothing
         let row = (kw - 1) * input.column + channels;
         let whole =
@@ -154,29 +193,16 @@ impl PackedConv {
             index * groups * block + byte
         };
         let mut filter = vec![0i8; runs * groups * block];
-        let padded = outputs.next_multiple_of(lanes);
-        let mut packed = PackedConv {
-            panels: panels(outputs, lanes, kernels.panel, filter.len()),
-            weights: vec![0; padded * filter.len()],
-            bias: vec![0; padded],
-            multiplier: vec![0.0; padded],
-            pre_zero: 0,
-            table: conv.table.as_ref().map(|_| Box::new([0; 256])),
-            short: None,
-            taps: Vec::new(),
-            groups,
-            run,
-            reach: Reach::Any,
-            sums: sums(conv, first..first + outputs),
-        };
-        for panel in &packed.panels {
+        let padded = filters.len().next_multiple_of(lanes);
+        let panels = panels(filters.len(), lanes, kernels.panel, filter.len());
+        let mut packed = vec![0; padded * filter.len()];
+        for panel in &panels {
             let width = panel.vectors * lanes;
             for lane in 0..panel.channels {
-                let weights = &conv.weights[(first + panel.channel + lane) * products..][..products];
-                for (tap, weights) in weights.chunks_exact(channels).enumerate() {
+                for (tap, weights) in filters[panel.channel + lane].chunks_exact(channels).enumerate() {
                     filter[place(tap)..][..channels].copy_from_slice(weights);
                 }
-                let target = &mut packed.weights[panel.weights..];
+                let target = &mut packed[panel.weights..];
                 match block {
                     4 => interleave::<4>(&filter, target, width, lane),
                     8 => interleave::<8>(&filter, target, width, lane),
@@ -184,29 +210,62 @@ impl PackedConv {
                 }
             }
         }
-        packed.renumber(conv, group, zero_in, kernels);
-        packed.taps = if whole {
+        let taps = if whole {
             (0..kh).map(|y| y * dy * input.row).collect()
         } else {
             (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect()
         };
-        packed
+        PackedConv {
+            panels,
+            weights: packed,
+            bias: vec![0; padded],
+            multiplier: vec![0.0; padded],
+            pre_zero: 0,
+            table: None,
+            short: None,
+            parts: Vec::new(),
+            taps,
+            groups,
+            run,
+            reach: Reach::Any,
+            sums: filters.iter().map(|weights| WeightSums::of(weights)).collect(),
+        }
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
     pub fn renumber(&mut self, conv: &Conv, group: usize, zero_in: u8, kernels: &Kernels) {
         let first = group * self.sums.len();
-        for panel in &self.panels {
-            for lane in 0..panel.channels {
-                let (o, at) = (panel.channel + lane, panel.constants + lane);
-                self.bias[at] = folded_bias(conv.bias[first + o], self.sums[o], kernels.centre(zero_in));
-                self.multiplier[at] = conv.multiplier[first + o];
-            }
-        }
+        self.reconstant(conv, first, 0..self.sums.len(), kernels.centre(zero_in));
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
         self.short = shortened(self.table.as_deref());
         self.reach = Reach::of(conv, first, &self.sums, zero_in);
+    }
+
+    /// Takes the numbers of the convolution that became part `index`.
+    pub fn renumber_part(&mut self, index: usize, conv: &Conv, zero_in: u8, kernels: &Kernels) {
+        let Some(part) = self.parts.get_mut(index) else { return };
+        part.pre_zero = conv.pre_zero;
+        retable(&mut part.table, conv, kernels);
+        let channels = part.channels.clone();
+        self.reconstant(conv, 0, channels, kernels.centre(zero_in));
+    }
+
+    /// The constants of some channels from those of `conv` from `first` on; in every panel the constants
+    /// of a channel lie at its number.
+    fn reconstant(&mut self, conv: &Conv, first: usize, channels: Range<usize>, zero: i32) {
+        for (from, to) in (first..).zip(channels) {
+            self.bias[to] = folded_bias(conv.bias[from], self.sums[to], zero);
+            self.multiplier[to] = conv.multiplier[from];
+        }
+    }
+
+    /// The zero point and the activation of an output channel.
+    pub fn activation(&self, channel: usize) -> (u8, Option<&Table>) {
+        match self.parts.iter().find(|part| part.channels.contains(&channel)) {
+            Some(part) => (part.pre_zero, part.table.as_deref()),
+            None => (self.pre_zero, self.table.as_deref()),
+        }
     }
 
     /// From the first byte of a window to behind its last.
@@ -242,7 +301,7 @@ impl PackedDepthwise {
             short: None,
             reach: Reach::Any,
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
-            sums: sums(conv, 0..channels),
+            sums: filters(conv).map(WeightSums::of).collect(),
         };
         packed.renumber(conv, zero_in, kernels);
         packed
@@ -290,10 +349,9 @@ pub(super) fn folded_bias(bias: i32, weights: WeightSums, zero: i32) -> i32 {
     bias.wrapping_sub(weights.sum.wrapping_mul(zero))
 }
 
-/// Of the weights of each output.
-fn sums(conv: &Conv, outputs: std::ops::Range<usize>) -> Vec<WeightSums> {
-    let products = conv.weights.len() / conv.bias.len();
-    outputs.map(|o| WeightSums::of(&conv.weights[o * products..][..products])).collect()
+/// The weights of each output.
+fn filters(conv: &Conv) -> std::slice::ChunksExact<'_, i8> {
+    conv.weights.chunks_exact(conv.products().max(1))
 }
 
 /// Block i of `filter` becomes block `i * width + lane` of `target`.

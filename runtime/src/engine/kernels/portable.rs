@@ -23,6 +23,7 @@ pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static s
         panel,
         block: BLOCK,
         flip: FLIP,
+        joins: true,
         conv: conv::<BLOCK, FLIP>,
         depthwise: depthwise::<FLIP>,
         conv_sums: conv_sums::<BLOCK, FLIP>,
@@ -93,7 +94,8 @@ unsafe fn conv<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &R
     let put = |output: *mut u8, panel: &Panel, sums: &[i32; CHANNELS]| {
         let multiplier = &packed.multiplier[panel.constants..][..panel.channels];
         for (channel, (&sum, &multiplier)) in sums.iter().zip(multiplier).enumerate() {
-            let q = stored::<FLIP>(sum, multiplier, packed.pre_zero, packed.table.as_deref());
+            let (zero, table) = packed.activation(panel.channel + channel);
+            let q = stored::<FLIP>(sum, multiplier, zero, table);
             // Safety: a channel of this pixel; the caller vouches for all of them.
             unsafe { output.add(panel.channel + channel).write(q) };
         }

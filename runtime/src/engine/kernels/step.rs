@@ -64,6 +64,17 @@ pub enum Work {
         /// Output.
         output: Region,
     },
+    /// Dense convolutions of the step's node and of those that follow it, computed as one.
+    Joined {
+        /// Weights of all.
+        packed: PackedConv,
+        /// Geometry.
+        window: Window,
+        /// Input, border included in its reach.
+        input: Region,
+        /// Outputs, side by side.
+        output: Region,
+    },
     /// Depthwise convolution.
     Depthwise {
         /// Weights.
@@ -160,6 +171,10 @@ impl Step {
                 windowed(window, input, output, reach, limit)?;
                 inside(output)?;
             }
+            Work::Joined { window, input, output, packed } => {
+                windowed(window, input, output, packed.extent(), limit)?;
+                inside(output)?;
+            }
             Work::Depthwise { window, input, output, packed } => {
                 windowed(window, input, output, packed.extent(), limit)?;
                 inside(output)?;
@@ -195,6 +210,12 @@ impl Step {
         let Some(node) = graph.nodes.get(self.node) else { return Err(format!("there is no node {}", self.node)) };
         let checked = match &self.work {
             Work::Border { .. } => Ok(()),
+            Work::Joined { packed, .. } => {
+                return packed.parts.iter().zip(&graph.nodes[self.node..]).try_for_each(|(part, node)| {
+                    let mut sums = packed.sums[part.channels.clone()].iter().copied();
+                    graph.check_numbers(node, &mut sums).map_err(|what| format!("node {:?}: {what}", node.name))
+                });
+            }
             Work::Conv { groups, .. } => {
                 let mut sums = groups.iter().flat_map(|g| &g.sums).copied();
                 graph.check_numbers(node, &mut sums)
@@ -217,6 +238,13 @@ impl Step {
                 let all = groups.iter_mut().enumerate();
                 all.for_each(|(group, packed)| packed.renumber(conv, group, zero_of(node.inputs[0]), kernels));
             }
+            (Work::Joined { packed, .. }, _) => {
+                for (index, node) in (0..packed.parts.len()).zip(&graph.nodes[self.node..]) {
+                    if let Op::Conv(conv) = &node.op {
+                        packed.renumber_part(index, conv, zero_of(node.inputs[0]), kernels);
+                    }
+                }
+            }
             (Work::Depthwise { packed, .. }, Op::Conv(conv)) => {
                 packed.renumber(conv, zero_of(node.inputs[0]), kernels);
             }
@@ -237,6 +265,7 @@ impl Step {
     pub fn bytes(&self) -> usize {
         match &self.work {
             Work::Conv { groups, .. } => groups.iter().map(PackedConv::bytes).sum(),
+            Work::Joined { packed, .. } => packed.bytes(),
             Work::Depthwise { packed, .. } => packed.bytes(),
             Work::Wide(conv) => conv.bytes(),
             _ => 0,
@@ -269,6 +298,9 @@ impl Step {
                             Rows { input: rows.input.add(g * inputs), output: rows.output.add(g * outputs), ..rows };
                         (kernels.conv)(packed, &shifted);
                     }
+                }
+                Work::Joined { packed, window, input, output } => {
+                    (kernels.conv)(packed, &rows_of(base, window, input, output, share(output.shape.height)));
                 }
                 Work::Depthwise { packed, window, input, output } => {
                     (kernels.depthwise)(packed, &rows_of(base, window, input, output, share(output.shape.height)));

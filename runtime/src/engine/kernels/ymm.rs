@@ -470,6 +470,7 @@ macro_rules! entries {
                 panel: ymm::PANEL,
                 block: 4,
                 flip: <$dot as ymm::Dot>::FLIP,
+                joins: false,
                 conv,
                 depthwise,
                 conv_sums,
