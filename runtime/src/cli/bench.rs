@@ -63,7 +63,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     show(&found, out)
 }
 
-/// The contract's object; `ops` are in the order of execution.
+/// The contract's object; `ops` are in the order of execution. Where several nodes are one step, its time
+/// and its multiplications stand at the first.
 fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Result<Value, Failure> {
     let threads = usize::from(args.threads);
     let mut engine = Int8Engine::load(artifact, threads).map_err(Failure::Job)?;
@@ -73,8 +74,14 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let times = time(args.runs, || engine.run_again());
     let plan = engine.plan_mut();
     let mut by_node = vec![Duration::ZERO; graph.nodes.len()];
+    let mut macs: Vec<u64> = graph.nodes.iter().map(|node| graph.macs_of(node)).collect();
     for _ in 0..args.runs {
-        plan.run_timed(|node, took| by_node[node] += took);
+        plan.run_timed(|nodes, took| {
+            by_node[nodes.start] += took;
+            for with in nodes.start + 1..nodes.end {
+                macs[nodes.start] += std::mem::take(&mut macs[with]);
+            }
+        });
     }
     let median = ms(times[times.len() / 2]);
     let gmac = graph.macs() as f64 / 1e9;
@@ -84,9 +91,9 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let mut ops: Vec<Value> = graph
         .nodes
         .iter()
-        .zip(&by_node)
-        .map(|(node, total)| {
-            let (took, gmac) = (ms(*total) / f64::from(args.runs), graph.macs_of(node) as f64 / 1e9);
+        .zip(by_node.iter().zip(&macs))
+        .map(|(node, (total, macs))| {
+            let (took, gmac) = (ms(*total) / f64::from(args.runs), *macs as f64 / 1e9);
             let conv = matches!(node.op, Op::Conv(_));
             let peak_share = if conv { share(gmac, took) } else { Value::Null };
             json!({"name": node.name, "op": node.op.name(), "ms": round(took), "mmac": round(gmac * 1e3), "peak_share": peak_share})

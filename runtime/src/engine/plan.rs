@@ -1,13 +1,15 @@
 //! A graph becomes steps: places in the arena, packed weights, nothing left to decide per run.
 
 use super::ir::{Checked, Conv, Graph, Node, Numbers, Op, Shape, Source, TensorId};
+use super::kernels::max_pool::MaxPool;
 use super::kernels::packing::{InputSteps, PARTS_MAX};
 use super::kernels::place::Place;
 use super::kernels::program::{Program, THREADS_MAX};
+use super::kernels::scratch::Scratch;
 use super::kernels::step::{Region, Step, Work};
-use super::kernels::wide::{Scratch, WideConv};
+use super::kernels::wide::WideConv;
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
-use super::layout::Layout;
+use super::layout::{ALIGNMENT, Layout};
 use super::quant::Quant;
 use super::sixteen::NO_REST;
 
@@ -146,8 +148,9 @@ impl Plan {
         self.program.run();
     }
 
-    /// Runs the network and tells the index and the time of each node's steps.
-    pub fn run_timed(&mut self, told: impl FnMut(usize, std::time::Duration)) {
+    /// Runs the network and tells the time of each step and the indices of its nodes, which are several where
+    /// convolutions are computed as one.
+    pub fn run_timed(&mut self, told: impl FnMut(std::ops::Range<usize>, std::time::Duration)) {
         self.program.run_timed(told);
     }
 
@@ -188,13 +191,14 @@ fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
     Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: graph.tensor(id).shape }
 }
 
-/// Bytes in which a thread keeps the sums of a convolution of sixteen bits.
+/// Bytes in which a thread keeps the sums of a convolution of sixteen bits or the maxima of columns.
 fn scratch_bytes(graph: &Graph) -> usize {
     let of = |node: &Node| match &node.op {
         Op::Conv(conv) if !conv.wide.is_none() => WideConv::scratch_bytes(conv),
+        Op::MaxPool(window) => MaxPool::scratch_bytes(window, graph.tensor(node.inputs[0]).shape),
         _ => 0,
     };
-    graph.nodes.iter().map(of).max().unwrap_or(0)
+    graph.nodes.iter().map(of).max().unwrap_or(0).next_multiple_of(ALIGNMENT)
 }
 
 struct Planner<'a> {
@@ -307,7 +311,7 @@ impl Planner<'_> {
                 let other = self.region(node.inputs[1]);
                 push(Work::Mul(Product { multiplier: *multiplier, zeros: zeros() }, [input, other], output));
             }
-            Op::MaxPool(window) => push(Work::MaxPool(*window, input, output)),
+            Op::MaxPool(window) => push(Work::MaxPool(MaxPool::new(*window, [input, output], self.scratch))),
             Op::MeanPool(window) => push(Work::MeanPool(*window, input, output)),
             Op::Upsample { factor } => push(Work::Upsample(*factor, input, output)),
             Op::Gather { stride, from } => {

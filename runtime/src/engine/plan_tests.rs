@@ -429,7 +429,7 @@ proptest! {
             let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
             write(&mut plan, &pixels);
             let mut told = std::collections::BTreeSet::new();
-            plan.run_timed(|node, _| _ = told.insert(node));
+            plan.run_timed(|nodes, _| _ = told.insert(nodes.start));
             prop_assert_eq!(&values(&plan, joined), &expected[joined.at()], "{:?}", kernels);
             let vectors = |channels: usize| channels.div_ceil(kernels.lanes);
             let first = sizes.clone().take(PARTS_MAX);

@@ -138,7 +138,8 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
     let read = ((height - 1) * stride[0] + kernel[0] - 1) * row + (columns - 1) * pixel + channels;
     let out_pixel = outputs + gap;
     let written = ((height - 1) * width + width - 1) * out_pixel + outputs;
-    for front in [false, true] {
+    let joins = kernels.joins && !depthwise && outputs > 1;
+    for (front, joined) in [(false, false), (true, false), (false, joins), (true, joins)] {
         let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
         let output = Guarded::new(if front { written } else { written + SLACK }, front);
         let rows = Rows {
@@ -155,6 +156,9 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
         unsafe {
             if depthwise {
                 (kernels.depthwise)(&PackedDepthwise::new(&conv, 9, steps, kernels), &rows);
+            } else if joined {
+                let parts = halves(&conv, random(s, outputs - 1) + 1);
+                (kernels.conv)(&PackedConv::joined(&parts.each_ref(), conv.window, 9, steps, kernels), &rows);
             } else {
                 (kernels.conv)(&PackedConv::new(&conv, 0, 9, steps, kernels), &rows);
             }
@@ -165,6 +169,17 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
         }
         sums_stay_inside(kernels, &conv, steps, rows, front);
     }
+}
+
+/// The first `outputs` of a dense convolution, and the others.
+fn halves(conv: &Conv, outputs: usize) -> [Conv; 2] {
+    let part = |range: std::ops::Range<usize>| Conv {
+        weights: conv.weights[range.start * conv.products()..range.end * conv.products()].iter().copied().collect(),
+        bias: conv.bias[range.clone()].to_vec(),
+        multiplier: conv.multiplier[range].to_vec(),
+        ..conv.clone()
+    };
+    [part(0..outputs), part(outputs..conv.bias.len())]
 }
 
 /// The same job as sums, in as many bytes as they need.

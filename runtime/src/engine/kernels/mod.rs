@@ -44,12 +44,14 @@ mod gather;
 mod guard_tests;
 #[cfg(target_arch = "aarch64")]
 pub mod i8mm;
+pub mod max_pool;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod packing;
 pub mod place;
 pub mod portable;
 pub mod program;
+pub mod scratch;
 pub mod short_table;
 pub mod step;
 pub mod wide;

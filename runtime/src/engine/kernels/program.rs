@@ -3,6 +3,7 @@
 //! Every step is split by output rows; all threads finish a step before the next begins. The rows
 //! do not depend on who computes them, so the result is the same for every number of threads.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
@@ -115,31 +116,31 @@ impl Program {
 
     /// Runs all steps.
     pub fn run(&mut self) {
-        self.run_each(|_, _| {});
+        self.run_each(|_| {});
     }
 
-    /// Runs all steps and tells the node and the time of each.
-    pub fn run_timed(&mut self, mut told: impl FnMut(usize, Duration)) {
+    /// Runs all steps and tells the nodes and the time of each.
+    pub fn run_timed(&mut self, mut told: impl FnMut(Range<usize>, Duration)) {
         let mut last = Instant::now();
-        self.run_each(|node, _| {
+        self.run_each(|step| {
             let now = Instant::now();
-            told(node, now - last);
+            told(step.nodes(), now - last);
             last = now;
         });
     }
 
-    fn run_each(&mut self, mut told: impl FnMut(usize, usize)) {
+    fn run_each(&mut self, mut told: impl FnMut(&Step)) {
         let shared = &*self.shared;
         if shared.threads > 1 {
             *shared.begun.lock().unwrap_or_else(PoisonError::into_inner) += 1;
             shared.wake.notify_all();
         }
-        for (index, step) in shared.steps().iter().enumerate() {
+        for step in shared.steps().iter() {
             // Safety: the steps were made for this arena and packed for these kernels (`new`); the
             // barrier keeps threads in the same step, where each has its own rows.
             unsafe { step.run(shared.kernels, &shared.arena, 0, shared.threads) };
             shared.barrier(&mut self.passed);
-            told(step.node, index);
+            told(step);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::ir::{Graph, Op, Shape, TensorId, Window};
 use super::super::quant::Table;
 use super::arena::Arena;
+use super::max_pool::MaxPool;
 use super::place::Place;
 use super::wide::WideConv;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
@@ -32,7 +33,7 @@ impl Region {
     }
 
     /// True if a row is one run of bytes.
-    fn dense(&self) -> bool {
+    pub(super) fn dense(&self) -> bool {
         self.pixel == self.shape.channels
     }
 }
@@ -97,7 +98,7 @@ pub enum Work {
     /// See `ir::Op::Mul`: the two inputs, of which the second may be one pixel, and the output.
     Mul(Product, [Region; 2], Region),
     /// See `ir::Op::MaxPool`.
-    MaxPool(Window, Region, Region),
+    MaxPool(MaxPool),
     /// See `ir::Op::MeanPool`.
     MeanPool(Window, Region, Region),
     /// See `ir::Op::Upsample`.
@@ -180,6 +181,7 @@ impl Step {
                 inside(output)?;
             }
             Work::Wide(conv) => conv.check(limit, bytes)?,
+            Work::MaxPool(pool) => pool.check(limit, bytes)?,
             Work::Gather { offsets, stride, input, output } => {
                 let (h, w) = (output.shape.height - 1, output.shape.width - 1);
                 let last = input.at(h * stride[0], w * stride[1]) + offsets.iter().max().copied().unwrap_or(0);
@@ -194,7 +196,6 @@ impl Step {
             Work::Place(place) => place.regions().iter().try_for_each(&inside)?,
             Work::Tables(_, a, b)
             | Work::Table(_, a, b)
-            | Work::MaxPool(_, a, b)
             | Work::MeanPool(_, a, b)
             | Work::Upsample(_, a, b)
             | Work::Copy(a, b) => [a, b].into_iter().try_for_each(inside)?,
@@ -270,6 +271,12 @@ impl Step {
             Work::Wide(conv) => conv.bytes(),
             _ => 0,
         }
+    }
+
+    /// Indices of the nodes that it does; a copy or a border belongs to one node beside others.
+    pub fn nodes(&self) -> Range<usize> {
+        let count = if let Work::Joined { packed, .. } = &self.work { packed.parts.len() } else { 1 };
+        self.node..self.node + count
     }
 
     /// Does share `part` of `parts`: a range of output rows.
@@ -349,11 +356,7 @@ impl Step {
                         (kernels.mul)(product, base.add(a), base.add(b), base.add(to), count);
                     });
                 }
-                Work::MaxPool(window, from, to) => {
-                    for y in share(to.shape.height) {
-                        max_row(kernels, base, window, from, to, y);
-                    }
-                }
+                Work::MaxPool(pool) => pool.run(base, share(pool.output().shape.height), part, kernels),
                 Work::MeanPool(window, from, to) => {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let (rows, columns) = covered(window, from.shape, y, x);
@@ -488,45 +491,5 @@ unsafe fn fill_border(
             fill(row + (left + width) * inner.pixel, right * inner.pixel);
         }
         fill(origin + (top + height) * inner.row, bottom * inner.row);
-    }
-}
-
-/// One row of a max pool, tap by tap over runs of pixels.
-unsafe fn max_row(kernels: &Kernels, base: *mut u8, window: &Window, from: &Region, to: &Region, y: usize) {
-    let Shape { width, channels, .. } = to.shape;
-    let [sy, sx] = window.stride;
-    let run = from.dense() && to.dense() && sx == 1;
-    // Safety: taps outside the input are left out, the rest lies inside the arena by `Step::new`.
-    unsafe {
-        // a window with dilation may have no tap inside: then zero stands
-        if to.dense() {
-            std::ptr::write_bytes(base.add(to.at(y, 0)), kernels.flip, width * channels);
-        } else {
-            (0..width).for_each(|x| std::ptr::write_bytes(base.add(to.at(y, x)), kernels.flip, channels));
-        }
-        for ky in 0..window.kernel[0] {
-            let Some(row) = (y * sy + ky * window.dilation[0]).checked_sub(window.pad[0]) else { continue };
-            if row >= from.shape.height {
-                continue;
-            }
-            for kx in 0..window.kernel[1] {
-                let shift = kx * window.dilation[1];
-                // output columns whose tap lies inside the input
-                let begin = window.pad[1].saturating_sub(shift).div_ceil(sx);
-                let end = (from.shape.width + window.pad[1]).saturating_sub(shift).div_ceil(sx).min(width);
-                if begin >= end {
-                    continue;
-                }
-                let column = |x: usize| x * sx + shift - window.pad[1];
-                if run {
-                    let count = (end - begin) * channels;
-                    (kernels.max)(base.add(from.at(row, column(begin))), base.add(to.at(y, begin)), count);
-                } else {
-                    for x in begin..end {
-                        (kernels.max)(base.add(from.at(row, column(x))), base.add(to.at(y, x)), channels);
-                    }
-                }
-            }
-        }
     }
 }

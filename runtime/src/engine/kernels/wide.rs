@@ -9,6 +9,7 @@ use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::super::sixteen::{self, Curve};
 use super::packing::{DEPTHWISE_CHANNELS, InputSteps, folded_bias};
+use super::scratch::Scratch;
 use super::step::{Region, rows_of, windowed};
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
@@ -75,17 +76,6 @@ enum Filters {
     /// Group by group.
     Dense(Vec<PackedConv>),
     Depthwise(PackedDepthwise),
-}
-
-/// Memory for sums, a part for each thread; all are multiples of a vector's bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Scratch {
-    /// Offset of the first thread's part.
-    pub first: usize,
-    /// Bytes of a part.
-    pub bytes: usize,
-    /// Threads.
-    pub threads: usize,
 }
 
 impl Filters {
@@ -188,15 +178,10 @@ impl WideConv {
         };
         let rests = if self.store.reads { self.values() } else { 0 };
         windowed(&self.window, &self.input, &self.output, reach + rests, limit)?;
-        let Scratch { first, bytes: each, threads } = self.scratch;
-        let room = 2 * PIXELS * self.store.outputs * size_of::<i32>();
-        if self.output.end() > limit || first + each * threads > bytes || room > each {
-            return Err(format!("{:?} or {:?} leaves the arena of {bytes}", self.output, self.scratch));
+        if self.output.end() > limit {
+            return Err(format!("{:?} leaves the arena of {bytes}", self.output));
         }
-        if !first.is_multiple_of(size_of::<i32>()) || !each.is_multiple_of(size_of::<i32>()) {
-            return Err(format!("{:?} is not where sums can lie", self.scratch));
-        }
-        Ok(())
+        self.scratch.check(2 * PIXELS * self.store.outputs * size_of::<i32>(), bytes)
     }
 
     /// Values a pixel of the input, which is the distance of a value from its rest.
@@ -246,7 +231,7 @@ impl WideConv {
         let groups = self.filters.groups();
         let (inputs, outputs) = (self.values() / groups, self.store.outputs / groups);
         let count = PIXELS.min(self.output.shape.width - x);
-        let scratch = self.scratch.first + part * self.scratch.bytes;
+        let scratch = self.scratch.at(part);
         // Safety: handed on.
         let row = unsafe { rows_of(base, &self.window, &self.input, &self.output, y..y + 1) };
         // the rests are summed like the values, with the same weights
