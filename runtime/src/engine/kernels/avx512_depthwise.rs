@@ -1,4 +1,4 @@
-//! Depthwise convolution with AVX-512 VNNI: sixty-four channels at a time.
+//! Depthwise convolution with AVX-512 VNNI: sixty-four channels at a time; for few, see [`avx512_lanes`].
 //!
 //! Four taps that lie one below the other are interleaved so that one VPDPBUSD adds them. Windows of
 //! three by three and five by five share each interleaved column among the pixels of a tile; others
@@ -6,6 +6,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx512_lanes;
 use super::avx512_store::Lookup;
 use super::packing::DEPTHWISE_CHANNELS;
 use super::{PackedDepthwise, Rows};
@@ -30,6 +31,9 @@ unsafe fn depthwise_inner(packed: &PackedDepthwise, rows: &Rows) {
     for block in (0..packed.channels).step_by(DEPTHWISE_CHANNELS) {
         // Safety: handed on; a block begins at a multiple of its width.
         unsafe {
+            if avx512_lanes::depthwise(packed, rows, block) {
+                continue;
+            }
             match (packed.kernel, stride) {
                 ([3, 3], Some(1)) => Columns::<3, 1, 1>::new(packed, block).run(rows, column),
                 ([3, 3], Some(2)) => Columns::<3, 1, 2>::new(packed, block).run(rows, column),
@@ -53,25 +57,27 @@ pub(super) unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
     }
 }
 
-/// What the store of sixty-four channels needs.
-struct Store {
+/// What the store of sixty-four channels needs, or of fewer, `lanes` of 128 bits, of several pixels.
+pub(super) struct Store {
     multiplier: [__m512; 4],
     zero: __m512i,
     table: Option<Lookup>,
-    mask: u64,
+    /// The channels.
+    pub mask: u64,
 }
 
 impl Store {
-    /// The constants of `block`, and where its sums begin.
+    /// The constants of `block`, and where its sums begin; a pixel has `lanes` (1, 2 or 4).
     ///
     /// Safety: `block` is a multiple of [`DEPTHWISE_CHANNELS`] below the padded channels.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    unsafe fn new(packed: &PackedDepthwise, block: usize) -> (Store, [__m512i; 4]) {
+    pub unsafe fn new(packed: &PackedDepthwise, block: usize, lanes: i32) -> (Store, [__m512i; 4]) {
         let channels = (packed.channels - block).min(DEPTHWISE_CHANNELS);
         // 8-bit unpacks put channels (4 v..4 v + 4) of each 128-bit lane into vector v; the packs at
         // the end undo that, so constants are taken in the same order
         let order = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 32, 33, 34, 35, 48, 49, 50, 51);
+        let order = _mm512_and_si512(order, _mm512_set1_epi32(16 * lanes - 1));
         let (mut bias, mut multiplier) = ([_mm512_setzero_si512(); 4], [_mm512_setzero_ps(); 4]);
         for v in 0..4 {
             let at = block + 4 * v;
@@ -90,21 +96,28 @@ impl Store {
         (store, bias)
     }
 
+    /// Sums to values in their order.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    pub fn bytes(&self, sums: [__m512i; 4]) -> __m512i {
+        let r = |v: usize| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), self.multiplier[v]));
+        let low = _mm512_adds_epi16(_mm512_packs_epi32(r(0), r(1)), self.zero);
+        let high = _mm512_adds_epi16(_mm512_packs_epi32(r(2), r(3)), self.zero);
+        let bytes = _mm512_packus_epi16(low, high);
+        match self.table {
+            Some(table) => table.apply(bytes),
+            None => bytes,
+        }
+    }
+
     /// The sums of one pixel become its values.
     ///
     /// Safety: the channels under the mask are writable at `output`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn put(&self, sums: [__m512i; 4], output: *mut u8) {
-        let r = |v: usize| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), self.multiplier[v]));
-        let low = _mm512_adds_epi16(_mm512_packs_epi32(r(0), r(1)), self.zero);
-        let high = _mm512_adds_epi16(_mm512_packs_epi32(r(2), r(3)), self.zero);
-        let mut bytes = _mm512_packus_epi16(low, high);
-        if let Some(table) = self.table {
-            bytes = table.apply(bytes);
-        }
         // Safety: masked.
-        unsafe { _mm512_mask_storeu_epi8(output.cast(), self.mask, bytes) };
+        unsafe { _mm512_mask_storeu_epi8(output.cast(), self.mask, self.bytes(sums)) };
     }
 }
 
@@ -124,7 +137,7 @@ impl<'a, const KERNEL: usize, const FOURS: usize, const STRIDE: usize> Columns<'
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn new(packed: &'a PackedDepthwise, block: usize) -> Self {
         // Safety: handed on.
-        let (store, bias) = unsafe { Store::new(packed, block) };
+        let (store, bias) = unsafe { Store::new(packed, block, 4) };
         let padded = packed.bias.len();
         let weight = |row: usize, column: usize| {
             if row < KERNEL {
@@ -222,7 +235,7 @@ unsafe fn pixel_by_pixel<const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows
     let padded = packed.bias.len();
     let zero = _mm512_setzero_si512();
     // Safety: handed on.
-    let (store, bias) = unsafe { Store::new(packed, block) };
+    let (store, bias) = unsafe { Store::new(packed, block, 4) };
     for y in 0..rows.height {
         for x in 0..rows.width {
             // Safety: weights are padded to whole blocks; the taps of this pixel are the caller's to
@@ -279,7 +292,7 @@ unsafe fn put_sums(sums: [__m512i; 4], output: *mut u8) {
 /// Byte c of the four becomes the 32-bit group c; vector v has groups 4 v..4 v + 4 of each 128 bits.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-fn interleave(t: [__m512i; 4]) -> [__m512i; 4] {
+pub(super) fn interleave(t: [__m512i; 4]) -> [__m512i; 4] {
     let low = [_mm512_unpacklo_epi8(t[0], t[1]), _mm512_unpacklo_epi8(t[2], t[3])];
     let high = [_mm512_unpackhi_epi8(t[0], t[1]), _mm512_unpackhi_epi8(t[2], t[3])];
     [

@@ -31,6 +31,8 @@ pub mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_depthwise;
 #[cfg(target_arch = "x86_64")]
+mod avx512_lanes;
+#[cfg(target_arch = "x86_64")]
 mod avx512_store;
 #[cfg(target_arch = "x86_64")]
 pub mod avxvnni;
