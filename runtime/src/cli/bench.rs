@@ -73,14 +73,13 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     engine.write(&golden_input(graph.tensor(graph.inputs[0]).shape.elements()));
     let times = time(args.runs, || engine.run_again());
     let plan = engine.plan_mut();
-    let mut by_node = vec![Duration::ZERO; graph.nodes.len()];
-    let mut macs: Vec<u64> = graph.nodes.iter().map(|node| graph.macs_of(node)).collect();
+    // of each node that a step begins with, the steps' time and the end of their nodes
+    let mut begun = vec![(Duration::ZERO, 0); graph.nodes.len()];
     for _ in 0..args.runs {
         plan.run_timed(|nodes, took| {
-            by_node[nodes.start] += took;
-            for with in nodes.start + 1..nodes.end {
-                macs[nodes.start] += std::mem::take(&mut macs[with]);
-            }
+            let (total, end) = &mut begun[nodes.start];
+            *total += took;
+            *end = nodes.end.max(*end);
         });
     }
     let median = ms(times[times.len() / 2]);
@@ -91,9 +90,11 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let mut ops: Vec<Value> = graph
         .nodes
         .iter()
-        .zip(by_node.iter().zip(&macs))
-        .map(|(node, (total, macs))| {
-            let (took, gmac) = (ms(*total) / f64::from(args.runs), *macs as f64 / 1e9);
+        .zip(&begun)
+        .enumerate()
+        .map(|(index, (node, &(total, end)))| {
+            let macs: u64 = graph.nodes[index..end.max(index)].iter().map(|node| graph.macs_of(node)).sum();
+            let (took, gmac) = (ms(total) / f64::from(args.runs), macs as f64 / 1e9);
             let conv = matches!(node.op, Op::Conv(_));
             let peak_share = if conv { share(gmac, took) } else { Value::Null };
             json!({"name": node.name, "op": node.op.name(), "ms": round(took), "mmac": round(gmac * 1e3), "peak_share": peak_share})

@@ -244,12 +244,15 @@ impl Planner<'_> {
     /// one input, write side by side into one slab, and fill fewer vectors together than apart.
     fn joined(&self, first: usize) -> Vec<&Conv> {
         let mut found = Vec::new();
-        let Some(head) = self.graph.nodes.get(first).filter(|_| self.kernels.joins) else { return found };
+        let head = &self.graph.nodes[first];
+        let Op::Conv(Conv { window, .. }) = &head.op else { return found };
+        if !self.kernels.joins {
+            return found;
+        }
         let (mut channels, mut apart, mut most, mut best) = (0, 0, 0, 0);
         for node in self.graph.nodes[first..].iter().take(PARTS_MAX) {
             let Op::Conv(conv) = &node.op else { break };
-            let window = found.first().map_or(conv.window, |first: &&Conv| first.window);
-            let alike = node.inputs == head.inputs && conv.window == window && conv.groups == 1 && conv.wide.is_none();
+            let alike = node.inputs == head.inputs && conv.window == *window && conv.groups == 1 && conv.wide.is_none();
             if !alike || !self.layout.within(node.output, head.output, channels) {
                 break;
             }

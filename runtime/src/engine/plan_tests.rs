@@ -53,9 +53,7 @@ proptest! {
         length in 0usize..500,
     ) {
         let mut maker = Maker::new(seed);
-        let quant = maker.quant();
-        let input = maker.tensor(Shape { height: 2, width, channels }, quant);
-        maker.graph.inputs.push(input);
+        let input = maker.input(Shape { height: 2, width, channels });
         maker.output(input);
         let [mut first, second, other] = [0; 3].map(|_| maker.noise(width * channels));
         let graph = Checked::new(maker.graph).unwrap();
@@ -77,9 +75,8 @@ proptest! {
     fn channels_gathered_side_by_side_are_one_step(seed: u64, parts in 1usize..6) {
         let mut maker = Maker::new(seed);
         let shape = Shape { height: 2 + maker.below(9), width: 2 + maker.below(9), channels: 1 + maker.below(20) };
-        let quant = maker.quant();
-        let input = maker.tensor(shape, quant);
-        maker.graph.inputs.push(input);
+        let input = maker.input(shape);
+        let quant = maker.of(input).quant;
         let stride = [1 + maker.below(2), 1 + maker.below(2)];
         let (height, width) = (shape.height / stride[0], shape.width / stride[1]);
         let mut made = Vec::new();
@@ -116,9 +113,7 @@ proptest! {
     fn convolutions_that_share_vectors_are_one_step(seed: u64) {
         let mut maker = Maker::new(seed);
         let shape = Shape { height: 1 + maker.below(9), width: 1 + maker.below(20), channels: 1 + maker.below(20) };
-        let quant = maker.quant();
-        let input = maker.tensor(shape, quant);
-        maker.graph.inputs.push(input);
+        let input = maker.input(shape);
         let joined = maker.side_by_side(input);
         maker.output(joined);
         let pixels = maker.noise(shape.elements());

@@ -263,14 +263,13 @@ fn weighed(op: &Op) -> Result<(), String> {
     if !conv.weights.contains(&i8::MIN) {
         return Ok(());
     }
-    let per = conv.products();
-    let channel = conv.weights.chunks_exact(per.max(1)).position(|weights| weights.contains(&i8::MIN));
+    let channel = conv.filters().position(|weights| weights.contains(&i8::MIN));
     Err(format!("channel {}: weight -128, the least is -127", channel.unwrap_or(0)))
 }
 
 fn weight_sums(op: &Op) -> impl Iterator<Item = WeightSums> {
     let conv = if let Op::Conv(conv) = op { Some(conv) } else { None };
-    conv.into_iter().flat_map(|conv| conv.weights.chunks_exact(conv.products().max(1)).map(WeightSums::of))
+    conv.into_iter().flat_map(|conv| conv.filters().map(WeightSums::of))
 }
 
 /// Scales and sums that every instruction set computes alike; `sums` of a convolution's outputs.

@@ -140,6 +140,11 @@ impl Conv {
         if self.wide.input { input.channels / 2 } else { input.channels }
     }
 
+    /// The weights of each output channel.
+    pub fn filters(&self) -> std::slice::ChunksExact<'_, i8> {
+        self.weights.chunks_exact(self.products().max(1))
+    }
+
     /// Products in the sum of one result, over the whole window.
     pub fn products(&self) -> usize {
         self.weights.len() / self.bias.len().max(1)

@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::avx512_lanes;
-use super::avx512_store::Lookup;
+use super::avx512_store::{Lookup, activate, pack, round};
 use super::packing::DEPTHWISE_CHANNELS;
 use super::{PackedDepthwise, Rows};
 
@@ -100,14 +100,8 @@ impl Store {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub fn bytes(&self, sums: [__m512i; 4]) -> __m512i {
-        let r = |v: usize| _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[v]), self.multiplier[v]));
-        let low = _mm512_adds_epi16(_mm512_packs_epi32(r(0), r(1)), self.zero);
-        let high = _mm512_adds_epi16(_mm512_packs_epi32(r(2), r(3)), self.zero);
-        let bytes = _mm512_packus_epi16(low, high);
-        match self.table {
-            Some(table) => table.apply(bytes),
-            None => bytes,
-        }
+        let r = |v: usize| round(sums[v], self.multiplier[v]);
+        activate(pack([r(0), r(1), r(2), r(3)], [self.zero; 2]), self.table)
     }
 
     /// The sums of one pixel become its values.

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 use super::super::quant::Table;
 use super::PackedConv;
 use super::avx512::LANES;
-use super::packing::{PARTS_MAX, Panel};
+use super::packing::{PARTS_MAX, Panel, Part};
 
 /// A table in registers.
 #[derive(Clone, Copy)]
@@ -34,6 +34,35 @@ impl Lookup {
     }
 }
 
+/// Sixteen sums to rounded numbers before the zero point.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+pub(super) fn round(sums: __m512i, multiplier: __m512) -> __m512i {
+    _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), multiplier))
+}
+
+/// Four vectors of rounded numbers plus their zero points to 64 bytes: of each 128 bits, those of the first
+/// vector, then those of the second, third and fourth. The zero points stand in that order, two by two.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+pub(super) fn pack(rounded: [__m512i; 4], zeros: [__m512i; 2]) -> __m512i {
+    // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the
+    // same as one clamp at the end, because the zero point is below 256
+    let low = _mm512_adds_epi16(_mm512_packs_epi32(rounded[0], rounded[1]), zeros[0]);
+    let high = _mm512_adds_epi16(_mm512_packs_epi32(rounded[2], rounded[3]), zeros[1]);
+    _mm512_packus_epi16(low, high)
+}
+
+/// Each byte replaced by its entry, if there is a table.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+pub(super) fn activate(bytes: __m512i, table: Option<Lookup>) -> __m512i {
+    match table {
+        Some(table) => table.apply(bytes),
+        None => bytes,
+    }
+}
+
 /// What becomes of the sums of one panel of `VECTORS`.
 pub(super) struct Store<'a, const VECTORS: usize> {
     multiplier: [__m512; VECTORS],
@@ -49,37 +78,28 @@ pub(super) struct Store<'a, const VECTORS: usize> {
 
 /// Convolutions that are computed as one.
 struct Parts<'a> {
-    /// Zero points before the table, in the order after the first packs.
+    all: &'a [Part],
+    /// Zero points before the table, as [`pack`] takes them.
     zeros: [__m512i; 2],
-    /// Each with the bytes that are its own.
-    tables: [(u64, Option<&'a Table>); PARTS_MAX],
-    count: usize,
+    /// The bytes that are each one's own.
+    masks: [u64; PARTS_MAX],
 }
 
 impl<'a> Parts<'a> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     fn new<const VECTORS: usize>(packed: &'a PackedConv, panel: &Panel) -> Parts<'a> {
-        let mut parts = Parts {
-            zeros: [_mm512_setzero_si512(); 2],
-            tables: [(0, None); PARTS_MAX],
-            count: packed.parts.len().min(PARTS_MAX),
-        };
-        if parts.count == 0 {
-            return parts;
-        }
-        let mut zeros = [0i32; 4 * LANES];
-        for (part, to) in packed.parts.iter().zip(&mut parts.tables) {
+        let (mut masks, mut zeros) = ([0; PARTS_MAX], [0i32; 4 * LANES]);
+        for (part, mask) in packed.parts.iter().zip(&mut masks) {
             let inside = |channel: usize| channel.clamp(panel.channel, panel.channel + panel.channels) - panel.channel;
             let channels = inside(part.channels.start)..inside(part.channels.end);
             let bits = channels.clone().fold(0, |bits, channel| bits | 1u64 << channel);
             // a byte for each channel of four, two or one pixels
-            let mask = match VECTORS {
+            *mask = match VECTORS {
                 1 => bits * 0x0001_0001_0001_0001,
                 2 => bits * 0x0000_0001_0000_0001,
                 _ => bits,
             };
-            *to = (mask, part.table.as_deref());
             zeros[channels].fill(i32::from(part.pre_zero));
         }
         // vector `i` of those that are narrowed together
@@ -88,8 +108,8 @@ impl<'a> Parts<'a> {
             // Safety: the slice has as many.
             unsafe { _mm512_loadu_si512(zeros[first..][..LANES].as_ptr().cast()) }
         };
-        parts.zeros = [_mm512_packs_epi32(vector(0), vector(1)), _mm512_packs_epi32(vector(2), vector(3))];
-        parts
+        let zeros = [_mm512_packs_epi32(vector(0), vector(1)), _mm512_packs_epi32(vector(2), vector(3))];
+        Parts { all: &packed.parts, zeros, masks }
     }
 
     /// Each byte replaced by its entry of its part's table.
@@ -97,9 +117,9 @@ impl<'a> Parts<'a> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     fn apply(&self, bytes: __m512i) -> __m512i {
         let mut found = bytes;
-        for (mask, table) in self.tables.iter().take(self.count) {
-            if let Some(table) = table {
-                found = _mm512_mask_mov_epi8(found, *mask, Lookup::load(table).apply(bytes));
+        for (part, mask) in self.all.iter().zip(self.masks) {
+            if let Some(table) = part.table.as_deref() {
+                found = _mm512_mask_mov_epi8(found, mask, Lookup::load(table).apply(bytes));
             }
         }
         found
@@ -129,7 +149,7 @@ impl<'a, const VECTORS: usize> Store<'a, VECTORS> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub fn round(&self, sums: __m512i, vector: usize) -> __m512i {
-        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), self.multiplier[vector]))
+        round(sums, self.multiplier[vector])
     }
 
     /// Four vectors of rounded numbers to 64 bytes in their order, those of parts if `joined`.
@@ -137,17 +157,7 @@ impl<'a, const VECTORS: usize> Store<'a, VECTORS> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub fn narrow(&self, joined: bool, r: [__m512i; 4]) -> __m512i {
         let zeros = if joined { self.parts.zeros } else { [self.zero; 2] };
-        // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the
-        // same as one clamp at the end, because the zero point is below 256
-        let low = _mm512_adds_epi16(_mm512_packs_epi32(r[0], r[1]), zeros[0]);
-        let high = _mm512_adds_epi16(_mm512_packs_epi32(r[2], r[3]), zeros[1]);
-        let bytes = _mm512_permutexvar_epi32(self.order, _mm512_packus_epi16(low, high));
-        if joined {
-            return self.parts.apply(bytes);
-        }
-        match self.table {
-            Some(table) => table.apply(bytes),
-            None => bytes,
-        }
+        let bytes = _mm512_permutexvar_epi32(self.order, pack(r, zeros));
+        if joined { self.parts.apply(bytes) } else { activate(bytes, self.table) }
     }
 }

@@ -32,28 +32,23 @@ impl MaxPool {
         if two_passes(window) { input.width * input.channels } else { 0 }
     }
 
-    /// The output.
-    pub fn output(&self) -> &Region {
-        &self.output
+    /// The input and the output.
+    pub fn regions(&self) -> [Region; 2] {
+        [self.input, self.output]
     }
 
-    /// Checks that what it reads and writes lies below `limit`, and its columns below `bytes`.
+    /// Checks that its columns lie below `bytes`.
     ///
     /// # Errors
-    /// What does not.
-    pub fn check(&self, limit: usize, bytes: usize) -> Result<(), String> {
-        for region in [&self.input, &self.output] {
-            if region.end() > limit {
-                return Err(format!("{region:?} leaves the arena of {bytes}"));
-            }
-        }
+    /// If they do not.
+    pub fn check(&self, bytes: usize) -> Result<(), String> {
         self.scratch.check(MaxPool::scratch_bytes(&self.window, self.input.shape), bytes)
     }
 
     /// Writes `share`, a range of the output's rows.
     ///
     /// # Safety
-    /// [`MaxPool::check`] held for the memory at `base`; nobody else touches these rows of the output or
+    /// Both regions lie inside the memory at `base`, for which [`MaxPool::check`] held; nobody else touches these rows of the output or
     /// part `part` of the scratch, or writes the input; `kernels` runs on this processor.
     pub unsafe fn run(&self, base: *mut u8, share: Range<usize>, part: usize, kernels: &Kernels) {
         let Shape { width, channels, .. } = self.input.shape;

@@ -155,7 +155,7 @@ impl PackedConv {
     /// Packs group `group` of `conv` for `kernels`.
     pub fn new(conv: &Conv, group: usize, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedConv {
         let outputs = conv.bias.len() / conv.groups;
-        let filters: Vec<&[i8]> = filters(conv).skip(group * outputs).take(outputs).collect();
+        let filters: Vec<&[i8]> = conv.filters().skip(group * outputs).take(outputs).collect();
         let mut packed = PackedConv::of(&filters, conv.window, input, kernels);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
         packed.renumber(conv, group, zero_in, kernels);
@@ -164,7 +164,7 @@ impl PackedConv {
 
     /// Packs convolutions of one group each, which slide this window over the same input, as one.
     pub fn joined(convs: &[&Conv], window: Window, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedConv {
-        let filters: Vec<&[i8]> = convs.iter().flat_map(|conv| filters(conv)).collect();
+        let filters: Vec<&[i8]> = convs.iter().flat_map(|conv| conv.filters()).collect();
         let mut packed = PackedConv::of(&filters, window, input, kernels);
         for (index, conv) in convs.iter().enumerate() {
             let first = packed.parts.last().map_or(0, |part| part.channels.end);
@@ -301,7 +301,7 @@ impl PackedDepthwise {
             short: None,
             reach: Reach::Any,
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
-            sums: filters(conv).map(WeightSums::of).collect(),
+            sums: conv.filters().map(WeightSums::of).collect(),
         };
         packed.renumber(conv, zero_in, kernels);
         packed
@@ -347,11 +347,6 @@ fn shortened(table: Option<&Table>) -> Option<Box<ShortTable>> {
 /// because only the whole is known to fit: the sum of all terms does.
 pub(super) fn folded_bias(bias: i32, weights: WeightSums, zero: i32) -> i32 {
     bias.wrapping_sub(weights.sum.wrapping_mul(zero))
-}
-
-/// The weights of each output.
-fn filters(conv: &Conv) -> std::slice::ChunksExact<'_, i8> {
-    conv.weights.chunks_exact(conv.products().max(1))
 }
 
 /// Block i of `filter` becomes block `i * width + lane` of `target`.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::ir::{Graph, Op, Shape, TensorId, Window};
+use super::super::ir::{Graph, Node, Op, Shape, TensorId, WeightSums, Window};
 use super::super::quant::Table;
 use super::arena::Arena;
 use super::max_pool::MaxPool;
@@ -180,8 +180,14 @@ impl Step {
                 windowed(window, input, output, packed.extent(), limit)?;
                 inside(output)?;
             }
-            Work::Wide(conv) => conv.check(limit, bytes)?,
-            Work::MaxPool(pool) => pool.check(limit, bytes)?,
+            Work::Wide(conv) => {
+                conv.check(limit, bytes)?;
+                inside(conv.output())?;
+            }
+            Work::MaxPool(pool) => {
+                pool.regions().iter().try_for_each(&inside)?;
+                pool.check(bytes)?;
+            }
             Work::Gather { offsets, stride, input, output } => {
                 let (h, w) = (output.shape.height - 1, output.shape.width - 1);
                 let last = input.at(h * stride[0], w * stride[1]) + offsets.iter().max().copied().unwrap_or(0);
@@ -209,23 +215,20 @@ impl Step {
     /// The node and what is wrong with it.
     pub fn check(&self, graph: &Graph) -> Result<(), String> {
         let Some(node) = graph.nodes.get(self.node) else { return Err(format!("there is no node {}", self.node)) };
-        let checked = match &self.work {
+        let check = |node: &Node, sums: &mut dyn Iterator<Item = WeightSums>| {
+            graph.check_numbers(node, sums).map_err(|what| format!("node {:?}: {what}", node.name))
+        };
+        match &self.work {
             Work::Border { .. } => Ok(()),
             Work::Joined { packed, .. } => {
-                return packed.parts.iter().zip(&graph.nodes[self.node..]).try_for_each(|(part, node)| {
-                    let mut sums = packed.sums[part.channels.clone()].iter().copied();
-                    graph.check_numbers(node, &mut sums).map_err(|what| format!("node {:?}: {what}", node.name))
-                });
+                let mut parts = packed.parts.iter().zip(&graph.nodes[self.node..]);
+                parts.try_for_each(|(part, node)| check(node, &mut packed.sums[part.channels.clone()].iter().copied()))
             }
-            Work::Conv { groups, .. } => {
-                let mut sums = groups.iter().flat_map(|g| &g.sums).copied();
-                graph.check_numbers(node, &mut sums)
-            }
-            Work::Depthwise { packed, .. } => graph.check_numbers(node, &mut packed.sums.iter().copied()),
-            Work::Wide(conv) => graph.check_numbers(node, &mut conv.sums()),
-            _ => graph.check_numbers(node, &mut std::iter::empty()),
-        };
-        checked.map_err(|what| format!("node {:?}: {what}", node.name))
+            Work::Conv { groups, .. } => check(node, &mut groups.iter().flat_map(|g| &g.sums).copied()),
+            Work::Depthwise { packed, .. } => check(node, &mut packed.sums.iter().copied()),
+            Work::Wide(conv) => check(node, &mut conv.sums()),
+            _ => check(node, &mut std::iter::empty()),
+        }
     }
 
     /// Takes the numbers of its node in `graph`, whose structure is that of the graph it was made of.
@@ -273,7 +276,7 @@ impl Step {
         }
     }
 
-    /// Indices of the nodes that it does; a copy or a border belongs to one node beside others.
+    /// Indices of the nodes that it does; gathers that were taken in count as the first one's.
     pub fn nodes(&self) -> Range<usize> {
         let count = if let Work::Joined { packed, .. } = &self.work { packed.parts.len() } else { 1 };
         self.node..self.node + count
@@ -356,7 +359,7 @@ impl Step {
                         (kernels.mul)(product, base.add(a), base.add(b), base.add(to), count);
                     });
                 }
-                Work::MaxPool(pool) => pool.run(base, share(pool.output().shape.height), part, kernels),
+                Work::MaxPool(pool) => pool.run(base, share(pool.regions()[1].shape.height), part, kernels),
                 Work::MeanPool(window, from, to) => {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let (rows, columns) = covered(window, from.shape, y, x);

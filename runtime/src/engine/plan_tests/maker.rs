@@ -35,11 +35,19 @@ impl Maker {
         self.one_of(if cfg!(miri) { &of[..of.len() / 2] } else { of })
     }
 
-    pub fn quant(&mut self) -> Quant {
+    fn quant(&mut self) -> Quant {
         Quant { scale: 0.01 + self.below(100) as f32 * 0.003, zero: self.one_of(&[0, 1, 127, 128, 200, 255]) }
     }
 
-    pub fn tensor(&mut self, shape: Shape, quant: Quant) -> TensorId {
+    /// An input of the graph.
+    pub fn input(&mut self, shape: Shape) -> TensorId {
+        let quant = self.quant();
+        let input = self.tensor(shape, quant);
+        self.graph.inputs.push(input);
+        input
+    }
+
+    fn tensor(&mut self, shape: Shape, quant: Quant) -> TensorId {
         self.graph.tensors.push(Tensor { shape, quant });
         TensorId(self.graph.tensors.len() as u32 - 1)
     }
@@ -274,9 +282,7 @@ impl Maker {
             _ => (14, 20),
         };
         let shape = Shape { height: 1 + self.below(height), width: 1 + self.below(width), channels };
-        let quant = self.quant();
-        let input = self.tensor(shape, quant);
-        self.graph.inputs.push(input);
+        let input = self.input(shape);
         let mut last = vec![input];
         for _ in 0..1 + self.below(6) {
             let from = self.one_of(&last);
