@@ -8,6 +8,7 @@ use super::kernels::program::{Program, THREADS_MAX};
 use super::kernels::scratch::Scratch;
 use super::kernels::step::{Region, Step, Work};
 use super::kernels::wide::WideConv;
+use super::kernels::winograd::Winograd;
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
 use super::layout::{ALIGNMENT, Layout};
 use super::quant::Quant;
@@ -78,7 +79,7 @@ impl Plan {
     pub fn new(graph: Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
         let layout = Layout::new(&graph);
         let threads = threads.clamp(1, THREADS_MAX);
-        let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(&graph), threads };
+        let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(&graph, kernels), threads };
         let bytes = layout.bytes + scratch.bytes * threads;
         let planner = Planner { graph: &graph, layout: &layout, kernels, scratch };
         let mut steps = Vec::new();
@@ -191,12 +192,16 @@ fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
     Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: graph.tensor(id).shape }
 }
 
-/// Bytes in which a thread keeps the sums of a convolution of sixteen bits or the maxima of columns.
-fn scratch_bytes(graph: &Graph) -> usize {
-    let of = |node: &Node| match &node.op {
-        Op::Conv(conv) if !conv.wide.is_none() => WideConv::scratch_bytes(conv),
-        Op::MaxPool(window) => MaxPool::scratch_bytes(window, graph.tensor(node.inputs[0]).shape),
-        _ => 0,
+/// Bytes in which a thread keeps what a step needs between two passes.
+fn scratch_bytes(graph: &Graph, kernels: &Kernels) -> usize {
+    let of = |node: &Node| {
+        let [input, output] = [node.inputs[0], node.output].map(|id| graph.tensor(id).shape);
+        match &node.op {
+            Op::Conv(conv) if !conv.wide.is_none() => WideConv::scratch_bytes(conv),
+            Op::Conv(conv) => Winograd::scratch_bytes(conv, input, output, kernels),
+            Op::MaxPool(window) => MaxPool::scratch_bytes(window, input),
+            _ => 0,
+        }
     };
     graph.nodes.iter().map(of).max().unwrap_or(0).next_multiple_of(ALIGNMENT)
 }
@@ -293,6 +298,9 @@ impl Planner<'_> {
                 if !conv.wide.is_none() {
                     let conv = WideConv::new(conv, zero, [input, output], self.scratch, self.kernels);
                     push(Work::Wide(Box::new(conv)));
+                } else if Winograd::takes(conv, input.shape, output.shape, self.kernels) {
+                    let conv = Winograd::new(conv, zero, [input, output], self.scratch, self.kernels);
+                    push(Work::Winograd(Box::new(conv)));
                 } else if conv.is_depthwise(input.shape) {
                     let packed = PackedDepthwise::new(conv, zero, steps, self.kernels);
                     push(Work::Depthwise { packed, window, input, output });

@@ -10,6 +10,7 @@ use super::reference;
 use maker::Maker;
 
 mod maker;
+mod winograd;
 
 /// Writes all of input 0.
 fn write(plan: &mut Plan, input: &[u8]) {

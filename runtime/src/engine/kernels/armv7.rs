@@ -16,6 +16,7 @@ use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 /// Armv7 with NEON.
 pub static KERNELS: Kernels = Kernels {
     joins: false,
+    winograd: None,
     conv,
     depthwise,
     conv_sums,

@@ -9,31 +9,42 @@ use std::arch::x86_64::*;
 use super::super::quant::Table;
 use super::avx512_depthwise::{depthwise, depthwise_sums};
 use super::avx512_store::{Lookup, Store};
+use super::avx512_winograd;
 use super::wide::{self, WideRow, WideStore};
+use super::winograd::Loops;
 use super::x86_gather;
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
-pub static KERNELS: Kernels = Kernels {
-    name: "avx512-vnni",
-    lanes: LANES,
-    panel: 4,
-    block: 4,
-    flip: 0,
-    joins: true,
-    conv,
-    depthwise,
-    conv_sums,
-    depthwise_sums,
-    wide_store,
-    table,
-    max,
-    add,
-    mul,
-    mean,
-    gather: x86_gather::zmm,
-    burn,
-};
+pub static KERNELS: Kernels = kernels("avx512-vnni", avx512_winograd::LOOPS);
+
+/// The same with fewer multiplications wherever that can be.
+#[cfg(test)]
+pub static EAGER: Kernels = kernels("avx512-vnni, eager", avx512_winograd::EAGER);
+
+const fn kernels(name: &'static str, winograd: Loops) -> Kernels {
+    Kernels {
+        name,
+        lanes: LANES,
+        panel: 4,
+        block: 4,
+        flip: 0,
+        joins: true,
+        winograd: Some(winograd),
+        conv,
+        depthwise,
+        conv_sums,
+        depthwise_sums,
+        wide_store,
+        table,
+        max,
+        add,
+        mul,
+        mean,
+        gather: x86_gather::zmm,
+        burn,
+    }
+}
 
 pub(super) const LANES: usize = 16;
 
@@ -47,7 +58,7 @@ pub fn supported() -> bool {
 }
 
 /// What is stored: bytes of one convolution,
-const BYTES: u8 = 0;
+pub(super) const BYTES: u8 = 0;
 /// bytes of several convolutions, see [`PackedConv::parts`],
 const JOINED: u8 = 1;
 /// or the sums themselves.
@@ -90,14 +101,33 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
                 weights = weights.add(64 * VECTORS);
             }
         }
-        let zero = _mm512_setzero_si512();
         if STORED == SUMS {
             for (pixel, sums) in sums.iter().enumerate() {
                 for (v, sum) in sums.iter().enumerate() {
                     _mm512_storeu_si512(output.add(pixel * rows.output_pixel + 64 * v).cast(), *sum);
                 }
             }
-        } else if VECTORS == 1 {
+        } else {
+            put::<PIXELS, VECTORS, STORED>(store, &sums, rows.output_pixel, output);
+        }
+    }
+}
+
+/// Stores the bytes of some neighbouring pixels of a row.
+///
+/// Safety: the channels of the store's panel are writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+pub(super) unsafe fn put<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
+    store: &Store<'_, VECTORS>,
+    sums: &[[__m512i; VECTORS]; PIXELS],
+    step: usize,
+    output: *mut u8,
+) {
+    let zero = _mm512_setzero_si512();
+    // Safety: masks leave the channels of the panel.
+    unsafe {
+        if VECTORS == 1 {
             // four pixels of sixteen channels share one narrowing
             for (first, four) in sums.chunks(4).enumerate() {
                 let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
@@ -109,7 +139,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
                     _mm512_extracti32x4_epi32::<3>(bytes),
                 ];
                 for (i, part) in parts.into_iter().take(four.len()).enumerate() {
-                    let to = output.add((4 * first + i) * rows.output_pixel);
+                    let to = output.add((4 * first + i) * step);
                     _mm_mask_storeu_epi8(to.cast(), store.mask as u16, part);
                 }
             }
@@ -120,7 +150,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
                 let bytes = store.narrow(STORED == JOINED, [round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
                 let parts = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
                 for (i, part) in parts.into_iter().take(two.len()).enumerate() {
-                    let to = output.add((2 * first + i) * rows.output_pixel);
+                    let to = output.add((2 * first + i) * step);
                     _mm256_mask_storeu_epi8(to.cast(), store.mask as u32, part);
                 }
             }
@@ -130,7 +160,7 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
                     if v < VECTORS { store.round(sums[v.min(VECTORS - 1)], v.min(VECTORS - 1)) } else { zero }
                 };
                 let bytes = store.narrow(STORED == JOINED, [round(0), round(1), round(2), round(3)]);
-                let to = output.add(pixel * rows.output_pixel);
+                let to = output.add(pixel * step);
                 _mm512_mask_storeu_epi8(to.cast(), store.mask, bytes);
             }
         }

@@ -5,6 +5,7 @@
 
 use super::super::ir::{Conv, Wide, Window};
 use super::packing::InputSteps;
+use super::winograd::{PackedWinograd, TILE, Tiles};
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum, tested};
 
 /// Larger than a page of any processor that runs this.
@@ -169,6 +170,64 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
             assert!(inside || byte == CANARY, "{kernels:?}: byte {at} written, {conv:?}");
         }
         sums_stay_inside(kernels, &conv, steps, rows, front);
+    }
+}
+
+/// Some tiles of a convolution of three by three taps.
+fn tiles(kernels: &'static Kernels, seed: u32) {
+    let Some(loops) = kernels.winograd else { return };
+    let mut seed = seed.wrapping_mul(2_654_435_761) | 1;
+    let s = &mut seed;
+    let most = if cfg!(miri) { 9 } else { 90 };
+    let (channels, outputs) = (1 + random(s, most), 1 + random(s, most));
+    let (height, width) = (1 + random(s, 9), 1 + random(s, 9));
+    let (pixel, gap) = (channels + random(s, 5), random(s, 4));
+    let row = (width + 2) * pixel;
+    let conv = Conv {
+        window: Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pad: [0; 4] },
+        groups: 1,
+        weights: (0..9 * channels * outputs).map(|_| (random(s, 255) as i32 - 127) as i8).collect(),
+        bias: vec![5; outputs],
+        multiplier: vec![0.002; outputs],
+        pre_zero: 100,
+        table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
+        wide: Wide::default(),
+    };
+    let packed = PackedWinograd::new(&conv, 9, kernels);
+    let read = (height + 1) * row + (width + 1) * pixel + channels;
+    let out_pixel = outputs + gap;
+    let written = (height * width - 1) * out_pixel + outputs;
+    for front in [false, true] {
+        let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
+        let output = Guarded::new(written, front);
+        let scratch = Guarded::new(PackedWinograd::scratch_bytes(channels, outputs, kernels), front);
+        let rows = Rows {
+            input: input.first,
+            input_pixel: pixel,
+            input_row: row,
+            output: output.first,
+            output_pixel: out_pixel,
+            output_row: width * out_pixel,
+            width,
+            height,
+        };
+        let count = height.div_ceil(TILE) * width.div_ceil(TILE);
+        let job = Tiles { rows, range: random(s, count)..count, scratch: scratch.first };
+        // Safety: the buffers hold the job; reading past them is what would be caught.
+        unsafe { (loops.run)(&packed, &job) };
+        for (at, &byte) in output.all().iter().enumerate() {
+            let inside = at.checked_sub(output.start()).is_some_and(|i| i < written && i % out_pixel < outputs);
+            assert!(inside || byte == CANARY, "{kernels:?}: byte {at} written, {conv:?}");
+        }
+    }
+}
+
+#[test]
+fn tiles_stay_inside() {
+    for kernels in tested() {
+        for seed in 0..if cfg!(miri) { 5 } else { 60 } {
+            tiles(kernels, seed);
+        }
     }
 }
 

@@ -35,6 +35,8 @@ mod avx512_lanes;
 #[cfg(target_arch = "x86_64")]
 mod avx512_store;
 #[cfg(target_arch = "x86_64")]
+mod avx512_winograd;
+#[cfg(target_arch = "x86_64")]
 pub mod avxvnni;
 #[cfg(target_arch = "aarch64")]
 pub mod dotprod;
@@ -52,11 +54,13 @@ pub mod neon;
 pub mod packing;
 pub mod place;
 pub mod portable;
+mod portable_winograd;
 pub mod program;
 pub mod scratch;
 pub mod short_table;
 pub mod step;
 pub mod wide;
+pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86_gather;
 #[cfg(target_arch = "x86_64")]
@@ -132,6 +136,8 @@ pub struct Kernels {
     pub flip: u8,
     /// `conv` knows convolutions of several parts, see [`PackedConv::parts`].
     pub joins: bool,
+    /// Dense convolution with fewer multiplications, if the processor gains by it.
+    pub winograd: Option<winograd::Loops>,
     /// Dense convolution of all rows and channels.
     ///
     /// Safety: every run of every pixel is readable ([`SLACK`] included); every output channel is
@@ -250,6 +256,10 @@ pub(super) fn tested() -> Vec<&'static Kernels> {
     #[cfg(target_arch = "x86_64")]
     if avxvnni::evex::supported() {
         all.push(&avxvnni::evex::KERNELS);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if avx512::supported() {
+        all.push(&avx512::EAGER);
     }
     all
 }

@@ -29,6 +29,7 @@ pub(super) const NEON: Kernels = Kernels {
     block: BLOCK,
     flip: FLIP,
     joins: false,
+    winograd: None,
     conv,
     depthwise,
     conv_sums,

@@ -215,18 +215,24 @@ impl PackedConv {
         } else {
             (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect()
         };
+        PackedConv { weights: packed, taps, groups, run, ..PackedConv::unweighted(filters, panels, kernels) }
+    }
+
+    /// What there is beside the weights of each output, with room for the constants.
+    pub(super) fn unweighted(filters: &[&[i8]], panels: Vec<Panel>, kernels: &Kernels) -> PackedConv {
+        let padded = filters.len().next_multiple_of(kernels.lanes);
         PackedConv {
             panels,
-            weights: packed,
+            weights: Vec::new(),
             bias: vec![0; padded],
             multiplier: vec![0.0; padded],
             pre_zero: 0,
             table: None,
             short: None,
             parts: Vec::new(),
-            taps,
-            groups,
-            run,
+            taps: Vec::new(),
+            groups: 0,
+            run: 0,
             reach: Reach::Any,
             sums: filters.iter().map(|weights| WeightSums::of(weights)).collect(),
         }
@@ -358,8 +364,8 @@ fn interleave<const BLOCK: usize>(filter: &[i8], target: &mut [i8], width: usize
     }
 }
 
-/// Splits the channels over panels as evenly as whole vectors allow.
-fn panels(channels: usize, lanes: usize, widest: usize, bytes_a_lane: usize) -> Vec<Panel> {
+/// Splits the channels over panels as evenly as whole vectors allow; a lane has so many weights.
+pub(super) fn panels(channels: usize, lanes: usize, widest: usize, weights_a_lane: usize) -> Vec<Panel> {
     let vectors = channels.div_ceil(lanes);
     let count = vectors.div_ceil(widest);
     let mut made: Vec<Panel> = Vec::with_capacity(count);
@@ -375,7 +381,7 @@ fn panels(channels: usize, lanes: usize, widest: usize, bytes_a_lane: usize) -> 
             constants: vector * lanes,
         });
         vector += take;
-        weights += take * lanes * bytes_a_lane;
+        weights += take * lanes * weights_a_lane;
     }
     made
 }

@@ -6,7 +6,7 @@
 use super::super::quant::{Table, requantise};
 use super::super::reference;
 use super::packing::Panel;
-use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide};
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, portable_winograd, wide};
 
 /// Runs anywhere.
 pub static KERNELS: Kernels = kernels::<4, 0>("portable", 2);
@@ -24,6 +24,7 @@ pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static s
         block: BLOCK,
         flip: FLIP,
         joins: true,
+        winograd: Some(portable_winograd::loops::<FLIP>()),
         conv: conv::<BLOCK, FLIP>,
         depthwise: depthwise::<FLIP>,
         conv_sums: conv_sums::<BLOCK, FLIP>,
@@ -40,17 +41,17 @@ pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static s
 }
 
 /// Lanes of both.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 /// Widest panel in channels.
-const CHANNELS: usize = 8;
+pub(super) const CHANNELS: usize = 8;
 
 /// The number that a byte of memory is multiplied as.
-fn number<const FLIP: u8>(byte: u8) -> i32 {
+pub(super) fn number<const FLIP: u8>(byte: u8) -> i32 {
     i32::from(byte ^ FLIP) - i32::from(FLIP)
 }
 
 /// A sum as a byte of memory. Tables hold such bytes and are indexed by them.
-fn stored<const FLIP: u8>(sum: i32, multiplier: f32, zero: u8, table: Option<&Table>) -> u8 {
+pub(super) fn stored<const FLIP: u8>(sum: i32, multiplier: f32, zero: u8, table: Option<&Table>) -> u8 {
     let q = requantise(sum, multiplier, zero) ^ FLIP;
     table.map_or(q, |t| t[usize::from(q)])
 }

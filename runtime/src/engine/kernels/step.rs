@@ -8,6 +8,7 @@ use super::arena::Arena;
 use super::max_pool::MaxPool;
 use super::place::Place;
 use super::wide::WideConv;
+use super::winograd::Winograd;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
 
 /// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
@@ -87,6 +88,8 @@ pub enum Work {
         /// Output.
         output: Region,
     },
+    /// Dense convolution with fewer multiplications.
+    Winograd(Box<Winograd>),
     /// Convolution with sixteen bits at one end or both.
     Wide(Box<WideConv>),
     /// Each value through a table.
@@ -180,6 +183,10 @@ impl Step {
                 windowed(window, input, output, packed.extent(), limit)?;
                 inside(output)?;
             }
+            Work::Winograd(conv) => {
+                conv.check(limit, bytes)?;
+                inside(conv.output())?;
+            }
             Work::Wide(conv) => {
                 conv.check(limit, bytes)?;
                 inside(conv.output())?;
@@ -226,6 +233,7 @@ impl Step {
             }
             Work::Conv { groups, .. } => check(node, &mut groups.iter().flat_map(|g| &g.sums).copied()),
             Work::Depthwise { packed, .. } => check(node, &mut packed.sums.iter().copied()),
+            Work::Winograd(conv) => check(node, &mut conv.sums()),
             Work::Wide(conv) => check(node, &mut conv.sums()),
             _ => check(node, &mut std::iter::empty()),
         }
@@ -252,6 +260,7 @@ impl Step {
             (Work::Depthwise { packed, .. }, Op::Conv(conv)) => {
                 packed.renumber(conv, zero_of(node.inputs[0]), kernels);
             }
+            (Work::Winograd(packed), Op::Conv(conv)) => packed.renumber(conv, zero_of(node.inputs[0]), kernels),
             (Work::Wide(wide), Op::Conv(conv)) => wide.renumber(conv, zero_of(node.inputs[0]), kernels),
             (Work::Table(to, ..), Op::Table(from)) => **to = kernels.flipped(from),
             (Work::Tables(to, ..), Op::Tables(from)) => {
@@ -271,6 +280,7 @@ impl Step {
             Work::Conv { groups, .. } => groups.iter().map(PackedConv::bytes).sum(),
             Work::Joined { packed, .. } => packed.bytes(),
             Work::Depthwise { packed, .. } => packed.bytes(),
+            Work::Winograd(conv) => conv.bytes(),
             Work::Wide(conv) => conv.bytes(),
             _ => 0,
         }
@@ -315,6 +325,7 @@ impl Step {
                 Work::Depthwise { packed, window, input, output } => {
                     (kernels.depthwise)(packed, &rows_of(base, window, input, output, share(output.shape.height)));
                 }
+                Work::Winograd(conv) => conv.run(base, part, parts, kernels),
                 Work::Wide(conv) => conv.run(base, share(conv.output().shape.height), part, kernels),
                 Work::Table(table, from, to) => {
                     spans(from, to, share(to.shape.height), |a, b, count| {

@@ -471,6 +471,7 @@ macro_rules! entries {
                 block: 4,
                 flip: <$dot as ymm::Dot>::FLIP,
                 joins: false,
+                winograd: None,
                 conv,
                 depthwise,
                 conv_sums,

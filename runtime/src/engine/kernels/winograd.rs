@@ -1,0 +1,318 @@
+//! Convolutions of three by three taps with fewer multiplications: F(4x4, 3x3) of Winograd, in integers.
+//!
+//! The sixteen results of a tile take 36 products a channel instead of 144: `A' ((G g G') * (B' d B)) A`, where
+//! `g` is a filter, `d` the patch of 6 x 6 values that the tile sees, and `*` multiplies place by place
+//! (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015, with the points 0, 1, -1, 2, -2).
+//!
+//! `G` holds sixths and 24ths. Filters are taken 24 times in each direction (the last row six times, its
+//! four is in `A`), so that all numbers are whole: those of a filter are at most 144 x 128, those of a
+//! patch at most 68 x 255, and both fit 16 bits. A tile then gives 576 times its sums. Everything is
+//! computed modulo 2^32, where 9 has an inverse: times that, it is 64 times the sums, and a shift gives
+//! the sums themselves, exactly, if they are below [`SUM_MAX`]. So nothing is lost: a convolution
+//! computed like this gives the bytes of [`super::super::reference`].
+
+use std::ops::Range;
+
+use super::super::ir::{Conv, Shape, WeightSums, Window};
+use super::packing::{PackedConv, Panel, panels};
+use super::scratch::Scratch;
+use super::step::{Region, rows_of, windowed};
+use super::{Kernels, Rows};
+
+/// Rows and columns of a tile.
+pub const TILE: usize = 4;
+/// Rows and columns of the patch that a tile sees.
+pub const PATCH: usize = 6;
+/// Places of a patch.
+pub const PLACES: usize = PATCH * PATCH;
+/// Channels of a transformed patch are padded to a multiple of this.
+pub const CHANNELS: usize = 32;
+/// The inverse of nine modulo 2^32.
+pub const NINTH: i32 = 954_437_177;
+/// Binary digits of 576 / 9.
+pub const SHIFT: u32 = 6;
+/// Sums must be below this in magnitude: 64 of them fit 32 bits.
+pub const SUM_MAX: i64 = 1 << (31 - SHIFT);
+
+/// `B' d` of one column or row of a patch.
+macro_rules! patch {
+    ($d:expr, $add:ident, $sub:ident, $four:ident) => {{
+        let d = $d;
+        let (a, b) = ($sub(d[4], $four(d[2])), $sub(d[3], $four(d[1])));
+        let (c, half) = ($sub(d[4], d[2]), $sub(d[3], d[1]));
+        let e = $add(half, half);
+        let first = $add($four($sub(d[0], d[2])), c);
+        let last = $sub($sub(d[5], d[3]), $add(e, e));
+        [first, $add(a, b), $sub(a, b), $add(c, e), $sub(c, e), last]
+    }};
+}
+
+/// `A' m` of one column or row of products.
+macro_rules! results {
+    ($m:expr, $add:ident, $sub:ident, $four:ident) => {{
+        let m = $m;
+        let (a, b) = ($add(m[1], m[2]), $sub(m[1], m[2]));
+        let (c, half) = ($add(m[3], m[4]), $sub(m[3], m[4]));
+        let e = $add(half, half);
+        [$add($add(m[0], a), c), $add(b, e), $add(a, $four(c)), $add(b, $four($add(e, m[5])))]
+    }};
+}
+
+pub(super) use {patch, results};
+
+/// How an instruction set runs it.
+#[derive(Clone, Copy)]
+pub struct Loops {
+    /// Tiles that are computed together.
+    pub tiles: usize,
+    /// True if it is faster than [`Kernels::conv`] for so many inputs, outputs, and rows and columns of results.
+    pub gains: fn(inputs: usize, outputs: usize, size: [usize; 2]) -> bool,
+    /// Computes some tiles.
+    ///
+    /// Safety: as for [`Kernels::conv`], for the pixels of these tiles; nobody else touches the scratch,
+    /// which is aligned to 64 bytes and has [`PackedWinograd::scratch_bytes`].
+    pub run: unsafe fn(&PackedWinograd, &Tiles),
+}
+
+/// Tiles of a picture, in the order of reading.
+#[derive(Debug, Clone)]
+pub struct Tiles {
+    /// All pixels of the picture.
+    pub rows: Rows,
+    /// The tiles to be computed.
+    pub range: Range<usize>,
+    /// Where patches and products may be kept.
+    pub scratch: *mut u8,
+}
+
+impl Tiles {
+    /// Row and column of the first pixel of a tile.
+    pub fn pixel(&self, tile: usize) -> [usize; 2] {
+        let across = self.rows.width.div_ceil(TILE);
+        [tile / across * TILE, tile % across * TILE]
+    }
+
+    /// Distances of the rows and of the columns of a tile's patch from the picture's first tap. What only
+    /// pixels outside the picture would see is some pixel inside.
+    pub fn patch(&self, tile: usize) -> [[usize; PATCH]; 2] {
+        let [y, x] = self.pixel(tile);
+        let (last_row, last_column) = (self.rows.height + 1, self.rows.width + 1);
+        let mut distances = [[0; PATCH]; 2];
+        for i in 0..PATCH {
+            distances[0][i] = (y + i).min(last_row) * self.rows.input_row;
+            distances[1][i] = (x + i).min(last_column) * self.rows.input_pixel;
+        }
+        distances
+    }
+}
+
+/// A convolution whose filters are transformed.
+#[derive(Debug, Clone)]
+pub struct PackedWinograd {
+    /// Its constants; the weights are [`PackedWinograd::filters`], where a panel's begin at [`Panel::weights`].
+    pub conv: PackedConv,
+    /// Panel by panel; in a panel by (place, pair of input channels, lane, channel of the pair).
+    pub filters: Vec<i16>,
+    /// Input channels.
+    pub inputs: usize,
+}
+
+impl PackedWinograd {
+    /// Packs `conv`, for which [`Winograd::takes`] holds.
+    pub fn new(conv: &Conv, zero_in: u8, kernels: &Kernels) -> PackedWinograd {
+        let inputs = conv.products() / (3 * 3);
+        let filters: Vec<&[i8]> = conv.filters().collect();
+        let panels = panels(filters.len(), kernels.lanes, kernels.panel, PLACES * inputs.next_multiple_of(2));
+        let transformed = transformed(&filters, inputs, &panels, kernels.lanes);
+        let mut packed = PackedConv::unweighted(&filters, panels, kernels);
+        packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
+        packed.renumber(conv, 0, zero_in, kernels);
+        PackedWinograd { conv: packed, filters: transformed, inputs }
+    }
+
+    /// Pairs of input channels.
+    pub fn pairs(&self) -> usize {
+        self.inputs.div_ceil(2)
+    }
+
+    /// Channels of a transformed patch.
+    pub fn padded_inputs(&self) -> usize {
+        self.inputs.next_multiple_of(CHANNELS)
+    }
+
+    /// Bytes of one thread's patches and products, for the table it is packed for.
+    pub fn scratch_bytes(inputs: usize, outputs: usize, kernels: &Kernels) -> usize {
+        let Some(loops) = kernels.winograd else { return 0 };
+        let panel = outputs.next_multiple_of(kernels.lanes).min(kernels.panel * kernels.lanes);
+        let (patch, products) = (inputs.next_multiple_of(CHANNELS) * size_of::<i16>(), panel * size_of::<i32>());
+        loops.tiles * PLACES * (patch + products)
+    }
+}
+
+/// Channels of a filter that are transformed together, for the compiler's vectors.
+const RUN: usize = 16;
+
+type Run = [i16; RUN];
+
+/// `a + factor * b`, channel by channel.
+#[inline(always)]
+fn sum(a: &Run, factor: i16, b: &Run) -> Run {
+    let mut sum = [0; RUN];
+    for i in 0..RUN {
+        sum[i] = a[i] + factor * b[i];
+    }
+    sum
+}
+
+/// `24 G g` of one column or row of a filter.
+#[inline(always)]
+fn filter(g: [&Run; 3]) -> [Run; PATCH] {
+    let none = &[0; RUN];
+    let even = sum(none, -4, &sum(g[0], 1, g[2]));
+    let odd = sum(g[0], 4, g[2]);
+    let first = sum(none, 6, g[0]);
+    let last = sum(none, 6, g[2]);
+    [first, sum(&even, -4, g[1]), sum(&even, 4, g[1]), sum(&odd, 2, g[1]), sum(&odd, -2, g[1]), last]
+}
+
+/// Up to [`RUN`] channels of a filter from `first` on, place by place.
+fn places(taps: &[i8], inputs: usize, first: usize) -> [Run; PLACES] {
+    let mut g = [[0i16; RUN]; 9];
+    for (tap, to) in g.iter_mut().enumerate() {
+        let from = &taps[tap * inputs + first..(tap + 1) * inputs];
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = i16::from(*from));
+    }
+    let mut down = [[[0; RUN]; 3]; PATCH];
+    for x in 0..3 {
+        let column = filter([&g[x], &g[3 + x], &g[6 + x]]);
+        down.iter_mut().zip(column).for_each(|(row, values)| row[x] = values);
+    }
+    let mut all = [[0; RUN]; PLACES];
+    for (to, [a, b, c]) in all.as_chunks_mut::<PATCH>().0.iter_mut().zip(&down) {
+        *to = filter([a, b, c]);
+    }
+    all
+}
+
+/// See [`PackedWinograd::filters`].
+fn transformed(filters: &[&[i8]], inputs: usize, panels: &[Panel], lanes: usize) -> Vec<i16> {
+    let pairs = inputs.div_ceil(2);
+    let mut all = vec![0; panels.iter().map(|panel| panel.vectors * lanes).sum::<usize>() * PLACES * 2 * pairs];
+    // a vector of outputs at a time, so that what lies together is written together
+    let mut lane_by_lane = vec![[[0; RUN]; PLACES]; lanes];
+    for panel in panels {
+        let width = panel.vectors * lanes;
+        let packed = all[panel.weights..][..PLACES * pairs * width * 2].as_chunks_mut::<2>().0;
+        for begin in (0..panel.channels).step_by(lanes) {
+            let outputs = &filters[panel.channel + begin..][..lanes.min(panel.channels - begin)];
+            for first in (0..inputs).step_by(RUN) {
+                for (to, taps) in lane_by_lane.iter_mut().zip(outputs) {
+                    *to = places(taps, inputs, first);
+                }
+                for place in 0..PLACES {
+                    for pair in 0..RUN.min(inputs - first).div_ceil(2) {
+                        let at = (place * pairs + first / 2 + pair) * width + begin;
+                        for (to, from) in packed[at..].iter_mut().zip(&lane_by_lane[..outputs.len()]) {
+                            *to = from[place].as_chunks::<2>().0[pair];
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// A convolution that is computed like this, ready to run.
+#[derive(Debug)]
+pub struct Winograd {
+    packed: PackedWinograd,
+    window: Window,
+    /// With the border in its reach.
+    input: Region,
+    output: Region,
+    scratch: Scratch,
+    /// Bytes of the scratch that a thread needs.
+    room: usize,
+}
+
+impl Winograd {
+    /// True if `conv` can be computed like this and `kernels` gain by it.
+    pub fn takes(conv: &Conv, input: Shape, output: Shape, kernels: &Kernels) -> bool {
+        let Some(loops) = kernels.winograd else { return false };
+        let Window { kernel, stride, dilation, .. } = conv.window;
+        let plain = (kernel, stride, dilation) == ([3, 3], [1, 1], [1, 1]) && conv.groups == 1 && conv.wide.is_none();
+        plain
+            && (loops.gains)(input.channels, output.channels, [output.height, output.width])
+            && conv.filters().all(|filter| i64::from(WeightSums::of(filter).magnitude) * 255 < SUM_MAX)
+    }
+
+    /// Bytes of one thread's patches and products, if `conv` is computed like this.
+    pub fn scratch_bytes(conv: &Conv, input: Shape, output: Shape, kernels: &Kernels) -> usize {
+        if Winograd::takes(conv, input, output, kernels) {
+            PackedWinograd::scratch_bytes(input.channels, output.channels, kernels)
+        } else {
+            0
+        }
+    }
+
+    /// Packs `conv`, for which [`Winograd::takes`] holds; a part of `scratch` has [`Winograd::scratch_bytes`].
+    pub fn new(
+        conv: &Conv,
+        zero_in: u8,
+        [input, output]: [Region; 2],
+        scratch: Scratch,
+        kernels: &Kernels,
+    ) -> Winograd {
+        let packed = PackedWinograd::new(conv, zero_in, kernels);
+        let room = PackedWinograd::scratch_bytes(input.shape.channels, output.shape.channels, kernels);
+        Winograd { packed, window: conv.window, input, output, scratch, room }
+    }
+
+    /// Takes the numbers of `conv`, whose weights are those that were packed.
+    pub fn renumber(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
+        self.packed.conv.renumber(conv, 0, zero_in, kernels);
+    }
+
+    /// Of the weights of each output.
+    pub fn sums(&self) -> impl Iterator<Item = WeightSums> {
+        self.packed.conv.sums.iter().copied()
+    }
+
+    /// Bytes that it keeps.
+    pub fn bytes(&self) -> usize {
+        self.packed.conv.bytes() + size_of_val(&*self.packed.filters)
+    }
+
+    /// The output.
+    pub fn output(&self) -> &Region {
+        &self.output
+    }
+
+    /// Checks that what it reads lies below `limit`, and its patches and products below `bytes`.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(&self, limit: usize, bytes: usize) -> Result<(), String> {
+        let reach = 2 * (self.input.row + self.input.pixel) + self.input.shape.channels;
+        windowed(&self.window, &self.input, &self.output, reach, limit)?;
+        self.scratch.check(self.room, bytes)
+    }
+
+    /// Computes share `part` of `parts` of the tiles.
+    ///
+    /// # Safety
+    /// The output lies inside the memory at `base`, for which [`Winograd::check`] held; nobody else touches these tiles of the output or
+    /// part `part` of the scratch, or writes the input; `kernels` are those that it was packed for.
+    pub unsafe fn run(&self, base: *mut u8, part: usize, parts: usize, kernels: &Kernels) {
+        let Some(loops) = kernels.winograd else { return };
+        let Shape { height, width, .. } = self.output.shape;
+        let count = height.div_ceil(TILE) * width.div_ceil(TILE);
+        // Safety: inside the memory, by `check`.
+        unsafe {
+            let rows = rows_of(base, &self.window, &self.input, &self.output, 0..height);
+            let range = count * part / parts..count * (part + 1) / parts;
+            (loops.run)(&self.packed, &Tiles { rows, range, scratch: base.add(self.scratch.at(part)) });
+        }
+    }
+}
