@@ -298,8 +298,7 @@ impl Planner<'_> {
                 if !conv.wide.is_none() {
                     let conv = WideConv::new(conv, zero, [input, output], self.scratch, self.kernels);
                     push(Work::Wide(Box::new(conv)));
-                } else if Winograd::takes(conv, input.shape, output.shape, self.kernels) {
-                    let conv = Winograd::new(conv, zero, [input, output], self.scratch, self.kernels);
+                } else if let Some(conv) = Winograd::new(conv, zero, [input, output], self.scratch, self.kernels) {
                     push(Work::Winograd(Box::new(conv)));
                 } else if conv.is_depthwise(input.shape) {
                     let packed = PackedDepthwise::new(conv, zero, steps, self.kernels);

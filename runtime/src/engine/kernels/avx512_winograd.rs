@@ -14,7 +14,7 @@ const TILES: usize = 9;
 /// Filters are asked for so many numbers ahead, over the ends of pages, where the processor's own guess ends.
 const AHEAD: usize = 4096;
 
-pub(super) const LOOPS: Loops = Loops { tiles: TILES, gains, run };
+pub(super) const LOOPS: Loops = Loops { tiles: TILES, lanes: LANES, panel: 4, together: 2, gains, run };
 
 /// Where it can be tested.
 #[cfg(test)]

@@ -175,12 +175,18 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
 
 /// Some tiles of a convolution of three by three taps.
 fn tiles(kernels: &'static Kernels, seed: u32) {
-    let Some(loops) = kernels.winograd else { return };
+    let Some(loops) = &kernels.winograd else { return };
     let mut seed = seed.wrapping_mul(2_654_435_761) | 1;
     let s = &mut seed;
     let most = if cfg!(miri) { 9 } else { 90 };
-    let (channels, outputs) = (1 + random(s, most), 1 + random(s, most));
+    let (mut channels, outputs) = (1 + random(s, most), 1 + random(s, most));
     let (height, width) = (1 + random(s, 9), 1 + random(s, 9));
+    if random(s, 2) == 0 {
+        channels = channels.next_multiple_of(8);
+    }
+    if !(loops.gains)(channels, outputs, [height, width]) {
+        return;
+    }
     let (pixel, gap) = (channels + random(s, 5), random(s, 4));
     let row = (width + 2) * pixel;
     let conv = Conv {
@@ -193,14 +199,14 @@ fn tiles(kernels: &'static Kernels, seed: u32) {
         table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
         wide: Wide::default(),
     };
-    let packed = PackedWinograd::new(&conv, 9, kernels);
+    let packed = PackedWinograd::new(&conv, 9, loops, kernels);
     let read = (height + 1) * row + (width + 1) * pixel + channels;
     let out_pixel = outputs + gap;
     let written = (height * width - 1) * out_pixel + outputs;
     for front in [false, true] {
         let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
-        let output = Guarded::new(written, front);
-        let scratch = Guarded::new(PackedWinograd::scratch_bytes(channels, outputs, kernels), front);
+        let output = Guarded::new(if front { written } else { written + SLACK }, front);
+        let scratch = Guarded::new(PackedWinograd::scratch_bytes(channels, outputs, loops), front);
         let rows = Rows {
             input: input.first,
             input_pixel: pixel,

@@ -51,6 +51,8 @@ pub mod i8mm;
 pub mod max_pool;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_winograd;
 pub mod packing;
 pub mod place;
 pub mod portable;
@@ -261,6 +263,8 @@ pub(super) fn tested() -> Vec<&'static Kernels> {
     if avx512::supported() {
         all.push(&avx512::EAGER);
     }
+    #[cfg(target_arch = "aarch64")]
+    all.push(&neon::EAGER);
     all
 }
 

@@ -16,10 +16,14 @@ use super::aarch64_depthwise::{depthwise, depthwise_sums};
 use super::aarch64_gather::gather;
 use super::aarch64_lookup::{Activation, table};
 use super::packing::{Panel, Reach};
-use super::{Kernels, PackedConv, Rows, wide};
+use super::{Kernels, PackedConv, Rows, neon_winograd, wide};
 
 /// Every 64-bit ARM.
-pub static KERNELS: Kernels = NEON;
+pub static KERNELS: Kernels = Kernels { winograd: Some(neon_winograd::LOOPS), ..NEON };
+
+/// The same with fewer multiplications wherever that can be.
+#[cfg(test)]
+pub static EAGER: Kernels = Kernels { name: "neon, eager", winograd: Some(neon_winograd::EAGER), ..NEON };
 
 /// What newer processors take over where they have nothing better.
 pub(super) const NEON: Kernels = Kernels {

@@ -215,12 +215,12 @@ impl PackedConv {
         } else {
             (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect()
         };
-        PackedConv { weights: packed, taps, groups, run, ..PackedConv::unweighted(filters, panels, kernels) }
+        PackedConv { weights: packed, taps, groups, run, ..PackedConv::unweighted(filters, panels, lanes) }
     }
 
     /// What there is beside the weights of each output, with room for the constants.
-    pub(super) fn unweighted(filters: &[&[i8]], panels: Vec<Panel>, kernels: &Kernels) -> PackedConv {
-        let padded = filters.len().next_multiple_of(kernels.lanes);
+    pub(super) fn unweighted(filters: &[&[i8]], panels: Vec<Panel>, lanes: usize) -> PackedConv {
+        let padded = filters.len().next_multiple_of(lanes);
         PackedConv {
             panels,
             weights: Vec::new(),

@@ -5,7 +5,7 @@ use super::winograd::{self, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, 
 
 /// For bytes that lie flipped by `FLIP`.
 pub(super) const fn loops<const FLIP: u8>() -> Loops {
-    Loops { tiles: 1, gains, run: run::<FLIP> }
+    Loops { tiles: 1, lanes: LANES, panel: CHANNELS / LANES, together: 2, gains, run: run::<FLIP> }
 }
 
 /// A quarter of the multiplications pays for the rest from a few channels on.

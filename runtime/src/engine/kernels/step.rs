@@ -325,7 +325,7 @@ impl Step {
                 Work::Depthwise { packed, window, input, output } => {
                     (kernels.depthwise)(packed, &rows_of(base, window, input, output, share(output.shape.height)));
                 }
-                Work::Winograd(conv) => conv.run(base, part, parts, kernels),
+                Work::Winograd(conv) => conv.run(base, part, parts),
                 Work::Wide(conv) => conv.run(base, share(conv.output().shape.height), part, kernels),
                 Work::Table(table, from, to) => {
                     spans(from, to, share(to.shape.height), |a, b, count| {

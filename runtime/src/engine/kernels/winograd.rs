@@ -61,10 +61,16 @@ macro_rules! results {
 pub(super) use {patch, results};
 
 /// How an instruction set runs it.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Loops {
     /// Tiles that are computed together.
     pub tiles: usize,
+    /// Output channels of one vector of packed filters.
+    pub lanes: usize,
+    /// Widest panel, in vectors.
+    pub panel: usize,
+    /// Input channels that lie together in one lane of such a vector.
+    pub together: usize,
     /// True if it is faster than [`Kernels::conv`] for so many inputs, outputs, and rows and columns of results.
     pub gains: fn(inputs: usize, outputs: usize, size: [usize; 2]) -> bool,
     /// Computes some tiles.
@@ -111,7 +117,8 @@ impl Tiles {
 pub struct PackedWinograd {
     /// Its constants; the weights are [`PackedWinograd::filters`], where a panel's begin at [`Panel::weights`].
     pub conv: PackedConv,
-    /// Panel by panel; in a panel by (place, pair of input channels, lane, channel of the pair).
+    /// Panel by panel; in a panel by (place, group of input channels, lane, channel of the group); see
+    /// [`Loops::together`].
     pub filters: Vec<i16>,
     /// Input channels.
     pub inputs: usize,
@@ -119,12 +126,16 @@ pub struct PackedWinograd {
 
 impl PackedWinograd {
     /// Packs `conv`, for which [`Winograd::takes`] holds.
-    pub fn new(conv: &Conv, zero_in: u8, kernels: &Kernels) -> PackedWinograd {
+    pub fn new(conv: &Conv, zero_in: u8, loops: &Loops, kernels: &Kernels) -> PackedWinograd {
         let inputs = conv.products() / (3 * 3);
         let filters: Vec<&[i8]> = conv.filters().collect();
-        let panels = panels(filters.len(), kernels.lanes, kernels.panel, PLACES * inputs.next_multiple_of(2));
-        let transformed = transformed(&filters, inputs, &panels, kernels.lanes);
-        let mut packed = PackedConv::unweighted(&filters, panels, kernels);
+        let numbers = PLACES * inputs.next_multiple_of(loops.together);
+        let panels = panels(filters.len(), loops.lanes, loops.panel, numbers);
+        let transformed = match loops.together {
+            2 => transformed::<2>(&filters, inputs, &panels, loops.lanes),
+            _ => transformed::<1>(&filters, inputs, &panels, loops.lanes),
+        };
+        let mut packed = PackedConv::unweighted(&filters, panels, loops.lanes);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
         packed.renumber(conv, 0, zero_in, kernels);
         PackedWinograd { conv: packed, filters: transformed, inputs }
@@ -140,10 +151,9 @@ impl PackedWinograd {
         self.inputs.next_multiple_of(CHANNELS)
     }
 
-    /// Bytes of one thread's patches and products, for the table it is packed for.
-    pub fn scratch_bytes(inputs: usize, outputs: usize, kernels: &Kernels) -> usize {
-        let Some(loops) = kernels.winograd else { return 0 };
-        let panel = outputs.next_multiple_of(kernels.lanes).min(kernels.panel * kernels.lanes);
+    /// Bytes of one thread's patches and products.
+    pub fn scratch_bytes(inputs: usize, outputs: usize, loops: &Loops) -> usize {
+        let panel = outputs.next_multiple_of(loops.lanes).min(loops.panel * loops.lanes);
         let (patch, products) = (inputs.next_multiple_of(CHANNELS) * size_of::<i16>(), panel * size_of::<i32>());
         loops.tiles * PLACES * (patch + products)
     }
@@ -195,14 +205,14 @@ fn places(taps: &[i8], inputs: usize, first: usize) -> [Run; PLACES] {
 }
 
 /// See [`PackedWinograd::filters`].
-fn transformed(filters: &[&[i8]], inputs: usize, panels: &[Panel], lanes: usize) -> Vec<i16> {
-    let pairs = inputs.div_ceil(2);
-    let mut all = vec![0; panels.iter().map(|panel| panel.vectors * lanes).sum::<usize>() * PLACES * 2 * pairs];
+fn transformed<const TOGETHER: usize>(filters: &[&[i8]], inputs: usize, panels: &[Panel], lanes: usize) -> Vec<i16> {
+    let groups = inputs.div_ceil(TOGETHER);
+    let mut all = vec![0; panels.iter().map(|panel| panel.vectors * lanes).sum::<usize>() * PLACES * TOGETHER * groups];
     // a vector of outputs at a time, so that what lies together is written together
     let mut lane_by_lane = vec![[[0; RUN]; PLACES]; lanes];
     for panel in panels {
         let width = panel.vectors * lanes;
-        let packed = all[panel.weights..][..PLACES * pairs * width * 2].as_chunks_mut::<2>().0;
+        let packed = all[panel.weights..][..PLACES * groups * width * TOGETHER].as_chunks_mut::<TOGETHER>().0;
         for begin in (0..panel.channels).step_by(lanes) {
             let outputs = &filters[panel.channel + begin..][..lanes.min(panel.channels - begin)];
             for first in (0..inputs).step_by(RUN) {
@@ -210,10 +220,10 @@ fn transformed(filters: &[&[i8]], inputs: usize, panels: &[Panel], lanes: usize)
                     *to = places(taps, inputs, first);
                 }
                 for place in 0..PLACES {
-                    for pair in 0..RUN.min(inputs - first).div_ceil(2) {
-                        let at = (place * pairs + first / 2 + pair) * width + begin;
+                    for group in 0..RUN.min(inputs - first).div_ceil(TOGETHER) {
+                        let at = (place * groups + first / TOGETHER + group) * width + begin;
                         for (to, from) in packed[at..].iter_mut().zip(&lane_by_lane[..outputs.len()]) {
-                            *to = from[place].as_chunks::<2>().0[pair];
+                            *to = from[place].as_chunks::<TOGETHER>().0[group];
                         }
                     }
                 }
@@ -227,6 +237,7 @@ fn transformed(filters: &[&[i8]], inputs: usize, panels: &[Panel], lanes: usize)
 #[derive(Debug)]
 pub struct Winograd {
     packed: PackedWinograd,
+    loops: Loops,
     window: Window,
     /// With the border in its reach.
     input: Region,
@@ -237,36 +248,35 @@ pub struct Winograd {
 }
 
 impl Winograd {
-    /// True if `conv` can be computed like this and `kernels` gain by it.
-    pub fn takes(conv: &Conv, input: Shape, output: Shape, kernels: &Kernels) -> bool {
-        let Some(loops) = kernels.winograd else { return false };
+    /// The loops of `kernels`, if `conv` can be computed like this and they gain by it.
+    pub fn takes<'a>(conv: &Conv, input: Shape, output: Shape, kernels: &'a Kernels) -> Option<&'a Loops> {
+        let loops = kernels.winograd.as_ref()?;
         let Window { kernel, stride, dilation, .. } = conv.window;
         let plain = (kernel, stride, dilation) == ([3, 3], [1, 1], [1, 1]) && conv.groups == 1 && conv.wide.is_none();
-        plain
+        let takes = plain
             && (loops.gains)(input.channels, output.channels, [output.height, output.width])
-            && conv.filters().all(|filter| i64::from(WeightSums::of(filter).magnitude) * 255 < SUM_MAX)
+            && conv.filters().all(|filter| i64::from(WeightSums::of(filter).magnitude) * 255 < SUM_MAX);
+        takes.then_some(loops)
     }
 
     /// Bytes of one thread's patches and products, if `conv` is computed like this.
     pub fn scratch_bytes(conv: &Conv, input: Shape, output: Shape, kernels: &Kernels) -> usize {
-        if Winograd::takes(conv, input, output, kernels) {
-            PackedWinograd::scratch_bytes(input.channels, output.channels, kernels)
-        } else {
-            0
-        }
+        let loops = Winograd::takes(conv, input, output, kernels);
+        loops.map_or(0, |loops| PackedWinograd::scratch_bytes(input.channels, output.channels, loops))
     }
 
-    /// Packs `conv`, for which [`Winograd::takes`] holds; a part of `scratch` has [`Winograd::scratch_bytes`].
+    /// Packs `conv`, if [`Winograd::takes`] has loops for it; a part of `scratch` has [`Winograd::scratch_bytes`].
     pub fn new(
         conv: &Conv,
         zero_in: u8,
         [input, output]: [Region; 2],
         scratch: Scratch,
         kernels: &Kernels,
-    ) -> Winograd {
-        let packed = PackedWinograd::new(conv, zero_in, kernels);
-        let room = PackedWinograd::scratch_bytes(input.shape.channels, output.shape.channels, kernels);
-        Winograd { packed, window: conv.window, input, output, scratch, room }
+    ) -> Option<Winograd> {
+        let loops = *Winograd::takes(conv, input.shape, output.shape, kernels)?;
+        let packed = PackedWinograd::new(conv, zero_in, &loops, kernels);
+        let room = PackedWinograd::scratch_bytes(input.shape.channels, output.shape.channels, &loops);
+        Some(Winograd { packed, loops, window: conv.window, input, output, scratch, room })
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
@@ -303,16 +313,15 @@ impl Winograd {
     ///
     /// # Safety
     /// The output lies inside the memory at `base`, for which [`Winograd::check`] held; nobody else touches these tiles of the output or
-    /// part `part` of the scratch, or writes the input; `kernels` are those that it was packed for.
-    pub unsafe fn run(&self, base: *mut u8, part: usize, parts: usize, kernels: &Kernels) {
-        let Some(loops) = kernels.winograd else { return };
+    /// part `part` of the scratch, or writes the input; its kernels run on this processor.
+    pub unsafe fn run(&self, base: *mut u8, part: usize, parts: usize) {
         let Shape { height, width, .. } = self.output.shape;
         let count = height.div_ceil(TILE) * width.div_ceil(TILE);
         // Safety: inside the memory, by `check`.
         unsafe {
             let rows = rows_of(base, &self.window, &self.input, &self.output, 0..height);
             let range = count * part / parts..count * (part + 1) / parts;
-            (loops.run)(&self.packed, &Tiles { rows, range, scratch: base.add(self.scratch.at(part)) });
+            (self.loops.run)(&self.packed, &Tiles { rows, range, scratch: base.add(self.scratch.at(part)) });
         }
     }
 }
