@@ -21,7 +21,9 @@ use super::out::{Failure, Out, line};
 
 /// Arguments of `lapwing bench`.
 #[derive(clap::Args)]
-#[command(after_help = "Times depend on what else the machine does: compare within one run.\n\n\
+#[command(after_help = "Times depend on what else the machine does: compare within one run.\n\
+    Shares of the peak count all products of a convolution; one told as Winograd multiplies a quarter of them and \
+    may pass 100 %.\n\n\
     Examples:\n  lapwing bench\n  lapwing bench --model street.lap --threads 2 --json")]
 pub struct Args {
     /// A built-in model, a .lap, or a .onnx with its manifest beside it; a flow is timed by its fills
@@ -87,6 +89,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let peak = kernels::best().peak_gmac_per_s() * threads as f64;
     let share =
         |gmac: f64, ms: f64| if peak > 0.0 && ms > 0.0 { json!(round(gmac / ms * 1e3 / peak)) } else { Value::Null };
+    let winograd = engine.plan().program().winograd_nodes();
     let mut ops: Vec<Value> = graph
         .nodes
         .iter()
@@ -97,7 +100,10 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
             let (took, gmac) = (ms(total) / f64::from(args.runs), macs as f64 / 1e9);
             let conv = matches!(node.op, Op::Conv(_));
             let peak_share = if conv { share(gmac, took) } else { Value::Null };
-            json!({"name": node.name, "op": node.op.name(), "ms": round(took), "mmac": round(gmac * 1e3), "peak_share": peak_share})
+            json!({
+                "name": node.name, "op": node.op.name(), "winograd": winograd.contains(&index), "ms": round(took),
+                "mmac": round(gmac * 1e3), "peak_share": peak_share,
+            })
         })
         .collect();
     ops.extend(tail_ops(args.runs, &mut engine));
@@ -124,7 +130,7 @@ fn tail_ops(runs: u32, engine: &mut Int8Engine) -> Vec<Value> {
         (0..runs).for_each(|_| run.step(index));
         let took = ms(start.elapsed()) / f64::from(runs);
         let step = &run.tail().steps[index];
-        told.push(json!({"name": step.name, "op": step.op.name(), "ms": round(took), "mmac": 0.0, "peak_share": null}));
+        told.push(json!({"name": step.name, "op": step.op.name(), "winograd": false, "ms": round(took), "mmac": 0.0, "peak_share": null}));
     }
     told
 }
@@ -242,7 +248,7 @@ fn show(found: &Value, out: &mut Out) -> Result<(), Failure> {
             out,
             "{:>8.3} ms {share:>6}  {:<8} {}",
             op["ms"].as_f64().unwrap_or(0.0),
-            op["op"].as_str().unwrap_or(""),
+            if op["winograd"] == true { "Winograd" } else { op["op"].as_str().unwrap_or("") },
             op["name"].as_str().unwrap_or("")
         )?;
     }

@@ -120,20 +120,18 @@ unsafe fn transform(packed: &PackedWinograd, block: &Block<'_>, slot: usize) {
             let to = block.patches.add(slot * block.patch + channel);
             let mut down = [[_mm512_setzero_si512(); PATCH]; PATCH];
             for x in 0..PATCH {
-                let mut column = [_mm512_setzero_si512(); PATCH];
-                for y in 0..PATCH {
-                    let bytes = _mm256_loadu_si256(input.add(rows[y] + columns[x]).cast());
-                    column[y] = _mm512_cvtepu8_epi16(bytes);
+                let mut values = [_mm512_setzero_si512(); PATCH];
+                for (value, row) in values.iter_mut().zip(rows) {
+                    *value = _mm512_cvtepu8_epi16(_mm256_loadu_si256(input.add(row + columns[x]).cast()));
                 }
-                let column = winograd::patch!(column, add16, sub16, four16);
-                for y in 0..PATCH {
-                    down[y][x] = column[y];
+                let values = winograd::patch!(values, add16, sub16, four16);
+                for (row, value) in down.iter_mut().zip(values) {
+                    row[x] = value;
                 }
             }
-            for y in 0..PATCH {
-                let row = winograd::patch!(down[y], add16, sub16, four16);
-                for x in 0..PATCH {
-                    _mm512_storeu_si512(to.add((PATCH * y + x) * padded).cast(), row[x]);
+            for (y, row) in down.into_iter().enumerate() {
+                for (x, value) in winograd::patch!(row, add16, sub16, four16).into_iter().enumerate() {
+                    _mm512_storeu_si512(to.add((PATCH * y + x) * padded).cast(), value);
                 }
             }
         }

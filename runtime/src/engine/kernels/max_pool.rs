@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use super::super::ir::{Shape, Window};
 use super::Kernels;
+use super::region::Region;
 use super::scratch::Scratch;
-use super::step::Region;
 
 /// A max pool over the whole of two regions.
 #[derive(Debug)]

@@ -58,6 +58,7 @@ pub mod place;
 pub mod portable;
 mod portable_winograd;
 pub mod program;
+pub mod region;
 pub mod scratch;
 pub mod short_table;
 pub mod step;

@@ -240,7 +240,7 @@ fn small_bytes(parts: [[int32x4_t; LANES]; PIXELS], constants: &Constants) -> ui
 ///
 /// Safety: they are writable.
 #[inline(always)]
-unsafe fn store_fours(bytes: uint8x16_t, to: [*mut u8; PIXELS]) {
+pub(super) unsafe fn store_fours(bytes: uint8x16_t, to: [*mut u8; PIXELS]) {
     // Safety: the caller's to vouch for.
     unsafe {
         asm!(

@@ -8,6 +8,7 @@ use std::arch::aarch64::*;
 use super::Rows;
 use super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_reach, finish, flipped_zero, store};
 use super::aarch64_lookup::Activation;
+use super::neon::store_fours;
 use super::packing::{Panel, Reach};
 use super::winograd::{self, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE, Tiles};
 
@@ -130,19 +131,18 @@ unsafe fn transform(packed: &PackedWinograd, block: &Block<'_>, slot: usize) {
             let to = block.patches.add(slot * block.patch + channel);
             let mut down = [[vdupq_n_s16(0); PATCH]; PATCH];
             for x in 0..PATCH {
-                let mut column = [vdupq_n_s16(0); PATCH];
-                for y in 0..PATCH {
-                    column[y] = vmovl_s8(vld1_s8(input.add(rows[y] + columns[x]).cast()));
+                let mut values = [vdupq_n_s16(0); PATCH];
+                for (value, row) in values.iter_mut().zip(rows) {
+                    *value = vmovl_s8(vld1_s8(input.add(row + columns[x]).cast()));
                 }
-                let column = winograd::patch!(column, add16, sub16, four16);
-                for y in 0..PATCH {
-                    down[y][x] = column[y];
+                let values = winograd::patch!(values, add16, sub16, four16);
+                for (row, value) in down.iter_mut().zip(values) {
+                    row[x] = value;
                 }
             }
-            for y in 0..PATCH {
-                let row = winograd::patch!(down[y], add16, sub16, four16);
-                for x in 0..PATCH {
-                    vst1q_s16(to.add((PATCH * y + x) * padded), row[x]);
+            for (y, row) in down.into_iter().enumerate() {
+                for (x, value) in winograd::patch!(row, add16, sub16, four16).into_iter().enumerate() {
+                    vst1q_s16(to.add((PATCH * y + x) * padded), value);
                 }
             }
         }
@@ -272,6 +272,11 @@ unsafe fn results<const REACH: u8>(
             }
             let mut bytes = finish::<REACH, true>(sums, [multiplier; TILE], zero);
             let row = pixels.output.add(y * pixels.output_row);
+            if (pixels.width, channels) == (TILE, SUMS) {
+                let step = pixels.output_pixel;
+                store_fours(bytes, [row, row.add(step), row.add(2 * step), row.add(3 * step)]);
+                continue;
+            }
             for x in 0..pixels.width {
                 store(bytes, row.add(x * pixels.output_pixel), channels);
                 bytes = vextq_u8::<4>(bytes, bytes);

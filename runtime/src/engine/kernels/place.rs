@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::ir::Between;
-use super::step::{Region, pixels};
+use super::region::{Region, pixels};
 
 /// A movement over the whole of two regions.
 #[derive(Debug)]

@@ -98,6 +98,11 @@ impl Program {
         self.shared.kernels.name
     }
 
+    /// Nodes that take fewer multiplications than they have products, see [`super::winograd`].
+    pub fn winograd_nodes(&self) -> Vec<usize> {
+        self.shared.steps().iter().filter(|step| step.is_winograd()).map(|step| step.node).collect()
+    }
+
     /// Bytes of packed weights.
     pub fn weight_bytes(&self) -> usize {
         self.shared.steps().iter().map(Step::bytes).sum()

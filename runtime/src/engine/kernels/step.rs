@@ -7,37 +7,10 @@ use super::super::quant::Table;
 use super::arena::Arena;
 use super::max_pool::MaxPool;
 use super::place::Place;
+use super::region::{Region, pixels, spans, spans2};
 use super::wide::WideConv;
 use super::winograd::Winograd;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
-
-/// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Region {
-    /// Offset of the first value.
-    pub first: usize,
-    /// Bytes to the next row.
-    pub row: usize,
-    /// Bytes to the next pixel.
-    pub pixel: usize,
-    /// Extents.
-    pub shape: Shape,
-}
-
-impl Region {
-    pub(super) fn at(&self, y: usize, x: usize) -> usize {
-        self.first + y * self.row + x * self.pixel
-    }
-
-    pub(super) fn end(&self) -> usize {
-        self.at(self.shape.height - 1, self.shape.width - 1) + self.shape.channels
-    }
-
-    /// True if a row is one run of bytes.
-    pub(super) fn dense(&self) -> bool {
-        self.pixel == self.shape.channels
-    }
-}
 
 /// What a step does.
 #[derive(Debug)]
@@ -286,6 +259,11 @@ impl Step {
         }
     }
 
+    /// True if it takes fewer multiplications than its nodes have products.
+    pub fn is_winograd(&self) -> bool {
+        matches!(self.work, Work::Winograd(_))
+    }
+
     /// Indices of the nodes that it does; gathers that were taken in count as the first one's.
     pub fn nodes(&self) -> Range<usize> {
         let count = if let Work::Joined { packed, .. } = &self.work { packed.parts.len() } else { 1 };
@@ -392,38 +370,6 @@ impl Step {
                         std::ptr::copy_nonoverlapping(a, base.add(to.at(y, x)), to.shape.channels);
                     }
                 }
-            }
-        }
-    }
-}
-
-pub(super) fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
-    let width = region.shape.width;
-    rows.flat_map(move |y| (0..width).map(move |x| (y, x)))
-}
-
-/// Calls `run(from, to, count)` for runs of bytes that cover the rows.
-fn spans(from: &Region, to: &Region, rows: Range<usize>, mut run: impl FnMut(usize, usize, usize)) {
-    for y in rows {
-        if from.dense() && to.dense() {
-            run(from.at(y, 0), to.at(y, 0), to.shape.width * to.shape.channels);
-        } else {
-            for x in 0..to.shape.width {
-                run(from.at(y, x), to.at(y, x), to.shape.channels);
-            }
-        }
-    }
-}
-
-/// Calls `run(a, b, to, count)` for runs of bytes that cover the rows; `b` may be one pixel for all.
-fn spans2(a: &Region, b: &Region, to: &Region, rows: Range<usize>, mut run: impl FnMut(usize, usize, usize, usize)) {
-    let one = b.shape.height == 1 && b.shape.width == 1;
-    for y in rows {
-        if a.dense() && b.dense() && to.dense() && !one {
-            run(a.at(y, 0), b.at(y, 0), to.at(y, 0), to.shape.width * to.shape.channels);
-        } else {
-            for x in 0..to.shape.width {
-                run(a.at(y, x), if one { b.first } else { b.at(y, x) }, to.at(y, x), to.shape.channels);
             }
         }
     }

@@ -9,8 +9,9 @@ use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::super::sixteen::{self, Curve};
 use super::packing::{DEPTHWISE_CHANNELS, InputSteps, folded_bias};
+use super::region::Region;
 use super::scratch::Scratch;
-use super::step::{Region, rows_of, windowed};
+use super::step::{rows_of, windowed};
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Pixels whose sums are held at a time.

@@ -15,8 +15,9 @@ use std::ops::Range;
 
 use super::super::ir::{Conv, Shape, WeightSums, Window};
 use super::packing::{PackedConv, Panel, panels};
+use super::region::Region;
 use super::scratch::Scratch;
-use super::step::{Region, rows_of, windowed};
+use super::step::{rows_of, windowed};
 use super::{Kernels, Rows};
 
 /// Rows and columns of a tile.
@@ -101,12 +102,14 @@ impl Tiles {
     /// Distances of the rows and of the columns of a tile's patch from the picture's first tap. What only
     /// pixels outside the picture would see is some pixel inside.
     pub fn patch(&self, tile: usize) -> [[usize; PATCH]; 2] {
-        let [y, x] = self.pixel(tile);
-        let (last_row, last_column) = (self.rows.height + 1, self.rows.width + 1);
+        let first = self.pixel(tile);
+        let last = [self.rows.height + 1, self.rows.width + 1];
+        let steps = [self.rows.input_row, self.rows.input_pixel];
         let mut distances = [[0; PATCH]; 2];
-        for i in 0..PATCH {
-            distances[0][i] = (y + i).min(last_row) * self.rows.input_row;
-            distances[1][i] = (x + i).min(last_column) * self.rows.input_pixel;
+        for (axis, distances) in distances.iter_mut().enumerate() {
+            for (i, distance) in distances.iter_mut().enumerate() {
+                *distance = (first[axis] + i).min(last[axis]) * steps[axis];
+            }
         }
         distances
     }
