@@ -37,6 +37,12 @@ impl Dot for Signed {
             _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
     }
+
+    #[inline(always)]
+    unsafe fn dot_pairs(sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // Safety: see `ymm`.
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(a, b)) }
+    }
 }
 
-entries!(pub KERNELS, "avx2", "avx2", Signed);
+entries!(pub KERNELS, "avx2", "avx2", Signed, 2);

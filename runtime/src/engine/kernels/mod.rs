@@ -68,6 +68,8 @@ pub mod winograd;
 mod x86_gather;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
+#[cfg(target_arch = "x86_64")]
+mod ymm_winograd;
 
 pub use packing::{PackedConv, PackedDepthwise};
 

@@ -1,8 +1,7 @@
 //! Loops on 256-bit vectors, shared by the x86-64 instruction sets that have no more.
 //!
-//! What differs between them is one step, [`Dot`]: how four bytes of input meet four weights in each
-//! of eight lanes. All functions here are inlined into an entry point that enables the features;
-//! on their own they enable none.
+//! What differs between them is [`Dot`]: how four bytes of input meet four weights in each of eight lanes.
+//! All functions here are inlined into an entry point that enables the features; on their own they enable none.
 //!
 //! # Safety
 //! Every function must be inlined into one that enables AVX2 and what its [`Dot`] needs, on a
@@ -32,11 +31,14 @@ pub trait Dot {
 
     /// `sums[lane] + sum of input[i] * weights[lane][i]`. Safety: see the module.
     unsafe fn dot(sums: __m256i, input: Self::Input, weights: __m256i) -> __m256i;
+
+    /// `sums[lane] + sum of a[lane][i] * b[lane][i]`, two numbers of sixteen bits a lane. Safety: see the module.
+    unsafe fn dot_pairs(sums: __m256i, a: __m256i, b: __m256i) -> __m256i;
 }
 
 /// Sixteen rounded sums a pixel, two pixels, to bytes in memory: [first pixel, second pixel].
 #[inline(always)]
-unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> [__m128i; 2] {
+pub(super) unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> [__m128i; 2] {
     // Safety: see the module.
     unsafe {
         // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the same
@@ -53,7 +55,7 @@ unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> [__m128i; 2] {
 /// Each byte replaced by its entry: one shuffle for each sixteen entries, which yields zero for the
 /// bytes that belong to others.
 #[inline(always)]
-unsafe fn look_up(table: &Table, bytes: __m128i) -> __m128i {
+pub(super) unsafe fn look_up(table: &Table, bytes: __m128i) -> __m128i {
     // Safety: see the module; the table has sixteen parts.
     unsafe {
         let mut index = bytes;
@@ -96,7 +98,7 @@ pub(super) unsafe fn store(mut bytes: __m128i, mut to: *mut u8, channels: usize)
 }
 
 #[inline(always)]
-unsafe fn round(sums: __m256i, multiplier: __m256) -> __m256i {
+pub(super) unsafe fn round(sums: __m256i, multiplier: __m256) -> __m256i {
     // Safety: see the module.
     unsafe { _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), multiplier)) }
 }
@@ -200,7 +202,7 @@ pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
 
 /// Sixteen bytes of memory as sixteen i16 in the sense of the multiplications.
 #[inline(always)]
-unsafe fn widen<D: Dot>(bytes: __m128i) -> __m256i {
+pub(super) unsafe fn widen<D: Dot>(bytes: __m128i) -> __m256i {
     // Safety: see the module.
     unsafe { if D::FLIP == 0 { _mm256_cvtepu8_epi16(bytes) } else { _mm256_cvtepi8_epi16(bytes) } }
 }
@@ -401,12 +403,14 @@ pub unsafe fn burn<D: Dot>(multiplications: u64) -> u64 {
 }
 
 /// Makes the entry points of one instruction set: a table of kernels whose functions enable
-/// `$features` and inline the loops of this module with `$dot`.
+/// `$features` and inline the loops of this module with `$dot`, a step of which takes `$step` multiplications.
 macro_rules! entries {
-    ($visibility:vis $table:ident, $name:literal, $features:literal, $dot:ty) => {
+    ($visibility:vis $table:ident, $name:literal, $features:literal, $dot:ty, $step:literal) => {
         #[doc = concat!("The kernels of ", $name, ".")]
         $visibility static $table: $crate::engine::kernels::Kernels = {
-            use $crate::engine::kernels::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide, ymm};
+            use $crate::engine::kernels::{
+                Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide, winograd, ymm, ymm_winograd,
+            };
             use $crate::engine::quant::Table;
 
             #[target_feature(enable = $features)]
@@ -460,6 +464,11 @@ macro_rules! entries {
                 unsafe { ymm::mean::<$dot>(block, input, output, channels) }
             }
             #[target_feature(enable = $features)]
+            unsafe fn tiles(packed: &winograd::PackedWinograd, tiles: &winograd::Tiles) {
+                // Safety: handed on; the features are enabled.
+                unsafe { ymm_winograd::run::<$dot>(packed, tiles) }
+            }
+            #[target_feature(enable = $features)]
             unsafe fn burn(multiplications: u64) -> u64 {
                 // Safety: handed on; the features are enabled.
                 unsafe { ymm::burn::<$dot>(multiplications) }
@@ -471,7 +480,7 @@ macro_rules! entries {
                 block: 4,
                 flip: <$dot as ymm::Dot>::FLIP,
                 joins: false,
-                winograd: None,
+                winograd: Some(ymm_winograd::loops(ymm_winograd::gains::<$step>(), tiles)),
                 conv,
                 depthwise,
                 conv_sums,
