@@ -16,8 +16,10 @@ use super::winograd::{self, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, 
 const LANES: usize = 8;
 /// Sums of a vector.
 const SUMS: usize = 4;
-/// Tiles whose products are held at a time: as many as have their sums in registers.
-const TILES: usize = 4;
+/// Tiles whose products are held at a time: the more, the more seldom filters come from memory.
+const TILES: usize = 12;
+/// Tiles that have their sums in registers.
+const GROUP: usize = 4;
 
 pub(super) const LOOPS: Loops = Loops { tiles: TILES, lanes: LANES, panel: 2, together: 1, gains, run };
 
@@ -158,13 +160,15 @@ unsafe fn panel_of<const REACH: u8, const FOURS: usize>(packed: &PackedWinograd,
     // Safety: places of these tiles, constants padded to whole vectors, pixels of the job.
     unsafe {
         for (place, filters) in filters.chunks_exact(place_filters).enumerate() {
-            let patches = block.patches.add(place * packed.padded_inputs());
-            let products = block.products.add(place * SUMS);
-            match block.count {
-                1 => multiply::<1, FOURS>(filters, patches, block.patch, products),
-                2 => multiply::<2, FOURS>(filters, patches, block.patch, products),
-                3 => multiply::<3, FOURS>(filters, patches, block.patch, products),
-                _ => multiply::<TILES, FOURS>(filters, patches, block.patch, products),
+            for first in (0..block.count).step_by(GROUP) {
+                let patches = block.patches.add(first * block.patch + place * packed.padded_inputs());
+                let products = block.products.add((first * FOURS * PLACES + place) * SUMS);
+                match block.count - first {
+                    1 => multiply::<1, FOURS>(filters, patches, block.patch, products),
+                    2 => multiply::<2, FOURS>(filters, patches, block.patch, products),
+                    3 => multiply::<3, FOURS>(filters, patches, block.patch, products),
+                    _ => multiply::<GROUP, FOURS>(filters, patches, block.patch, products),
+                }
             }
         }
         for four in 0..panel.channels.div_ceil(SUMS) {

@@ -77,7 +77,7 @@ pub struct Loops {
     /// Computes some tiles.
     ///
     /// Safety: as for [`Kernels::conv`], for the pixels of these tiles; nobody else touches the scratch,
-    /// which is aligned to 64 bytes and has [`PackedWinograd::scratch_bytes`].
+    /// which is aligned to four bytes and has [`PackedWinograd::scratch_bytes`].
     pub run: unsafe fn(&PackedWinograd, &Tiles),
 }
 
