@@ -35,6 +35,10 @@ pub const SHIFT: u32 = 6;
 /// Sums must be below this in magnitude: 64 of them fit 32 bits.
 pub const SUM_MAX: i64 = 1 << (31 - SHIFT);
 
+/// Most bytes of transformed filters, which are eight times as many as those of the file: what is larger would
+/// come from far memory in every run, and stays direct.
+const FILTERS_MAX: usize = 4 << 20;
+
 /// `B' d` of one column or row of a patch.
 macro_rules! patch {
     ($d:expr, $add:ident, $sub:ident, $four:ident) => {{
@@ -210,7 +214,8 @@ fn places(taps: &[i8], inputs: usize, first: usize) -> [Run; PLACES] {
 /// See [`PackedWinograd::filters`].
 fn transformed<const TOGETHER: usize>(filters: &[&[i8]], inputs: usize, panels: &[Panel], lanes: usize) -> Vec<i16> {
     let groups = inputs.div_ceil(TOGETHER);
-    let mut all = vec![0; panels.iter().map(|panel| panel.vectors * lanes).sum::<usize>() * PLACES * TOGETHER * groups];
+    let width: usize = panels.iter().map(|panel| panel.vectors * lanes).sum();
+    let mut all = vec![0; width * PLACES * TOGETHER * groups];
     // a vector of outputs at a time, so that what lies together is written together
     let mut lane_by_lane = vec![[[0; RUN]; PLACES]; lanes];
     for panel in panels {
@@ -256,7 +261,9 @@ impl Winograd {
         let loops = kernels.winograd.as_ref()?;
         let Window { kernel, stride, dilation, .. } = conv.window;
         let plain = (kernel, stride, dilation) == ([3, 3], [1, 1], [1, 1]) && conv.groups == 1 && conv.wide.is_none();
+        let filters = input.channels * output.channels * PLACES * size_of::<i16>();
         let takes = plain
+            && filters <= FILTERS_MAX
             && (loops.gains)(input.channels, output.channels, [output.height, output.width])
             && conv.filters().all(|filter| i64::from(WeightSums::of(filter).magnitude) * 255 < SUM_MAX);
         takes.then_some(loops)
@@ -315,8 +322,9 @@ impl Winograd {
     /// Computes share `part` of `parts` of the tiles.
     ///
     /// # Safety
-    /// The output lies inside the memory at `base`, for which [`Winograd::check`] held; nobody else touches these tiles of the output or
-    /// part `part` of the scratch, or writes the input; its kernels run on this processor.
+    /// The output lies inside the memory at `base`, for which [`Winograd::check`] held; nobody else touches
+    /// these tiles of the output or part `part` of the scratch, or writes the input; its kernels run on this
+    /// processor.
     pub unsafe fn run(&self, base: *mut u8, part: usize, parts: usize) {
         let Shape { height, width, .. } = self.output.shape;
         let count = height.div_ceil(TILE) * width.div_ceil(TILE);
