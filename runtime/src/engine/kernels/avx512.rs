@@ -11,40 +11,37 @@ use super::avx512_depthwise::{depthwise, depthwise_sums};
 use super::avx512_store::{Lookup, Store};
 use super::avx512_winograd;
 use super::wide::{self, WideRow, WideStore};
-use super::winograd::Loops;
 use super::x86_gather;
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
-pub static KERNELS: Kernels = kernels("avx512-vnni", avx512_winograd::LOOPS);
+pub static KERNELS: Kernels = AVX512;
 
 /// The same with fewer multiplications wherever that can be.
 #[cfg(test)]
-pub static EAGER: Kernels = kernels("avx512-vnni, eager", avx512_winograd::EAGER);
+pub static EAGER: Kernels = Kernels { name: "avx512-vnni, eager", winograd: Some(avx512_winograd::EAGER), ..AVX512 };
 
-const fn kernels(name: &'static str, winograd: Loops) -> Kernels {
-    Kernels {
-        name,
-        lanes: LANES,
-        panel: 4,
-        block: 4,
-        flip: 0,
-        joins: true,
-        winograd: Some(winograd),
-        conv,
-        depthwise,
-        conv_sums,
-        depthwise_sums,
-        wide_store,
-        table,
-        max,
-        add,
-        mul,
-        mean,
-        gather: x86_gather::zmm,
-        burn,
-    }
-}
+const AVX512: Kernels = Kernels {
+    name: "avx512-vnni",
+    lanes: LANES,
+    panel: 4,
+    block: 4,
+    flip: 0,
+    joins: true,
+    winograd: Some(avx512_winograd::LOOPS),
+    conv,
+    depthwise,
+    conv_sums,
+    depthwise_sums,
+    wide_store,
+    table,
+    max,
+    add,
+    mul,
+    mean,
+    gather: x86_gather::zmm,
+    burn,
+};
 
 pub(super) const LANES: usize = 16;
 

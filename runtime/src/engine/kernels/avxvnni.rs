@@ -11,7 +11,7 @@ pub fn supported() -> bool {
 
 /// VPDPBUSD and VPDPWSSD in one of their two encodings.
 macro_rules! dot {
-    ($name:ident, $dpbusd:ident, $dpwssd:literal) => {
+    ($name:ident, $dpbusd:ident, $dpwssd:ident) => {
         struct $name;
 
         impl Dot for $name {
@@ -32,30 +32,14 @@ macro_rules! dot {
 
             #[inline(always)]
             unsafe fn dot_pairs(sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
-                // in assembly: of the intrinsic the compiler makes two instructions
-                #[inline]
-                #[target_feature(enable = "avx")]
-                unsafe fn dpwssd(mut sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
-                    // Safety: see `ymm`; reads and writes registers only.
-                    unsafe {
-                        std::arch::asm!(
-                            concat!($dpwssd, " {sums}, {a}, {b}"),
-                            sums = inout(ymm_reg) sums,
-                            a = in(ymm_reg) a,
-                            b = in(ymm_reg) b,
-                            options(pure, nomem, nostack, preserves_flags),
-                        );
-                    }
-                    sums
-                }
                 // Safety: see `ymm`.
-                unsafe { dpwssd(sums, a, b) }
+                unsafe { $dpwssd(sums, a, b) }
             }
         }
     };
 }
 
-dot!(Vex, _mm256_dpbusd_avx_epi32, "{{vex}} vpdpwssd");
+dot!(Vex, _mm256_dpbusd_avx_epi32, _mm256_dpwssd_avx_epi32);
 entries!(pub KERNELS, "avx-vnni", "avx2,avxvnni", Vex, 1);
 
 /// The same loops with the same instruction in its EVEX encoding: tests run them on processors that
@@ -69,6 +53,6 @@ pub mod evex {
         is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl")
     }
 
-    dot!(Evex, _mm256_dpbusd_epi32, "vpdpwssd");
+    dot!(Evex, _mm256_dpbusd_epi32, _mm256_dpwssd_epi32);
     entries!(pub KERNELS, "avx-vnni, EVEX", "avx2,avx512vnni,avx512vl", Evex, 1);
 }

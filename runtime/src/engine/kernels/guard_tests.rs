@@ -5,7 +5,7 @@
 
 use super::super::ir::{Conv, Wide, Window};
 use super::packing::InputSteps;
-use super::winograd::{PackedWinograd, TILE, Tiles};
+use super::winograd::{self, PackedWinograd};
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum, tested};
 
 /// Larger than a page of any processor that runs this.
@@ -165,11 +165,22 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
                 (kernels.conv)(&PackedConv::new(&conv, 0, 9, steps, kernels), &rows);
             }
         }
-        for (at, &byte) in output.all().iter().enumerate() {
-            let inside = at.checked_sub(output.start()).is_some_and(|i| i < written && i % out_pixel < outputs);
-            assert!(inside || byte == CANARY, "{kernels:?}: byte {at} written, {conv:?}");
-        }
+        only_channels_are_written(&output, written, [out_pixel, outputs], kernels, &conv);
         sums_stay_inside(kernels, &conv, steps, rows, front);
+    }
+}
+
+/// Of the first `written` bytes, those of so many channels a pixel; no others.
+fn only_channels_are_written(
+    output: &Guarded,
+    written: usize,
+    [pixel, channels]: [usize; 2],
+    kernels: &Kernels,
+    conv: &Conv,
+) {
+    for (at, &byte) in output.all().iter().enumerate() {
+        let inside = at.checked_sub(output.start()).is_some_and(|i| i < written && i % pixel < channels);
+        assert!(inside || byte == CANARY, "{kernels:?}: byte {at} written, {conv:?}");
     }
 }
 
@@ -199,7 +210,7 @@ fn tiles(kernels: &'static Kernels, seed: u32) {
         table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
         wide: Wide::default(),
     };
-    let packed = PackedWinograd::new(&conv, 9, loops, kernels);
+    let packed = PackedWinograd::new(&conv, 9, loops, kernels).unwrap();
     let read = (height + 1) * row + (width + 1) * pixel + channels;
     let out_pixel = outputs + gap;
     let written = (height * width - 1) * out_pixel + outputs;
@@ -217,14 +228,10 @@ fn tiles(kernels: &'static Kernels, seed: u32) {
             width,
             height,
         };
-        let count = height.div_ceil(TILE) * width.div_ceil(TILE);
-        let job = Tiles { rows, range: random(s, count)..count, scratch: scratch.first };
+        let count = winograd::tiles([height, width]);
         // Safety: the buffers hold the job; reading past them is what would be caught.
-        unsafe { (loops.run)(&packed, &job) };
-        for (at, &byte) in output.all().iter().enumerate() {
-            let inside = at.checked_sub(output.start()).is_some_and(|i| i < written && i % out_pixel < outputs);
-            assert!(inside || byte == CANARY, "{kernels:?}: byte {at} written, {conv:?}");
-        }
+        unsafe { packed.run(rows, random(s, count)..count, scratch.first) };
+        only_channels_are_written(&output, written, [out_pixel, outputs], kernels, &conv);
     }
 }
 

@@ -39,31 +39,68 @@ pub const SUM_MAX: i64 = 1 << (31 - SHIFT);
 /// come from far memory in every run, and stays direct.
 const FILTERS_MAX: usize = 4 << 20;
 
-/// `B' d` of one column or row of a patch.
+/// `$line` of each column, then of each row, of what `$value` is in row `$y` and column `$x`; `$each` takes
+/// the rows one by one. Without closures, which would not be compiled for the instruction set around them.
+macro_rules! both_ways {
+    ($line:ident, $rows:expr, |$y:ident, $x:ident| $value:expr, |$row:ident, $values:ident| $each:expr) => {{
+        const SIDE: usize = $crate::engine::kernels::winograd::PATCH;
+        let any = {
+            let ($y, $x) = (0, 0);
+            $value
+        };
+        let mut columns = [$line!([any; SIDE]); SIDE];
+        for $x in 0..SIDE {
+            let mut values = [any; SIDE];
+            for $y in 0..SIDE {
+                values[$y] = $value;
+            }
+            columns[$x] = $line!(values);
+        }
+        let [a, b, c, d, e, f] = columns;
+        for $row in 0..$rows {
+            let $values = $line!([a[$row], b[$row], c[$row], d[$row], e[$row], f[$row]]);
+            $each
+        }
+    }};
+}
+
+/// `B' d B` of a patch of vectors or numbers; see [`both_ways`].
 macro_rules! patch {
-    ($d:expr, $add:ident, $sub:ident, $four:ident) => {{
-        let d = $d;
-        let (a, b) = ($sub(d[4], $four(d[2])), $sub(d[3], $four(d[1])));
-        let (c, half) = ($sub(d[4], d[2]), $sub(d[3], d[1]));
-        let e = $add(half, half);
-        let first = $add($four($sub(d[0], d[2])), c);
-        let last = $sub($sub(d[5], d[3]), $add(e, e));
-        [first, $add(a, b), $sub(a, b), $add(c, e), $sub(c, e), last]
+    ([$add:path, $sub:path, $four:path], |$y:ident, $x:ident| $value:expr, |$row:ident, $values:ident| $each:expr) => {{
+        macro_rules! line {
+            ($d:expr) => {{
+                let d = $d;
+                let (a, b) = ($sub(d[4], $four(d[2])), $sub(d[3], $four(d[1])));
+                let (c, half) = ($sub(d[4], d[2]), $sub(d[3], d[1]));
+                let e = $add(half, half);
+                let first = $add($four($sub(d[0], d[2])), c);
+                let last = $sub($sub(d[5], d[3]), $add(e, e));
+                [first, $add(a, b), $sub(a, b), $add(c, e), $sub(c, e), last]
+            }};
+        }
+        use $crate::engine::kernels::winograd;
+        winograd::both_ways!(line, winograd::PATCH, |$y, $x| $value, |$row, $values| $each)
     }};
 }
 
-/// `A' m` of one column or row of products.
+/// `A' m A` of the products of a tile, vectors or numbers; see [`both_ways`].
 macro_rules! results {
-    ($m:expr, $add:ident, $sub:ident, $four:ident) => {{
-        let m = $m;
-        let (a, b) = ($add(m[1], m[2]), $sub(m[1], m[2]));
-        let (c, half) = ($add(m[3], m[4]), $sub(m[3], m[4]));
-        let e = $add(half, half);
-        [$add($add(m[0], a), c), $add(b, e), $add(a, $four(c)), $add(b, $four($add(e, m[5])))]
+    ([$add:path, $sub:path, $four:path], |$y:ident, $x:ident| $value:expr, |$row:ident, $values:ident| $each:expr) => {{
+        macro_rules! line {
+            ($m:expr) => {{
+                let m = $m;
+                let (a, b) = ($add(m[1], m[2]), $sub(m[1], m[2]));
+                let (c, half) = ($add(m[3], m[4]), $sub(m[3], m[4]));
+                let e = $add(half, half);
+                [$add($add(m[0], a), c), $add(b, e), $add(a, $four(c)), $add(b, $four($add(e, m[5])))]
+            }};
+        }
+        use $crate::engine::kernels::winograd;
+        winograd::both_ways!(line, winograd::TILE, |$y, $x| $value, |$row, $values| $each)
     }};
 }
 
-pub(super) use {patch, results};
+pub(super) use {both_ways, patch, results};
 
 /// How an instruction set runs it.
 #[derive(Debug, Clone, Copy)]
@@ -78,44 +115,66 @@ pub struct Loops {
     pub together: usize,
     /// True if it is faster than [`Kernels::conv`] for so many inputs, outputs, and rows and columns of results.
     pub gains: fn(inputs: usize, outputs: usize, size: [usize; 2]) -> bool,
-    /// Computes some tiles.
+    /// Computes the tiles of a block.
     ///
-    /// Safety: as for [`Kernels::conv`], for the pixels of these tiles; nobody else touches the scratch,
-    /// which is aligned to four bytes and has [`PackedWinograd::scratch_bytes`].
-    pub run: unsafe fn(&PackedWinograd, &Tiles),
+    /// Safety: as for [`Kernels::conv`], for the pixels of these tiles; nobody else touches the patches and
+    /// products, which are those of [`PackedWinograd::run`].
+    pub run: unsafe fn(&PackedWinograd, &Block),
 }
 
-/// Tiles of a picture, in the order of reading.
-#[derive(Debug, Clone)]
-pub struct Tiles {
+/// Tiles of a picture of so many rows and columns.
+pub fn tiles([height, width]: [usize; 2]) -> usize {
+    height.div_ceil(TILE) * width.div_ceil(TILE)
+}
+
+/// Bytes of the transformed filters of a convolution, but for padding.
+pub fn filter_bytes(inputs: usize, outputs: usize) -> usize {
+    inputs * outputs * PLACES * size_of::<i16>()
+}
+
+/// Tiles that are computed together.
+#[derive(Debug)]
+pub struct Block {
     /// All pixels of the picture.
-    pub rows: Rows,
-    /// The tiles to be computed.
-    pub range: Range<usize>,
-    /// Where patches and products may be kept.
-    pub scratch: *mut u8,
+    rows: Rows,
+    /// The tiles, by their number in the order of reading; at most [`Loops::tiles`].
+    pub tiles: Range<usize>,
+    /// Where transformed patches may be kept, [`PackedWinograd::patch`] numbers a tile.
+    pub patches: *mut i16,
+    /// Where products may be kept, one a tile, place and lane of a panel.
+    pub products: *mut i32,
 }
 
-impl Tiles {
+impl Block {
     /// Row and column of the first pixel of a tile.
-    pub fn pixel(&self, tile: usize) -> [usize; 2] {
+    fn first(&self, tile: usize) -> [usize; 2] {
         let across = self.rows.width.div_ceil(TILE);
         [tile / across * TILE, tile % across * TILE]
     }
 
-    /// Distances of the rows and of the columns of a tile's patch from the picture's first tap. What only
-    /// pixels outside the picture would see is some pixel inside.
-    pub fn patch(&self, tile: usize) -> [[usize; PATCH]; 2] {
-        let first = self.pixel(tile);
-        let last = [self.rows.height + 1, self.rows.width + 1];
-        let steps = [self.rows.input_row, self.rows.input_pixel];
-        let mut distances = [[0; PATCH]; 2];
-        for (axis, distances) in distances.iter_mut().enumerate() {
-            for (i, distance) in distances.iter_mut().enumerate() {
-                *distance = (first[axis] + i).min(last[axis]) * steps[axis];
-            }
+    /// The pixels of a tile that are in the picture.
+    pub fn pixels(&self, tile: usize) -> Rows {
+        let (rows, [y, x]) = (self.rows, self.first(tile));
+        Rows {
+            output: rows.output.wrapping_add(y * rows.output_row + x * rows.output_pixel),
+            height: TILE.min(rows.height - y),
+            width: TILE.min(rows.width - x),
+            ..rows
         }
-        distances
+    }
+
+    /// Where the channels of a tile's patch begin, by row and column: the sum of two distances from the
+    /// picture's first tap. What only pixels outside the picture would see is some pixel inside.
+    pub fn patch(&self, tile: usize) -> impl Fn(usize, usize) -> *const u8 + use<> {
+        let (rows, [y, x]) = (self.rows, self.first(tile));
+        let distance = |first: usize, count: usize, step: usize| {
+            let mut distances = [0; PATCH];
+            distances.iter_mut().enumerate().for_each(|(i, d)| *d = (first + i).min(count + 1) * step);
+            distances
+        };
+        let down = distance(y, rows.height, rows.input_row);
+        let across = distance(x, rows.width, rows.input_pixel);
+        move |row, column| rows.input.wrapping_add(down[row] + across[column])
     }
 }
 
@@ -129,23 +188,27 @@ pub struct PackedWinograd {
     pub filters: Vec<i16>,
     /// Input channels.
     pub inputs: usize,
+    loops: Loops,
 }
 
 impl PackedWinograd {
-    /// Packs `conv`, for which [`Winograd::takes`] holds.
-    pub fn new(conv: &Conv, zero_in: u8, loops: &Loops, kernels: &Kernels) -> PackedWinograd {
+    /// Packs `conv`, of one group and three by three taps; `None` if its sums may become too great.
+    pub fn new(conv: &Conv, zero_in: u8, loops: &Loops, kernels: &Kernels) -> Option<PackedWinograd> {
         let inputs = conv.products() / (3 * 3);
         let filters: Vec<&[i8]> = conv.filters().collect();
         let numbers = PLACES * inputs.next_multiple_of(loops.together);
         let panels = panels(filters.len(), loops.lanes, loops.panel, numbers);
-        let transformed = match loops.together {
-            2 => transformed::<2>(&filters, inputs, &panels, loops.lanes),
-            _ => transformed::<1>(&filters, inputs, &panels, loops.lanes),
-        };
         let mut packed = PackedConv::unweighted(&filters, panels, loops.lanes);
+        if packed.sums.iter().any(|sums| i64::from(sums.magnitude) * 255 >= SUM_MAX) {
+            return None;
+        }
+        let transformed = match loops.together {
+            2 => transformed::<2>(&filters, inputs, &packed.panels, loops.lanes),
+            _ => transformed::<1>(&filters, inputs, &packed.panels, loops.lanes),
+        };
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
         packed.renumber(conv, 0, zero_in, kernels);
-        PackedWinograd { conv: packed, filters: transformed, inputs }
+        Some(PackedWinograd { conv: packed, filters: transformed, inputs, loops: *loops })
     }
 
     /// Pairs of input channels.
@@ -158,11 +221,35 @@ impl PackedWinograd {
         self.inputs.next_multiple_of(CHANNELS)
     }
 
+    /// Numbers of a transformed patch.
+    pub fn patch(&self) -> usize {
+        PLACES * self.padded_inputs()
+    }
+
     /// Bytes of one thread's patches and products.
     pub fn scratch_bytes(inputs: usize, outputs: usize, loops: &Loops) -> usize {
         let panel = outputs.next_multiple_of(loops.lanes).min(loops.panel * loops.lanes);
         let (patch, products) = (inputs.next_multiple_of(CHANNELS) * size_of::<i16>(), panel * size_of::<i32>());
         loops.tiles * PLACES * (patch + products)
+    }
+
+    /// Computes some tiles, block by block.
+    ///
+    /// # Safety
+    /// As for [`Kernels::conv`], for the pixels of these tiles of `rows`; nobody else touches the scratch, which
+    /// is aligned to four bytes and has [`PackedWinograd::scratch_bytes`].
+    pub unsafe fn run(&self, rows: Rows, tiles: Range<usize>, scratch: *mut u8) {
+        let patches = scratch.cast::<i16>();
+        // Safety: inside the scratch; handed on.
+        unsafe {
+            let products = patches.add(self.loops.tiles * self.patch()).cast();
+            let mut first = tiles.start;
+            for blocks in (1..=tiles.len().div_ceil(self.loops.tiles)).rev() {
+                let end = first + (tiles.end - first).div_ceil(blocks);
+                (self.loops.run)(self, &Block { rows, tiles: first..end, patches, products });
+                first = end;
+            }
+        }
     }
 }
 
@@ -245,37 +332,32 @@ fn transformed<const TOGETHER: usize>(filters: &[&[i8]], inputs: usize, panels: 
 #[derive(Debug)]
 pub struct Winograd {
     packed: PackedWinograd,
-    loops: Loops,
     window: Window,
     /// With the border in its reach.
     input: Region,
     output: Region,
     scratch: Scratch,
-    /// Bytes of the scratch that a thread needs.
-    room: usize,
 }
 
 impl Winograd {
-    /// The loops of `kernels`, if `conv` can be computed like this and they gain by it.
-    pub fn takes<'a>(conv: &Conv, input: Shape, output: Shape, kernels: &'a Kernels) -> Option<&'a Loops> {
-        let loops = kernels.winograd.as_ref()?;
+    /// The loops of `kernels`, if they gain by a convolution of this form.
+    fn loops<'a>(conv: &Conv, input: Shape, output: Shape, kernels: &'a Kernels) -> Option<&'a Loops> {
         let Window { kernel, stride, dilation, .. } = conv.window;
         let plain = (kernel, stride, dilation) == ([3, 3], [1, 1], [1, 1]) && conv.groups == 1 && conv.wide.is_none();
-        let filters = input.channels * output.channels * PLACES * size_of::<i16>();
-        let takes = plain
-            && filters <= FILTERS_MAX
-            && (loops.gains)(input.channels, output.channels, [output.height, output.width])
-            && conv.filters().all(|filter| i64::from(WeightSums::of(filter).magnitude) * 255 < SUM_MAX);
-        takes.then_some(loops)
+        let small = filter_bytes(input.channels, output.channels) <= FILTERS_MAX;
+        let size = [output.height, output.width];
+        let gains = |loops: &&Loops| (loops.gains)(input.channels, output.channels, size);
+        kernels.winograd.as_ref().filter(|_| plain && small).filter(gains)
     }
 
-    /// Bytes of one thread's patches and products, if `conv` is computed like this.
+    /// Bytes of one thread's patches and products, if `conv` may be computed like this.
     pub fn scratch_bytes(conv: &Conv, input: Shape, output: Shape, kernels: &Kernels) -> usize {
-        let loops = Winograd::takes(conv, input, output, kernels);
+        let loops = Winograd::loops(conv, input, output, kernels);
         loops.map_or(0, |loops| PackedWinograd::scratch_bytes(input.channels, output.channels, loops))
     }
 
-    /// Packs `conv`, if [`Winograd::takes`] has loops for it; a part of `scratch` has [`Winograd::scratch_bytes`].
+    /// Packs `conv`, if it can be computed like this and `kernels` gain by it; a part of `scratch` has
+    /// [`Winograd::scratch_bytes`].
     pub fn new(
         conv: &Conv,
         zero_in: u8,
@@ -283,10 +365,9 @@ impl Winograd {
         scratch: Scratch,
         kernels: &Kernels,
     ) -> Option<Winograd> {
-        let loops = *Winograd::takes(conv, input.shape, output.shape, kernels)?;
-        let packed = PackedWinograd::new(conv, zero_in, &loops, kernels);
-        let room = PackedWinograd::scratch_bytes(input.shape.channels, output.shape.channels, &loops);
-        Some(Winograd { packed, loops, window: conv.window, input, output, scratch, room })
+        let loops = Winograd::loops(conv, input.shape, output.shape, kernels)?;
+        let packed = PackedWinograd::new(conv, zero_in, loops, kernels)?;
+        Some(Winograd { packed, window: conv.window, input, output, scratch })
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
@@ -316,7 +397,8 @@ impl Winograd {
     pub fn check(&self, limit: usize, bytes: usize) -> Result<(), String> {
         let reach = 2 * (self.input.row + self.input.pixel) + self.input.shape.channels;
         windowed(&self.window, &self.input, &self.output, reach, limit)?;
-        self.scratch.check(self.room, bytes)
+        let [inputs, outputs] = [self.input, self.output].map(|region| region.shape.channels);
+        self.scratch.check(PackedWinograd::scratch_bytes(inputs, outputs, &self.packed.loops), bytes)
     }
 
     /// Computes share `part` of `parts` of the tiles.
@@ -327,12 +409,12 @@ impl Winograd {
     /// processor.
     pub unsafe fn run(&self, base: *mut u8, part: usize, parts: usize) {
         let Shape { height, width, .. } = self.output.shape;
-        let count = height.div_ceil(TILE) * width.div_ceil(TILE);
+        let count = tiles([height, width]);
         // Safety: inside the memory, by `check`.
         unsafe {
             let rows = rows_of(base, &self.window, &self.input, &self.output, 0..height);
-            let range = count * part / parts..count * (part + 1) / parts;
-            (self.loops.run)(&self.packed, &Tiles { rows, range, scratch: base.add(self.scratch.at(part)) });
+            let share = count * part / parts..count * (part + 1) / parts;
+            self.packed.run(rows, share, base.add(self.scratch.at(part)));
         }
     }
 }

@@ -464,9 +464,9 @@ macro_rules! entries {
                 unsafe { ymm::mean::<$dot>(block, input, output, channels) }
             }
             #[target_feature(enable = $features)]
-            unsafe fn tiles(packed: &winograd::PackedWinograd, tiles: &winograd::Tiles) {
+            unsafe fn tiles(packed: &winograd::PackedWinograd, block: &winograd::Block) {
                 // Safety: handed on; the features are enabled.
-                unsafe { ymm_winograd::run::<$dot>(packed, tiles) }
+                unsafe { ymm_winograd::run::<$dot>(packed, block) }
             }
             #[target_feature(enable = $features)]
             unsafe fn burn(multiplications: u64) -> u64 {
@@ -480,7 +480,7 @@ macro_rules! entries {
                 block: 4,
                 flip: <$dot as ymm::Dot>::FLIP,
                 joins: false,
-                winograd: Some(ymm_winograd::loops(ymm_winograd::gains::<$step>(), tiles)),
+                winograd: Some(ymm_winograd::loops::<$step>(tiles)),
                 conv,
                 depthwise,
                 conv_sums,

@@ -7,141 +7,89 @@
 
 use std::arch::x86_64::*;
 
+use super::Rows;
 use super::packing::Panel;
-use super::winograd::{self, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE, Tiles};
+use super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
 use super::ymm::{Dot, LANES, PANEL, look_up, narrow, round, store, widen};
 
 /// Numbers of a vector of patches.
 const CHANNELS: usize = 16;
-/// Tiles whose products are held at a time, and that are multiplied together: sums, weights and what is
-/// broadcast fit in sixteen registers.
-const TILES: [usize; 2] = [8, 4];
+/// Tiles that are multiplied together: sums, weights and what is broadcast fit in sixteen registers.
+const GROUP: usize = 4;
 
-pub(super) const fn loops(
-    gains: fn(usize, usize, [usize; 2]) -> bool,
-    run: unsafe fn(&PackedWinograd, &Tiles),
-) -> Loops {
-    Loops { tiles: TILES[0], lanes: LANES, panel: PANEL, together: 2, gains, run }
+/// For a step of the direct loops that takes `STEP` multiplications.
+pub(super) const fn loops<const STEP: usize>(run: unsafe fn(&PackedWinograd, &Block)) -> Loops {
+    Loops { tiles: 2 * GROUP, lanes: LANES, panel: PANEL, together: 2, gains: gains::<STEP>, run }
 }
 
-/// By multiplications, of which a step of the direct loops takes `STEP`, and what else takes as long.
-pub(super) const fn gains<const STEP: usize>() -> fn(usize, usize, [usize; 2]) -> bool {
-    |inputs, outputs, [height, width]| {
-        let vectors = outputs.div_ceil(LANES);
-        let direct = height * width * 9 * inputs.div_ceil(4) * vectors * STEP;
-        let tiles = height.div_ceil(TILE) * width.div_ceil(TILE);
-        let tile = PLACES * inputs.div_ceil(2) * vectors + 220 * inputs.div_ceil(CHANNELS) + 230 * vectors;
-        tiles * tile < direct
-    }
+/// By multiplications, and what else takes as long.
+fn gains<const STEP: usize>(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
+    let vectors = outputs.div_ceil(LANES);
+    let direct = size[0] * size[1] * 9 * inputs.div_ceil(4) * vectors * STEP;
+    let tile = PLACES * inputs.div_ceil(2) * vectors + 220 * inputs.div_ceil(CHANNELS) + 230 * vectors;
+    winograd::tiles(size) * tile < direct
 }
 
 /// See [`Loops::run`].
 #[inline(always)]
-pub(super) unsafe fn run<D: Dot>(packed: &PackedWinograd, tiles: &Tiles) {
-    let patch = PLACES * packed.padded_inputs();
-    let mut first = tiles.range.start;
-    while first < tiles.range.end {
-        let count = TILES[0].min(tiles.range.end - first);
-        let patches = tiles.scratch.cast::<i16>();
-        // Safety: inside the scratch; handed on.
-        unsafe {
-            let products = patches.add(TILES[0] * patch).cast::<i32>();
-            for slot in 0..count {
-                transform::<D>(packed, tiles, first + slot, patches.add(slot * patch));
+pub(super) unsafe fn run<D: Dot>(packed: &PackedWinograd, block: &Block) {
+    // Safety: handed on.
+    unsafe {
+        for (slot, tile) in block.tiles.clone().enumerate() {
+            transform::<D>(packed, block, tile, block.patches.add(slot * packed.patch()));
+        }
+        for panel in &packed.conv.panels {
+            if panel.vectors == 1 {
+                multiply_all::<D, 1>(packed, block, panel);
+            } else {
+                multiply_all::<D, PANEL>(packed, block, panel);
             }
-            for panel in &packed.conv.panels {
-                if panel.vectors == 1 {
-                    multiply_all::<D, 1>(packed, panel, count, patches, products);
-                } else {
-                    multiply_all::<D, PANEL>(packed, panel, count, patches, products);
-                }
-                for slot in 0..count {
-                    let products = products.add(slot * panel.vectors * PLACES * LANES);
-                    results::<D>(packed, panel, tiles, first + slot, products);
-                }
+            for (slot, tile) in block.tiles.clone().enumerate() {
+                let products = block.products.add(slot * panel.vectors * PLACES * LANES);
+                results::<D>(packed, panel, &block.pixels(tile), products);
             }
         }
-        first += count;
     }
-}
-
-#[inline(always)]
-fn add16(a: __m256i, b: __m256i) -> __m256i {
-    // Safety: see the module.
-    unsafe { _mm256_add_epi16(a, b) }
-}
-
-#[inline(always)]
-fn sub16(a: __m256i, b: __m256i) -> __m256i {
-    // Safety: see the module.
-    unsafe { _mm256_sub_epi16(a, b) }
-}
-
-#[inline(always)]
-fn four16(a: __m256i) -> __m256i {
-    // Safety: see the module.
-    unsafe { _mm256_slli_epi16::<2>(a) }
 }
 
 /// The patch of one tile, by (place, channel).
 ///
 /// Safety: as [`Loops::run`]; the numbers of a patch can be written.
 #[inline(always)]
-unsafe fn transform<D: Dot>(packed: &PackedWinograd, tiles: &Tiles, tile: usize, patch: *mut i16) {
-    let [rows, columns] = tiles.patch(tile);
-    let padded = packed.padded_inputs();
+unsafe fn transform<D: Dot>(packed: &PackedWinograd, block: &Block, tile: usize, patch: *mut i16) {
+    let (at, padded) = (block.patch(tile), packed.padded_inputs());
     for channel in (0..packed.inputs).step_by(CHANNELS) {
         // Safety: pixels of the job, and up to `SLACK` bytes behind their channels; this tile's patch.
         unsafe {
-            let input = tiles.rows.input.add(channel);
-            // columns first, through the patch: more than the registers hold lies between
-            for (x, column) in columns.iter().enumerate() {
-                let mut values = [_mm256_setzero_si256(); PATCH];
-                for (value, row) in values.iter_mut().zip(rows) {
-                    *value = widen::<D>(_mm_loadu_si128(input.add(row + column).cast()));
+            winograd::patch!(
+                [_mm256_add_epi16, _mm256_sub_epi16, _mm256_slli_epi16::<2>],
+                |y, x| widen::<D>(_mm_loadu_si128(at(y, x).add(channel).cast())),
+                |y, row| for (x, values) in row.into_iter().enumerate() {
+                    _mm256_storeu_si256(patch.add((PATCH * y + x) * padded + channel).cast(), values);
                 }
-                for (y, value) in winograd::patch!(values, add16, sub16, four16).into_iter().enumerate() {
-                    _mm256_storeu_si256(patch.add((PATCH * y + x) * padded + channel).cast(), value);
-                }
-            }
-            for y in 0..PATCH {
-                let at = |x: usize| patch.add((PATCH * y + x) * padded + channel).cast::<__m256i>();
-                let mut values = [_mm256_setzero_si256(); PATCH];
-                for (x, value) in values.iter_mut().enumerate() {
-                    *value = _mm256_loadu_si256(at(x));
-                }
-                for (x, value) in winograd::patch!(values, add16, sub16, four16).into_iter().enumerate() {
-                    _mm256_storeu_si256(at(x), value);
-                }
-            }
+            );
         }
     }
 }
 
-/// The products of some tiles with one panel.
+/// The products of the block's tiles with one panel.
 ///
 /// Safety: as [`Loops::run`], after [`transform`].
 #[inline(always)]
-unsafe fn multiply_all<D: Dot, const V: usize>(
-    packed: &PackedWinograd,
-    panel: &Panel,
-    count: usize,
-    patches: *const i16,
-    products: *mut i32,
-) {
-    let (pairs, padded) = (packed.pairs(), packed.padded_inputs());
-    let filters = packed.filters[panel.weights..].chunks_exact(pairs * V * LANES * 2);
+unsafe fn multiply_all<D: Dot, const V: usize>(packed: &PackedWinograd, block: &Block, panel: &Panel) {
+    let (patch, count) = (packed.patch(), block.tiles.len());
+    let filters = packed.filters[panel.weights..].chunks_exact(packed.pairs() * V * LANES * 2);
     for (place, filters) in filters.take(PLACES).enumerate() {
-        for first in (0..count).step_by(TILES[1]) {
+        for first in (0..count).step_by(GROUP) {
             // Safety: places of these tiles.
             unsafe {
-                let from = patches.add(first * PLACES * padded + place * padded);
-                let to = products.add((first * V * PLACES + place) * LANES);
+                let patches = block.patches.add(first * patch + place * packed.padded_inputs());
+                let products = block.products.add((first * V * PLACES + place) * LANES);
                 match count - first {
-                    1 => multiply::<D, 1, V>(filters, from, padded, to),
-                    2 => multiply::<D, 2, V>(filters, from, padded, to),
-                    3 => multiply::<D, 3, V>(filters, from, padded, to),
-                    _ => multiply::<D, 4, V>(filters, from, padded, to),
+                    1 => multiply::<D, 1, V>(filters, patches, patch, products),
+                    2 => multiply::<D, 2, V>(filters, patches, patch, products),
+                    3 => multiply::<D, 3, V>(filters, patches, patch, products),
+                    _ => multiply::<D, GROUP, V>(filters, patches, patch, products),
                 }
             }
         }
@@ -155,7 +103,7 @@ unsafe fn multiply_all<D: Dot, const V: usize>(
 unsafe fn multiply<D: Dot, const COUNT: usize, const V: usize>(
     filters: &[i16],
     patches: *const i16,
-    padded: usize,
+    patch: usize,
     products: *mut i32,
 ) {
     // Safety: as above.
@@ -167,7 +115,7 @@ unsafe fn multiply<D: Dot, const COUNT: usize, const V: usize>(
                 *w = _mm256_loadu_si256(filters.as_ptr().add(2 * LANES * v).cast());
             }
             for (tile, sums) in sums.iter_mut().enumerate() {
-                let two = patches.add(tile * PLACES * padded + 2 * pair).cast::<i32>().read_unaligned();
+                let two = patches.add(tile * patch + 2 * pair).cast::<i32>().read_unaligned();
                 let two = _mm256_set1_epi32(two);
                 for (sum, w) in sums.iter_mut().zip(w) {
                     *sum = D::dot_pairs(*sum, two, w);
@@ -182,64 +130,38 @@ unsafe fn multiply<D: Dot, const COUNT: usize, const V: usize>(
     }
 }
 
-#[inline(always)]
-fn add32(a: __m256i, b: __m256i) -> __m256i {
-    // Safety: see the module.
-    unsafe { _mm256_add_epi32(a, b) }
-}
-
-#[inline(always)]
-fn sub32(a: __m256i, b: __m256i) -> __m256i {
-    // Safety: see the module.
-    unsafe { _mm256_sub_epi32(a, b) }
-}
-
-#[inline(always)]
-fn four32(a: __m256i) -> __m256i {
-    // Safety: see the module.
-    unsafe { _mm256_slli_epi32::<2>(a) }
-}
-
 /// The results of one tile in the channels of one panel, from its products.
 ///
-/// Safety: the products can be read, the channels of the tile's pixels be written.
+/// Safety: the products can be read, the channels of the pixels be written.
 #[inline(always)]
-unsafe fn results<D: Dot>(packed: &PackedWinograd, panel: &Panel, tiles: &Tiles, tile: usize, products: *const i32) {
-    let (conv, rows, [y, x]) = (&packed.conv, &tiles.rows, tiles.pixel(tile));
+unsafe fn results<D: Dot>(packed: &PackedWinograd, panel: &Panel, pixels: &Rows, products: *const i32) {
+    let conv = &packed.conv;
     // Safety: as above; constants are padded to whole vectors.
     unsafe {
         let mut rounded = [[[_mm256_setzero_si256(); PANEL]; TILE]; TILE];
         for vector in 0..panel.vectors {
-            let mut down = [[_mm256_setzero_si256(); PATCH]; TILE];
-            for column in 0..PATCH {
-                let mut of_column = [_mm256_setzero_si256(); PATCH];
-                for (row, to) in of_column.iter_mut().enumerate() {
-                    let at = (vector * PLACES + PATCH * row + column) * LANES;
-                    *to = _mm256_loadu_si256(products.add(at).cast());
-                }
-                let sums = winograd::results!(of_column, add32, sub32, four32);
-                down.iter_mut().zip(sums).for_each(|(row, sum)| row[column] = sum);
-            }
+            let first = products.add(vector * PLACES * LANES);
             let constants = panel.constants + LANES * vector;
             let bias = _mm256_loadu_si256(conv.bias[constants..][..LANES].as_ptr().cast());
             let multiplier = _mm256_loadu_ps(conv.multiplier[constants..][..LANES].as_ptr());
             let ninth = _mm256_set1_epi32(NINTH);
-            for (rounded, down) in rounded.iter_mut().zip(&down) {
-                let row = winograd::results!(down, add32, sub32, four32);
-                for (rounded, times) in rounded.iter_mut().zip(row) {
+            winograd::results!(
+                [_mm256_add_epi32, _mm256_sub_epi32, _mm256_slli_epi32::<2>],
+                |y, x| _mm256_loadu_si256(first.add((PATCH * y + x) * LANES).cast()),
+                |y, row| for (rounded, times) in rounded[y].iter_mut().zip(row) {
                     let exact = _mm256_srai_epi32::<{ SHIFT as i32 }>(_mm256_mullo_epi32(times, ninth));
                     rounded[vector] = round(_mm256_add_epi32(exact, bias), multiplier);
                 }
-            }
+            );
         }
         let zero = _mm256_set1_epi16(i16::from(conv.pre_zero));
-        for (row, rounded) in (y..rows.height).zip(&rounded) {
-            let to = rows.output.add(row * rows.output_row + panel.channel);
-            for pair in 0..TILE / 2 {
-                let [[a, b], [c, d]] = [rounded[2 * pair], rounded[2 * pair + 1]];
-                for (column, bytes) in (x + 2 * pair..rows.width).zip(narrow::<D>([a, b, c, d], zero)) {
+        for (y, rounded) in rounded.iter().enumerate().take(pixels.height) {
+            let to = pixels.output.add(y * pixels.output_row + panel.channel);
+            for pair in (0..pixels.width).step_by(2) {
+                let [[a, b], [c, d]] = [rounded[pair], rounded[pair + 1]];
+                for (x, bytes) in (pair..pixels.width).zip(narrow::<D>([a, b, c, d], zero)) {
                     let bytes = conv.table.as_deref().map_or(bytes, |table| look_up(table, bytes));
-                    store(bytes, to.add(column * rows.output_pixel), panel.channels);
+                    store(bytes, to.add(x * pixels.output_pixel), panel.channels);
                 }
             }
         }
