@@ -381,25 +381,24 @@ pub unsafe fn mean<D: Dot>(block: &Block, input: *const u8, output: *mut u8, cha
     }
 }
 
-/// See `Kernels::burn`.
+/// See `Kernels::burn`. Products that the compiler knows to be alike it would compute once.
 #[inline(always)]
 pub unsafe fn burn<D: Dot>(multiplications: u64) -> u64 {
     const SUMS: usize = 10;
-    let per_round = (SUMS * 32) as u64;
-    let rounds = multiplications / per_round;
+    let rounds = multiplications / (SUMS * 32) as u64;
     // Safety: see the module.
     unsafe {
         let mut sums = [_mm256_setzero_si256(); SUMS];
-        let input = D::input(std::hint::black_box(0x0102_0304));
-        let weights = std::hint::black_box(_mm256_set1_epi8(1));
+        let weights = std::hint::black_box([_mm256_set1_epi8(1); SUMS]);
         for _ in 0..rounds {
-            for sum in &mut sums {
+            let input = D::input(std::hint::black_box(0x0102_0304));
+            for (sum, weights) in sums.iter_mut().zip(weights) {
                 *sum = D::dot(*sum, input, weights);
             }
         }
         std::hint::black_box(&sums);
     }
-    rounds * per_round
+    rounds * (SUMS * 32) as u64
 }
 
 /// Makes the entry points of one instruction set: a table of kernels whose functions enable
