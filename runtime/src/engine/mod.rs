@@ -35,6 +35,7 @@ pub mod own_scales;
 pub mod plan;
 #[cfg(test)]
 mod plan_tests;
+mod planner;
 pub mod quant;
 #[cfg(feature = "onnx")]
 pub mod quantize;

@@ -1,0 +1,242 @@
+//! From a graph and its layout to the work of each step, weights packed.
+
+use std::cmp::Reverse;
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::ir::{Conv, Graph, Node, Op, Source, TensorId};
+use super::kernels::max_pool::MaxPool;
+use super::kernels::packing::{InputSteps, PARTS_MAX};
+use super::kernels::place::Place;
+use super::kernels::region::Region;
+use super::kernels::scratch::Scratch;
+use super::kernels::step::Work;
+use super::kernels::wide::WideConv;
+use super::kernels::winograd::Winograd;
+use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
+use super::layout::{ALIGNMENT, Layout};
+use super::plan::region;
+use super::sixteen::NO_REST;
+
+/// Most threads that pack.
+const THREADS_MAX: usize = 4;
+/// Bytes of weights that take longer to pack than a thread to start.
+const WORTH_A_THREAD: usize = 32 << 10;
+
+/// Bytes in which a thread keeps what a step needs between two passes.
+pub(super) fn scratch_bytes(graph: &Graph, kernels: &Kernels) -> usize {
+    let of = |node: &Node| {
+        let [input, output] = [node.inputs[0], node.output].map(|id| graph.tensor(id).shape);
+        match &node.op {
+            Op::Conv(conv) if !conv.wide.is_none() => WideConv::scratch_bytes(conv),
+            Op::Conv(conv) => Winograd::scratch_bytes(conv, input, output, kernels),
+            Op::MaxPool(window) => MaxPool::scratch_bytes(window, input),
+            _ => 0,
+        }
+    };
+    graph.nodes.iter().map(of).max().unwrap_or(0).next_multiple_of(ALIGNMENT)
+}
+
+/// What a plan is made from.
+pub(super) struct Planner<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// Where its tensors lie.
+    pub layout: &'a Layout,
+    /// What it will run on.
+    pub kernels: &'static Kernels,
+    /// Where threads keep what a step needs between two passes, [`scratch_bytes`] each.
+    pub scratch: Scratch,
+}
+
+impl Planner<'_> {
+    fn region(&self, id: TensorId) -> Region {
+        region(self.graph, self.layout, id)
+    }
+
+    /// What the nodes do, in their order, each with the index of the first node that it stands for.
+    ///
+    /// Packing weights is most of the time that loading takes; all processors share it.
+    pub fn work(&self) -> Vec<(usize, Work)> {
+        let mut units = self.units();
+        units.sort_by_key(|unit| Reverse(self.weights(unit)));
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(units.len())));
+        let pack = || {
+            while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let work = self.unit(unit);
+                done.lock().unwrap_or_else(PoisonError::into_inner).push((unit.start, work));
+            }
+        };
+        std::thread::scope(|scope| {
+            let heavy = units.iter().filter(|unit| self.weights(unit) >= WORTH_A_THREAD).count();
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+            for _ in 1..cores.min(heavy).min(THREADS_MAX) {
+                // a thread that cannot be had leaves its share to the others
+                let _ = std::thread::Builder::new().name("packing".into()).spawn_scoped(scope, pack);
+            }
+            pack();
+        });
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(first, _)| *first);
+        let mut all: Vec<(usize, Work)> = Vec::new();
+        for (first, works) in done {
+            for work in works {
+                if !all.last_mut().is_some_and(|(_, last)| last.join(&work)) {
+                    all.push((first, work));
+                }
+            }
+        }
+        all
+    }
+
+    /// The nodes, one by one but for those that are computed as one.
+    fn units(&self) -> Vec<Range<usize>> {
+        let mut units = Vec::with_capacity(self.graph.nodes.len());
+        let mut first = 0;
+        while first < self.graph.nodes.len() {
+            let unit = first..first + self.joined(first).len().max(1);
+            first = unit.end;
+            units.push(unit);
+        }
+        units
+    }
+
+    /// Bytes of the weights of some nodes.
+    fn weights(&self, unit: &Range<usize>) -> usize {
+        let of = |node: &Node| if let Op::Conv(conv) = &node.op { conv.weights.len() } else { 0 };
+        self.graph.nodes[unit.clone()].iter().map(of).sum()
+    }
+
+    /// What the nodes of a unit do.
+    fn unit(&self, unit: &Range<usize>) -> Vec<Work> {
+        let (first, mut all) = (unit.start, Vec::new());
+        for slab in self.layout.slabs.iter().filter(|s| s.life.0 == first && s.border != [0; 4]) {
+            let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
+            let zero = self.graph.tensor(slab.tensor).quant.zero ^ self.kernels.flip;
+            let rest = slab.wide.then_some(NO_REST ^ self.kernels.flip);
+            all.push(Work::Border { inner, border: slab.border, tensor: slab.tensor, zero, rest });
+        }
+        match &self.graph.nodes[unit.clone()] {
+            [node] => self.node(node, &mut |work| all.push(work)),
+            _ => all.push(self.join(first, &self.joined(first))),
+        }
+        all
+    }
+
+    /// The convolutions from node `first` on that are better computed as one: they slide one window over
+    /// one input, write side by side into one slab, and fill fewer vectors together than apart.
+    fn joined(&self, first: usize) -> Vec<&Conv> {
+        let mut found = Vec::new();
+        let head = &self.graph.nodes[first];
+        let Op::Conv(Conv { window, .. }) = &head.op else { return found };
+        if !self.kernels.joins {
+            return found;
+        }
+        let (mut channels, mut apart, mut most, mut best) = (0, 0, 0, 0);
+        for node in self.graph.nodes[first..].iter().take(PARTS_MAX) {
+            let Op::Conv(conv) = &node.op else { break };
+            let alike = node.inputs == head.inputs && conv.window == *window && conv.groups == 1 && conv.wide.is_none();
+            if !alike || !self.layout.within(node.output, head.output, channels) {
+                break;
+            }
+            found.push(conv);
+            channels += conv.bias.len();
+            apart += conv.bias.len().div_ceil(self.kernels.lanes);
+            let saved = apart - channels.div_ceil(self.kernels.lanes);
+            if saved > most {
+                (most, best) = (saved, found.len());
+            }
+        }
+        found.truncate(best);
+        found
+    }
+
+    /// The convolutions that begin at node `first`, as one.
+    fn join(&self, first: usize, convs: &[&Conv]) -> Work {
+        let (node, window) = (&self.graph.nodes[first], convs[0].window);
+        let input = self.region(node.inputs[0]);
+        let mut output = self.region(node.output);
+        output.shape.channels = convs.iter().map(|conv| conv.bias.len()).sum();
+        let steps = InputSteps { column: input.pixel, row: input.row };
+        let zero = self.graph.tensor(node.inputs[0]).quant.zero;
+        let packed = PackedConv::joined(convs, window, zero, steps, self.kernels);
+        Work::Joined { packed, window, input, output }
+    }
+
+    fn node(&self, node: &Node, push: &mut impl FnMut(Work)) {
+        let input = self.region(node.inputs[0]);
+        let output = self.region(node.output);
+        let zero_of = |id: TensorId| self.graph.tensor(id).quant.zero;
+        let zeros = || [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)];
+        match &node.op {
+            Op::Conv(conv) => {
+                let steps = InputSteps { column: input.pixel, row: input.row };
+                let zero = zero_of(node.inputs[0]);
+                let window = conv.window;
+                if !conv.wide.is_none() {
+                    let conv = WideConv::new(conv, zero, [input, output], self.scratch, self.kernels);
+                    push(Work::Wide(Box::new(conv)));
+                } else if let Some(conv) = Winograd::new(conv, zero, [input, output], self.scratch, self.kernels) {
+                    push(Work::Winograd(Box::new(conv)));
+                } else if conv.is_depthwise(input.shape) {
+                    let packed = PackedDepthwise::new(conv, zero, steps, self.kernels);
+                    push(Work::Depthwise { packed, window, input, output });
+                } else {
+                    let pack = |group| PackedConv::new(conv, group, zero, steps, self.kernels);
+                    push(Work::Conv { groups: (0..conv.groups).map(pack).collect(), window, input, output });
+                }
+            }
+            Op::Table(table) => push(Work::Table(Box::new(self.kernels.flipped(table)), input, output)),
+            Op::Tables(tables) => {
+                let tables = tables.iter().map(|t| self.kernels.flipped(t)).collect();
+                push(Work::Tables(tables, input, output));
+            }
+            Op::Add { multipliers } => {
+                let other = self.region(node.inputs[1]);
+                push(Work::Add(Sum { multipliers: *multipliers, zeros: zeros() }, [input, other], output));
+            }
+            Op::Mul { multiplier } => {
+                let other = self.region(node.inputs[1]);
+                push(Work::Mul(Product { multiplier: *multiplier, zeros: zeros() }, [input, other], output));
+            }
+            Op::MaxPool(window) => push(Work::MaxPool(MaxPool::new(*window, [input, output], self.scratch))),
+            Op::MeanPool(window) => push(Work::MeanPool(*window, input, output)),
+            Op::Upsample { factor } => push(Work::Upsample(*factor, input, output)),
+            Op::Gather { stride, from } => {
+                let offset = |s: &Source| s.row * input.row + s.column * input.pixel + s.channel;
+                push(Work::Gather { offsets: from.iter().map(offset).collect(), stride: *stride, input, output });
+            }
+            Op::Pick { rows, columns, fill } => push(Work::Place(Place::Pick {
+                rows: rows.clone(),
+                columns: columns.clone(),
+                fill: *fill,
+                input,
+                output,
+            })),
+            Op::DepthToSpace { block, from } => {
+                push(Work::Place(Place::DepthToSpace { block: *block, from: from.clone(), input, output }));
+            }
+            Op::Bilinear { rows, columns } => {
+                push(Work::Place(Place::Bilinear { rows: rows.clone(), columns: columns.clone(), input, output }))
+            }
+            Op::Slice { start } => {
+                if !self.layout.within(node.output, node.inputs[0], *start) {
+                    let part = Region { first: input.first + start, shape: output.shape, ..input };
+                    push(Work::Copy(part, output));
+                }
+            }
+            Op::Concat => {
+                let mut channel = 0;
+                for &id in &node.inputs {
+                    let from = self.region(id);
+                    if !self.layout.within(id, node.output, channel) {
+                        push(Work::Copy(from, Region { first: output.first + channel, shape: from.shape, ..output }));
+                    }
+                    channel += from.shape.channels;
+                }
+            }
+        }
+    }
+}
