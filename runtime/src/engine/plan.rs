@@ -3,11 +3,10 @@
 use super::ir::{Checked, Graph, Numbers, Shape, TensorId};
 use super::kernels::Kernels;
 use super::kernels::program::{Program, THREADS_MAX};
-use super::kernels::region::Region;
 use super::kernels::scratch::Scratch;
 use super::kernels::step::Step;
 use super::layout::Layout;
-use super::planner::{Planner, scratch_bytes};
+use super::planner::{Planner, region, scratch_bytes};
 use super::quant::Quant;
 
 /// A graph that is ready to run on this processor.
@@ -181,10 +180,4 @@ impl Plan {
             }
         }
     }
-}
-
-/// Where a tensor lies.
-pub(super) fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
-    let slab = layout.slab(id);
-    Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: graph.tensor(id).shape }
 }

@@ -17,13 +17,18 @@ use super::kernels::wide::WideConv;
 use super::kernels::winograd::Winograd;
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
 use super::layout::{ALIGNMENT, Layout};
-use super::plan::region;
 use super::sixteen::NO_REST;
 
 /// Most threads that pack.
 const THREADS_MAX: usize = 4;
 /// Bytes of weights that take longer to pack than a thread to start.
 const WORTH_A_THREAD: usize = 32 << 10;
+
+/// Where a tensor lies.
+pub(super) fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
+    let slab = layout.slab(id);
+    Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: graph.tensor(id).shape }
+}
 
 /// Bytes in which a thread keeps what a step needs between two passes.
 pub(super) fn scratch_bytes(graph: &Graph, kernels: &Kernels) -> usize {
