@@ -69,6 +69,10 @@ mod x86_gather;
 #[cfg(target_arch = "x86_64")]
 mod ymm;
 #[cfg(target_arch = "x86_64")]
+mod ymm_depthwise;
+#[cfg(target_arch = "x86_64")]
+mod ymm_lookup;
+#[cfg(target_arch = "x86_64")]
 mod ymm_winograd;
 
 pub use packing::{PackedConv, PackedDepthwise};

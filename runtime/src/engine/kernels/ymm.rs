@@ -9,8 +9,8 @@
 
 use std::arch::x86_64::*;
 
-use super::super::quant::Table;
-use super::{Block, PackedConv, PackedDepthwise, Product, Rows, Sum};
+use super::ymm_lookup::Lookup;
+use super::{Block, PackedConv, Product, Rows, Sum};
 
 /// Output channels of one vector of packed weights.
 pub const LANES: usize = 8;
@@ -36,9 +36,9 @@ pub trait Dot {
     unsafe fn dot_pairs(sums: __m256i, a: __m256i, b: __m256i) -> __m256i;
 }
 
-/// Sixteen rounded sums a pixel, two pixels, to bytes in memory: [first pixel, second pixel].
+/// Sixteen rounded sums a pixel, two pixels, to bytes in memory, the first pixel's and the second's.
 #[inline(always)]
-pub(super) unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> [__m128i; 2] {
+pub(super) unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> __m256i {
     // Safety: see the module.
     unsafe {
         // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the same
@@ -47,31 +47,18 @@ pub(super) unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> [__m128i;
         let second = _mm256_adds_epi16(_mm256_packs_epi32(r[2], r[3]), zero);
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order);
-        let bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(D::FLIP as i8));
-        [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)]
+        _mm256_xor_si256(bytes, _mm256_set1_epi8(D::FLIP as i8))
     }
 }
 
-/// Each byte replaced by its entry: one shuffle for each sixteen entries, which yields zero for the
-/// bytes that belong to others.
+/// The first and the last sixteen bytes. Safety: see the module.
 #[inline(always)]
-pub(super) unsafe fn look_up(table: &Table, bytes: __m128i) -> __m128i {
-    // Safety: see the module; the table has sixteen parts.
-    unsafe {
-        let mut index = bytes;
-        let mut found = _mm_setzero_si128();
-        for part in 0..16 {
-            let entries = _mm_loadu_si128(table.as_ptr().add(16 * part).cast());
-            // 0..=15 keeps bit 7 clear, all else saturates to where it is set
-            let chosen = _mm_shuffle_epi8(entries, _mm_adds_epu8(index, _mm_set1_epi8(0x70)));
-            found = _mm_or_si128(found, chosen);
-            index = _mm_sub_epi8(index, _mm_set1_epi8(16));
-        }
-        found
-    }
+pub(super) unsafe fn halves(bytes: __m256i) -> [__m128i; 2] {
+    // Safety: see the module.
+    unsafe { [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)] }
 }
 
-/// Writes the first `channels`, at least one, of sixteen bytes. Safety: so many are writable.
+/// Writes the first `channels` of sixteen bytes. Safety: so many are writable.
 #[inline(always)]
 pub(super) unsafe fn store(mut bytes: __m128i, mut to: *mut u8, channels: usize) {
     // Safety: see the module; the parts of a short store are disjoint and add up to `channels`.
@@ -109,6 +96,7 @@ pub(super) unsafe fn round(sums: __m256i, multiplier: __m256) -> __m256i {
 unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
     packed: &PackedConv,
     index: usize,
+    lookup: Option<&Lookup>,
     rows: &Rows,
     input: *const u8,
     output: *mut u8,
@@ -160,8 +148,11 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
         };
         for pair in (0..P).step_by(2) {
             let r = [rounded(pair, 0), rounded(pair, 1), rounded(pair + 1, 0), rounded(pair + 1, 1)];
-            for (i, bytes) in narrow::<D>(r, zero).into_iter().enumerate().take(P - pair) {
-                let bytes = packed.table.as_deref().map_or(bytes, |table| look_up(table, bytes));
+            let mut bytes = narrow::<D>(r, zero);
+            if let Some(lookup) = lookup {
+                bytes = lookup.of(bytes);
+            }
+            for (i, bytes) in halves(bytes).into_iter().enumerate().take(P - pair) {
                 store(bytes, output.add((pair + i) * rows.output_pixel), panel.channels);
             }
         }
@@ -171,6 +162,12 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
 /// See `Kernels::conv`, or `Kernels::conv_sums` for `SUMS`.
 #[inline(always)]
 pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
+    let lookup = match packed.table.as_deref() {
+        // Safety: see the module.
+        Some(table) if !SUMS => Some(unsafe { Lookup::new(table) }),
+        _ => None,
+    };
+    let lookup = lookup.as_ref();
     for (index, panel) in packed.panels.iter().enumerate() {
         let tiles = rows.width.div_ceil(PIXELS);
         for y in 0..rows.height {
@@ -184,14 +181,14 @@ pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
                     let channel = if SUMS { size_of::<i32>() * panel.channel } else { panel.channel };
                     let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + channel);
                     match (pixels, panel.vectors) {
-                        (1, 1) => tile::<D, 1, 1, SUMS>(packed, index, rows, input, output),
-                        (2, 1) => tile::<D, 2, 1, SUMS>(packed, index, rows, input, output),
-                        (3, 1) => tile::<D, 3, 1, SUMS>(packed, index, rows, input, output),
-                        (_, 1) => tile::<D, 4, 1, SUMS>(packed, index, rows, input, output),
-                        (1, _) => tile::<D, 1, 2, SUMS>(packed, index, rows, input, output),
-                        (2, _) => tile::<D, 2, 2, SUMS>(packed, index, rows, input, output),
-                        (3, _) => tile::<D, 3, 2, SUMS>(packed, index, rows, input, output),
-                        _ => tile::<D, 4, 2, SUMS>(packed, index, rows, input, output),
+                        (1, 1) => tile::<D, 1, 1, SUMS>(packed, index, lookup, rows, input, output),
+                        (2, 1) => tile::<D, 2, 1, SUMS>(packed, index, lookup, rows, input, output),
+                        (3, 1) => tile::<D, 3, 1, SUMS>(packed, index, lookup, rows, input, output),
+                        (_, 1) => tile::<D, 4, 1, SUMS>(packed, index, lookup, rows, input, output),
+                        (1, _) => tile::<D, 1, 2, SUMS>(packed, index, lookup, rows, input, output),
+                        (2, _) => tile::<D, 2, 2, SUMS>(packed, index, lookup, rows, input, output),
+                        (3, _) => tile::<D, 3, 2, SUMS>(packed, index, lookup, rows, input, output),
+                        _ => tile::<D, 4, 2, SUMS>(packed, index, lookup, rows, input, output),
                     }
                 }
                 x += pixels;
@@ -207,68 +204,9 @@ pub(super) unsafe fn widen<D: Dot>(bytes: __m128i) -> __m256i {
     unsafe { if D::FLIP == 0 { _mm256_cvtepu8_epi16(bytes) } else { _mm256_cvtepi8_epi16(bytes) } }
 }
 
-/// See `Kernels::depthwise`, or `Kernels::depthwise_sums` for `SUMS`: sixteen channels at a time, two taps
-/// a multiplication.
-#[inline(always)]
-pub unsafe fn depthwise<D: Dot, const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows) {
-    let padded = packed.bias.len();
-    // Safety: constants are padded to whole blocks; taps and channels of this job are the caller's to
-    // vouch for, and fifteen bytes behind them are slack.
-    unsafe {
-        let zero = _mm256_set1_epi16(i16::from(packed.pre_zero));
-        for block in (0..packed.channels).step_by(16) {
-            // unpacking puts channels 0-3 and 8-11 into one vector, 4-7 and 12-15 into the other
-            let split = |from: *const i32, first: usize| {
-                let low = _mm_loadu_si128(from.add(block + first).cast());
-                _mm256_inserti128_si256::<1>(
-                    _mm256_castsi128_si256(low),
-                    _mm_loadu_si128(from.add(block + first + 8).cast()),
-                )
-            };
-            let bias = [split(packed.bias.as_ptr(), 0), split(packed.bias.as_ptr(), 4)];
-            let multiplier = |first: usize| _mm256_castsi256_ps(split(packed.multiplier.as_ptr().cast(), first));
-            let multiplier = [multiplier(0), multiplier(4)];
-            for y in 0..rows.height {
-                for x in 0..rows.width {
-                    let input = rows.input.add(y * rows.input_row + x * rows.input_pixel + block);
-                    let mut sums = bias;
-                    for (pair, taps) in packed.taps.chunks(2).enumerate() {
-                        let mut a = [_mm256_setzero_si256(); 2];
-                        let mut w = [_mm256_setzero_si256(); 2];
-                        for (i, &tap) in taps.iter().enumerate() {
-                            a[i] = widen::<D>(_mm_loadu_si128(input.add(tap).cast()));
-                            let weights = packed.weights.as_ptr().add((2 * pair + i) * padded + block);
-                            w[i] = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights.cast()));
-                        }
-                        let low =
-                            _mm256_madd_epi16(_mm256_unpacklo_epi16(a[0], a[1]), _mm256_unpacklo_epi16(w[0], w[1]));
-                        let high =
-                            _mm256_madd_epi16(_mm256_unpackhi_epi16(a[0], a[1]), _mm256_unpackhi_epi16(w[0], w[1]));
-                        sums = [_mm256_add_epi32(sums[0], low), _mm256_add_epi32(sums[1], high)];
-                    }
-                    let output = rows.output.add(y * rows.output_row + x * rows.output_pixel);
-                    if SUMS {
-                        let to: *mut __m256i = output.add(size_of::<i32>() * block).cast();
-                        _mm256_storeu_si256(to, _mm256_permute2x128_si256::<0x20>(sums[0], sums[1]));
-                        _mm256_storeu_si256(to.add(1), _mm256_permute2x128_si256::<0x31>(sums[0], sums[1]));
-                        continue;
-                    }
-                    let rounded = [round(sums[0], multiplier[0]), round(sums[1], multiplier[1])];
-                    let sixteen = _mm256_adds_epi16(_mm256_packs_epi32(rounded[0], rounded[1]), zero);
-                    let bytes =
-                        _mm_packus_epi16(_mm256_castsi256_si128(sixteen), _mm256_extracti128_si256::<1>(sixteen));
-                    let bytes = _mm_xor_si128(bytes, _mm_set1_epi8(D::FLIP as i8));
-                    let bytes = packed.table.as_deref().map_or(bytes, |table| look_up(table, bytes));
-                    store(bytes, output.add(block), packed.channels - block);
-                }
-            }
-        }
-    }
-}
-
 /// Up to sixteen bytes, zeros behind them. Safety: `count` bytes are readable.
 #[inline(always)]
-unsafe fn load(input: *const u8, count: usize) -> __m128i {
+pub(super) unsafe fn load(input: *const u8, count: usize) -> __m128i {
     // Safety: see the module; a short load goes through a buffer.
     unsafe {
         if count >= 16 {
@@ -277,15 +215,6 @@ unsafe fn load(input: *const u8, count: usize) -> __m128i {
         let mut buffer = [0u8; 16];
         std::ptr::copy_nonoverlapping(input, buffer.as_mut_ptr(), count);
         _mm_loadu_si128(buffer.as_ptr().cast())
-    }
-}
-
-/// See `Kernels::table`.
-#[inline(always)]
-pub unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
-    for at in (0..count).step_by(16) {
-        // Safety: at most `count`.
-        unsafe { store(look_up(table, load(input.add(at), count - at)), output.add(at), count - at) };
     }
 }
 
@@ -320,10 +249,8 @@ unsafe fn narrowed<D: Dot>(real: [__m256; 2], zero: u8) -> __m128i {
     // Safety: see the module.
     unsafe {
         let none = _mm256_setzero_si256();
-        narrow::<D>(
-            [_mm256_cvtps_epi32(real[0]), _mm256_cvtps_epi32(real[1]), none, none],
-            _mm256_set1_epi16(i16::from(zero)),
-        )[0]
+        let rounded = [_mm256_cvtps_epi32(real[0]), _mm256_cvtps_epi32(real[1]), none, none];
+        halves(narrow::<D>(rounded, _mm256_set1_epi16(i16::from(zero))))[0]
     }
 }
 
@@ -408,7 +335,8 @@ macro_rules! entries {
         #[doc = concat!("The kernels of ", $name, ".")]
         $visibility static $table: $crate::engine::kernels::Kernels = {
             use $crate::engine::kernels::{
-                Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide, winograd, ymm, ymm_winograd,
+                Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide, winograd, ymm, ymm_depthwise,
+                ymm_lookup, ymm_winograd,
             };
             use $crate::engine::quant::Table;
 
@@ -425,12 +353,12 @@ macro_rules! entries {
             #[target_feature(enable = $features)]
             unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows) {
                 // Safety: handed on; the features are enabled.
-                unsafe { ymm::depthwise::<$dot, false>(packed, rows) }
+                unsafe { ymm_depthwise::depthwise::<$dot, false>(packed, rows) }
             }
             #[target_feature(enable = $features)]
             unsafe fn depthwise_sums(packed: &PackedDepthwise, rows: &Rows) {
                 // Safety: handed on; the features are enabled.
-                unsafe { ymm::depthwise::<$dot, true>(packed, rows) }
+                unsafe { ymm_depthwise::depthwise::<$dot, true>(packed, rows) }
             }
             #[target_feature(enable = $features)]
             unsafe fn wide_store(store: &wide::WideStore, row: &wide::WideRow) {
@@ -440,7 +368,7 @@ macro_rules! entries {
             #[target_feature(enable = $features)]
             unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
                 // Safety: handed on; the features are enabled.
-                unsafe { ymm::table(table, input, output, count) }
+                unsafe { ymm_lookup::table(table, input, output, count) }
             }
             #[target_feature(enable = $features)]
             unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {

@@ -10,7 +10,8 @@ use std::arch::x86_64::*;
 use super::Rows;
 use super::packing::Panel;
 use super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
-use super::ymm::{Dot, LANES, PANEL, look_up, narrow, round, store, widen};
+use super::ymm::{Dot, LANES, PANEL, halves, narrow, round, store, widen};
+use super::ymm_lookup::Lookup;
 
 /// Numbers of a vector of patches.
 const CHANNELS: usize = 16;
@@ -35,6 +36,10 @@ fn gains<const STEP: usize>(inputs: usize, outputs: usize, size: [usize; 2]) -> 
 pub(super) unsafe fn run<D: Dot>(packed: &PackedWinograd, block: &Block) {
     // Safety: handed on.
     unsafe {
+        let lookup = match packed.conv.table.as_deref() {
+            Some(table) => Some(Lookup::new(table)),
+            None => None,
+        };
         for (slot, tile) in block.tiles.clone().enumerate() {
             transform::<D>(packed, block, tile, block.patches.add(slot * packed.patch()));
         }
@@ -46,7 +51,7 @@ pub(super) unsafe fn run<D: Dot>(packed: &PackedWinograd, block: &Block) {
             }
             for (slot, tile) in block.tiles.clone().enumerate() {
                 let products = block.products.add(slot * panel.vectors * PLACES * LANES);
-                results::<D>(packed, panel, &block.pixels(tile), products);
+                results::<D>(packed, panel, lookup.as_ref(), &block.pixels(tile), products);
             }
         }
     }
@@ -134,7 +139,13 @@ unsafe fn multiply<D: Dot, const COUNT: usize, const V: usize>(
 ///
 /// Safety: the products can be read, the channels of the pixels be written.
 #[inline(always)]
-unsafe fn results<D: Dot>(packed: &PackedWinograd, panel: &Panel, pixels: &Rows, products: *const i32) {
+unsafe fn results<D: Dot>(
+    packed: &PackedWinograd,
+    panel: &Panel,
+    lookup: Option<&Lookup>,
+    pixels: &Rows,
+    products: *const i32,
+) {
     let conv = &packed.conv;
     // Safety: as above; constants are padded to whole vectors.
     unsafe {
@@ -159,8 +170,11 @@ unsafe fn results<D: Dot>(packed: &PackedWinograd, panel: &Panel, pixels: &Rows,
             let to = pixels.output.add(y * pixels.output_row + panel.channel);
             for pair in (0..pixels.width).step_by(2) {
                 let [[a, b], [c, d]] = [rounded[pair], rounded[pair + 1]];
-                for (x, bytes) in (pair..pixels.width).zip(narrow::<D>([a, b, c, d], zero)) {
-                    let bytes = conv.table.as_deref().map_or(bytes, |table| look_up(table, bytes));
+                let mut bytes = narrow::<D>([a, b, c, d], zero);
+                if let Some(lookup) = lookup {
+                    bytes = lookup.of(bytes);
+                }
+                for (x, bytes) in (pair..pixels.width).zip(halves(bytes)) {
                     store(bytes, to.add(x * pixels.output_pixel), panel.channels);
                 }
             }
