@@ -162,11 +162,8 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
 /// See `Kernels::conv`, or `Kernels::conv_sums` for `SUMS`.
 #[inline(always)]
 pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
-    let lookup = match packed.table.as_deref() {
-        // Safety: see the module.
-        Some(table) if !SUMS => Some(unsafe { Lookup::new(table) }),
-        _ => None,
-    };
+    // Safety: see the module.
+    let lookup = unsafe { Lookup::activation(packed.table.as_deref().filter(|_| !SUMS)) };
     let lookup = lookup.as_ref();
     for (index, panel) in packed.panels.iter().enumerate() {
         let tiles = rows.width.div_ceil(PIXELS);

@@ -110,10 +110,7 @@ unsafe fn pixels<D: Dot, const P: usize, const SUMS: bool>(
 pub unsafe fn depthwise<D: Dot, const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows) {
     // Safety: handed on.
     unsafe {
-        let lookup = match packed.table.as_deref() {
-            Some(table) if !SUMS => Some(Lookup::new(table)),
-            _ => None,
-        };
+        let lookup = Lookup::activation(packed.table.as_deref().filter(|_| !SUMS));
         let lookup = lookup.as_ref();
         for block in (0..packed.channels).step_by(CHANNELS) {
             let constants = Constants::of(packed, block);

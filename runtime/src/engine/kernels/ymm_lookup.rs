@@ -40,6 +40,13 @@ impl Lookup {
         }
     }
 
+    /// Of an activation, if there is one. Safety: see the module.
+    #[inline(always)]
+    pub unsafe fn activation(table: Option<&Table>) -> Option<Lookup> {
+        // Safety: see the module.
+        Some(unsafe { Lookup::new(table?) })
+    }
+
     /// Each byte replaced by its entry. Safety: see the module.
     #[inline(always)]
     pub unsafe fn of(&self, bytes: __m256i) -> __m256i {

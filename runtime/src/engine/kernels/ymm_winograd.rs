@@ -36,10 +36,7 @@ fn gains<const STEP: usize>(inputs: usize, outputs: usize, size: [usize; 2]) -> 
 pub(super) unsafe fn run<D: Dot>(packed: &PackedWinograd, block: &Block) {
     // Safety: handed on.
     unsafe {
-        let lookup = match packed.conv.table.as_deref() {
-            Some(table) => Some(Lookup::new(table)),
-            None => None,
-        };
+        let lookup = Lookup::activation(packed.conv.table.as_deref());
         for (slot, tile) in block.tiles.clone().enumerate() {
             transform::<D>(packed, block, tile, block.patches.add(slot * packed.patch()));
         }
