@@ -78,7 +78,7 @@ impl Plan {
         let bytes = layout.bytes + scratch.bytes * threads;
         let planner = Planner { graph: &graph, layout: &layout, kernels, scratch };
         let mut steps = Vec::new();
-        for (index, work) in planner.work() {
+        for (index, work) in planner.work(threads)? {
             let named = |what| format!("node {:?}: {what}", graph.nodes.get(index).map_or("", |n| &n.name));
             steps.push(Step::new(index, work, bytes).map_err(named)?);
         }

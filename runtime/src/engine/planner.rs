@@ -1,10 +1,6 @@
 //! From a graph and its layout to the work of each step, weights packed.
 
-use std::cmp::Reverse;
-use std::num::NonZero;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::ir::{Conv, Graph, Node, Op, Source, TensorId};
 use super::kernels::max_pool::MaxPool;
@@ -18,11 +14,7 @@ use super::kernels::winograd::Winograd;
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
 use super::layout::{ALIGNMENT, Layout};
 use super::sixteen::NO_REST;
-
-/// Most threads that pack.
-const THREADS_MAX: usize = 4;
-/// Bytes of weights that take longer to pack than a thread to start.
-const WORTH_A_THREAD: usize = 32 << 10;
+use crate::lanes;
 
 /// Where a tensor lies.
 pub(super) fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
@@ -61,39 +53,32 @@ impl Planner<'_> {
         region(self.graph, self.layout, id)
     }
 
-    /// What the nodes do, in their order, each with the index of the first node that it stands for.
+    /// What the nodes do, in their order, each with the index of the first node that it stands for. Packing
+    /// weights is most of the time that loading takes; `threads` share it.
     ///
-    /// Packing weights is most of the time that loading takes; all processors share it.
-    pub fn work(&self) -> Vec<(usize, Work)> {
-        let mut units = self.units();
-        units.sort_by_key(|unit| Reverse(self.weights(unit)));
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(units.len())));
-        let pack = || {
-            while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let work = self.unit(unit);
-                done.lock().unwrap_or_else(PoisonError::into_inner).push((unit.start, work));
-            }
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn work(&self, threads: usize) -> Result<Vec<(usize, Work)>, String> {
+        let units = self.units();
+        let made: Vec<Vec<Work>> = if threads > 1 {
+            let each = |(): &mut (), made: &mut Vec<Vec<Work>>, index: usize| {
+                made.push(self.unit(&units[index]));
+                Ok::<_, String>(())
+            };
+            let indices: Vec<usize> = (0..units.len()).collect();
+            lanes::in_order(lanes::over(threads, &indices, || Ok(()), Vec::new, each, &mut || {})?).collect()
+        } else {
+            units.iter().map(|unit| self.unit(unit)).collect()
         };
-        std::thread::scope(|scope| {
-            let heavy = units.iter().filter(|unit| self.weights(unit) >= WORTH_A_THREAD).count();
-            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-            for _ in 1..cores.min(heavy).min(THREADS_MAX) {
-                // a thread that cannot be had leaves its share to the others
-                let _ = std::thread::Builder::new().name("packing".into()).spawn_scoped(scope, pack);
-            }
-            pack();
-        });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(first, _)| *first);
         let mut all: Vec<(usize, Work)> = Vec::new();
-        for (first, works) in done {
+        for (unit, works) in units.iter().zip(made) {
             for work in works {
                 if !all.last_mut().is_some_and(|(_, last)| last.join(&work)) {
-                    all.push((first, work));
+                    all.push((unit.start, work));
                 }
             }
         }
-        all
+        Ok(all)
     }
 
     /// The nodes, one by one but for those that are computed as one.
@@ -101,17 +86,11 @@ impl Planner<'_> {
         let mut units = Vec::with_capacity(self.graph.nodes.len());
         let mut first = 0;
         while first < self.graph.nodes.len() {
-            let unit = first..first + self.joined(first).len().max(1);
+            let unit = first..first + self.joined(first).max(1);
             first = unit.end;
             units.push(unit);
         }
         units
-    }
-
-    /// Bytes of the weights of some nodes.
-    fn weights(&self, unit: &Range<usize>) -> usize {
-        let of = |node: &Node| if let Op::Conv(conv) = &node.op { conv.weights.len() } else { 0 };
-        self.graph.nodes[unit.clone()].iter().map(of).sum()
     }
 
     /// What the nodes of a unit do.
@@ -125,48 +104,47 @@ impl Planner<'_> {
         }
         match &self.graph.nodes[unit.clone()] {
             [node] => self.node(node, &mut |work| all.push(work)),
-            _ => all.push(self.join(first, &self.joined(first))),
+            nodes => all.push(self.join(nodes)),
         }
         all
     }
 
-    /// The convolutions from node `first` on that are better computed as one: they slide one window over
+    /// How many convolutions from node `first` on are better computed as one: they slide one window over
     /// one input, write side by side into one slab, and fill fewer vectors together than apart.
-    fn joined(&self, first: usize) -> Vec<&Conv> {
-        let mut found = Vec::new();
+    fn joined(&self, first: usize) -> usize {
         let head = &self.graph.nodes[first];
-        let Op::Conv(Conv { window, .. }) = &head.op else { return found };
+        let Op::Conv(Conv { window, .. }) = &head.op else { return 0 };
         if !self.kernels.joins {
-            return found;
+            return 0;
         }
         let (mut channels, mut apart, mut most, mut best) = (0, 0, 0, 0);
-        for node in self.graph.nodes[first..].iter().take(PARTS_MAX) {
+        for (before, node) in self.graph.nodes[first..].iter().take(PARTS_MAX).enumerate() {
             let Op::Conv(conv) = &node.op else { break };
             let alike = node.inputs == head.inputs && conv.window == *window && conv.groups == 1 && conv.wide.is_none();
             if !alike || !self.layout.within(node.output, head.output, channels) {
                 break;
             }
-            found.push(conv);
             channels += conv.bias.len();
             apart += conv.bias.len().div_ceil(self.kernels.lanes);
             let saved = apart - channels.div_ceil(self.kernels.lanes);
             if saved > most {
-                (most, best) = (saved, found.len());
+                (most, best) = (saved, before + 1);
             }
         }
-        found.truncate(best);
-        found
+        best
     }
 
-    /// The convolutions that begin at node `first`, as one.
-    fn join(&self, first: usize, convs: &[&Conv]) -> Work {
-        let (node, window) = (&self.graph.nodes[first], convs[0].window);
+    /// Convolutions as one, see [`Planner::joined`].
+    fn join(&self, nodes: &[Node]) -> Work {
+        let convs = nodes.iter().filter_map(|node| if let Op::Conv(conv) = &node.op { Some(conv) } else { None });
+        let convs: Vec<&Conv> = convs.collect();
+        let (node, window) = (&nodes[0], convs[0].window);
         let input = self.region(node.inputs[0]);
         let mut output = self.region(node.output);
         output.shape.channels = convs.iter().map(|conv| conv.bias.len()).sum();
         let steps = InputSteps { column: input.pixel, row: input.row };
         let zero = self.graph.tensor(node.inputs[0]).quant.zero;
-        let packed = PackedConv::joined(convs, window, zero, steps, self.kernels);
+        let packed = PackedConv::joined(&convs, window, zero, steps, self.kernels);
         Work::Joined { packed, window, input, output }
     }
 
