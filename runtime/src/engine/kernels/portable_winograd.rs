@@ -3,7 +3,7 @@
 use std::ops::{Add, Sub};
 
 use super::portable::{CHANNELS, LANES, number, stored};
-use super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT};
+use super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
 use super::{PackedConv, Rows};
 
 /// For bytes that lie flipped by `FLIP`.
@@ -85,17 +85,17 @@ unsafe fn multiply<const FLIP: u8>(packed: &PackedWinograd, block: &Block, pixel
 ///
 /// Safety: as [`Loops::run`].
 unsafe fn store<const FLIP: u8>(conv: &PackedConv, pixels: &Rows, channel: usize, products: [i32; PLACES]) {
-    winograd::results!([i32::wrapping_add, i32::wrapping_sub, four32], |y, x| products[PATCH * y + x], |y, row| for (
-        x,
-        times,
-    ) in
-        row.into_iter().enumerate()
-    {
-        if y < pixels.height && x < pixels.width {
+    let write = |y: usize, row: [i32; TILE]| {
+        for (x, times) in row.into_iter().enumerate().take(pixels.width) {
             let sum = (times.wrapping_mul(NINTH) >> SHIFT).wrapping_add(conv.bias[channel]);
             let byte = stored::<FLIP>(sum, conv.multiplier[channel], conv.pre_zero, conv.table.as_deref());
             // Safety: a channel of a pixel of this tile.
             unsafe { pixels.output.add(y * pixels.output_row + x * pixels.output_pixel + channel).write(byte) };
+        }
+    };
+    winograd::results!([i32::wrapping_add, i32::wrapping_sub, four32], |y, x| products[PATCH * y + x], |y, row| {
+        if y < pixels.height {
+            write(y, row);
         }
     });
 }

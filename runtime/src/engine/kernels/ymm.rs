@@ -9,7 +9,7 @@
 
 use std::arch::x86_64::*;
 
-use super::ymm_lookup::Lookup;
+use super::ymm_lookup::{Lookup, halves, put};
 use super::{Block, PackedConv, Product, Rows, Sum};
 
 /// Output channels of one vector of packed weights.
@@ -36,26 +36,25 @@ pub trait Dot {
     unsafe fn dot_pairs(sums: __m256i, a: __m256i, b: __m256i) -> __m256i;
 }
 
-/// Sixteen rounded sums a pixel, two pixels, to bytes in memory, the first pixel's and the second's.
+/// Four vectors of rounded sums to bytes in memory: of each half, those of the first vector, then those of the
+/// second, third and fourth.
 #[inline(always)]
-pub(super) unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> __m256i {
+pub(super) unsafe fn pack<D: Dot>(r: [__m256i; 4], zero: __m256i) -> __m256i {
     // Safety: see the module.
     unsafe {
         // i32 -> i16 saturates, the zero point is added with saturation, i16 -> u8 saturates: the same
         // as one clamp at the end, because the zero point is below 256
         let first = _mm256_adds_epi16(_mm256_packs_epi32(r[0], r[1]), zero);
         let second = _mm256_adds_epi16(_mm256_packs_epi32(r[2], r[3]), zero);
-        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(first, second), order);
-        _mm256_xor_si256(bytes, _mm256_set1_epi8(D::FLIP as i8))
+        _mm256_xor_si256(_mm256_packus_epi16(first, second), _mm256_set1_epi8(D::FLIP as i8))
     }
 }
 
-/// The first and the last sixteen bytes. Safety: see the module.
+/// Sixteen rounded sums a pixel, two pixels, to bytes in memory, the first pixel's and the second's.
 #[inline(always)]
-pub(super) unsafe fn halves(bytes: __m256i) -> [__m128i; 2] {
+pub(super) unsafe fn narrow<D: Dot>(r: [__m256i; 4], zero: __m256i) -> __m256i {
     // Safety: see the module.
-    unsafe { [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)] }
+    unsafe { _mm256_permutevar8x32_epi32(pack::<D>(r, zero), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
 }
 
 /// Writes the first `channels` of sixteen bytes. Safety: so many are writable.
@@ -148,13 +147,8 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
         };
         for pair in (0..P).step_by(2) {
             let r = [rounded(pair, 0), rounded(pair, 1), rounded(pair + 1, 0), rounded(pair + 1, 1)];
-            let mut bytes = narrow::<D>(r, zero);
-            if let Some(lookup) = lookup {
-                bytes = lookup.of(bytes);
-            }
-            for (i, bytes) in halves(bytes).into_iter().enumerate().take(P - pair) {
-                store(bytes, output.add((pair + i) * rows.output_pixel), panel.channels);
-            }
+            let (to, step) = (output.add(pair * rows.output_pixel), rows.output_pixel);
+            put(narrow::<D>(r, zero), lookup, to, step, P - pair, panel.channels);
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::ymm::{Dot, halves, round, store, widen};
-use super::ymm_lookup::Lookup;
+use super::ymm::{Dot, pack, round, widen};
+use super::ymm_lookup::{Lookup, put};
 use super::{PackedDepthwise, Rows};
 
 /// Channels that are computed together.
@@ -87,20 +87,14 @@ unsafe fn pixels<D: Dot, const P: usize, const SUMS: bool>(
             }
             return;
         }
+        let [low, high] = constants.multiplier;
         for (pair, sums) in sums.chunks(2).enumerate() {
-            let mut sixteen = [constants.zero; 2];
-            for (sixteen, sums) in sixteen.iter_mut().zip(sums) {
-                let [low, high] = [round(sums[0], constants.multiplier[0]), round(sums[1], constants.multiplier[1])];
-                *sixteen = _mm256_adds_epi16(_mm256_packs_epi32(low, high), *sixteen);
-            }
-            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(sixteen[0], sixteen[1]));
-            let mut bytes = _mm256_xor_si256(bytes, _mm256_set1_epi8(D::FLIP as i8));
-            if let Some(lookup) = lookup {
-                bytes = lookup.of(bytes);
-            }
-            for (i, bytes) in halves(bytes).into_iter().enumerate().take(sums.len()) {
-                store(bytes, output.add((2 * pair + i) * rows.output_pixel + block), packed.channels - block);
-            }
+            let (a, b) = (sums[0], sums[sums.len() - 1]);
+            let r = [round(a[0], low), round(a[1], high), round(b[0], low), round(b[1], high)];
+            // of each half, eight channels of either pixel
+            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(pack::<D>(r, constants.zero));
+            let (to, step) = (output.add(2 * pair * rows.output_pixel + block), rows.output_pixel);
+            put(bytes, lookup, to, step, sums.len(), packed.channels - block);
         }
     }
 }
@@ -117,21 +111,13 @@ pub unsafe fn depthwise<D: Dot, const SUMS: bool>(packed: &PackedDepthwise, rows
             for y in 0..rows.height {
                 let mut x = 0;
                 while x < rows.width {
-                    let at = [y, x];
-                    x += match rows.width - x {
-                        1 => {
-                            pixels::<D, 1, SUMS>(packed, &constants, lookup, rows, block, at);
-                            1
-                        }
-                        2 | 3 => {
-                            pixels::<D, 2, SUMS>(packed, &constants, lookup, rows, block, at);
-                            2
-                        }
-                        _ => {
-                            pixels::<D, 4, SUMS>(packed, &constants, lookup, rows, block, at);
-                            4
-                        }
-                    };
+                    let (at, count) = ([y, x], 1 << (rows.width - x).min(4).ilog2());
+                    match count {
+                        1 => pixels::<D, 1, SUMS>(packed, &constants, lookup, rows, block, at),
+                        2 => pixels::<D, 2, SUMS>(packed, &constants, lookup, rows, block, at),
+                        _ => pixels::<D, 4, SUMS>(packed, &constants, lookup, rows, block, at),
+                    }
+                    x += count;
                 }
             }
         }

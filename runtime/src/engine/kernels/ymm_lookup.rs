@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::super::quant::Table;
-use super::ymm::{halves, load, store};
+use super::ymm::{load, store};
 
 /// Entries that a shuffle chooses among.
 const PART: usize = 16;
@@ -24,7 +24,7 @@ pub(super) struct Lookup([[__m128i; PARTS]; 2]);
 impl Lookup {
     /// Safety: see the module.
     #[inline(always)]
-    pub unsafe fn new(table: &Table) -> Lookup {
+    pub unsafe fn load(table: &Table) -> Lookup {
         // Safety: see the module; the table has so many parts.
         unsafe {
             let mut all = [[_mm_setzero_si128(); PARTS]; 2];
@@ -44,12 +44,12 @@ impl Lookup {
     #[inline(always)]
     pub unsafe fn activation(table: Option<&Table>) -> Option<Lookup> {
         // Safety: see the module.
-        Some(unsafe { Lookup::new(table?) })
+        Some(unsafe { Lookup::load(table?) })
     }
 
     /// Each byte replaced by its entry. Safety: see the module.
     #[inline(always)]
-    pub unsafe fn of(&self, bytes: __m256i) -> __m256i {
+    unsafe fn apply(&self, bytes: __m256i) -> __m256i {
         // Safety: see the module.
         unsafe {
             let mut found = _mm256_setzero_si256();
@@ -66,16 +66,45 @@ impl Lookup {
     }
 }
 
+/// Sixteen bytes of one or two pixels through the activation, if there is one, to the first `channels` of
+/// pixels that are `step` apart. Safety: see the module; so many are writable.
+#[inline(always)]
+pub(super) unsafe fn put(
+    mut bytes: __m256i,
+    lookup: Option<&Lookup>,
+    to: *mut u8,
+    step: usize,
+    pixels: usize,
+    channels: usize,
+) {
+    // Safety: as above.
+    unsafe {
+        if let Some(lookup) = lookup {
+            bytes = lookup.apply(bytes);
+        }
+        for (pixel, bytes) in halves(bytes).into_iter().enumerate().take(pixels) {
+            store(bytes, to.add(pixel * step), channels);
+        }
+    }
+}
+
+/// The first and the last sixteen bytes. Safety: see the module.
+#[inline(always)]
+pub(super) unsafe fn halves(bytes: __m256i) -> [__m128i; 2] {
+    // Safety: see the module.
+    unsafe { [_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes)] }
+}
+
 /// See `Kernels::table`.
 #[inline(always)]
 pub unsafe fn table(table: &Table, input: *const u8, output: *mut u8, count: usize) {
     // Safety: at most `count`.
     unsafe {
-        let lookup = Lookup::new(table);
+        let lookup = Lookup::load(table);
         for at in (0..count).step_by(2 * PART) {
             let (first, second) = ((count - at).min(PART), (count - at).saturating_sub(PART));
             let bytes = _mm256_set_m128i(load(input.add(at + first), second), load(input.add(at), first));
-            let [low, high] = halves(lookup.of(bytes));
+            let [low, high] = halves(lookup.apply(bytes));
             store(low, output.add(at), first);
             store(high, output.add(at + first), second);
         }

@@ -10,8 +10,8 @@ use std::arch::x86_64::*;
 use super::Rows;
 use super::packing::Panel;
 use super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
-use super::ymm::{Dot, LANES, PANEL, halves, narrow, round, store, widen};
-use super::ymm_lookup::Lookup;
+use super::ymm::{Dot, LANES, PANEL, narrow, round, widen};
+use super::ymm_lookup::{Lookup, put};
 
 /// Numbers of a vector of patches.
 const CHANNELS: usize = 16;
@@ -167,13 +167,8 @@ unsafe fn results<D: Dot>(
             let to = pixels.output.add(y * pixels.output_row + panel.channel);
             for pair in (0..pixels.width).step_by(2) {
                 let [[a, b], [c, d]] = [rounded[pair], rounded[pair + 1]];
-                let mut bytes = narrow::<D>([a, b, c, d], zero);
-                if let Some(lookup) = lookup {
-                    bytes = lookup.of(bytes);
-                }
-                for (x, bytes) in (pair..pixels.width).zip(halves(bytes)) {
-                    store(bytes, to.add(x * pixels.output_pixel), panel.channels);
-                }
+                let (bytes, step) = (narrow::<D>([a, b, c, d], zero), pixels.output_pixel);
+                put(bytes, lookup, to.add(pair * step), step, pixels.width - pair, panel.channels);
             }
         }
     }
