@@ -5,6 +5,8 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use super::kernels::memory::Piece;
+
 /// A range of a file's bytes.
 #[derive(Clone)]
 pub struct Bytes {
@@ -16,6 +18,7 @@ pub struct Bytes {
 enum File {
     Static(&'static [u8]),
     Shared(Arc<Vec<u8>>),
+    Read(Arc<Piece<u8>>),
 }
 
 impl Bytes {
@@ -34,6 +37,7 @@ impl Deref for Bytes {
         match &self.file {
             File::Static(file) => &file[self.range.clone()],
             File::Shared(file) => &file[self.range.clone()],
+            File::Read(file) => &file[self.range.clone()],
         }
     }
 }
@@ -47,6 +51,12 @@ impl From<&'static [u8]> for Bytes {
 impl From<Vec<u8>> for Bytes {
     fn from(file: Vec<u8>) -> Bytes {
         Bytes { range: 0..file.len(), file: File::Shared(Arc::new(file)) }
+    }
+}
+
+impl From<Piece<u8>> for Bytes {
+    fn from(file: Piece<u8>) -> Bytes {
+        Bytes { range: 0..file.len(), file: File::Read(Arc::new(file)) }
     }
 }
 

@@ -4,12 +4,15 @@
 //! bytes are the ones it speaks of. Nothing is known yet about what is inside the network.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::EngineError;
 use super::artifact::{Artifact, sha256_hex};
 use super::bytes::Bytes;
+use super::kernels::memory::Memory;
 use super::manifest::Manifest;
 
 /// Largest network file that is read, in bytes.
@@ -77,7 +80,7 @@ impl Model {
         }
         match path.extension().and_then(|e| e.to_str()) {
             Some("toml") => Model::from_manifest(path),
-            Some("lap") => Model::from_artifact(read_bounded(path)?, path.display().to_string()),
+            Some("lap") => Model::from_artifact(read_to_stay(path)?, path.display().to_string()),
             _ => Model::from_network(path),
         }
     }
@@ -156,9 +159,27 @@ fn parse(path: &Path, text: &str) -> Result<Manifest, EngineError> {
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, EngineError> {
-    let length = std::fs::metadata(path).map_err(|e| EngineError::read(path, e))?.len();
-    if length > NETWORK_BYTES_MAX {
-        return Err(EngineError::TooLarge { path: path.into(), bytes: length });
-    }
+    length_bounded(path)?;
     std::fs::read(path).map_err(|e| EngineError::read(path, e))
+}
+
+/// The bytes of a file that stays in memory as long as its model.
+fn read_to_stay(path: &Path) -> Result<Bytes, EngineError> {
+    let length = length_bounded(path)?;
+    let read = || {
+        let mut bytes = Memory::new(length).take(length);
+        let mut file = File::open(path)?;
+        file.read_exact(&mut bytes)?;
+        // a file that grew meanwhile, or one of unknown length
+        let mut rest = Vec::new();
+        file.take(NETWORK_BYTES_MAX).read_to_end(&mut rest)?;
+        Ok(if rest.is_empty() { bytes.into() } else { [&*bytes, &rest].concat().into() })
+    };
+    read().map_err(|e| EngineError::read(path, e))
+}
+
+fn length_bounded(path: &Path) -> Result<usize, EngineError> {
+    let length = std::fs::metadata(path).map_err(|e| EngineError::read(path, e))?.len();
+    let fits = usize::try_from(length).ok().filter(|_| length <= NETWORK_BYTES_MAX);
+    fits.ok_or_else(|| EngineError::TooLarge { path: path.into(), bytes: length })
 }

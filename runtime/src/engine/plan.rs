@@ -2,6 +2,8 @@
 
 use super::ir::{Checked, Graph, Numbers, Shape, TensorId};
 use super::kernels::Kernels;
+use super::kernels::arena::Arena;
+use super::kernels::memory::Memory;
 use super::kernels::program::{Program, THREADS_MAX};
 use super::kernels::scratch::Scratch;
 use super::kernels::step::Step;
@@ -77,12 +79,14 @@ impl Plan {
         let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(&graph, kernels), threads };
         let bytes = layout.bytes + scratch.bytes * threads;
         let planner = Planner { graph: &graph, layout: &layout, kernels, scratch };
+        let memory = Memory::new(Memory::footprint::<u8>(bytes) + planner.footprint());
+        let arena = Arena::new(memory.take(bytes));
         let mut steps = Vec::new();
-        for (index, work) in planner.work(threads)? {
+        for (index, work) in planner.work(threads, &memory)? {
             let named = |what| format!("node {:?}: {what}", graph.nodes.get(index).map_or("", |n| &n.name));
             steps.push(Step::new(index, work, bytes).map_err(named)?);
         }
-        let program = Program::new(steps, kernels, bytes, threads).map_err(|e| format!("starting a thread: {e}"))?;
+        let program = Program::new(steps, kernels, arena, threads).map_err(|e| format!("starting a thread: {e}"))?;
         Ok(Plan { graph, layout, program, flip: kernels.flip })
     }
 

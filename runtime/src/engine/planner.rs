@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::ir::{Conv, Graph, Node, Op, Source, TensorId};
 use super::kernels::max_pool::MaxPool;
+use super::kernels::memory::Memory;
 use super::kernels::packing::{InputSteps, PARTS_MAX};
 use super::kernels::place::Place;
 use super::kernels::region::Region;
@@ -53,22 +54,54 @@ impl Planner<'_> {
         region(self.graph, self.layout, id)
     }
 
+    /// Bytes of memory that the weights of all nodes take.
+    pub fn footprint(&self) -> usize {
+        let of = |unit: Range<usize>| match &self.graph.nodes[unit] {
+            [node] => self.footprint_of(node),
+            nodes => self.footprint_joined(nodes),
+        };
+        self.units().into_iter().map(of).sum()
+    }
+
+    fn footprint_of(&self, node: &Node) -> usize {
+        let Op::Conv(conv) = &node.op else { return 0 };
+        let [input, output] = [node.inputs[0], node.output].map(|id| self.graph.tensor(id).shape);
+        let winograd = Winograd::footprint(conv, input, output, self.kernels);
+        winograd.unwrap_or_else(|| match conv.is_depthwise(input) {
+            true => PackedDepthwise::footprint(conv),
+            false => PackedConv::footprint(conv, self.steps(node), self.kernels),
+        })
+    }
+
+    fn footprint_joined(&self, nodes: &[Node]) -> usize {
+        let convs = convs(nodes);
+        let outputs = convs.iter().map(|conv| conv.bias.len()).sum();
+        let first = convs[0];
+        PackedConv::footprint_of(outputs, first.products(), first.window, self.steps(&nodes[0]), self.kernels)
+    }
+
+    /// How the input of a convolution lies.
+    fn steps(&self, node: &Node) -> InputSteps {
+        let input = self.region(node.inputs[0]);
+        InputSteps { column: input.pixel, row: input.row }
+    }
+
     /// What the nodes do, in their order, each with the index of the first node that it stands for. Packing
-    /// weights is most of the time that loading takes; `threads` share it.
+    /// weights, into parts of `memory`, is most of the time that loading takes; `threads` share it.
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn work(&self, threads: usize) -> Result<Vec<(usize, Work)>, String> {
+    pub fn work(&self, threads: usize, memory: &Memory) -> Result<Vec<(usize, Work)>, String> {
         let units = self.units();
         let made: Vec<Vec<Work>> = if threads > 1 {
             let each = |(): &mut (), made: &mut Vec<Vec<Work>>, index: usize| {
-                made.push(self.unit(&units[index]));
+                made.push(self.unit(&units[index], memory));
                 Ok::<_, String>(())
             };
             let indices: Vec<usize> = (0..units.len()).collect();
             lanes::in_order(lanes::over(threads, &indices, || Ok(()), Vec::new, each, &mut || {})?).collect()
         } else {
-            units.iter().map(|unit| self.unit(unit)).collect()
+            units.iter().map(|unit| self.unit(unit, memory)).collect()
         };
         let mut all: Vec<(usize, Work)> = Vec::new();
         for (unit, works) in units.iter().zip(made) {
@@ -94,7 +127,7 @@ impl Planner<'_> {
     }
 
     /// What the nodes of a unit do.
-    fn unit(&self, unit: &Range<usize>) -> Vec<Work> {
+    fn unit(&self, unit: &Range<usize>, memory: &Memory) -> Vec<Work> {
         let (first, mut all) = (unit.start, Vec::new());
         for slab in self.layout.slabs.iter().filter(|s| s.life.0 == first && s.border != [0; 4]) {
             let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
@@ -103,8 +136,8 @@ impl Planner<'_> {
             all.push(Work::Border { inner, border: slab.border, tensor: slab.tensor, zero, rest });
         }
         match &self.graph.nodes[unit.clone()] {
-            [node] => self.node(node, &mut |work| all.push(work)),
-            nodes => all.push(self.join(nodes)),
+            [node] => self.node(node, memory, &mut |work| all.push(work)),
+            nodes => all.push(self.join(nodes, memory)),
         }
         all
     }
@@ -135,39 +168,35 @@ impl Planner<'_> {
     }
 
     /// Convolutions as one, see [`Planner::joined`].
-    fn join(&self, nodes: &[Node]) -> Work {
-        let convs = nodes.iter().filter_map(|node| if let Op::Conv(conv) = &node.op { Some(conv) } else { None });
-        let convs: Vec<&Conv> = convs.collect();
+    fn join(&self, nodes: &[Node], memory: &Memory) -> Work {
+        let convs = convs(nodes);
         let (node, window) = (&nodes[0], convs[0].window);
         let input = self.region(node.inputs[0]);
         let mut output = self.region(node.output);
         output.shape.channels = convs.iter().map(|conv| conv.bias.len()).sum();
-        let steps = InputSteps { column: input.pixel, row: input.row };
         let zero = self.graph.tensor(node.inputs[0]).quant.zero;
-        let packed = PackedConv::joined(&convs, window, zero, steps, self.kernels);
+        let packed = PackedConv::joined(&convs, window, zero, self.steps(node), self.kernels, memory);
         Work::Joined { packed, window, input, output }
     }
 
-    fn node(&self, node: &Node, push: &mut impl FnMut(Work)) {
+    fn node(&self, node: &Node, memory: &Memory, push: &mut impl FnMut(Work)) {
         let input = self.region(node.inputs[0]);
         let output = self.region(node.output);
         let zero_of = |id: TensorId| self.graph.tensor(id).quant.zero;
         let zeros = || [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)];
         match &node.op {
             Op::Conv(conv) => {
-                let steps = InputSteps { column: input.pixel, row: input.row };
-                let zero = zero_of(node.inputs[0]);
-                let window = conv.window;
+                let (zero, window, steps) = (zero_of(node.inputs[0]), conv.window, self.steps(node));
+                let (ends, scratch, kernels) = ([input, output], self.scratch, self.kernels);
                 if !conv.wide.is_none() {
-                    let conv = WideConv::new(conv, zero, [input, output], self.scratch, self.kernels);
-                    push(Work::Wide(Box::new(conv)));
-                } else if let Some(conv) = Winograd::new(conv, zero, [input, output], self.scratch, self.kernels) {
+                    push(Work::Wide(Box::new(WideConv::new(conv, zero, ends, scratch, kernels, memory))));
+                } else if let Some(conv) = Winograd::new(conv, zero, ends, scratch, kernels, memory) {
                     push(Work::Winograd(Box::new(conv)));
                 } else if conv.is_depthwise(input.shape) {
-                    let packed = PackedDepthwise::new(conv, zero, steps, self.kernels);
+                    let packed = PackedDepthwise::new(conv, zero, steps, kernels, memory);
                     push(Work::Depthwise { packed, window, input, output });
                 } else {
-                    let pack = |group| PackedConv::new(conv, group, zero, steps, self.kernels);
+                    let pack = |group| PackedConv::new(conv, group, zero, steps, kernels, memory);
                     push(Work::Conv { groups: (0..conv.groups).map(pack).collect(), window, input, output });
                 }
             }
@@ -222,4 +251,9 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Those among the nodes; all of a unit of several.
+fn convs(nodes: &[Node]) -> Vec<&Conv> {
+    nodes.iter().filter_map(|node| if let Op::Conv(conv) = &node.op { Some(conv) } else { None }).collect()
 }

@@ -4,6 +4,7 @@
 //! Miri watches every byte of a buffer itself: there it is just as long as it may be read.
 
 use super::super::ir::{Conv, Wide, Window};
+use super::memory::Memory;
 use super::packing::InputSteps;
 use super::winograd::{self, PackedWinograd};
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum, tested};
@@ -141,6 +142,7 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
     let written = ((height - 1) * width + width - 1) * out_pixel + outputs;
     let joins = kernels.joins && !depthwise && outputs > 1;
     let jobs = [(false, false), (true, false), (false, true), (true, true)];
+    let none = Memory::new(0);
     for (front, joined) in jobs.into_iter().take(if joins { 4 } else { 2 }) {
         let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
         let output = Guarded::new(if front { written } else { written + SLACK }, front);
@@ -157,12 +159,12 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
         // Safety: the buffers hold the job; reading past them is what would be caught.
         unsafe {
             if depthwise {
-                (kernels.depthwise)(&PackedDepthwise::new(&conv, 9, steps, kernels), &rows);
+                (kernels.depthwise)(&PackedDepthwise::new(&conv, 9, steps, kernels, &none), &rows);
             } else if joined {
                 let parts = halves(&conv, random(s, outputs - 1) + 1);
-                (kernels.conv)(&PackedConv::joined(&parts.each_ref(), conv.window, 9, steps, kernels), &rows);
+                (kernels.conv)(&PackedConv::joined(&parts.each_ref(), conv.window, 9, steps, kernels, &none), &rows);
             } else {
-                (kernels.conv)(&PackedConv::new(&conv, 0, 9, steps, kernels), &rows);
+                (kernels.conv)(&PackedConv::new(&conv, 0, 9, steps, kernels, &none), &rows);
             }
         }
         only_channels_are_written(&output, written, [out_pixel, outputs], kernels, &conv);
@@ -210,7 +212,7 @@ fn tiles(kernels: &'static Kernels, seed: u32) {
         table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
         wide: Wide::default(),
     };
-    let packed = PackedWinograd::new(&conv, 9, loops, kernels).unwrap();
+    let packed = PackedWinograd::new(&conv, 9, loops, kernels, &Memory::new(0)).unwrap();
     let read = (height + 1) * row + (width + 1) * pixel + channels;
     let out_pixel = outputs + gap;
     let written = (height * width - 1) * out_pixel + outputs;
@@ -257,8 +259,9 @@ fn halves(conv: &Conv, outputs: usize) -> [Conv; 2] {
 
 /// The same job as sums, in as many bytes as they need.
 fn sums_stay_inside(kernels: &'static Kernels, conv: &Conv, steps: InputSteps, rows: Rows, front: bool) {
-    let depthwise = conv.groups > 1;
-    let packed = (PackedDepthwise::new(conv, 9, steps, kernels), PackedConv::new(conv, 0, 9, steps, kernels));
+    let (depthwise, none) = (conv.groups > 1, Memory::new(0));
+    let packed =
+        (PackedDepthwise::new(conv, 9, steps, kernels, &none), PackedConv::new(conv, 0, 9, steps, kernels, &none));
     let padded = if depthwise { packed.0.bias.len() } else { packed.1.bias.len() };
     let pixel = padded * size_of::<i32>();
     let bytes = rows.height * rows.width * pixel;

@@ -49,6 +49,7 @@ mod guard_tests;
 #[cfg(target_arch = "aarch64")]
 pub mod i8mm;
 pub mod max_pool;
+pub mod memory;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 #[cfg(target_arch = "aarch64")]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::Kernels;
+use super::memory::{Memory, Piece};
 use super::short_table::ShortTable;
 
 /// Output channels that a kernel computes together.
@@ -27,12 +28,12 @@ pub struct Panel {
 /// The window of a pixel is a few runs of bytes without a gap. Weights lie panel by panel; in a panel
 /// by (run, block, lane, byte of the block); see [`Kernels::block`]. A run is padded with zero weights
 /// to whole blocks.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct PackedConv {
     /// See [`Panel`].
     pub panels: Vec<Panel>,
     /// Packed weights.
-    pub weights: Vec<i8>,
+    pub weights: Piece<i8>,
     /// The bias with the input's zero point folded in, padded to whole vectors.
     pub bias: Vec<i32>,
     /// Padded to whole vectors.
@@ -73,14 +74,14 @@ pub struct Part {
 pub const PARTS_MAX: usize = 8;
 
 /// A depthwise convolution; channels are padded to a multiple of 64.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct PackedDepthwise {
     /// Channels, without padding.
     pub channels: usize,
     /// Rows and columns of taps.
     pub kernel: [usize; 2],
     /// Weights by (tap, channel).
-    pub weights: Vec<i8>,
+    pub weights: Piece<i8>,
     /// The bias with the input's zero point folded in.
     pub bias: Vec<i32>,
     /// One a channel.
@@ -151,21 +152,62 @@ pub struct InputSteps {
     pub row: usize,
 }
 
+/// How the taps of a window lie one behind the other.
+struct Runs {
+    /// The taps of a row are one run, not each its own.
+    whole: bool,
+    /// Length of a run in bytes.
+    run: usize,
+    /// The same in blocks.
+    groups: usize,
+    /// Weights of one output, padded to whole blocks.
+    weights: usize,
+}
+
+impl Runs {
+    /// For so many products, in blocks of `block` bytes.
+    fn of(window: Window, products: usize, input: InputSteps, block: usize) -> Runs {
+        let [kh, kw] = window.kernel;
+        let channels = products / (kh * kw);
+        // neighbouring columns are one run if the zero weights of the gap cost nothing
+        let row = (kw - 1) * input.column + channels;
+        let near = window.dilation[1] == 1 && input.column < channels + GAP_BYTES_MAX;
+        let whole = near && row.div_ceil(block) <= kw * channels.div_ceil(block);
+        let (runs, run) = if whole { (kh, row) } else { (kh * kw, channels) };
+        let groups = run.div_ceil(block);
+        Runs { whole, run, groups, weights: runs * groups * block }
+    }
+}
+
 impl PackedConv {
-    /// Packs group `group` of `conv` for `kernels`.
-    pub fn new(conv: &Conv, group: usize, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedConv {
+    /// Packs group `group` of `conv` for `kernels` into a part of `memory`.
+    pub fn new(
+        conv: &Conv,
+        group: usize,
+        zero_in: u8,
+        input: InputSteps,
+        kernels: &Kernels,
+        memory: &Memory,
+    ) -> PackedConv {
         let outputs = conv.bias.len() / conv.groups;
         let filters: Vec<&[i8]> = conv.filters().skip(group * outputs).take(outputs).collect();
-        let mut packed = PackedConv::of(&filters, conv.window, input, kernels);
+        let mut packed = PackedConv::of(&filters, conv.window, input, kernels, memory);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
         packed.renumber(conv, group, zero_in, kernels);
         packed
     }
 
     /// Packs convolutions of one group each, which slide this window over the same input, as one.
-    pub fn joined(convs: &[&Conv], window: Window, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedConv {
+    pub fn joined(
+        convs: &[&Conv],
+        window: Window,
+        zero_in: u8,
+        input: InputSteps,
+        kernels: &Kernels,
+        memory: &Memory,
+    ) -> PackedConv {
         let filters: Vec<&[i8]> = convs.iter().flat_map(|conv| conv.filters()).collect();
-        let mut packed = PackedConv::of(&filters, window, input, kernels);
+        let mut packed = PackedConv::of(&filters, window, input, kernels, memory);
         for (index, conv) in convs.iter().enumerate() {
             let first = packed.parts.last().map_or(0, |part| part.channels.end);
             let table = conv.table.as_ref().map(|_| Box::new([0; 256]));
@@ -175,27 +217,41 @@ impl PackedConv {
         packed
     }
 
+    /// Bytes of `memory` that [`PackedConv::new`] takes for `conv`, all groups.
+    pub fn footprint(conv: &Conv, input: InputSteps, kernels: &Kernels) -> usize {
+        let outputs = conv.bias.len() / conv.groups;
+        conv.groups * PackedConv::footprint_of(outputs, conv.products(), conv.window, input, kernels)
+    }
+
+    /// Bytes of `memory` for so many outputs of so many products.
+    pub fn footprint_of(
+        outputs: usize,
+        products: usize,
+        window: Window,
+        input: InputSteps,
+        kernels: &Kernels,
+    ) -> usize {
+        let runs = Runs::of(window, products, input, kernels.block);
+        Memory::footprint::<i8>(outputs.next_multiple_of(kernels.lanes) * runs.weights)
+    }
+
     /// Packs the weights of each output.
-    fn of(filters: &[&[i8]], window: Window, input: InputSteps, kernels: &Kernels) -> PackedConv {
+    fn of(filters: &[&[i8]], window: Window, input: InputSteps, kernels: &Kernels, memory: &Memory) -> PackedConv {
         let (lanes, block) = (kernels.lanes, kernels.block);
         let [kh, kw] = window.kernel;
-        let channels = filters.first().map_or(0, |weights| weights.len()) / (kh * kw);
         let [dy, dx] = window.dilation;
-        // neighbouring columns are one run if the zero weights of the gap cost nothing
-        let row = (kw - 1) * input.column + channels;
-        let whole =
-            dx == 1 && input.column < channels + GAP_BYTES_MAX && row.div_ceil(block) <= kw * channels.div_ceil(block);
-        let (runs, run) = if whole { (kh, row) } else { (kh * kw, channels) };
-        let groups = run.div_ceil(block);
+        let products = filters.first().map_or(0, |weights| weights.len());
+        let channels = products / (kh * kw);
+        let Runs { whole, run, groups, weights } = Runs::of(window, products, input, block);
         // where the weights of a tap go in the runs of one filter
         let place = |tap: usize| {
             let (index, byte) = if whole { (tap / kw, tap % kw * input.column) } else { (tap, 0) };
             index * groups * block + byte
         };
-        let mut filter = vec![0i8; runs * groups * block];
+        let mut filter = vec![0i8; weights];
         let padded = filters.len().next_multiple_of(lanes);
         let panels = panels(filters.len(), lanes, kernels.panel, filter.len());
-        let mut packed = vec![0; padded * filter.len()];
+        let mut packed = memory.take::<i8>(padded * filter.len());
         for panel in &panels {
             let width = panel.vectors * lanes;
             for lane in 0..panel.channels {
@@ -223,7 +279,7 @@ impl PackedConv {
         let padded = filters.len().next_multiple_of(lanes);
         PackedConv {
             panels,
-            weights: Vec::new(),
+            weights: Piece::none(),
             bias: vec![0; padded],
             multiplier: vec![0.0; padded],
             pre_zero: 0,
@@ -287,19 +343,26 @@ impl PackedConv {
 }
 
 impl PackedDepthwise {
-    /// Packs `conv`, in which every channel is a group of its own.
-    pub fn new(conv: &Conv, zero_in: u8, input: InputSteps, kernels: &Kernels) -> PackedDepthwise {
+    /// Bytes of `memory` that [`PackedDepthwise::new`] takes for `conv`.
+    pub fn footprint(conv: &Conv) -> usize {
+        let [kh, kw] = conv.window.kernel;
+        Memory::footprint::<i8>(kh * kw * conv.bias.len().next_multiple_of(DEPTHWISE_CHANNELS))
+    }
+
+    /// Packs `conv`, in which every channel is a group of its own, into a part of `memory`.
+    pub fn new(conv: &Conv, zero_in: u8, input: InputSteps, kernels: &Kernels, memory: &Memory) -> PackedDepthwise {
         let channels = conv.bias.len();
         let padded = channels.next_multiple_of(DEPTHWISE_CHANNELS);
         let [kh, kw] = conv.window.kernel;
         let [dy, dx] = conv.window.dilation;
-        let real = |c: usize| c < channels;
+        let mut weights = memory.take::<i8>(kh * kw * padded);
+        for (tap, to) in weights.chunks_exact_mut(padded).enumerate() {
+            to.iter_mut().zip(conv.filters()).for_each(|(to, filter)| *to = filter[tap]);
+        }
         let mut packed = PackedDepthwise {
             channels,
             kernel: [kh, kw],
-            weights: (0..kh * kw)
-                .flat_map(|tap| (0..padded).map(move |c| if real(c) { conv.weights[c * kh * kw + tap] } else { 0 }))
-                .collect(),
+            weights,
             bias: vec![0; padded],
             multiplier: vec![0.0; padded],
             pre_zero: 0,

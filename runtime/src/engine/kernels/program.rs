@@ -48,17 +48,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// Steps that were made for an arena of `bytes` and packed for `kernels`, on `threads` threads
+    /// Steps that were made for an arena of this size and packed for `kernels`, on `threads` threads
     /// (at least this one, at most [`THREADS_MAX`]).
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn new(steps: Vec<Step>, kernels: &'static Kernels, bytes: usize, threads: usize) -> std::io::Result<Program> {
+    pub fn new(steps: Vec<Step>, kernels: &'static Kernels, arena: Arena, threads: usize) -> std::io::Result<Program> {
         let threads = threads.clamp(1, THREADS_MAX);
         let shared = Arc::new(Shared {
             steps: RwLock::new(steps),
             kernels,
-            arena: Arena::new(bytes),
+            arena,
             threads,
             done: Alone(AtomicUsize::new(0)),
             begun: Mutex::new(0),

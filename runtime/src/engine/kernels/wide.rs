@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::super::sixteen::{self, Curve};
+use super::memory::Memory;
 use super::packing::{DEPTHWISE_CHANNELS, InputSteps, folded_bias};
 use super::region::Region;
 use super::scratch::Scratch;
@@ -95,16 +96,24 @@ impl Filters {
 }
 
 impl WideConv {
-    /// Packs `conv` for `kernels`; a part of `scratch` has [`WideConv::scratch_bytes`] or more.
-    pub fn new(conv: &Conv, zero_in: u8, [input, output]: [Region; 2], scratch: Scratch, kernels: &Kernels) -> Self {
+    /// Packs `conv` for `kernels` into parts of `memory`, as any other; a part of `scratch` has
+    /// [`WideConv::scratch_bytes`] or more.
+    pub fn new(
+        conv: &Conv,
+        zero_in: u8,
+        [input, output]: [Region; 2],
+        scratch: Scratch,
+        kernels: &Kernels,
+        memory: &Memory,
+    ) -> Self {
         let steps = InputSteps { column: input.pixel, row: input.row };
         let filters = if conv.is_depthwise(input.shape) {
-            let mut packed = PackedDepthwise::new(conv, zero_in, steps, kernels);
+            let mut packed = PackedDepthwise::new(conv, zero_in, steps, kernels, memory);
             packed.bias.fill(0);
             Filters::Depthwise(packed)
         } else {
             let pack = |group| {
-                let mut packed = PackedConv::new(conv, group, zero_in, steps, kernels);
+                let mut packed = PackedConv::new(conv, group, zero_in, steps, kernels, memory);
                 packed.bias.fill(0);
                 packed
             };

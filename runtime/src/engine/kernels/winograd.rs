@@ -14,6 +14,7 @@
 use std::ops::Range;
 
 use super::super::ir::{Conv, Shape, WeightSums, Window};
+use super::memory::{Memory, Piece};
 use super::packing::{PackedConv, Panel, panels};
 use super::region::Region;
 use super::scratch::Scratch;
@@ -179,21 +180,28 @@ impl Block {
 }
 
 /// A convolution whose filters are transformed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct PackedWinograd {
     /// Its constants; the weights are [`PackedWinograd::filters`], where a panel's begin at [`Panel::weights`].
     pub conv: PackedConv,
     /// Panel by panel; in a panel by (place, group of input channels, lane, channel of the group); see
     /// [`Loops::together`].
-    pub filters: Vec<i16>,
+    pub filters: Piece<i16>,
     /// Input channels.
     pub inputs: usize,
     loops: Loops,
 }
 
 impl PackedWinograd {
-    /// Packs `conv`, of one group and three by three taps; `None` if its sums may become too great.
-    pub fn new(conv: &Conv, zero_in: u8, loops: &Loops, kernels: &Kernels) -> Option<PackedWinograd> {
+    /// Bytes of memory that [`PackedWinograd::new`] takes for so many inputs and outputs.
+    pub fn footprint(inputs: usize, outputs: usize, loops: &Loops) -> usize {
+        let [inputs, outputs] = [inputs.next_multiple_of(loops.together), outputs.next_multiple_of(loops.lanes)];
+        Memory::footprint::<i16>(PLACES * inputs * outputs)
+    }
+
+    /// Packs `conv`, of one group and three by three taps, into a part of `memory`; `None` if its sums may
+    /// become too great.
+    pub fn new(conv: &Conv, zero_in: u8, loops: &Loops, kernels: &Kernels, memory: &Memory) -> Option<PackedWinograd> {
         let inputs = conv.products() / (3 * 3);
         let filters: Vec<&[i8]> = conv.filters().collect();
         let numbers = PLACES * inputs.next_multiple_of(loops.together);
@@ -202,10 +210,15 @@ impl PackedWinograd {
         if packed.sums.iter().any(|sums| i64::from(sums.magnitude) * 255 >= SUM_MAX) {
             return None;
         }
-        let transformed = match loops.together {
-            2 => transformed::<2>(&filters, inputs, &packed.panels, loops.lanes),
-            _ => transformed::<1>(&filters, inputs, &packed.panels, loops.lanes),
+        let transform = match (loops.lanes, loops.together) {
+            (4, 2) => transform::<4, 2, 8>,
+            (8, 1) => transform::<8, 1, 8>,
+            (8, 2) => transform::<8, 2, 16>,
+            (16, 2) => transform::<16, 2, 32>,
+            _ => return None,
         };
+        let mut transformed = memory.take(numbers * filters.len().next_multiple_of(loops.lanes));
+        transform(&filters, inputs, &packed.panels, &mut transformed);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
         packed.renumber(conv, 0, zero_in, kernels);
         Some(PackedWinograd { conv: packed, filters: transformed, inputs, loops: *loops })
@@ -253,25 +266,20 @@ impl PackedWinograd {
     }
 }
 
-/// Channels of a filter that are transformed together, for the compiler's vectors.
-const RUN: usize = 16;
-
-type Run = [i16; RUN];
-
-/// `a + factor * b`, channel by channel.
+/// `a + factor * b`, number by number.
 #[inline(always)]
-fn sum(a: &Run, factor: i16, b: &Run) -> Run {
-    let mut sum = [0; RUN];
-    for i in 0..RUN {
+fn sum<const NUMBERS: usize>(a: &[i16; NUMBERS], factor: i16, b: &[i16; NUMBERS]) -> [i16; NUMBERS] {
+    let mut sum = [0; NUMBERS];
+    for i in 0..NUMBERS {
         sum[i] = a[i] + factor * b[i];
     }
     sum
 }
 
-/// `24 G g` of one column or row of a filter.
+/// `24 G g` of one column or row of filters.
 #[inline(always)]
-fn filter(g: [&Run; 3]) -> [Run; PATCH] {
-    let none = &[0; RUN];
+fn filter<const NUMBERS: usize>(g: [&[i16; NUMBERS]; 3]) -> [[i16; NUMBERS]; PATCH] {
+    let none = &[0; NUMBERS];
     let even = sum(none, -4, &sum(g[0], 1, g[2]));
     let odd = sum(g[0], 4, g[2]);
     let first = sum(none, 6, g[0]);
@@ -279,53 +287,57 @@ fn filter(g: [&Run; 3]) -> [Run; PATCH] {
     [first, sum(&even, -4, g[1]), sum(&even, 4, g[1]), sum(&odd, 2, g[1]), sum(&odd, -2, g[1]), last]
 }
 
-/// Up to [`RUN`] channels of a filter from `first` on, place by place.
-fn places(taps: &[i8], inputs: usize, first: usize) -> [Run; PLACES] {
-    let mut g = [[0i16; RUN]; 9];
-    for (tap, to) in g.iter_mut().enumerate() {
-        let from = &taps[tap * inputs + first..(tap + 1) * inputs];
-        to.iter_mut().zip(from).for_each(|(to, from)| *to = i16::from(*from));
-    }
-    let mut down = [[[0; RUN]; 3]; PATCH];
+/// `24 G g 24 G'` of filters of 3 x 3 taps, and where each place goes.
+#[inline(always)]
+fn places<const NUMBERS: usize>(g: &[[i16; NUMBERS]; 9], mut put: impl FnMut(usize, [i16; NUMBERS])) {
+    let mut down = [[[0; NUMBERS]; 3]; PATCH];
     for x in 0..3 {
         let column = filter([&g[x], &g[3 + x], &g[6 + x]]);
         down.iter_mut().zip(column).for_each(|(row, values)| row[x] = values);
     }
-    let mut all = [[0; RUN]; PLACES];
-    for (to, [a, b, c]) in all.as_chunks_mut::<PATCH>().0.iter_mut().zip(&down) {
-        *to = filter([a, b, c]);
+    for (y, [a, b, c]) in down.iter().enumerate() {
+        filter([a, b, c]).into_iter().enumerate().for_each(|(x, values)| put(PATCH * y + x, values));
     }
-    all
 }
 
-/// See [`PackedWinograd::filters`].
-fn transformed<const TOGETHER: usize>(filters: &[&[i8]], inputs: usize, panels: &[Panel], lanes: usize) -> Vec<i16> {
+/// Makes [`PackedWinograd::filters`] of zeros, vector by vector of `LANES` outputs; `NUMBERS` are `LANES` times
+/// `TOGETHER`, and are transformed together.
+fn transform<const LANES: usize, const TOGETHER: usize, const NUMBERS: usize>(
+    filters: &[&[i8]],
+    inputs: usize,
+    panels: &[Panel],
+    all: &mut [i16],
+) {
     let groups = inputs.div_ceil(TOGETHER);
-    let width: usize = panels.iter().map(|panel| panel.vectors * lanes).sum();
-    let mut all = vec![0; width * PLACES * TOGETHER * groups];
-    // a vector of outputs at a time, so that what lies together is written together
-    let mut lane_by_lane = vec![[[0; RUN]; PLACES]; lanes];
+    // the taps of one vector's outputs, by (tap, group, lane, channel of the group)
+    let mut taps = vec![[[0i8; TOGETHER]; LANES]; 9 * groups];
     for panel in panels {
-        let width = panel.vectors * lanes;
-        let packed = all[panel.weights..][..PLACES * groups * width * TOGETHER].as_chunks_mut::<TOGETHER>().0;
-        for begin in (0..panel.channels).step_by(lanes) {
-            let outputs = &filters[panel.channel + begin..][..lanes.min(panel.channels - begin)];
-            for first in (0..inputs).step_by(RUN) {
-                for (to, taps) in lane_by_lane.iter_mut().zip(outputs) {
-                    *to = places(taps, inputs, first);
-                }
-                for place in 0..PLACES {
-                    for group in 0..RUN.min(inputs - first).div_ceil(TOGETHER) {
-                        let at = (place * groups + first / TOGETHER + group) * width + begin;
-                        for (to, from) in packed[at..].iter_mut().zip(&lane_by_lane[..outputs.len()]) {
-                            *to = from[place].as_chunks::<TOGETHER>().0[group];
-                        }
+        let packed = all[panel.weights..].as_chunks_mut::<NUMBERS>().0;
+        for vector in 0..panel.vectors {
+            let outputs = &filters[panel.channel..][..panel.channels];
+            let outputs = outputs[vector * LANES..].iter().take(LANES);
+            if outputs.len() < LANES {
+                taps.fill([[0; TOGETHER]; LANES]);
+            }
+            for (lane, filter) in outputs.enumerate() {
+                for (to, from) in taps.chunks_exact_mut(groups).zip(filter.chunks_exact(inputs)) {
+                    let (from, rest) = from.as_chunks::<TOGETHER>();
+                    to.iter_mut().zip(from).for_each(|(to, from)| to[lane] = *from);
+                    if let Some(to) = to.get_mut(from.len()) {
+                        to[lane][..rest.len()].copy_from_slice(rest);
                     }
                 }
             }
+            for group in 0..groups {
+                let mut g = [[0; NUMBERS]; 9];
+                for (tap, g) in g.iter_mut().enumerate() {
+                    let taps = taps[tap * groups + group].as_flattened();
+                    g.iter_mut().zip(taps).for_each(|(to, from)| *to = i16::from(*from));
+                }
+                places(&g, |place, values| packed[(place * groups + group) * panel.vectors + vector] = values);
+            }
         }
     }
-    all
 }
 
 /// A convolution that is computed like this, ready to run.
@@ -356,17 +368,24 @@ impl Winograd {
         loops.map_or(0, |loops| PackedWinograd::scratch_bytes(input.channels, output.channels, loops))
     }
 
-    /// Packs `conv`, if it can be computed like this and `kernels` gain by it; a part of `scratch` has
-    /// [`Winograd::scratch_bytes`].
+    /// Bytes of memory that [`Winograd::new`] takes for `conv`; `None` if it is not to be computed like this.
+    pub fn footprint(conv: &Conv, input: Shape, output: Shape, kernels: &Kernels) -> Option<usize> {
+        let loops = Winograd::loops(conv, input, output, kernels)?;
+        Some(PackedWinograd::footprint(input.channels, output.channels, loops))
+    }
+
+    /// Packs `conv` into a part of `memory`, if it can be computed like this and `kernels` gain by it; a part of
+    /// `scratch` has [`Winograd::scratch_bytes`].
     pub fn new(
         conv: &Conv,
         zero_in: u8,
         [input, output]: [Region; 2],
         scratch: Scratch,
         kernels: &Kernels,
+        memory: &Memory,
     ) -> Option<Winograd> {
         let loops = Winograd::loops(conv, input.shape, output.shape, kernels)?;
-        let packed = PackedWinograd::new(conv, zero_in, loops, kernels)?;
+        let packed = PackedWinograd::new(conv, zero_in, loops, kernels, memory)?;
         Some(Winograd { packed, window: conv.window, input, output, scratch })
     }
 
