@@ -85,13 +85,17 @@ fn step(program: &str, arguments: &[&str]) -> Result<(), String> {
 fn step_with(program: &str, arguments: &[&str], environment: &[(String, &str)]) -> Result<(), String> {
     let shown = format!("{program} {}", arguments.join(" "));
     println!("xtask: {shown}");
+    let start = Instant::now();
     match Command::new(program)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(root())
         .status()
     {
-        Ok(status) if status.success() => Ok(()),
+        Ok(status) if status.success() => {
+            println!("xtask: took {:.0} s", start.elapsed().as_secs_f64());
+            Ok(())
+        }
         Ok(status) => Err(format!("`{shown}` ended with {status}")),
         Err(error) => Err(format!("`{shown}` could not start: {error}")),
     }

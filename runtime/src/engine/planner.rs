@@ -147,9 +147,6 @@ impl Planner<'_> {
     fn joined(&self, first: usize) -> usize {
         let head = &self.graph.nodes[first];
         let Op::Conv(Conv { window, .. }) = &head.op else { return 0 };
-        if !self.kernels.joins {
-            return 0;
-        }
         let (mut channels, mut apart, mut most, mut best) = (0, 0, 0, 0);
         for (before, node) in self.graph.nodes[first..].iter().take(PARTS_MAX).enumerate() {
             let Op::Conv(conv) = &node.op else { break };
@@ -158,6 +155,9 @@ impl Planner<'_> {
                 break;
             }
             channels += conv.bias.len();
+            if channels > self.kernels.joins {
+                break;
+            }
             apart += conv.bias.len().div_ceil(self.kernels.lanes);
             let saved = apart - channels.div_ceil(self.kernels.lanes);
             if saved > most {

@@ -15,7 +15,7 @@ use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Armv7 with NEON.
 pub static KERNELS: Kernels = Kernels {
-    joins: false,
+    joins: 0,
     winograd: None,
     conv,
     depthwise,

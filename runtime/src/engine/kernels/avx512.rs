@@ -27,7 +27,7 @@ const AVX512: Kernels = Kernels {
     panel: 4,
     block: 4,
     flip: 0,
-    joins: true,
+    joins: usize::MAX,
     winograd: Some(avx512_winograd::LOOPS),
     conv,
     depthwise,

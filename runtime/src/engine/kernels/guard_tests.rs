@@ -140,7 +140,7 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
     let read = ((height - 1) * stride[0] + kernel[0] - 1) * row + (columns - 1) * pixel + channels;
     let out_pixel = outputs + gap;
     let written = ((height - 1) * width + width - 1) * out_pixel + outputs;
-    let joins = kernels.joins && !depthwise && outputs > 1;
+    let joins = kernels.joins > 0 && !depthwise && outputs > 1;
     let jobs = [(false, false), (true, false), (false, true), (true, true)];
     let none = Memory::new(0);
     for (front, joined) in jobs.into_iter().take(if joins { 4 } else { 2 }) {

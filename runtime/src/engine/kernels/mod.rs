@@ -144,8 +144,9 @@ pub struct Kernels {
     /// A value lies in memory as `value ^ flip`: 0 where the processor multiplies u8 by i8, 0x80 where
     /// it multiplies i8 by i8. Then a byte of memory, read as i8, is the value less 128.
     pub flip: u8,
-    /// `conv` knows convolutions of several parts, see [`PackedConv::parts`].
-    pub joins: bool,
+    /// Most output channels of convolutions that are better computed as one, see [`PackedConv::parts`]; 0 if
+    /// `conv` does not know such.
+    pub joins: usize,
     /// Dense convolution with fewer multiplications, if the processor gains by it.
     pub winograd: Option<winograd::Loops>,
     /// Dense convolution of all rows and channels.

@@ -32,7 +32,7 @@ pub(super) const NEON: Kernels = Kernels {
     panel: 1,
     block: BLOCK,
     flip: FLIP,
-    joins: false,
+    joins: 0,
     winograd: None,
     conv,
     depthwise,

@@ -45,7 +45,7 @@ pub struct PackedConv {
     /// The same, where it is short and the kernels gain by that.
     pub short: Option<Box<ShortTable>>,
     /// The convolutions in the order of their channels, if there are several: then their zero points and
-    /// activations stand for the ones above. Only for [`Kernels::joins`].
+    /// activations stand for the ones above. Only where [`Kernels::joins`] is not 0.
     pub parts: Vec<Part>,
     /// Input offset of each run.
     pub taps: Vec<usize>,

@@ -23,7 +23,7 @@ pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static s
         panel,
         block: BLOCK,
         flip: FLIP,
-        joins: true,
+        joins: usize::MAX,
         winograd: Some(portable_winograd::loops::<FLIP>()),
         conv: conv::<BLOCK, FLIP>,
         depthwise: depthwise::<FLIP>,

@@ -9,7 +9,9 @@
 
 use std::arch::x86_64::*;
 
-use super::ymm_lookup::{Lookup, halves, put};
+use super::super::quant::Table;
+use super::packing::Panel;
+use super::ymm_lookup::{Lookup, halves, put, put_each};
 use super::{Block, PackedConv, Product, Rows, Sum};
 
 /// Output channels of one vector of packed weights.
@@ -89,39 +91,77 @@ pub(super) unsafe fn round(sums: __m256i, multiplier: __m256) -> __m256i {
     unsafe { _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), multiplier)) }
 }
 
+/// What becomes of the rounded sums of a panel.
+struct Store<'a> {
+    /// Zero points as [`pack`] takes them.
+    zero: __m256i,
+    lookup: Option<&'a Lookup>,
+    /// Of several convolutions that are computed as one: of each channel.
+    tables: Option<[&'a Table; PANEL * LANES]>,
+}
+
+/// No activation.
+static SAME: Table = {
+    let mut same = [0; 256];
+    let mut byte = 0;
+    while byte < same.len() {
+        same[byte] = byte as u8;
+        byte += 1;
+    }
+    same
+};
+
+impl<'a> Store<'a> {
+    /// Safety: see the module.
+    #[inline(always)]
+    unsafe fn new(packed: &'a PackedConv, panel: &Panel, lookup: Option<&'a Lookup>) -> Store<'a> {
+        let (mut zeros, mut tables) = ([0i32; PANEL * LANES], [&SAME; PANEL * LANES]);
+        for (channel, (zero, table)) in zeros.iter_mut().zip(&mut tables).enumerate().take(panel.channels) {
+            let (pre_zero, activation) = packed.activation(panel.channel + channel);
+            (*zero, *table) = (i32::from(pre_zero), activation.unwrap_or(&SAME));
+        }
+        // Safety: see the module; there are two vectors of zero points.
+        let zero = unsafe {
+            let [first, second] = [0, LANES].map(|at| zeros[at..].as_ptr());
+            _mm256_packs_epi32(_mm256_loadu_si256(first.cast()), _mm256_loadu_si256(second.cast()))
+        };
+        Store { zero, lookup, tables: Some(tables).filter(|_| !packed.parts.is_empty()) }
+    }
+}
+
 /// One tile: `P` pixels of one row, all channels of a panel of `V` vectors; `SUMS` stores the sums
 /// themselves.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "loops that the compiler unrolls at once: else sums go to memory")]
 unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
     packed: &PackedConv,
-    index: usize,
-    lookup: Option<&Lookup>,
+    panel: &Panel,
+    store: &Store,
     rows: &Rows,
     input: *const u8,
     output: *mut u8,
 ) {
     // Safety: this tile's taps, weights and channels, for which the caller of `conv` vouches.
     unsafe {
-        let panel = packed.panels[index];
         let bias = packed.bias[panel.constants..][..V * LANES].as_ptr();
         let mut weights = packed.weights[panel.weights..].as_ptr();
         let mut sums = [[_mm256_setzero_si256(); V]; P];
-        for sums in &mut sums {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = _mm256_loadu_si256(bias.add(LANES * v).cast());
+        for p in 0..P {
+            for v in 0..V {
+                sums[p][v] = _mm256_loadu_si256(bias.add(LANES * v).cast());
             }
         }
         for &tap in &packed.taps {
             let mut at = input.add(tap);
             for _ in 0..packed.groups {
                 let mut w = [_mm256_setzero_si256(); V];
-                for (v, w) in w.iter_mut().enumerate() {
-                    *w = _mm256_loadu_si256(weights.add(32 * v).cast());
+                for v in 0..V {
+                    w[v] = _mm256_loadu_si256(weights.add(32 * v).cast());
                 }
-                for (pixel, sums) in sums.iter_mut().enumerate() {
-                    let four = D::input(at.add(pixel * rows.input_pixel).cast::<i32>().read_unaligned());
-                    for (sum, w) in sums.iter_mut().zip(w) {
-                        *sum = D::dot(*sum, four, w);
+                for p in 0..P {
+                    let four = D::input(at.add(p * rows.input_pixel).cast::<i32>().read_unaligned());
+                    for v in 0..V {
+                        sums[p][v] = D::dot(sums[p][v], four, w[v]);
                     }
                 }
                 at = at.add(4);
@@ -129,26 +169,27 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
             }
         }
         if SUMS {
-            for (pixel, sums) in sums.iter().enumerate() {
-                for (v, sum) in sums.iter().enumerate() {
-                    _mm256_storeu_si256(output.add(pixel * rows.output_pixel + 32 * v).cast(), *sum);
+            for p in 0..P {
+                for v in 0..V {
+                    _mm256_storeu_si256(output.add(p * rows.output_pixel + 32 * v).cast(), sums[p][v]);
                 }
             }
             return;
         }
-        let zero = _mm256_set1_epi16(i16::from(packed.pre_zero));
         let multiplier = packed.multiplier[panel.constants..][..V * LANES].as_ptr();
-        let rounded = |pixel: usize, v: usize| {
-            if pixel < P && v < V {
-                round(sums[pixel.min(P - 1)][v.min(V - 1)], _mm256_loadu_ps(multiplier.add(LANES * v)))
-            } else {
-                _mm256_setzero_si256()
+        let mut rounded = [[_mm256_setzero_si256(); PANEL]; PIXELS];
+        for p in 0..P {
+            for v in 0..V {
+                rounded[p][v] = round(sums[p][v], _mm256_loadu_ps(multiplier.add(LANES * v)));
             }
-        };
-        for pair in (0..P).step_by(2) {
-            let r = [rounded(pair, 0), rounded(pair, 1), rounded(pair + 1, 0), rounded(pair + 1, 1)];
-            let (to, step) = (output.add(pair * rows.output_pixel), rows.output_pixel);
-            put(narrow::<D>(r, zero), lookup, to, step, P - pair, panel.channels);
+        }
+        for p in (0..P).step_by(2) {
+            let ([first, second], step) = ([rounded[p], rounded[p + 1]], rows.output_pixel);
+            let bytes = narrow::<D>([first[0], first[1], second[0], second[1]], store.zero);
+            match &store.tables {
+                None => put(bytes, store.lookup, output.add(p * step), step, P - p, panel.channels),
+                Some(tables) => put_each(bytes, tables, output.add(p * step), step, P - p, panel.channels),
+            }
         }
     }
 }
@@ -159,7 +200,9 @@ pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
     // Safety: see the module.
     let lookup = unsafe { Lookup::activation(packed.table.as_deref().filter(|_| !SUMS)) };
     let lookup = lookup.as_ref();
-    for (index, panel) in packed.panels.iter().enumerate() {
+    for panel in &packed.panels {
+        // Safety: see the module.
+        let store = unsafe { &Store::new(packed, panel, lookup) };
         let tiles = rows.width.div_ceil(PIXELS);
         for y in 0..rows.height {
             let mut x = 0;
@@ -172,14 +215,14 @@ pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
                     let channel = if SUMS { size_of::<i32>() * panel.channel } else { panel.channel };
                     let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + channel);
                     match (pixels, panel.vectors) {
-                        (1, 1) => tile::<D, 1, 1, SUMS>(packed, index, lookup, rows, input, output),
-                        (2, 1) => tile::<D, 2, 1, SUMS>(packed, index, lookup, rows, input, output),
-                        (3, 1) => tile::<D, 3, 1, SUMS>(packed, index, lookup, rows, input, output),
-                        (_, 1) => tile::<D, 4, 1, SUMS>(packed, index, lookup, rows, input, output),
-                        (1, _) => tile::<D, 1, 2, SUMS>(packed, index, lookup, rows, input, output),
-                        (2, _) => tile::<D, 2, 2, SUMS>(packed, index, lookup, rows, input, output),
-                        (3, _) => tile::<D, 3, 2, SUMS>(packed, index, lookup, rows, input, output),
-                        _ => tile::<D, 4, 2, SUMS>(packed, index, lookup, rows, input, output),
+                        (1, 1) => tile::<D, 1, 1, SUMS>(packed, panel, store, rows, input, output),
+                        (2, 1) => tile::<D, 2, 1, SUMS>(packed, panel, store, rows, input, output),
+                        (3, 1) => tile::<D, 3, 1, SUMS>(packed, panel, store, rows, input, output),
+                        (_, 1) => tile::<D, 4, 1, SUMS>(packed, panel, store, rows, input, output),
+                        (1, _) => tile::<D, 1, 2, SUMS>(packed, panel, store, rows, input, output),
+                        (2, _) => tile::<D, 2, 2, SUMS>(packed, panel, store, rows, input, output),
+                        (3, _) => tile::<D, 3, 2, SUMS>(packed, panel, store, rows, input, output),
+                        _ => tile::<D, 4, 2, SUMS>(packed, panel, store, rows, input, output),
                     }
                 }
                 x += pixels;
@@ -310,11 +353,15 @@ pub unsafe fn burn<D: Dot>(multiplications: u64) -> u64 {
         let weights = std::hint::black_box([_mm256_set1_epi8(1); SUMS]);
         for _ in 0..rounds {
             let input = D::input(std::hint::black_box(0x0102_0304));
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                *sum = D::dot(*sum, input, weights);
+            for i in 0..SUMS {
+                sums[i] = D::dot(sums[i], input, weights[i]);
             }
         }
-        std::hint::black_box(&sums);
+        let mut all = _mm256_setzero_si256();
+        for sum in sums {
+            all = _mm256_add_epi32(all, sum);
+        }
+        std::hint::black_box(all);
     }
     rounds * (SUMS * 32) as u64
 }
@@ -397,7 +444,8 @@ macro_rules! entries {
                 panel: ymm::PANEL,
                 block: 4,
                 flip: <$dot as ymm::Dot>::FLIP,
-                joins: false,
+                // with more channels the tables, one a channel, would take longer than is saved
+                joins: ymm::LANES * ymm::PANEL,
                 winograd: Some(ymm_winograd::loops::<$step>(tiles)),
                 conv,
                 depthwise,

@@ -88,6 +88,28 @@ pub(super) unsafe fn put(
     }
 }
 
+/// As [`put`], each channel through its own table.
+#[inline(always)]
+pub(super) unsafe fn put_each(
+    bytes: __m256i,
+    tables: &[&Table; PART],
+    to: *mut u8,
+    step: usize,
+    pixels: usize,
+    channels: usize,
+) {
+    // Safety: as for `put`; there are sixteen bytes a pixel.
+    unsafe {
+        let mut found = [[0u8; PART]; 2];
+        _mm256_storeu_si256(found.as_mut_ptr().cast(), bytes);
+        for (pixel, found) in found.iter().enumerate().take(pixels) {
+            for (channel, (byte, table)) in found.iter().zip(tables).enumerate().take(channels) {
+                to.add(pixel * step + channel).write(table[usize::from(*byte)]);
+            }
+        }
+    }
+}
+
 /// The first and the last sixteen bytes. Safety: see the module.
 #[inline(always)]
 pub(super) unsafe fn halves(bytes: __m256i) -> [__m128i; 2] {
