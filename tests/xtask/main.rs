@@ -39,6 +39,9 @@ SKIPPED where they are missing.";
 /// Targets that the no_std core must build for.
 const BARE_TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "thumbv6m-none-eabi"];
 
+/// The binary that users build.
+const RELEASE: [&str; 6] = ["build", "--release", "--package", "lapwing-runtime", "--bin", "lapwing"];
+
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
     let start = Instant::now();
@@ -109,6 +112,20 @@ fn lint() -> Result<(), String> {
 
 fn test() -> Result<(), String> {
     lint()?;
+    // what takes longest, and one processor most of that time: the tests wait for it where they run it
+    println!("xtask: cargo {} (meanwhile)", RELEASE.join(" "));
+    let release = Command::new("cargo").args(RELEASE).arg("--quiet").current_dir(root()).spawn();
+    let mut release = release.map_err(|error| format!("cargo could not start: {error}"))?;
+    let tested = tests();
+    if tested.is_err() {
+        let _ = release.kill(); // it may have ended
+    }
+    let built = release.wait().map_err(|error| format!("cargo was lost: {error}"))?;
+    tested?;
+    if built.success() { sizes() } else { Err(format!("`cargo {}` ended with {built}", RELEASE.join(" "))) }
+}
+
+fn tests() -> Result<(), String> {
     for target in BARE_TARGETS {
         step("rustup", &["target", "add", target])?;
         step("cargo", &["build", "--package", "lapwing-firmware", "--target", target])?;
@@ -116,8 +133,7 @@ fn test() -> Result<(), String> {
     step("cargo", &["test", "--package", "lapwing-firmware"])?;
     step("cargo", &["test", "--workspace", "--all-features"])?;
     arm::test()?;
-    hil(&[])?;
-    sizes()
+    hil(&[])
 }
 
 fn hil(options: &[String]) -> Result<(), String> {
@@ -127,7 +143,7 @@ fn hil(options: &[String]) -> Result<(), String> {
 }
 
 fn sizes() -> Result<(), String> {
-    step("cargo", &["build", "--release", "--package", "lapwing-runtime", "--bin", "lapwing"])?;
+    step("cargo", &RELEASE)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let binary = target.join("release/lapwing");
     let bytes = std::fs::metadata(&binary).map_err(|e| format!("{}: {e}", binary.display()))?.len();
