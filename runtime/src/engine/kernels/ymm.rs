@@ -122,8 +122,8 @@ impl<'a> Store<'a> {
         }
         // Safety: see the module; there are two vectors of zero points.
         let zero = unsafe {
-            let [first, second] = [0, LANES].map(|at| zeros[at..].as_ptr());
-            _mm256_packs_epi32(_mm256_loadu_si256(first.cast()), _mm256_loadu_si256(second.cast()))
+            let zeros = zeros.as_ptr().cast::<__m256i>();
+            _mm256_packs_epi32(_mm256_loadu_si256(zeros), _mm256_loadu_si256(zeros.add(1)))
         };
         Store { zero, lookup, tables: Some(tables).filter(|_| !packed.parts.is_empty()) }
     }
