@@ -7,9 +7,7 @@
 
 use super::ir::{Graph, Op, Shape, TensorId};
 use super::kernels::SLACK;
-
-/// Slabs begin at multiples of this many bytes.
-pub const ALIGNMENT: usize = 64;
+use super::kernels::memory::ALIGNMENT;
 
 /// A picture in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

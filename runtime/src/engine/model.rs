@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::EngineError;
 use super::artifact::{Artifact, sha256_hex};
 use super::bytes::Bytes;
-use super::kernels::memory::Memory;
+use super::kernels::memory::Piece;
 use super::manifest::Manifest;
 
 /// Largest network file that is read, in bytes.
@@ -165,15 +165,13 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, EngineError> {
 
 /// The bytes of a file that stays in memory as long as its model.
 fn read_to_stay(path: &Path) -> Result<Bytes, EngineError> {
-    let length = length_bounded(path)?;
+    let Some(mut bytes) = Piece::mapped(length_bounded(path)?) else { return Ok(read_bounded(path)?.into()) };
     let read = || {
-        let mut bytes = Memory::new(length).take(length);
         let mut file = File::open(path)?;
         file.read_exact(&mut bytes)?;
-        // a file that grew meanwhile, or one of unknown length
-        let mut rest = Vec::new();
-        file.take(NETWORK_BYTES_MAX).read_to_end(&mut rest)?;
-        Ok(if rest.is_empty() { bytes.into() } else { [&*bytes, &rest].concat().into() })
+        let mut grown = Vec::new();
+        file.take(NETWORK_BYTES_MAX).read_to_end(&mut grown)?;
+        Ok(if grown.is_empty() { bytes.into() } else { [&*bytes, &grown].concat().into() })
     };
     read().map_err(|e| EngineError::read(path, e))
 }

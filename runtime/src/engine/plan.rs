@@ -79,10 +79,11 @@ impl Plan {
         let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(&graph, kernels), threads };
         let bytes = layout.bytes + scratch.bytes * threads;
         let planner = Planner { graph: &graph, layout: &layout, kernels, scratch };
-        let memory = Memory::new(Memory::footprint::<u8>(bytes) + planner.footprint());
+        let units = planner.units();
+        let memory = Memory::new(Memory::footprint::<u8>(bytes) + planner.footprint(&units));
         let arena = Arena::new(memory.take(bytes));
         let mut steps = Vec::new();
-        for (index, work) in planner.work(threads, &memory)? {
+        for (index, work) in planner.work(&units, threads, &memory)? {
             let named = |what| format!("node {:?}: {what}", graph.nodes.get(index).map_or("", |n| &n.name));
             steps.push(Step::new(index, work, bytes).map_err(named)?);
         }

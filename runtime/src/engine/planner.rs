@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::ir::{Conv, Graph, Node, Op, Source, TensorId};
 use super::kernels::max_pool::MaxPool;
-use super::kernels::memory::Memory;
-use super::kernels::packing::{InputSteps, PARTS_MAX};
+use super::kernels::memory::{ALIGNMENT, Memory};
+use super::kernels::packing::{InputSteps, PARTS_MAX, Packer};
 use super::kernels::place::Place;
 use super::kernels::region::Region;
 use super::kernels::scratch::Scratch;
@@ -13,7 +13,7 @@ use super::kernels::step::Work;
 use super::kernels::wide::WideConv;
 use super::kernels::winograd::Winograd;
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
-use super::layout::{ALIGNMENT, Layout};
+use super::layout::Layout;
 use super::sixteen::NO_REST;
 use crate::lanes;
 
@@ -54,54 +54,43 @@ impl Planner<'_> {
         region(self.graph, self.layout, id)
     }
 
-    /// Bytes of memory that the weights of all nodes take.
-    pub fn footprint(&self) -> usize {
-        let of = |unit: Range<usize>| match &self.graph.nodes[unit] {
-            [node] => self.footprint_of(node),
-            nodes => self.footprint_joined(nodes),
-        };
-        self.units().into_iter().map(of).sum()
+    /// Bytes of memory that the weights of all units take.
+    pub fn footprint(&self, units: &[Range<usize>]) -> usize {
+        units.iter().map(|unit| self.footprint_of(&self.graph.nodes[unit.clone()])).sum()
     }
 
-    fn footprint_of(&self, node: &Node) -> usize {
-        let Op::Conv(conv) = &node.op else { return 0 };
-        let [input, output] = [node.inputs[0], node.output].map(|id| self.graph.tensor(id).shape);
-        let winograd = Winograd::footprint(conv, input, output, self.kernels);
-        winograd.unwrap_or_else(|| match conv.is_depthwise(input) {
-            true => PackedDepthwise::footprint(conv),
-            false => PackedConv::footprint(conv, self.steps(node), self.kernels),
-        })
-    }
-
-    fn footprint_joined(&self, nodes: &[Node]) -> usize {
+    fn footprint_of(&self, nodes: &[Node]) -> usize {
         let convs = convs(nodes);
+        let Some(conv) = convs.first() else { return 0 };
+        let [input, output] = [nodes[0].inputs[0], nodes[0].output].map(|id| self.region(id));
+        if nodes.len() == 1 {
+            if let Some(bytes) = Winograd::footprint(conv, input.shape, output.shape, self.kernels) {
+                return bytes;
+            }
+            if conv.is_depthwise(input.shape) {
+                return PackedDepthwise::footprint(conv);
+            }
+        }
         let outputs = convs.iter().map(|conv| conv.bias.len()).sum();
-        let first = convs[0];
-        PackedConv::footprint_of(outputs, first.products(), first.window, self.steps(&nodes[0]), self.kernels)
+        PackedConv::footprint(conv, outputs, InputSteps::of(&input), self.kernels)
     }
 
-    /// How the input of a convolution lies.
-    fn steps(&self, node: &Node) -> InputSteps {
-        let input = self.region(node.inputs[0]);
-        InputSteps { column: input.pixel, row: input.row }
-    }
-
-    /// What the nodes do, in their order, each with the index of the first node that it stands for. Packing
+    /// What the units do, in their order, each with the index of the first node that it stands for. Packing
     /// weights, into parts of `memory`, is most of the time that loading takes; `threads` share it.
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn work(&self, threads: usize, memory: &Memory) -> Result<Vec<(usize, Work)>, String> {
-        let units = self.units();
+    pub fn work(&self, units: &[Range<usize>], threads: usize, memory: &Memory) -> Result<Vec<(usize, Work)>, String> {
+        let packer = Packer { kernels: self.kernels, memory };
         let made: Vec<Vec<Work>> = if threads > 1 {
             let each = |(): &mut (), made: &mut Vec<Vec<Work>>, index: usize| {
-                made.push(self.unit(&units[index], memory));
+                made.push(self.unit(&units[index], packer));
                 Ok::<_, String>(())
             };
             let indices: Vec<usize> = (0..units.len()).collect();
             lanes::in_order(lanes::over(threads, &indices, || Ok(()), Vec::new, each, &mut || {})?).collect()
         } else {
-            units.iter().map(|unit| self.unit(unit, memory)).collect()
+            units.iter().map(|unit| self.unit(unit, packer)).collect()
         };
         let mut all: Vec<(usize, Work)> = Vec::new();
         for (unit, works) in units.iter().zip(made) {
@@ -115,7 +104,7 @@ impl Planner<'_> {
     }
 
     /// The nodes, one by one but for those that are computed as one.
-    fn units(&self) -> Vec<Range<usize>> {
+    pub fn units(&self) -> Vec<Range<usize>> {
         let mut units = Vec::with_capacity(self.graph.nodes.len());
         let mut first = 0;
         while first < self.graph.nodes.len() {
@@ -127,7 +116,7 @@ impl Planner<'_> {
     }
 
     /// What the nodes of a unit do.
-    fn unit(&self, unit: &Range<usize>, memory: &Memory) -> Vec<Work> {
+    fn unit(&self, unit: &Range<usize>, packer: Packer) -> Vec<Work> {
         let (first, mut all) = (unit.start, Vec::new());
         for slab in self.layout.slabs.iter().filter(|s| s.life.0 == first && s.border != [0; 4]) {
             let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
@@ -136,8 +125,8 @@ impl Planner<'_> {
             all.push(Work::Border { inner, border: slab.border, tensor: slab.tensor, zero, rest });
         }
         match &self.graph.nodes[unit.clone()] {
-            [node] => self.node(node, memory, &mut |work| all.push(work)),
-            nodes => all.push(self.join(nodes, memory)),
+            [node] => self.node(node, packer, &mut |work| all.push(work)),
+            nodes => all.push(self.join(nodes, packer)),
         }
         all
     }
@@ -168,35 +157,35 @@ impl Planner<'_> {
     }
 
     /// Convolutions as one, see [`Planner::joined`].
-    fn join(&self, nodes: &[Node], memory: &Memory) -> Work {
+    fn join(&self, nodes: &[Node], packer: Packer) -> Work {
         let convs = convs(nodes);
         let (node, window) = (&nodes[0], convs[0].window);
         let input = self.region(node.inputs[0]);
         let mut output = self.region(node.output);
         output.shape.channels = convs.iter().map(|conv| conv.bias.len()).sum();
         let zero = self.graph.tensor(node.inputs[0]).quant.zero;
-        let packed = PackedConv::joined(&convs, window, zero, self.steps(node), self.kernels, memory);
+        let packed = PackedConv::joined(&convs, window, zero, InputSteps::of(&input), packer);
         Work::Joined { packed, window, input, output }
     }
 
-    fn node(&self, node: &Node, memory: &Memory, push: &mut impl FnMut(Work)) {
+    fn node(&self, node: &Node, packer: Packer, push: &mut impl FnMut(Work)) {
         let input = self.region(node.inputs[0]);
         let output = self.region(node.output);
         let zero_of = |id: TensorId| self.graph.tensor(id).quant.zero;
         let zeros = || [zero_of(node.inputs[0]), zero_of(node.inputs[1]), zero_of(node.output)];
         match &node.op {
             Op::Conv(conv) => {
-                let (zero, window, steps) = (zero_of(node.inputs[0]), conv.window, self.steps(node));
-                let (ends, scratch, kernels) = ([input, output], self.scratch, self.kernels);
+                let (zero, window, steps) = (zero_of(node.inputs[0]), conv.window, InputSteps::of(&input));
+                let (ends, scratch) = ([input, output], self.scratch);
                 if !conv.wide.is_none() {
-                    push(Work::Wide(Box::new(WideConv::new(conv, zero, ends, scratch, kernels, memory))));
-                } else if let Some(conv) = Winograd::new(conv, zero, ends, scratch, kernels, memory) {
+                    push(Work::Wide(Box::new(WideConv::new(conv, zero, ends, scratch, packer))));
+                } else if let Some(conv) = Winograd::new(conv, zero, ends, scratch, packer) {
                     push(Work::Winograd(Box::new(conv)));
                 } else if conv.is_depthwise(input.shape) {
-                    let packed = PackedDepthwise::new(conv, zero, steps, kernels, memory);
+                    let packed = PackedDepthwise::new(conv, zero, steps, packer);
                     push(Work::Depthwise { packed, window, input, output });
                 } else {
-                    let pack = |group| PackedConv::new(conv, group, zero, steps, kernels, memory);
+                    let pack = |group| PackedConv::new(conv, group, zero, steps, packer);
                     push(Work::Conv { groups: (0..conv.groups).map(pack).collect(), window, input, output });
                 }
             }
@@ -256,4 +245,26 @@ impl Planner<'_> {
 /// Those among the nodes; all of a unit of several.
 fn convs(nodes: &[Node]) -> Vec<&Conv> {
     nodes.iter().filter_map(|node| if let Op::Conv(conv) = &node.op { Some(conv) } else { None }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kernels;
+    use super::super::plan_tests::random_graph;
+    use super::*;
+
+    #[test]
+    fn weights_take_what_was_reckoned() {
+        for graph in (0..if cfg!(miri) { 2 } else { 60 }).map(random_graph).filter(|graph| graph.check().is_ok()) {
+            let layout = Layout::new(&graph);
+            for kernels in kernels::tested() {
+                let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(&graph, kernels), threads: 1 };
+                let planner = Planner { graph: &graph, layout: &layout, kernels, scratch };
+                let units = planner.units();
+                let memory = Memory::new(planner.footprint(&units));
+                planner.work(&units, 1, &memory).unwrap();
+                assert_eq!(memory.left(), 0, "{kernels:?}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use super::super::ir::{Conv, Wide, Window};
 use super::memory::Memory;
-use super::packing::InputSteps;
+use super::packing::{InputSteps, Packer};
 use super::winograd::{self, PackedWinograd};
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum, tested};
 
@@ -142,7 +142,7 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
     let written = ((height - 1) * width + width - 1) * out_pixel + outputs;
     let joins = kernels.joins > 0 && !depthwise && outputs > 1;
     let jobs = [(false, false), (true, false), (false, true), (true, true)];
-    let none = Memory::new(0);
+    let packer = Packer { kernels, memory: &Memory::new(0) };
     for (front, joined) in jobs.into_iter().take(if joins { 4 } else { 2 }) {
         let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
         let output = Guarded::new(if front { written } else { written + SLACK }, front);
@@ -159,12 +159,12 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
         // Safety: the buffers hold the job; reading past them is what would be caught.
         unsafe {
             if depthwise {
-                (kernels.depthwise)(&PackedDepthwise::new(&conv, 9, steps, kernels, &none), &rows);
+                (kernels.depthwise)(&PackedDepthwise::new(&conv, 9, steps, packer), &rows);
             } else if joined {
                 let parts = halves(&conv, random(s, outputs - 1) + 1);
-                (kernels.conv)(&PackedConv::joined(&parts.each_ref(), conv.window, 9, steps, kernels, &none), &rows);
+                (kernels.conv)(&PackedConv::joined(&parts.each_ref(), conv.window, 9, steps, packer), &rows);
             } else {
-                (kernels.conv)(&PackedConv::new(&conv, 0, 9, steps, kernels, &none), &rows);
+                (kernels.conv)(&PackedConv::new(&conv, 0, 9, steps, packer), &rows);
             }
         }
         only_channels_are_written(&output, written, [out_pixel, outputs], kernels, &conv);
@@ -212,7 +212,8 @@ fn tiles(kernels: &'static Kernels, seed: u32) {
         table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
         wide: Wide::default(),
     };
-    let packed = PackedWinograd::new(&conv, 9, loops, kernels, &Memory::new(0)).unwrap();
+    let packer = Packer { kernels, memory: &Memory::new(0) };
+    let packed = PackedWinograd::new(&conv, 9, loops, packer).unwrap();
     let read = (height + 1) * row + (width + 1) * pixel + channels;
     let out_pixel = outputs + gap;
     let written = (height * width - 1) * out_pixel + outputs;
@@ -259,9 +260,8 @@ fn halves(conv: &Conv, outputs: usize) -> [Conv; 2] {
 
 /// The same job as sums, in as many bytes as they need.
 fn sums_stay_inside(kernels: &'static Kernels, conv: &Conv, steps: InputSteps, rows: Rows, front: bool) {
-    let (depthwise, none) = (conv.groups > 1, Memory::new(0));
-    let packed =
-        (PackedDepthwise::new(conv, 9, steps, kernels, &none), PackedConv::new(conv, 0, 9, steps, kernels, &none));
+    let (depthwise, packer) = (conv.groups > 1, Packer { kernels, memory: &Memory::new(0) });
+    let packed = (PackedDepthwise::new(conv, 9, steps, packer), PackedConv::new(conv, 0, 9, steps, packer));
     let padded = if depthwise { packed.0.bias.len() } else { packed.1.bias.len() };
     let pixel = padded * size_of::<i32>();
     let bytes = rows.height * rows.width * pixel;

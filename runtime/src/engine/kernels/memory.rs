@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use memmap2::{Advice, MmapMut};
 
-/// Parts begin at multiples of this.
+/// Parts begin at multiples of this many bytes, and so do the slabs in an arena.
 pub const ALIGNMENT: usize = 64;
 /// Bytes of a huge page of most processors.
 const HUGE: usize = 2 << 20;
@@ -62,7 +62,7 @@ impl Bytes {
     /// The same from the system; `None` for few or if it has none.
     fn mapped(bytes: usize) -> Option<Bytes> {
         // whole huge pages only, or nearly: the rest of the last one would be memory for nothing
-        let huge = (bytes + SPARE) / HUGE * HUGE;
+        let huge = bytes.checked_add(SPARE)? / HUGE * HUGE;
         if huge == 0 || cfg!(miri) {
             return None;
         }
@@ -105,21 +105,26 @@ impl Memory {
 
     /// Bytes that a part of so many numbers takes.
     pub fn footprint<T: Number>(count: usize) -> usize {
-        (count * size_of::<T>()).next_multiple_of(ALIGNMENT)
+        // what cannot be counted cannot be had either
+        count.saturating_mul(size_of::<T>()).checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes that nobody took.
+    #[cfg(test)]
+    pub fn left(&self) -> usize {
+        self.size - self.taken.load(Relaxed)
     }
 
     /// So many zeros; from elsewhere if they are more than there are left.
     pub fn take<T: Number>(&self, count: usize) -> Piece<T> {
         let bytes = Memory::footprint::<T>(count);
         let next = |taken: usize| taken.checked_add(bytes).filter(|&end| end <= self.size);
-        match self.taken.fetch_update(Relaxed, Relaxed, next) {
-            // inside: not behind the first `size` bytes
-            Ok(at) => Piece { first: self.bytes.first.wrapping_add(at).cast(), count, _bytes: Arc::clone(&self.bytes) },
-            Err(_) => {
-                let bytes = Bytes::new(bytes);
-                Piece { first: bytes.first.cast(), count, _bytes: Arc::new(bytes) }
-            }
-        }
+        let (bytes, at) = match self.taken.fetch_update(Relaxed, Relaxed, next) {
+            Ok(at) => (Arc::clone(&self.bytes), at),
+            Err(_) => (Arc::new(Bytes::new(bytes)), 0),
+        };
+        // inside: so many bytes from there on were taken
+        Piece { first: bytes.first.wrapping_add(at).cast(), count, _bytes: bytes }
     }
 }
 
@@ -136,9 +141,10 @@ unsafe impl<T: Number> Send for Piece<T> {}
 unsafe impl<T: Number> Sync for Piece<T> {}
 
 impl<T: Number> Piece<T> {
-    /// None.
-    pub fn none() -> Piece<T> {
-        Memory::new(0).take(0)
+    /// So many zeros of its own, if they are enough for huge pages and the system gives them.
+    pub fn mapped(count: usize) -> Option<Piece<T>> {
+        let bytes = Bytes::mapped(Memory::footprint::<T>(count))?;
+        Some(Piece { first: bytes.first.cast(), count, _bytes: Arc::new(bytes) })
     }
 
     /// The first number, to be written by more than one thread; see [`super::arena::Arena`].

@@ -6,6 +6,7 @@ use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::Kernels;
 use super::memory::{Memory, Piece};
+use super::region::Region;
 use super::short_table::ShortTable;
 
 /// Output channels that a kernel computes together.
@@ -152,6 +153,22 @@ pub struct InputSteps {
     pub row: usize,
 }
 
+impl InputSteps {
+    /// Of a tensor.
+    pub fn of(input: &Region) -> InputSteps {
+        InputSteps { column: input.pixel, row: input.row }
+    }
+}
+
+/// What weights are packed for, and where they go: each convolution takes a part.
+#[derive(Clone, Copy)]
+pub struct Packer<'a> {
+    /// They will run on them.
+    pub kernels: &'a Kernels,
+    /// Room for the weights.
+    pub memory: &'a Memory,
+}
+
 /// How the taps of a window lie one behind the other.
 struct Runs {
     /// The taps of a row are one run, not each its own.
@@ -177,81 +194,60 @@ impl Runs {
         let groups = run.div_ceil(block);
         Runs { whole, run, groups, weights: runs * groups * block }
     }
+
+    /// Weights of so many outputs, padded to whole vectors.
+    fn all_weights(&self, outputs: usize, lanes: usize) -> usize {
+        outputs.next_multiple_of(lanes) * self.weights
+    }
 }
 
 impl PackedConv {
-    /// Packs group `group` of `conv` for `kernels` into a part of `memory`.
-    pub fn new(
-        conv: &Conv,
-        group: usize,
-        zero_in: u8,
-        input: InputSteps,
-        kernels: &Kernels,
-        memory: &Memory,
-    ) -> PackedConv {
+    /// Packs group `group` of `conv`.
+    pub fn new(conv: &Conv, group: usize, zero_in: u8, input: InputSteps, packer: Packer) -> PackedConv {
         let outputs = conv.bias.len() / conv.groups;
         let filters: Vec<&[i8]> = conv.filters().skip(group * outputs).take(outputs).collect();
-        let mut packed = PackedConv::of(&filters, conv.window, input, kernels, memory);
+        let mut packed = PackedConv::of(&filters, conv.window, input, packer);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
-        packed.renumber(conv, group, zero_in, kernels);
+        packed.renumber(conv, group, zero_in, packer.kernels);
         packed
     }
 
     /// Packs convolutions of one group each, which slide this window over the same input, as one.
-    pub fn joined(
-        convs: &[&Conv],
-        window: Window,
-        zero_in: u8,
-        input: InputSteps,
-        kernels: &Kernels,
-        memory: &Memory,
-    ) -> PackedConv {
+    pub fn joined(convs: &[&Conv], window: Window, zero_in: u8, input: InputSteps, packer: Packer) -> PackedConv {
         let filters: Vec<&[i8]> = convs.iter().flat_map(|conv| conv.filters()).collect();
-        let mut packed = PackedConv::of(&filters, window, input, kernels, memory);
+        let mut packed = PackedConv::of(&filters, window, input, packer);
         for (index, conv) in convs.iter().enumerate() {
             let first = packed.parts.last().map_or(0, |part| part.channels.end);
             let table = conv.table.as_ref().map(|_| Box::new([0; 256]));
             packed.parts.push(Part { channels: first..first + conv.bias.len(), pre_zero: 0, table });
-            packed.renumber_part(index, conv, zero_in, kernels);
+            packed.renumber_part(index, conv, zero_in, packer.kernels);
         }
         packed
     }
 
-    /// Bytes of `memory` that [`PackedConv::new`] takes for `conv`, all groups.
-    pub fn footprint(conv: &Conv, input: InputSteps, kernels: &Kernels) -> usize {
-        let outputs = conv.bias.len() / conv.groups;
-        conv.groups * PackedConv::footprint_of(outputs, conv.products(), conv.window, input, kernels)
-    }
-
-    /// Bytes of `memory` for so many outputs of so many products.
-    pub fn footprint_of(
-        outputs: usize,
-        products: usize,
-        window: Window,
-        input: InputSteps,
-        kernels: &Kernels,
-    ) -> usize {
-        let runs = Runs::of(window, products, input, kernels.block);
-        Memory::footprint::<i8>(outputs.next_multiple_of(kernels.lanes) * runs.weights)
+    /// Bytes of memory that so many outputs take, in groups, with the window and the products of `conv`.
+    pub fn footprint(conv: &Conv, outputs: usize, input: InputSteps, kernels: &Kernels) -> usize {
+        let runs = Runs::of(conv.window, conv.products(), input, kernels.block);
+        conv.groups * Memory::footprint::<i8>(runs.all_weights(outputs / conv.groups, kernels.lanes))
     }
 
     /// Packs the weights of each output.
-    fn of(filters: &[&[i8]], window: Window, input: InputSteps, kernels: &Kernels, memory: &Memory) -> PackedConv {
+    fn of(filters: &[&[i8]], window: Window, input: InputSteps, Packer { kernels, memory }: Packer) -> PackedConv {
         let (lanes, block) = (kernels.lanes, kernels.block);
         let [kh, kw] = window.kernel;
         let [dy, dx] = window.dilation;
         let products = filters.first().map_or(0, |weights| weights.len());
         let channels = products / (kh * kw);
-        let Runs { whole, run, groups, weights } = Runs::of(window, products, input, block);
+        let runs = Runs::of(window, products, input, block);
+        let Runs { whole, run, groups, weights } = runs;
         // where the weights of a tap go in the runs of one filter
         let place = |tap: usize| {
             let (index, byte) = if whole { (tap / kw, tap % kw * input.column) } else { (tap, 0) };
             index * groups * block + byte
         };
         let mut filter = vec![0i8; weights];
-        let padded = filters.len().next_multiple_of(lanes);
-        let panels = panels(filters.len(), lanes, kernels.panel, filter.len());
-        let mut packed = memory.take::<i8>(padded * filter.len());
+        let panels = panels(filters.len(), lanes, kernels.panel, weights);
+        let mut packed = memory.take::<i8>(runs.all_weights(filters.len(), lanes));
         for panel in &panels {
             let width = panel.vectors * lanes;
             for lane in 0..panel.channels {
@@ -271,15 +267,15 @@ impl PackedConv {
         } else {
             (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect()
         };
-        PackedConv { weights: packed, taps, groups, run, ..PackedConv::unweighted(filters, panels, lanes) }
+        PackedConv { taps, groups, run, ..PackedConv::without_taps(filters, packed, panels, lanes) }
     }
 
-    /// What there is beside the weights of each output, with room for the constants.
-    pub(super) fn unweighted(filters: &[&[i8]], panels: Vec<Panel>, lanes: usize) -> PackedConv {
+    /// Packed weights with room for the constants.
+    pub(super) fn without_taps(filters: &[&[i8]], weights: Piece<i8>, panels: Vec<Panel>, lanes: usize) -> PackedConv {
         let padded = filters.len().next_multiple_of(lanes);
         PackedConv {
             panels,
-            weights: Piece::none(),
+            weights,
             bias: vec![0; padded],
             multiplier: vec![0.0; padded],
             pre_zero: 0,
@@ -343,19 +339,22 @@ impl PackedConv {
 }
 
 impl PackedDepthwise {
-    /// Bytes of `memory` that [`PackedDepthwise::new`] takes for `conv`.
-    pub fn footprint(conv: &Conv) -> usize {
-        let [kh, kw] = conv.window.kernel;
-        Memory::footprint::<i8>(kh * kw * conv.bias.len().next_multiple_of(DEPTHWISE_CHANNELS))
+    /// Channels with padding.
+    fn padded(conv: &Conv) -> usize {
+        conv.bias.len().next_multiple_of(DEPTHWISE_CHANNELS)
     }
 
-    /// Packs `conv`, in which every channel is a group of its own, into a part of `memory`.
-    pub fn new(conv: &Conv, zero_in: u8, input: InputSteps, kernels: &Kernels, memory: &Memory) -> PackedDepthwise {
-        let channels = conv.bias.len();
-        let padded = channels.next_multiple_of(DEPTHWISE_CHANNELS);
+    /// Bytes of memory that `conv` takes.
+    pub fn footprint(conv: &Conv) -> usize {
+        Memory::footprint::<i8>(conv.products() * PackedDepthwise::padded(conv))
+    }
+
+    /// Packs `conv`, in which every channel is a group of its own.
+    pub fn new(conv: &Conv, zero_in: u8, input: InputSteps, packer: Packer) -> PackedDepthwise {
+        let (channels, padded) = (conv.bias.len(), PackedDepthwise::padded(conv));
         let [kh, kw] = conv.window.kernel;
         let [dy, dx] = conv.window.dilation;
-        let mut weights = memory.take::<i8>(kh * kw * padded);
+        let mut weights = packer.memory.take::<i8>(conv.products() * padded);
         for (tap, to) in weights.chunks_exact_mut(padded).enumerate() {
             to.iter_mut().zip(conv.filters()).for_each(|(to, filter)| *to = filter[tap]);
         }
@@ -372,7 +371,7 @@ impl PackedDepthwise {
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
             sums: conv.filters().map(WeightSums::of).collect(),
         };
-        packed.renumber(conv, zero_in, kernels);
+        packed.renumber(conv, zero_in, packer.kernels);
         packed
     }
 

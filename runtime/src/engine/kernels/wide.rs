@@ -8,8 +8,7 @@ use std::ops::Range;
 use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::super::sixteen::{self, Curve};
-use super::memory::Memory;
-use super::packing::{DEPTHWISE_CHANNELS, InputSteps, folded_bias};
+use super::packing::{DEPTHWISE_CHANNELS, InputSteps, Packer, folded_bias};
 use super::region::Region;
 use super::scratch::Scratch;
 use super::step::{rows_of, windowed};
@@ -96,24 +95,17 @@ impl Filters {
 }
 
 impl WideConv {
-    /// Packs `conv` for `kernels` into parts of `memory`, as any other; a part of `scratch` has
-    /// [`WideConv::scratch_bytes`] or more.
-    pub fn new(
-        conv: &Conv,
-        zero_in: u8,
-        [input, output]: [Region; 2],
-        scratch: Scratch,
-        kernels: &Kernels,
-        memory: &Memory,
-    ) -> Self {
-        let steps = InputSteps { column: input.pixel, row: input.row };
+    /// Packs `conv`, as any other; a part of `scratch` has [`WideConv::scratch_bytes`] or more.
+    pub fn new(conv: &Conv, zero_in: u8, ends: [Region; 2], scratch: Scratch, packer: Packer) -> WideConv {
+        let [input, output] = ends;
+        let steps = InputSteps::of(&input);
         let filters = if conv.is_depthwise(input.shape) {
-            let mut packed = PackedDepthwise::new(conv, zero_in, steps, kernels, memory);
+            let mut packed = PackedDepthwise::new(conv, zero_in, steps, packer);
             packed.bias.fill(0);
             Filters::Depthwise(packed)
         } else {
             let pack = |group| {
-                let mut packed = PackedConv::new(conv, group, zero_in, steps, kernels, memory);
+                let mut packed = PackedConv::new(conv, group, zero_in, steps, packer);
                 packed.bias.fill(0);
                 packed
             };
@@ -131,10 +123,10 @@ impl WideConv {
             outputs,
             reads: conv.wide.input,
             writes: conv.wide.output,
-            flip: kernels.flip,
+            flip: packer.kernels.flip,
         };
         let mut made = WideConv { filters, window: conv.window, input, output, scratch, store };
-        made.renumber(conv, zero_in, kernels);
+        made.renumber(conv, zero_in, packer.kernels);
         made
     }
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use super::super::ir::{Conv, Shape, WeightSums, Window};
 use super::memory::{Memory, Piece};
-use super::packing::{PackedConv, Panel, panels};
+use super::packing::{PackedConv, Packer, Panel, panels};
 use super::region::Region;
 use super::scratch::Scratch;
 use super::step::{rows_of, windowed};
@@ -123,6 +123,18 @@ pub struct Loops {
     pub run: unsafe fn(&PackedWinograd, &Block),
 }
 
+impl Loops {
+    /// Numbers of one transformed filter, with padding.
+    fn filter(&self, inputs: usize) -> usize {
+        PLACES * inputs.next_multiple_of(self.together)
+    }
+
+    /// Numbers of all transformed filters of a convolution, with padding.
+    fn filters(&self, inputs: usize, outputs: usize) -> usize {
+        self.filter(inputs) * outputs.next_multiple_of(self.lanes)
+    }
+}
+
 /// Tiles of a picture of so many rows and columns.
 pub fn tiles([height, width]: [usize; 2]) -> usize {
     height.div_ceil(TILE) * width.div_ceil(TILE)
@@ -193,20 +205,12 @@ pub struct PackedWinograd {
 }
 
 impl PackedWinograd {
-    /// Bytes of memory that [`PackedWinograd::new`] takes for so many inputs and outputs.
-    pub fn footprint(inputs: usize, outputs: usize, loops: &Loops) -> usize {
-        let [inputs, outputs] = [inputs.next_multiple_of(loops.together), outputs.next_multiple_of(loops.lanes)];
-        Memory::footprint::<i16>(PLACES * inputs * outputs)
-    }
-
-    /// Packs `conv`, of one group and three by three taps, into a part of `memory`; `None` if its sums may
-    /// become too great.
-    pub fn new(conv: &Conv, zero_in: u8, loops: &Loops, kernels: &Kernels, memory: &Memory) -> Option<PackedWinograd> {
+    /// Packs `conv`, of one group and three by three taps; `None` if its sums may become too great.
+    pub fn new(conv: &Conv, zero_in: u8, loops: &Loops, packer: Packer) -> Option<PackedWinograd> {
         let inputs = conv.products() / (3 * 3);
         let filters: Vec<&[i8]> = conv.filters().collect();
-        let numbers = PLACES * inputs.next_multiple_of(loops.together);
-        let panels = panels(filters.len(), loops.lanes, loops.panel, numbers);
-        let mut packed = PackedConv::unweighted(&filters, panels, loops.lanes);
+        let panels = panels(filters.len(), loops.lanes, loops.panel, loops.filter(inputs));
+        let mut packed = PackedConv::without_taps(&filters, packer.memory.take(0), panels, loops.lanes);
         if packed.sums.iter().any(|sums| i64::from(sums.magnitude) * 255 >= SUM_MAX) {
             return None;
         }
@@ -217,10 +221,10 @@ impl PackedWinograd {
             (16, 2) => transform::<16, 2, 32>,
             _ => return None,
         };
-        let mut transformed = memory.take(numbers * filters.len().next_multiple_of(loops.lanes));
+        let mut transformed = packer.memory.take(loops.filters(inputs, filters.len()));
         transform(&filters, inputs, &packed.panels, &mut transformed);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
-        packed.renumber(conv, 0, zero_in, kernels);
+        packed.renumber(conv, 0, zero_in, packer.kernels);
         Some(PackedWinograd { conv: packed, filters: transformed, inputs, loops: *loops })
     }
 
@@ -314,8 +318,7 @@ fn transform<const LANES: usize, const TOGETHER: usize, const NUMBERS: usize>(
     for panel in panels {
         let packed = all[panel.weights..].as_chunks_mut::<NUMBERS>().0;
         for vector in 0..panel.vectors {
-            let outputs = &filters[panel.channel..][..panel.channels];
-            let outputs = outputs[vector * LANES..].iter().take(LANES);
+            let outputs = filters[panel.channel..][..panel.channels][vector * LANES..].iter().take(LANES);
             if outputs.len() < LANES {
                 taps.fill([[0; TOGETHER]; LANES]);
             }
@@ -368,24 +371,18 @@ impl Winograd {
         loops.map_or(0, |loops| PackedWinograd::scratch_bytes(input.channels, output.channels, loops))
     }
 
-    /// Bytes of memory that [`Winograd::new`] takes for `conv`; `None` if it is not to be computed like this.
+    /// Bytes of memory that `conv` takes; `None` if it is not to be computed like this.
     pub fn footprint(conv: &Conv, input: Shape, output: Shape, kernels: &Kernels) -> Option<usize> {
         let loops = Winograd::loops(conv, input, output, kernels)?;
-        Some(PackedWinograd::footprint(input.channels, output.channels, loops))
+        Some(Memory::footprint::<i16>(loops.filters(input.channels, output.channels)))
     }
 
-    /// Packs `conv` into a part of `memory`, if it can be computed like this and `kernels` gain by it; a part of
-    /// `scratch` has [`Winograd::scratch_bytes`].
-    pub fn new(
-        conv: &Conv,
-        zero_in: u8,
-        [input, output]: [Region; 2],
-        scratch: Scratch,
-        kernels: &Kernels,
-        memory: &Memory,
-    ) -> Option<Winograd> {
-        let loops = Winograd::loops(conv, input.shape, output.shape, kernels)?;
-        let packed = PackedWinograd::new(conv, zero_in, loops, kernels, memory)?;
+    /// Packs `conv`, if it can be computed like this and the kernels gain by it; a part of `scratch` has
+    /// [`Winograd::scratch_bytes`].
+    pub fn new(conv: &Conv, zero_in: u8, ends: [Region; 2], scratch: Scratch, packer: Packer) -> Option<Winograd> {
+        let [input, output] = ends;
+        let loops = Winograd::loops(conv, input.shape, output.shape, packer.kernels)?;
+        let packed = PackedWinograd::new(conv, zero_in, loops, packer)?;
         Some(Winograd { packed, window: conv.window, input, output, scratch })
     }
 

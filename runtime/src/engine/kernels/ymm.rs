@@ -115,6 +115,11 @@ impl<'a> Store<'a> {
     /// Safety: see the module.
     #[inline(always)]
     unsafe fn new(packed: &'a PackedConv, panel: &Panel, lookup: Option<&'a Lookup>) -> Store<'a> {
+        if packed.parts.is_empty() {
+            // Safety: see the module.
+            let zero = unsafe { _mm256_set1_epi16(i16::from(packed.pre_zero)) };
+            return Store { zero, lookup, tables: None };
+        }
         let (mut zeros, mut tables) = ([0i32; PANEL * LANES], [&SAME; PANEL * LANES]);
         for (channel, (zero, table)) in zeros.iter_mut().zip(&mut tables).enumerate().take(panel.channels) {
             let (pre_zero, activation) = packed.activation(panel.channel + channel);
@@ -125,7 +130,7 @@ impl<'a> Store<'a> {
             let zeros = zeros.as_ptr().cast::<__m256i>();
             _mm256_packs_epi32(_mm256_loadu_si256(zeros), _mm256_loadu_si256(zeros.add(1)))
         };
-        Store { zero, lookup, tables: Some(tables).filter(|_| !packed.parts.is_empty()) }
+        Store { zero, lookup, tables: Some(tables) }
     }
 }
 
