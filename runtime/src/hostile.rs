@@ -59,7 +59,7 @@ fn artifact(bytes: &[u8]) {
 /// What was read must be fit to run.
 pub fn run_artifact(read: Artifact) {
     let shapes = read.graph.output_shapes();
-    Plan::new(read.graph, kernels::best(), 1).unwrap().run();
+    Plan::new(&read.graph, kernels::best(), 1).unwrap().run();
     if let Some(tail) = read.tail {
         Run::new(tail, shapes).unwrap().run();
     }

@@ -58,9 +58,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     if let Some(folder) = &args.annotate {
         std::fs::create_dir_all(folder).map_err(|e| Failure::Call(format!("--annotate {}: {e}", folder.display())))?;
     }
-    let model = Model::open(&args.model)?;
-    let detector = Detector::load(&model)?;
-    let mut options = DetectOptions::of(model.manifest());
+    let detector = Detector::load(&Model::open(&args.model)?)?;
+    let mut options = DetectOptions::of(detector.manifest());
     options.score_min = args.score_min.unwrap_or(options.score_min);
     let mut job = Job { args, detector, options, out, encoded: Vec::new(), pictures: 0, failures: 0 };
     let bar = progress::bar(None, "detecting", true);

@@ -64,8 +64,7 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let spec = SourceSpec::parse(&args.input).map_err(Failure::call)?;
     let target = target(&spec, &args.output)?;
-    let model = Model::open(&args.model)?;
-    let hider = Hider::new(args, &model)?;
+    let hider = Hider::new(args, &Model::open(&args.model)?)?;
     let source = match &target {
         Target::Clip(clip) => clip.source()?,
         _ => spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?,

@@ -12,7 +12,7 @@ use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
 use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{Bound, BoundInput, Config};
 use lapwing_runtime::detect::Detector;
-use lapwing_runtime::engine::Model;
+use lapwing_runtime::engine::{Manifest, Model};
 use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::{Input, Line};
@@ -66,10 +66,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     tell_last_words(&mut recorder, data);
     let watchdogs = Watchdogs::open(config.watchdog.device.as_deref()).map_err(Failure::job)?;
     let detector = Detector::load(&model)?;
+    let manifest = model.into_manifest();
     line!(
         out,
         "model   {} ({}), ready after {:.0} ms",
-        model.manifest().name,
+        manifest.name,
         detector.engine_name(),
         start.elapsed().as_secs_f64() * 1e3
     )?;
@@ -90,7 +91,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         frames_max: args.frames,
     };
     let report = pipeline.run(&mut teller, &stop);
-    tell_summary(&report, &model, data, out)?;
+    tell_summary(&report, &manifest, data, out)?;
     if report.is_clean() {
         Ok(())
     } else {
@@ -247,8 +248,8 @@ fn println_quietly(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-fn tell_summary(report: &Report, model: &Model, data: &Path, out: &mut Out) -> Result<(), Failure> {
-    let names = &model.manifest().classes.names;
+fn tell_summary(report: &Report, manifest: &Manifest, data: &Path, out: &mut Out) -> Result<(), Failure> {
+    let names = &manifest.classes.names;
     let counts: Vec<String> = report
         .record
         .detections_by_class

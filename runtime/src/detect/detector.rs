@@ -140,7 +140,7 @@ impl Detector {
         let head = Head::new(model.manifest(), engine.output_shapes())
             .map_err(|what| EngineError::Shape { origin: model.origin().to_owned(), what })?;
         let eight_bits = match &engine {
-            Engine::Int8(_, engine) if engine.tail().is_none() => head.eight_bits(engine.plan().graph()),
+            Engine::Int8(_, engine) if engine.tail().is_none() => head.eight_bits(engine.plan().signature()),
             _ => None,
         };
         Ok(Detector {

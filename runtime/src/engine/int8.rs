@@ -60,7 +60,7 @@ impl Int8Engine {
             }
         };
         let tables = pixel_tables(spec, tensor.quant);
-        Ok(Int8Engine { plan: Plan::new(graph.clone(), kernels, threads)?, tables, outputs, shapes })
+        Ok(Int8Engine { plan: Plan::new(graph, kernels, threads)?, tables, outputs, shapes })
     }
 
     /// For each colour plane of the input, what a pixel value becomes.
@@ -99,7 +99,7 @@ impl Int8Engine {
 
     /// Writes the input without running.
     pub fn write(&mut self, input: &[u8]) {
-        let width = self.plan.graph().tensor(self.plan.graph().inputs[0]).shape.width;
+        let width = self.plan.signature().tensor(self.plan.signature().inputs[0]).shape.width;
         for (y, row) in input.chunks_exact(3 * width).enumerate() {
             self.plan.write_row(0, y, row);
         }
@@ -149,12 +149,12 @@ impl Int8Engine {
 
     /// The output parts of the last run as they are.
     pub fn parts(&self) -> impl Iterator<Item = View<'_>> {
-        self.plan.graph().outputs.iter().flat_map(|o| &o.parts).map(|p| self.plan.view(p.tensor))
+        self.plan.signature().outputs.iter().flat_map(|o| &o.parts).map(|p| self.plan.view(p.tensor))
     }
 
     /// The golden run on this engine; equal to the artifact's or this machine computes wrongly.
     pub fn golden(&mut self) -> Golden {
-        let elements = self.plan.graph().tensor(self.plan.graph().inputs[0]).shape.elements();
+        let elements = self.plan.signature().tensor(self.plan.signature().inputs[0]).shape.elements();
         self.run(&golden_input(elements));
         let mut digest = Sha256::new();
         for view in self.parts() {

@@ -40,6 +40,7 @@ pub mod quant;
 #[cfg(feature = "onnx")]
 pub mod quantize;
 pub mod reference;
+pub mod refit;
 #[cfg(feature = "onnx")]
 pub mod region;
 pub mod sixteen;

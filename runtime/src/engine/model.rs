@@ -143,6 +143,11 @@ impl Model {
         &self.manifest
     }
 
+    /// The manifest alone; the network's memory goes back unless somebody else holds it.
+    pub fn into_manifest(self) -> Manifest {
+        self.manifest
+    }
+
     /// The network.
     pub fn network(&self) -> &Network {
         &self.network

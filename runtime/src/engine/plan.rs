@@ -1,6 +1,6 @@
 //! A graph becomes steps: places in the arena, packed weights, nothing left to decide per run.
 
-use super::ir::{Checked, Graph, Numbers, Shape, TensorId};
+use super::ir::{Checked, Graph, Shape, Signature, TensorId};
 use super::kernels::Kernels;
 use super::kernels::arena::Arena;
 use super::kernels::memory::Memory;
@@ -11,9 +11,10 @@ use super::layout::Layout;
 use super::planner::{Planner, region, scratch_bytes};
 use super::quant::Quant;
 
-/// A graph that is ready to run on this processor.
+/// A graph that is ready to run on this processor. It keeps the graph's ends, not its weights: whoever lets go
+/// of the graph gives its memory back.
 pub struct Plan {
-    graph: Checked<Graph>,
+    signature: Signature,
     layout: Layout,
     program: Program,
     /// See [`Kernels::flip`].
@@ -73,12 +74,12 @@ impl Plan {
     ///
     /// # Errors
     /// The node and what is wrong with it, or that a thread could not be started.
-    pub fn new(graph: Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
-        let layout = Layout::new(&graph);
+    pub fn new(graph: &Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
+        let layout = Layout::new(graph);
         let threads = threads.clamp(1, THREADS_MAX);
-        let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(&graph, kernels), threads };
+        let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(graph, kernels), threads };
         let bytes = layout.bytes + scratch.bytes * threads;
-        let planner = Planner { graph: &graph, layout: &layout, kernels, scratch };
+        let planner = Planner { graph, layout: &layout, kernels, scratch };
         let units = planner.units();
         let memory = Memory::new(Memory::footprint::<u8>(bytes) + planner.footprint(&units));
         let arena = Arena::new(memory.take(bytes));
@@ -88,24 +89,22 @@ impl Plan {
             steps.push(Step::new(index, work, bytes).map_err(named)?);
         }
         let program = Program::new(steps, kernels, arena, threads).map_err(|e| format!("starting a thread: {e}"))?;
-        Ok(Plan { graph, layout, program, flip: kernels.flip })
+        Ok(Plan { signature: Signature::of(graph), layout, program, flip: kernels.flip })
     }
 
-    /// Takes other numbers: `change` is given those of the graph, and what was packed follows them, in
-    /// place. The layout, the weights and the threads stay; nothing is allocated unless the graph is
-    /// shared. After an error the plan is gone.
+    /// Takes the numbers of `graph`, whose structure is that of the graph this was made of, in place.
     ///
     /// # Errors
-    /// Those of `change`, or the node and what is wrong with its numbers.
-    pub fn renumbered(mut self, change: impl FnOnce(&mut Numbers<'_>) -> Result<(), String>) -> Result<Plan, String> {
-        change(&mut self.graph.numbers())?;
-        self.program.renumber(&self.graph)?;
-        Ok(self)
+    /// The node and what is wrong with its numbers; nothing has changed then.
+    pub(super) fn renumber(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
+        self.program.renumber(graph)?;
+        self.signature.tensors.clone_from(&graph.tensors);
+        Ok(())
     }
 
-    /// The graph.
-    pub fn graph(&self) -> &Checked<Graph> {
-        &self.graph
+    /// What it takes and gives.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
     }
 
     /// What it runs on.
@@ -121,8 +120,8 @@ impl Plan {
     /// Writes row `y` of input `index`: (column, channel) values; a short slice leaves the pixels it does
     /// not hold whole as they are.
     pub fn write_row(&mut self, index: usize, y: usize, values: &[u8]) {
-        let Some(&id) = self.graph.inputs.get(index) else { return };
-        let region = region(&self.graph, &self.layout, id);
+        let Some(&id) = self.signature.inputs.get(index) else { return };
+        let region = region(&self.layout, &self.signature.tensors, id);
         let Shape { height, width, channels } = region.shape;
         if y >= height {
             return;
@@ -157,20 +156,20 @@ impl Plan {
 
     /// A tensor of the last run that an output refers to; another tensor's bytes may be reused.
     pub fn view(&self, id: TensorId) -> View<'_> {
-        let region = region(&self.graph, &self.layout, id);
+        let region = region(&self.layout, &self.signature.tensors, id);
         View {
             bytes: &self.program.bytes()[region.first..],
             flip: self.flip,
             row: region.row,
             pixel: region.pixel,
             shape: region.shape,
-            quant: self.graph.tensor(id).quant,
+            quant: self.signature.tensor(id).quant,
         }
     }
 
     /// Output `index` in real numbers, in the original network's order; `into` takes its length.
     pub fn real_output(&self, index: usize, into: &mut Vec<f32>) {
-        let Some(output) = self.graph.outputs.get(index) else { return };
+        let Some(output) = self.signature.outputs.get(index) else { return };
         into.resize(output.shape.iter().product(), 0.0);
         for part in &output.parts {
             let view = self.view(part.tensor);

@@ -7,6 +7,7 @@ use super::kernels;
 use super::kernels::packing::PARTS_MAX;
 use super::plan::Plan;
 use super::reference;
+use super::refit::Refittable;
 use maker::Maker;
 
 mod maker;
@@ -14,7 +15,7 @@ mod winograd;
 
 /// Writes all of input 0.
 fn write(plan: &mut Plan, input: &[u8]) {
-    let Shape { width, channels, .. } = plan.graph().tensor(plan.graph().inputs[0]).shape;
+    let Shape { width, channels, .. } = plan.signature().tensor(plan.signature().inputs[0]).shape;
     for (y, row) in input.chunks_exact(width * channels).enumerate() {
         plan.write_row(0, y, row);
     }
@@ -59,7 +60,7 @@ proptest! {
         let [mut first, second, other] = [0; 3].map(|_| maker.noise(width * channels));
         let graph = Checked::new(maker.graph).unwrap();
         for kernels in kernels::tested() {
-            let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
+            let mut plan = Plan::new(&graph, kernels, 1).unwrap();
             let written = length.min(other.len());
             plan.write_row(0, 0, &first);
             plan.write_row(0, 1, &second);
@@ -97,7 +98,7 @@ proptest! {
         let graph = Checked::new(maker.graph).unwrap();
         let expected = reference::run(&graph, &[&pixels]).unwrap();
         for kernels in kernels::tested() {
-            let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
+            let mut plan = Plan::new(&graph, kernels, 1).unwrap();
             write(&mut plan, &pixels);
             let mut steps = 0;
             plan.run_timed(|_, _| steps += 1);
@@ -122,7 +123,7 @@ proptest! {
         let expected = reference::run(&graph, &[&pixels]).unwrap();
         let sizes = graph.nodes.iter().filter_map(|n| if let Op::Conv(c) = &n.op { Some(c.bias.len()) } else { None });
         for kernels in kernels::tested() {
-            let mut plan = Plan::new(graph.clone(), kernels, 1).unwrap();
+            let mut plan = Plan::new(&graph, kernels, 1).unwrap();
             write(&mut plan, &pixels);
             let mut told = std::collections::BTreeSet::new();
             plan.run_timed(|nodes, _| _ = told.insert(nodes.start));
@@ -179,7 +180,7 @@ proptest! {
         let expected = reference::run(&graph, &[&input]).unwrap();
         for kernels in kernels::tested() {
             for threads in [1, 3] {
-                let mut plan = Plan::new(graph.clone(), kernels, threads).unwrap();
+                let mut plan = Plan::new(&graph, kernels, threads).unwrap();
                 for turn in 0..2 {
                     write(&mut plan, &input);
                     plan.run();
@@ -198,17 +199,17 @@ proptest! {
         let input = Maker::new(!seed).noise(graph.tensor(graph.inputs[0]).shape.elements());
         let counts = [graph.tensors.len(), graph.nodes.len()];
         for kernels in kernels::tested() {
-            let plan = Plan::new(graph.clone(), kernels, 1).unwrap();
-            let renumbered = plan.renumbered(|numbers| {
+            let plan = Refittable::new(graph.clone(), kernels, 1).unwrap();
+            let refitted = plan.refitted(|numbers| {
                 renumber(numbers, counts);
                 Ok(())
             });
-            let Ok(mut plan) = renumbered else { return Err(TestCaseError::reject("refused")) };
-            write(&mut plan, &input);
-            plan.run();
+            let Ok(mut plan) = refitted else { return Err(TestCaseError::reject("refused")) };
+            write(plan.plan_mut(), &input);
+            plan.plan_mut().run();
             let expected = reference::run(plan.graph(), &[&input]).unwrap();
             for part in plan.graph().outputs.iter().flat_map(|o| &o.parts) {
-                prop_assert_eq!(&values(&plan, part.tensor), &expected[part.tensor.at()], "{:?}", kernels);
+                prop_assert_eq!(&values(plan.plan(), part.tensor), &expected[part.tensor.at()], "{:?}", kernels);
             }
         }
     }

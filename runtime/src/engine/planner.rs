@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::ir::{Conv, Graph, Node, Op, Source, TensorId};
+use super::ir::{Conv, Graph, Node, Op, Source, Tensor, TensorId};
 use super::kernels::max_pool::MaxPool;
 use super::kernels::memory::{ALIGNMENT, Memory};
 use super::kernels::packing::{InputSteps, PARTS_MAX, Packer};
@@ -18,9 +18,9 @@ use super::sixteen::NO_REST;
 use crate::lanes;
 
 /// Where a tensor lies.
-pub(super) fn region(graph: &Graph, layout: &Layout, id: TensorId) -> Region {
+pub(super) fn region(layout: &Layout, tensors: &[Tensor], id: TensorId) -> Region {
     let slab = layout.slab(id);
-    Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: graph.tensor(id).shape }
+    Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: tensors[id.at()].shape }
 }
 
 /// Bytes in which a thread keeps what a step needs between two passes.
@@ -51,7 +51,7 @@ pub(super) struct Planner<'a> {
 
 impl Planner<'_> {
     fn region(&self, id: TensorId) -> Region {
-        region(self.graph, self.layout, id)
+        region(self.layout, &self.graph.tensors, id)
     }
 
     /// Bytes of memory that the weights of all units take.

@@ -113,7 +113,7 @@ impl State {
         let Region { graph, kernels, threads } = &self.region;
         let plan = match &mut self.plan {
             Some(plan) => plan,
-            none => none.insert(Plan::new(graph.clone(), kernels, *threads).map_err(|e| format_err!("{e}"))?),
+            none => none.insert(Plan::new(graph, kernels, *threads).map_err(|e| format_err!("{e}"))?),
         };
         for (index, (value, id)) in inputs.iter().zip(&graph.inputs).enumerate() {
             let tensor = graph.tensor(*id);

@@ -6,7 +6,7 @@
 
 use super::{expect_shapes, grid, logit, sigmoid};
 use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
-use crate::engine::ir::{Graph, Output, Part, Shape};
+use crate::engine::ir::{Output, Part, Shape, Signature};
 use crate::engine::manifest::Manifest;
 use crate::engine::plan::Plan;
 
@@ -70,24 +70,24 @@ impl Ltrb {
 }
 
 impl Ltrb {
-    /// True if each output of `graph` is one tensor of (rows, columns, channels), so that
+    /// True if each output of `network` is one tensor of (rows, columns, channels), so that
     /// [`Ltrb::decode_bytes`] can read it as it lies in memory.
-    pub fn reads(&self, graph: &Graph) -> bool {
+    pub fn reads(&self, network: &Signature) -> bool {
         let expected = self.scales.iter().flat_map(|s| [(s, self.classes), (s, 4)]);
         let whole = |output: &Output, (scale, channels): (&Scale, usize)| {
             let shape = Shape { height: scale.height, width: scale.width, channels };
             let strides = [scale.width, 1, scale.width * scale.height];
             matches!(output.parts[..], [Part { tensor, base: 0, strides: found }]
-                if found == strides && graph.tensor(tensor).shape == shape)
+                if found == strides && network.tensor(tensor).shape == shape)
         };
-        graph.outputs.len() == 2 * self.scales.len() && graph.outputs.iter().zip(expected).all(|(o, e)| whole(o, e))
+        network.outputs.len() == 2 * self.scales.len() && network.outputs.iter().zip(expected).all(|(o, e)| whole(o, e))
     }
 
     /// As [`Ltrb::decode`] on the plan's dequantised outputs, and gives the same; but bytes are
     /// compared with the threshold, and only what passes becomes a real number.
     pub fn decode_bytes(&self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
         let logit_min = logit(options.score_min);
-        let view = |output: usize| Some(plan.view(plan.graph().outputs.get(output)?.parts.first()?.tensor));
+        let view = |output: usize| Some(plan.view(plan.signature().outputs.get(output)?.parts.first()?.tensor));
         for (index, scale) in self.scales.iter().enumerate() {
             let (Some(logits), Some(raw)) = (view(2 * index), view(2 * index + 1)) else { continue };
             // a greater byte is a greater number

@@ -12,7 +12,7 @@ mod yolox;
 
 use super::Candidates;
 use crate::detect::DetectOptions;
-use crate::engine::ir::Graph;
+use crate::engine::ir::Signature;
 use crate::engine::manifest::{HeadFamily, Manifest};
 use crate::engine::plan::Plan;
 
@@ -64,11 +64,11 @@ pub enum EightBits {
 }
 
 impl Head {
-    /// How this head can read `graph`'s outputs; none if they must become real numbers first.
-    pub fn eight_bits(&self, graph: &Graph) -> Option<EightBits> {
+    /// How this head can read the outputs of `network`; none if they must become real numbers first.
+    pub fn eight_bits(&self, network: &Signature) -> Option<EightBits> {
         match self {
-            Head::Ltrb(head) => head.reads(graph).then_some(EightBits::Ltrb),
-            Head::Yolox(head) => head.reads(graph).map(EightBits::Yolox),
+            Head::Ltrb(head) => head.reads(network).then_some(EightBits::Ltrb),
+            Head::Yolox(head) => head.reads(network).map(EightBits::Yolox),
             Head::FastestDet(_) => None,
         }
     }

@@ -6,7 +6,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use super::Head;
 use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
 use crate::engine::Manifest;
-use crate::engine::ir::{Checked, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId};
+use crate::engine::ir::{Checked, Graph, Node, Op, Output, Part, Shape, Signature, Tensor, TensorId};
 use crate::engine::kernels;
 use crate::engine::plan::Plan;
 use crate::engine::quant::Quant;
@@ -84,12 +84,12 @@ impl Net {
 fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<Candidate>; 2] {
     let shapes = graph.output_shapes();
     let head = Head::new(&manifest(family), &shapes).unwrap();
-    let mut way = head.eight_bits(&graph).unwrap();
+    let mut way = head.eight_bits(&Signature::of(&graph)).unwrap();
     let mut noise = Net::new(!seed);
     let all = kernels::available();
     let kernels = all[noise.rng.next_u32() as usize % all.len()];
-    let mut plan = Plan::new(Checked::new(graph).unwrap(), kernels, 1).unwrap();
-    for input in 0..plan.graph().inputs.len() {
+    let mut plan = Plan::new(&Checked::new(graph).unwrap(), kernels, 1).unwrap();
+    for input in 0..plan.signature().inputs.len() {
         for y in 0..8 {
             let row: Vec<u8> = (0..6 * 8).map(|_| (noise.rng.next_u32() >> 7) as u8).collect();
             plan.write_row(input, y, &row);
@@ -132,11 +132,11 @@ fn the_property_is_not_about_nothing() {
 fn outputs_in_another_order_are_dequantised_first() {
     let mut graph = Net::ltrb(1);
     let head = Head::new(&manifest("ltrb"), &graph.output_shapes()).unwrap();
-    assert!(head.eight_bits(&graph).is_some());
+    assert!(head.eight_bits(&Signature::of(&graph)).is_some());
     graph.outputs[0].parts[0].strides = [1, 4, 24];
-    assert!(head.eight_bits(&graph).is_none());
+    assert!(head.eight_bits(&Signature::of(&graph)).is_none());
     let mut graph = Net::yolox(1, false);
     let head = Head::new(&manifest("yolox"), &graph.output_shapes()).unwrap();
     graph.outputs[0].parts[1].strides[1] = 1;
-    assert!(head.eight_bits(&graph).is_none());
+    assert!(head.eight_bits(&Signature::of(&graph)).is_none());
 }

@@ -7,7 +7,7 @@
 
 use super::{expect_shapes, grid};
 use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
-use crate::engine::ir::{Graph, Shape, TensorId};
+use crate::engine::ir::{Shape, Signature, TensorId};
 use crate::engine::manifest::Manifest;
 use crate::engine::plan::Plan;
 
@@ -42,12 +42,12 @@ impl Yolox {
         }
     }
 
-    /// How the tensors of `graph` lie in the output, if each row of it is put together from pixels.
-    pub fn reads(&self, graph: &Graph) -> Option<Parts> {
-        let [output] = graph.outputs.as_slice() else { return None };
+    /// How the tensors of `network` lie in the output, if each row of it is put together from pixels.
+    pub fn reads(&self, network: &Signature) -> Option<Parts> {
+        let [output] = network.outputs.as_slice() else { return None };
         let mut parts = Vec::new();
         for part in &output.parts {
-            let shape = graph.tensor(part.tensor).shape;
+            let shape = network.tensor(part.tensor).shape;
             let (first, channel) = (part.base / self.row, part.base % self.row);
             let strides = [shape.width * self.row, self.row, 1];
             if part.strides != strides || channel + shape.channels > self.row {

@@ -22,7 +22,7 @@ impl Checked<Graph> {
     }
 
     /// The numbers, to be changed; a graph that others share is copied first. They are not checked
-    /// again: who changes them answers for them, as [`super::super::plan::Plan::renumbered`] does.
+    /// again: who changes them answers for them, as [`super::super::refit::Refittable::refitted`] does.
     pub(in super::super) fn numbers(&mut self) -> Numbers<'_> {
         Arc::make_mut(&mut self.0).numbers()
     }

@@ -8,6 +8,7 @@
 mod check;
 mod checked;
 mod numbers;
+mod signature;
 mod weights;
 mod wide;
 
@@ -18,6 +19,7 @@ use check::Check;
 
 pub use checked::Checked;
 pub use numbers::{NodeNumbers, Numbers};
+pub use signature::Signature;
 pub use weights::{WeightSums, Weights};
 pub use wide::Wide;
 

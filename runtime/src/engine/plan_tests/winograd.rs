@@ -38,10 +38,10 @@ fn graph(seed: u64, shape: Shape, outputs: usize, weight: &mut dyn FnMut(&mut Ma
 fn equals_the_reference(graph: Graph, input: &[u8], kernels: &'static Kernels, threads: usize) -> bool {
     let graph = Checked::new(graph).unwrap();
     let expected = reference::run(&graph, &[input]).unwrap();
-    let mut plan = Plan::new(graph, kernels, threads).unwrap();
+    let mut plan = Plan::new(&graph, kernels, threads).unwrap();
     write(&mut plan, input);
     plan.run();
-    let output = plan.graph().nodes[0].output;
+    let output = graph.nodes[0].output;
     values(&plan, output) == expected[output.at()]
 }
 

@@ -158,7 +158,7 @@ impl<'a> Judge<'a> {
     /// # Errors
     /// The node and what is wrong with it.
     pub fn runner(&self, graph: &Checked<Graph>) -> Result<Runner<'_>, String> {
-        let plan = Plan::new(graph.clone(), kernels::best(), 1)?;
+        let plan = Plan::new(graph, kernels::best(), 1)?;
         Ok(Runner { plan, samples: self.samples, tables: &self.tables, input: Vec::new() })
     }
 
@@ -202,7 +202,7 @@ impl<'a> Judge<'a> {
         decides: impl Fn(usize, f32) -> f32,
         sums: &mut [Vec<Sums>],
     ) {
-        for (index, (output, sums)) in plan.graph().outputs.iter().zip(sums.iter_mut()).enumerate() {
+        for (index, (output, sums)) in plan.signature().outputs.iter().zip(sums.iter_mut()).enumerate() {
             let real = &self.real[at][index];
             if let Some(Some(lead)) = leads.get_mut(index) {
                 plan.real_output(index, &mut lead.outputs_mut()[0]);
@@ -258,7 +258,7 @@ fn mean(sums: &[Vec<Sums>]) -> f64 {
 
 /// Writes an input, (row, column, plane).
 fn write(plan: &mut Plan, input: &[u8]) {
-    let width = plan.graph().tensor(plan.graph().inputs[0]).shape.width;
+    let width = plan.signature().tensor(plan.signature().inputs[0]).shape.width;
     for (y, row) in input.chunks_exact(3 * width).enumerate() {
         plan.write_row(0, y, row);
     }

@@ -12,6 +12,7 @@ use crate::engine::ir::Checked;
 use crate::engine::kernels::{self, Kernels};
 use crate::engine::plan::Plan;
 use crate::engine::quant::Table;
+use crate::engine::refit::Refittable;
 
 /// Most films that are kept.
 pub const FILMS_MAX: usize = 64;
@@ -23,7 +24,7 @@ pub struct Int8Flow {
     kernels: &'static Kernels,
     threads: usize,
     /// None after numbers that did not fit.
-    plan: Option<Plan>,
+    plan: Option<Refittable>,
     /// What the plan's numbers are for.
     now: Option<Asked>,
     films: Kept<Vec<f32>>,
@@ -71,10 +72,10 @@ impl Int8Flow {
             row: vec![0; manifest.velocity.side * channels],
             v: Vec::with_capacity(manifest.values()),
         };
-        let packed = || -> Result<Plan, String> {
+        let packed = || -> Result<Refittable, String> {
             let band = artifact.recipe.bands.first().ok_or("it has no ranges")?;
             let graph = artifact.recipe.graph(band, &artifact.neutral_film()?)?;
-            Plan::new(Checked::new(graph)?, kernels, flow.threads)
+            Refittable::new(Checked::new(graph)?, kernels, flow.threads)
         };
         flow.plan = Some(packed().map_err(|what| FlowError::Load { origin: origin.into(), what })?);
         Ok(flow)
@@ -100,8 +101,8 @@ impl Int8Flow {
             *written = true;
         }
         self.plan = Some(match self.plan.take() {
-            Some(plan) => plan.renumbered(|numbers| recipe.renumber(band, Some(tables), film, numbers))?,
-            None => Plan::new(Checked::new(recipe.graph(band, film)?)?, self.kernels, self.threads)?,
+            Some(plan) => plan.refitted(|numbers| recipe.renumber(band, Some(tables), film, numbers))?,
+            None => Refittable::new(Checked::new(recipe.graph(band, film)?)?, self.kernels, self.threads)?,
         });
         self.now = Some(asked);
         Ok(())
@@ -116,13 +117,13 @@ impl Int8Flow {
 
     /// The plan and what it runs on; none after a step that failed.
     pub fn program(&self) -> Option<&Plan> {
-        self.plan.as_ref()
+        self.plan.as_ref().map(Refittable::plan)
     }
 
     fn run(&mut self, x: &[f32], context: &[f32], asked: Asked, v: &mut [f32]) -> Result<(), String> {
         self.turn_to(asked)?;
         let FlowArtifact { manifest, recipe, .. } = &self.artifact;
-        let plan = self.plan.as_mut().ok_or("it has no plan")?;
+        let plan = self.plan.as_mut().ok_or("it has no plan")?.plan_mut();
         let side = manifest.velocity.side;
         let range = recipe.band(asked.t).and_then(|b| b.ranges.first()).ok_or("it has no ranges")?;
         let around = if context.is_empty() { 0 } else { 4 };

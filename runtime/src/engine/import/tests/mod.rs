@@ -34,7 +34,7 @@ pub fn real(model: &TypedModel, shape: [usize; 4], picture: &[f32]) -> Vec<Vec<f
 
 /// Runs a plan on (channel, row, column) numbers.
 pub fn run(plan: &mut Plan, picture: &[f32]) -> Vec<Vec<f32>> {
-    let tensor = plan.graph().tensor(plan.graph().inputs[0]).clone();
+    let tensor = plan.signature().tensor(plan.signature().inputs[0]).clone();
     let (h, w, c) = (tensor.shape.height, tensor.shape.width, tensor.shape.channels);
     for y in 0..h {
         let at = |x: usize, i: usize| tensor.quant.quantise(picture[(i * h + y) * w + x]);
@@ -42,7 +42,7 @@ pub fn run(plan: &mut Plan, picture: &[f32]) -> Vec<Vec<f32>> {
         plan.write_row(0, y, &row);
     }
     plan.run();
-    let mut outputs = vec![Vec::new(); plan.graph().outputs.len()];
+    let mut outputs = vec![Vec::new(); plan.signature().outputs.len()];
     outputs.iter_mut().enumerate().for_each(|(index, values)| plan.real_output(index, values));
     outputs
 }
@@ -72,7 +72,7 @@ pub fn holds(net: &mut Net, outputs: &[&str], within: f32) -> Network {
     assert_eq!(network.remaining, []);
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
     let graph = quantised(&network, &pictures);
-    let mut plan = Plan::new(Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
+    let mut plan = Plan::new(&Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     for picture in &pictures {
         let (found, expected) = (run(&mut plan, picture), real(&model, net.input, picture));
         assert_eq!(found.len(), expected.len());

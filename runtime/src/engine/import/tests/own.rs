@@ -28,7 +28,7 @@ fn apart(model: &[u8], input: &[u8], output: &[u8]) -> (f32, usize) {
     assert!(network.has_own_scales());
     let graph = own_scales::graph(&network).unwrap();
     let step = graph.tensor(graph.outputs[0].parts[0].tensor).quant.scale;
-    let mut plan = Plan::new(Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
+    let mut plan = Plan::new(&Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     let (found, expected) = (run(&mut plan, &floats(input)).remove(0), floats(output));
     assert_eq!(found.len(), expected.len());
     let steps: Vec<f32> = found.iter().zip(&expected).map(|(f, e)| ((f - e) / step).abs().round()).collect();

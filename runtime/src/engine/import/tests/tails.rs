@@ -19,7 +19,7 @@ fn holds(net: &mut Net, outputs: &[&str], within: f32) -> (Network, Vec<&'static
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
     let graph = quantised(&network, &pictures);
     let mut after = Run::new(tail.clone(), graph.output_shapes()).unwrap();
-    let mut plan = Plan::new(Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
+    let mut plan = Plan::new(&Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     let mut before = RealOutputs::new(&network).unwrap();
     for picture in &pictures {
         let expected = real(&model, net.input, picture);
