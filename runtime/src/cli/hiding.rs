@@ -2,7 +2,6 @@
 
 use lapwing_runtime::config::{Bound, Config};
 use lapwing_runtime::detect::{DetectOptions, Detector};
-use lapwing_runtime::engine::Model;
 use lapwing_runtime::privacy::{Account, Eye, Hiding, Lazy, Level, Redactor};
 
 use super::out::Failure;
@@ -29,21 +28,26 @@ impl How {
     }
 }
 
-/// A redactor that can do `level`, with a detector of its own for the second look.
-pub fn redactor(model: &Model, hiding: Hiding, options: DetectOptions, level: Level) -> Result<Redactor, Failure> {
+/// A redactor that can do `level`, with a twin of `detector` for the second look.
+pub fn redactor(
+    detector: &Detector,
+    hiding: Hiding,
+    options: DetectOptions,
+    level: Level,
+) -> Result<Redactor, Failure> {
     let redactor = Redactor::new(hiding);
     if level < Level::Fill {
         return Ok(redactor);
     }
-    let eye = Eye::new(Detector::load(model)?, options);
+    let eye = Eye::new(detector.twin()?, options);
     Ok(redactor.with_fill(Box::new(Lazy::builtin()), Box::new(eye)))
 }
 
 /// The redactor that a configuration asks for.
-pub fn configured(config: &Config, bound: &Bound, model: &Model) -> Result<Redactor, Failure> {
+pub fn configured(config: &Config, bound: &Bound, detector: &Detector) -> Result<Redactor, Failure> {
     let mut options = bound.options;
     options.score_min = bound.hiding.score_min();
-    redactor(model, bound.hiding.clone(), options, config.privacy.fill.level())
+    redactor(detector, bound.hiding.clone(), options, config.privacy.fill.level())
 }
 
 /// What became of regions, in words: `3 hidden (2 filled, 1 mosaic)`.

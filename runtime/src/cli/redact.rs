@@ -110,12 +110,13 @@ impl Hider {
         let bound = Config::parse(&text, "--hide")?.bind(model.manifest())?;
         let level = how.map_or(Level::Fill, How::level);
         let options = DetectOptions { score_min: bound.hiding.score_min(), ..bound.options };
-        let mut redactor = redactor(model, bound.hiding, options, level)?;
+        let detector = Detector::load(model)?;
+        let mut redactor = redactor(&detector, bound.hiding, options, level)?;
         redactor.prepare(level);
         if let Some(trouble) = redactor.take_trouble() {
             return Err(Failure::Job(trouble));
         }
-        Ok(Hider { detector: Detector::load(model)?, options, redactor, level })
+        Ok(Hider { detector, options, redactor, level })
     }
 
     /// What is hidden, how and with what.

@@ -61,12 +61,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let rules = make_rules(&bound)?;
     let inputs = open_inputs(&bound)?;
     let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config, out)?;
-    let redactor = super::hiding::configured(&config, &bound, &model)?;
+    let detector = Detector::load(&model)?;
+    let manifest = model.into_manifest();
+    let redactor = super::hiding::configured(&config, &bound, &detector)?;
     let mut recorder = open_recorder(&config, redactor, &bound, data, out)?;
     tell_last_words(&mut recorder, data);
     let watchdogs = Watchdogs::open(config.watchdog.device.as_deref()).map_err(Failure::job)?;
-    let detector = Detector::load(&model)?;
-    let manifest = model.into_manifest();
     line!(
         out,
         "model   {} ({}), ready after {:.0} ms",

@@ -6,7 +6,7 @@ use super::head::{EightBits, Head};
 use super::{Candidates, DETECTIONS_MAX, Detection, nms};
 #[cfg(feature = "onnx")]
 use crate::engine::FloatEngine;
-use crate::engine::manifest::Layout;
+use crate::engine::manifest::{InputSpec, Layout};
 use crate::engine::model::Network;
 use crate::engine::{EngineError, Int8Engine, Manifest, Model};
 use crate::frame::Frame;
@@ -91,7 +91,7 @@ impl Engine {
         let spec = &model.manifest().input;
         Ok(match model.network() {
             #[cfg(feature = "onnx")]
-            Network::Onnx(_) => Engine::Float(Box::new(InputTensor::real(spec)), Box::new(FloatEngine::load(model)?)),
+            Network::Onnx(_) => Engine::float(spec, FloatEngine::load(model)?),
             #[cfg(not(feature = "onnx"))]
             Network::Onnx(_) => return Err(EngineError::NoOnnx { origin: model.origin().to_owned() }),
             Network::Int8(artifact) => {
@@ -100,8 +100,30 @@ impl Engine {
                     stage: "planning it",
                     what,
                 })?;
-                let input = InputTensor::new(spec, Layout::Nhwc, *engine.tables());
-                Engine::Int8(Box::new(input), Box::new(engine))
+                Engine::int8(spec, engine)
+            }
+        })
+    }
+
+    #[cfg(feature = "onnx")]
+    fn float(spec: &InputSpec, engine: FloatEngine) -> Engine {
+        Engine::Float(Box::new(InputTensor::real(spec)), Box::new(engine))
+    }
+
+    fn int8(spec: &InputSpec, engine: Int8Engine) -> Engine {
+        let input = InputTensor::new(spec, Layout::Nhwc, *engine.tables());
+        Engine::Int8(Box::new(input), Box::new(engine))
+    }
+
+    /// Another engine of the same weights, for `manifest`.
+    fn twin(&self, manifest: &Manifest) -> Result<Engine, EngineError> {
+        Ok(match self {
+            #[cfg(feature = "onnx")]
+            Engine::Float(_, engine) => Engine::float(&manifest.input, engine.twin()?),
+            Engine::Int8(_, engine) => {
+                let failed =
+                    |what| EngineError::Load { origin: manifest.name.clone(), stage: "planning it again", what };
+                Engine::int8(&manifest.input, engine.twin().map_err(failed)?)
             }
         })
     }
@@ -139,12 +161,24 @@ impl Detector {
         let engine = Engine::load(model, threads)?;
         let head = Head::new(model.manifest(), engine.output_shapes())
             .map_err(|what| EngineError::Shape { origin: model.origin().to_owned(), what })?;
+        Ok(Detector::of(model.manifest().clone(), engine, head))
+    }
+
+    /// Another detector of the same network, whose weights are in memory once for both.
+    ///
+    /// # Errors
+    /// If the system has no thread or memory for it.
+    pub fn twin(&self) -> Result<Detector, EngineError> {
+        Ok(Detector::of(self.manifest.clone(), self.engine.twin(&self.manifest)?, self.head.clone()))
+    }
+
+    fn of(manifest: Manifest, engine: Engine, head: Head) -> Detector {
         let eight_bits = match &engine {
             Engine::Int8(_, engine) if engine.tail().is_none() => head.eight_bits(engine.plan().signature()),
             _ => None,
         };
-        Ok(Detector {
-            manifest: model.manifest().clone(),
+        Detector {
+            manifest,
             engine,
             head,
             eight_bits,
@@ -152,7 +186,7 @@ impl Detector {
             kept: Vec::with_capacity(DETECTIONS_MAX),
             detections: Vec::with_capacity(DETECTIONS_MAX),
             times: StageTimes::default(),
-        })
+        }
     }
 
     /// What runs the network: `float`, or the name of the int8 kernels.
@@ -221,5 +255,34 @@ impl Detector {
     /// Where the time of the last picture went.
     pub fn times(&self) -> StageTimes {
         self.times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::picture;
+    use crate::photos::PHOTOS;
+
+    #[test]
+    fn a_twin_finds_the_same() {
+        let mut models = vec![Model::builtin().unwrap()];
+        #[cfg(feature = "onnx")]
+        models.push(Model::builtin_float().unwrap());
+        for model in models {
+            let mut detector = Detector::load(&model).unwrap();
+            drop(model);
+            let options = DetectOptions::of(detector.manifest());
+            let mut twin = detector.twin().unwrap();
+            let mut frame = Frame::new();
+            let mut found = 0;
+            for (name, bytes) in PHOTOS {
+                picture::decode(bytes, name, &mut frame).unwrap();
+                let expected = detector.detect(&frame, &options).unwrap();
+                found += expected.len();
+                assert_eq!(twin.detect(&frame, &options).unwrap(), expected, "{name}");
+            }
+            assert!(found > 0);
+        }
     }
 }

@@ -63,6 +63,18 @@ impl Int8Engine {
         Ok(Int8Engine { plan: Plan::new(graph, kernels, threads)?, tables, outputs, shapes })
     }
 
+    /// Another engine of the same weights, see [`Plan::twin`].
+    ///
+    /// # Errors
+    /// As for [`Plan::twin`].
+    pub fn twin(&self) -> Result<Int8Engine, String> {
+        let outputs = match &self.outputs {
+            Outputs::Graph(values) => Outputs::Graph(values.iter().map(|v| vec![0.0; v.len()]).collect()),
+            Outputs::Tail(run) => Outputs::Tail(run.clone()),
+        };
+        Ok(Int8Engine { plan: self.plan.twin()?, tables: self.tables, outputs, shapes: self.shapes.clone() })
+    }
+
     /// For each colour plane of the input, what a pixel value becomes.
     pub fn tables(&self) -> &[Table; 3] {
         &self.tables

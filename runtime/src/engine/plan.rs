@@ -88,14 +88,23 @@ impl Plan {
             let named = |what| format!("node {:?}: {what}", graph.nodes.get(index).map_or("", |n| &n.name));
             steps.push(Step::new(index, work, bytes).map_err(named)?);
         }
-        let program = Program::new(steps, kernels, arena, threads).map_err(|e| format!("starting a thread: {e}"))?;
+        let program = Program::new(steps, kernels, arena, threads).map_err(no_thread)?;
         Ok(Plan { signature: Signature::of(graph), layout, program, flip: kernels.flip })
+    }
+
+    /// Another plan of the same weights, which are packed once for both, with tensors and threads of its own.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn twin(&self) -> Result<Plan, String> {
+        let program = self.program.twin().map_err(no_thread)?;
+        Ok(Plan { signature: self.signature.clone(), layout: self.layout.clone(), program, flip: self.flip })
     }
 
     /// Takes the numbers of `graph`, whose structure is that of the graph this was made of, in place.
     ///
     /// # Errors
-    /// The node and what is wrong with its numbers; nothing has changed then.
+    /// The node and what is wrong with its numbers, or that the plan has a twin; nothing has changed then.
     pub(super) fn renumber(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
         self.program.renumber(graph)?;
         self.signature.tensors.clone_from(&graph.tensors);
@@ -184,4 +193,8 @@ impl Plan {
             }
         }
     }
+}
+
+fn no_thread(error: std::io::Error) -> String {
+    format!("starting a thread: {error}")
 }

@@ -194,6 +194,35 @@ proptest! {
     }
 
     #[test]
+    fn twins_share_weights_and_nothing_else(seed: u64, threads in 1usize..4) {
+        let Ok(graph) = Checked::new(Maker::new(seed).make()) else { return Err(TestCaseError::reject("refused")) };
+        let shape = graph.tensor(graph.inputs[0]).shape;
+        let inputs = [!seed, seed ^ 0xff].map(|seed| Maker::new(seed).noise(shape.elements()));
+        let expected = inputs.each_ref().map(|input| reference::run(&graph, &[input]).unwrap());
+        for kernels in kernels::tested() {
+            let plan = Plan::new(&graph, kernels, threads).unwrap();
+            let mut plans = [plan.twin().unwrap(), plan];
+            std::thread::scope(|scope| {
+                for (plan, input) in plans.iter_mut().zip(&inputs) {
+                    scope.spawn(move || {
+                        write(plan, input);
+                        plan.run();
+                    });
+                }
+            });
+            for (plan, expected) in plans.iter().zip(&expected) {
+                for part in graph.outputs.iter().flat_map(|o| &o.parts) {
+                    prop_assert_eq!(&values(plan, part.tensor), &expected[part.tensor.at()], "{:?}", kernels);
+                }
+            }
+            let [mut one, other] = plans;
+            prop_assert!(one.renumber(&graph).is_err(), "the other would compute with them");
+            drop(other);
+            prop_assert_eq!(one.renumber(&graph), Ok(()));
+        }
+    }
+
+    #[test]
     fn plans_with_other_numbers_equal_the_reference(seed: u64) {
         let Ok(graph) = Checked::new(Maker::new(seed).make()) else { return Err(TestCaseError::reject("refused")) };
         let input = Maker::new(!seed).noise(graph.tensor(graph.inputs[0]).shape.elements());

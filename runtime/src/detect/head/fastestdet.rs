@@ -9,7 +9,7 @@ use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
 use crate::engine::manifest::Manifest;
 
 /// Decoder of the `fastestdet` family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FastestDet {
     classes: usize,
     width: usize,

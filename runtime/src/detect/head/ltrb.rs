@@ -11,13 +11,13 @@ use crate::engine::manifest::Manifest;
 use crate::engine::plan::Plan;
 
 /// Decoder of the `ltrb` family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ltrb {
     classes: usize,
     scales: Vec<Scale>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Scale {
     stride: f32,
     width: usize,

@@ -17,7 +17,7 @@ use crate::engine::manifest::{HeadFamily, Manifest};
 use crate::engine::plan::Plan;
 
 /// A decoder for the outputs of one network.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Head {
     /// See [`HeadFamily::Ltrb`].
     Ltrb(ltrb::Ltrb),

@@ -12,7 +12,7 @@ use crate::engine::manifest::Manifest;
 use crate::engine::plan::Plan;
 
 /// Decoder of the `yolox` family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Yolox {
     row: usize,
     /// (x, y, stride) of each row of the output.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::super::ir::{Checked, Graph};
 use super::Kernels;
 use super::arena::Arena;
+use super::memory::Memory;
 use super::step::Step;
 
 /// Most threads of one program.
@@ -26,8 +27,8 @@ struct Alone(AtomicUsize);
 
 /// Steps, their memory, and the kernels that they were packed for.
 struct Shared {
-    /// Read during a run, written between runs.
-    steps: RwLock<Vec<Step>>,
+    /// Read during a run, written between runs; of twins the same.
+    steps: Arc<RwLock<Vec<Step>>>,
     kernels: &'static Kernels,
     arena: Arena,
     threads: usize,
@@ -54,9 +55,27 @@ impl Program {
     /// # Errors
     /// If a thread cannot be started.
     pub fn new(steps: Vec<Step>, kernels: &'static Kernels, arena: Arena, threads: usize) -> std::io::Result<Program> {
-        let threads = threads.clamp(1, THREADS_MAX);
+        Program::start(Arc::new(RwLock::new(steps)), kernels, arena, threads.clamp(1, THREADS_MAX))
+    }
+
+    /// Another program of the same steps, packed once for both, with memory and threads of its own.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn twin(&self) -> std::io::Result<Program> {
+        let Shared { steps, kernels, arena, threads, .. } = &*self.shared;
+        let arena = Arena::new(Memory::new(arena.size()).take(arena.size()));
+        Program::start(Arc::clone(steps), kernels, arena, *threads)
+    }
+
+    fn start(
+        steps: Arc<RwLock<Vec<Step>>>,
+        kernels: &'static Kernels,
+        arena: Arena,
+        threads: usize,
+    ) -> std::io::Result<Program> {
         let shared = Arc::new(Shared {
-            steps: RwLock::new(steps),
+            steps,
             kernels,
             arena,
             threads,
@@ -111,8 +130,13 @@ impl Program {
     /// Takes the numbers of `graph`, whose structure is that of the graph the steps were made of.
     ///
     /// # Errors
-    /// The node and what is wrong with its numbers; no step has changed then.
+    /// The node and what is wrong with its numbers, or that a twin computes with them; no step has changed
+    /// then.
     pub fn renumber(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
+        // `twin` is the only way to more of them, and `&mut self` keeps it away
+        if Arc::strong_count(&self.shared.steps) > 1 {
+            return Err("its numbers are those of another plan as well".into());
+        }
         let mut steps = self.shared.steps.write().unwrap_or_else(PoisonError::into_inner);
         steps.iter().try_for_each(|step| step.check(graph))?;
         steps.iter_mut().for_each(|step| step.renumber(graph, self.shared.kernels));
