@@ -69,8 +69,7 @@ impl Rig {
             Command::new(cargo)
                 .args(["build", "--release", "--quiet", "--package", "lapwing-bench-arm", "--target", TARGET])
                 .arg("--target-dir")
-                .arg(&folder)
-                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
+                .arg(&folder),
         )?;
         Ok(Rig { plugin, runner: folder.join(TARGET).join("release/lapwing-bench-arm") })
     }

@@ -50,7 +50,6 @@ fn build(what: &[&str], target: &str, program: &str) -> Result<PathBuf> {
             .arg(&kept)
             .args(what)
             .current_dir(root())
-            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     )?;
