@@ -86,7 +86,7 @@ fn int8(args: &Args, manifest: Manifest, artifact: Arc<Artifact>, start: Instant
     let told = |node: &Node| Told { name: node.name.clone(), op: node.op.name(), macs: graph.macs_of(node) };
     let nodes: Vec<Told> = graph.nodes.iter().map(told).collect();
     engine.write(&golden_input(graph.tensor(graph.inputs[0]).shape.elements()));
-    // the memory that is told is what a run needs, which is the plan's
+    // from here on the plan is all that is needed
     drop(artifact);
     let times = time(args.runs, || engine.run_again());
     let plan = engine.plan_mut();
