@@ -165,7 +165,7 @@ impl Program {
             shared.wake.notify_all();
         }
         for step in shared.steps().iter() {
-            // Safety: the steps were made for this arena and packed for these kernels (`new`); the
+            // Safety: the steps were made for an arena of this size and packed for these kernels (`new`, `twin`); the
             // barrier keeps threads in the same step, where each has its own rows.
             unsafe { step.run(shared.kernels, &shared.arena, 0, shared.threads) };
             shared.barrier(&mut self.passed);
