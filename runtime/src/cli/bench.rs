@@ -2,16 +2,15 @@
 
 mod latency;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lapwing_runtime::detect::{DetectOptions, Detector};
 #[cfg(feature = "onnx")]
 use lapwing_runtime::engine::FloatEngine;
 use lapwing_runtime::engine::artifact::golden_input;
-use lapwing_runtime::engine::ir::Node;
+use lapwing_runtime::engine::ir::Op;
 use lapwing_runtime::engine::model::Network;
-use lapwing_runtime::engine::{Artifact, EngineError, Int8Engine, Manifest, Model, kernels};
+use lapwing_runtime::engine::{Artifact, EngineError, Int8Engine, Model, kernels};
 use lapwing_runtime::flow::FlowModel;
 use lapwing_runtime::frame::{Frame, picture};
 use serde_json::{Value, json};
@@ -52,10 +51,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let start = Instant::now();
     let model = Model::open(&args.model)?;
     let found = match model.network() {
-        Network::Int8(artifact) => {
-            let artifact = Arc::clone(artifact);
-            int8(args, model.into_manifest(), artifact, start)?
-        }
+        Network::Int8(artifact) => int8(args, &model, artifact, start)?,
         #[cfg(feature = "onnx")]
         Network::Onnx(_) => float(args, &model, start)?,
         #[cfg(not(feature = "onnx"))]
@@ -69,52 +65,43 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     show(&found, out)
 }
 
-/// What is told of a node.
-struct Told {
-    name: String,
-    op: &'static str,
-    macs: u64,
-}
-
 /// The contract's object; `ops` are in the order of execution. Where several nodes are one step, its time
 /// and its multiplications stand at the first.
-fn int8(args: &Args, manifest: Manifest, artifact: Arc<Artifact>, start: Instant) -> Result<Value, Failure> {
+fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Result<Value, Failure> {
     let threads = usize::from(args.threads);
-    let mut engine = Int8Engine::load(&artifact, threads).map_err(Failure::Job)?;
+    let mut engine = Int8Engine::load(artifact, threads).map_err(Failure::Job)?;
     let load_ms = ms(start.elapsed());
     let graph = &artifact.graph;
-    let told = |node: &Node| Told { name: node.name.clone(), op: node.op.name(), macs: graph.macs_of(node) };
-    let nodes: Vec<Told> = graph.nodes.iter().map(told).collect();
     engine.write(&golden_input(graph.tensor(graph.inputs[0]).shape.elements()));
-    // from here on the plan is all that is needed
-    drop(artifact);
     let times = time(args.runs, || engine.run_again());
     let plan = engine.plan_mut();
     // of each node that a step begins with, the steps' time and the end of their nodes
-    let mut begun = vec![(Duration::ZERO, 0); nodes.len()];
+    let mut begun = vec![(Duration::ZERO, 0); graph.nodes.len()];
     for _ in 0..args.runs {
-        plan.run_timed(|step, took| {
-            let (total, end) = &mut begun[step.start];
+        plan.run_timed(|nodes, took| {
+            let (total, end) = &mut begun[nodes.start];
             *total += took;
-            *end = step.end.max(*end);
+            *end = nodes.end.max(*end);
         });
     }
     let median = ms(times[times.len() / 2]);
-    let gmac = nodes.iter().map(|node| node.macs).sum::<u64>() as f64 / 1e9;
+    let gmac = graph.macs() as f64 / 1e9;
     let peak = kernels::best().peak_gmac_per_s() * threads as f64;
     let share =
         |gmac: f64, ms: f64| if peak > 0.0 && ms > 0.0 { json!(round(gmac / ms * 1e3 / peak)) } else { Value::Null };
     let winograd = engine.plan().program().winograd_nodes();
-    let mut ops: Vec<Value> = nodes
+    let mut ops: Vec<Value> = graph
+        .nodes
         .iter()
         .zip(&begun)
         .enumerate()
         .map(|(index, (node, &(total, end)))| {
-            let macs: u64 = nodes[index..end.max(index)].iter().map(|node| node.macs).sum();
+            let macs: u64 = graph.nodes[index..end.max(index)].iter().map(|node| graph.macs_of(node)).sum();
             let (took, gmac) = (ms(total) / f64::from(args.runs), macs as f64 / 1e9);
-            let peak_share = if node.macs > 0 { share(gmac, took) } else { Value::Null };
+            let conv = matches!(node.op, Op::Conv(_));
+            let peak_share = if conv { share(gmac, took) } else { Value::Null };
             json!({
-                "name": node.name, "op": node.op, "winograd": winograd.contains(&index), "ms": round(took),
+                "name": node.name, "op": node.op.name(), "winograd": winograd.contains(&index), "ms": round(took),
                 "mmac": round(gmac * 1e3), "peak_share": peak_share,
             })
         })
@@ -123,10 +110,10 @@ fn int8(args: &Args, manifest: Manifest, artifact: Arc<Artifact>, start: Instant
     let weights = engine.plan().program().weight_bytes();
     let arena = engine.plan().arena_bytes();
     let peak_rss_mb = peak_rss_mb();
-    let stages = stages(args, &Model::open(&args.model)?)?;
-    let input = bench_input::measure(&manifest.input, args.runs)?;
+    let stages = stages(args, model)?;
+    let input = bench_input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
-        "model": manifest.name, "threads": threads, "kernel": engine.plan().program().kernels(),
+        "model": model.manifest().name, "threads": threads, "kernel": engine.plan().program().kernels(),
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
         "peak_rss_mb": peak_rss_mb, "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
         "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),

@@ -266,12 +266,13 @@ mod tests {
 
     #[test]
     fn a_twin_finds_the_same() {
-        let mut models = vec![Model::builtin().unwrap()];
-        #[cfg(feature = "onnx")]
-        models.push(Model::builtin_float().unwrap());
+        let models = [
+            Model::builtin(),
+            #[cfg(feature = "onnx")]
+            Model::builtin_float(),
+        ];
         for model in models {
-            let mut detector = Detector::load(&model).unwrap();
-            drop(model);
+            let mut detector = Detector::load(&model.unwrap()).unwrap();
             let options = DetectOptions::of(detector.manifest());
             let mut twin = detector.twin().unwrap();
             let mut frame = Frame::new();

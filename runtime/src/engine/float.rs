@@ -13,7 +13,6 @@ use super::{EngineError, Model};
 
 /// A network that is ready to run in f32.
 pub struct FloatEngine {
-    plan: Arc<TypedSimplePlan>,
     state: TypedSimpleState,
     input_shape: [usize; 4],
     output_names: Vec<String>,
@@ -58,7 +57,7 @@ impl FloatEngine {
         let plan = typed.into_optimized().and_then(|m| m.into_runnable()).map_err(failed("optimising it"))?;
         let output_shapes = output_shapes(&plan).map_err(failed("working out its outputs"))?;
         let state = plan.spawn().map_err(failed("planning it"))?;
-        Ok(FloatEngine { plan, state, input_shape, output_names, output_shapes, origin })
+        Ok(FloatEngine { state, input_shape, output_names, output_shapes, origin })
     }
 
     /// Another engine of the same network, which is planned once for both.
@@ -66,11 +65,10 @@ impl FloatEngine {
     /// # Errors
     /// tract's words.
     pub fn twin(&self) -> Result<FloatEngine, EngineError> {
-        let FloatEngine { plan, input_shape, output_names, output_shapes, origin, .. } = self;
+        let FloatEngine { state, input_shape, output_names, output_shapes, origin, .. } = self;
         let failed = |e| EngineError::Load { origin: origin.clone(), stage: "planning it", what: one_line(&e) };
         Ok(FloatEngine {
-            plan: Arc::clone(plan),
-            state: plan.spawn().map_err(failed)?,
+            state: state.plan().spawn().map_err(failed)?,
             input_shape: *input_shape,
             output_names: output_names.clone(),
             output_shapes: output_shapes.clone(),

@@ -111,10 +111,7 @@ impl Int8Engine {
 
     /// Writes the input without running.
     pub fn write(&mut self, input: &[u8]) {
-        let width = self.plan.signature().tensor(self.plan.signature().inputs[0]).shape.width;
-        for (y, row) in input.chunks_exact(3 * width).enumerate() {
-            self.plan.write_row(0, y, row);
-        }
+        self.plan.write(0, input);
     }
 
     /// Has [`Int8Engine::output`] give what the last run computed, where it gave only eight bits.

@@ -126,6 +126,15 @@ impl Plan {
         self.layout.bytes
     }
 
+    /// Writes the whole of input `index`: (row, column, channel) values.
+    pub fn write(&mut self, index: usize, values: &[u8]) {
+        let Some(&id) = self.signature.inputs.get(index) else { return };
+        let Shape { width, channels, .. } = self.signature.tensor(id).shape;
+        for (y, row) in values.chunks_exact(width * channels).enumerate() {
+            self.write_row(index, y, row);
+        }
+    }
+
     /// Writes row `y` of input `index`: (column, channel) values; a short slice leaves the pixels it does
     /// not hold whole as they are.
     pub fn write_row(&mut self, index: usize, y: usize, values: &[u8]) {

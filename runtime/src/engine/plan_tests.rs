@@ -13,14 +13,6 @@ use maker::Maker;
 mod maker;
 mod winograd;
 
-/// Writes all of input 0.
-fn write(plan: &mut Plan, input: &[u8]) {
-    let Shape { width, channels, .. } = plan.signature().tensor(plan.signature().inputs[0]).shape;
-    for (y, row) in input.chunks_exact(width * channels).enumerate() {
-        plan.write_row(0, y, row);
-    }
-}
-
 /// All values of a tensor that an output refers to.
 fn values(plan: &Plan, id: TensorId) -> Vec<u8> {
     let view = plan.view(id);
@@ -99,7 +91,7 @@ proptest! {
         let expected = reference::run(&graph, &[&pixels]).unwrap();
         for kernels in kernels::tested() {
             let mut plan = Plan::new(&graph, kernels, 1).unwrap();
-            write(&mut plan, &pixels);
+            plan.write(0, &pixels);
             let mut steps = 0;
             plan.run_timed(|_, _| steps += 1);
             prop_assert_eq!(steps, 1);
@@ -124,7 +116,7 @@ proptest! {
         let sizes = graph.nodes.iter().filter_map(|n| if let Op::Conv(c) = &n.op { Some(c.bias.len()) } else { None });
         for kernels in kernels::tested() {
             let mut plan = Plan::new(&graph, kernels, 1).unwrap();
-            write(&mut plan, &pixels);
+            plan.write(0, &pixels);
             let mut told = std::collections::BTreeSet::new();
             plan.run_timed(|nodes, _| _ = told.insert(nodes.start));
             prop_assert_eq!(&values(&plan, joined), &expected[joined.at()], "{:?}", kernels);
@@ -182,7 +174,7 @@ proptest! {
             for threads in [1, 3] {
                 let mut plan = Plan::new(&graph, kernels, threads).unwrap();
                 for turn in 0..2 {
-                    write(&mut plan, &input);
+                    plan.write(0, &input);
                     plan.run();
                     for part in graph.outputs.iter().flat_map(|o| &o.parts) {
                         let (found, expected) = (values(&plan, part.tensor), &expected[part.tensor.at()]);
@@ -205,7 +197,7 @@ proptest! {
             std::thread::scope(|scope| {
                 for (plan, input) in plans.iter_mut().zip(&inputs) {
                     scope.spawn(move || {
-                        write(plan, input);
+                        plan.write(0, input);
                         plan.run();
                     });
                 }
@@ -234,7 +226,7 @@ proptest! {
                 Ok(())
             });
             let Ok(mut plan) = refitted else { return Err(TestCaseError::reject("refused")) };
-            write(plan.plan_mut(), &input);
+            plan.plan_mut().write(0, &input);
             plan.plan_mut().run();
             let expected = reference::run(plan.graph(), &[&input]).unwrap();
             for part in plan.graph().outputs.iter().flat_map(|o| &o.parts) {

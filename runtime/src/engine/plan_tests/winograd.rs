@@ -7,7 +7,7 @@ use super::super::kernels::{self, Kernels};
 use super::super::plan::Plan;
 use super::super::reference;
 use super::maker::Maker;
-use super::{cases, values, write};
+use super::{cases, values};
 
 /// One convolution with these weights; the picture is as large as its results.
 fn graph(seed: u64, shape: Shape, outputs: usize, weight: &mut dyn FnMut(&mut Maker) -> i8) -> Graph {
@@ -39,7 +39,7 @@ fn equals_the_reference(graph: Graph, input: &[u8], kernels: &'static Kernels, t
     let graph = Checked::new(graph).unwrap();
     let expected = reference::run(&graph, &[input]).unwrap();
     let mut plan = Plan::new(&graph, kernels, threads).unwrap();
-    write(&mut plan, input);
+    plan.write(0, input);
     plan.run();
     let output = graph.nodes[0].output;
     values(&plan, output) == expected[output.at()]

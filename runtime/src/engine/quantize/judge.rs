@@ -240,7 +240,7 @@ impl Runner<'_> {
     /// Runs on picture `picture`; the plan holds what came of it.
     pub fn run(&mut self, picture: usize) -> &Plan {
         self.samples.quantised(picture, self.tables, &mut self.input);
-        write(&mut self.plan, &self.input);
+        self.plan.write(0, &self.input);
         self.plan.run();
         &self.plan
     }
@@ -254,12 +254,4 @@ fn add(to: &mut [Vec<Sums>], from: &[Vec<Sums>]) {
 fn mean(sums: &[Vec<Sums>]) -> f64 {
     let count = sums.iter().flatten().count().max(1);
     sums.iter().flatten().map(|s| s.ratio()).sum::<f64>() / count as f64
-}
-
-/// Writes an input, (row, column, plane).
-fn write(plan: &mut Plan, input: &[u8]) {
-    let width = plan.signature().tensor(plan.signature().inputs[0]).shape.width;
-    for (y, row) in input.chunks_exact(3 * width).enumerate() {
-        plan.write_row(0, y, row);
-    }
 }
