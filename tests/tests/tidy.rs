@@ -88,7 +88,7 @@ fn no_dataset_is_called_by_a_benchmark_s_name() {
 /// them cannot be inlined, and vectors go through memory. Only optimisation over the whole program hides it.
 #[test]
 fn no_vector_goes_through_a_function_without_its_features() {
-    let folder = lapwing_tests::root().join("runtime/src/engine/kernels");
+    let folder = lapwing_tests::root().join("runtime/engine/src/kernels");
     let mut files = Vec::new();
     sources(&folder, &[".rs"], &mut files);
     let mut seen = 0;

@@ -70,16 +70,8 @@ pub fn test() -> Result<(), String> {
                 ("LAPWING_KERNELS".into(), kernels),
                 ("LAPWING_PLAN_CASES".into(), CASES),
             ];
-            let arguments = ["test", "--package", "lapwing-runtime", "--no-default-features", "--lib"];
-            let chosen = [
-                "--target",
-                target.triple,
-                "--",
-                "engine::plan_tests",
-                "engine::kernels",
-                "engine::quant::",
-                "flow::golden",
-            ];
+            let arguments = ["test", "--package", "lapwing-engine", "--package", "lapwing-flow", "--lib"];
+            let chosen = ["--target", target.triple, "--", "plan_tests", "kernels::", "quant::", "golden"];
             step_with("cargo", &[arguments.as_slice(), &chosen].concat(), &environment)?;
         }
     }
