@@ -39,9 +39,10 @@ impl From<ConfigError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
         match error {
-            EngineError::Missing { .. } | EngineError::NoManifest { .. } | EngineError::Manifest { .. } => {
-                Failure::call(error)
-            }
+            EngineError::Missing { .. }
+            | EngineError::NotFound { .. }
+            | EngineError::NoManifest { .. }
+            | EngineError::Manifest { .. } => Failure::call(error),
             _ => Failure::job(error),
         }
     }
