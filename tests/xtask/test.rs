@@ -1,8 +1,8 @@
 //! `cargo xtask test`: what every change must pass, and `--full`: the rest of it as well.
 //!
-//! The machine's own programs are built once, in the development profile with one set of features, for lints, tests
-//! and the binary that the end-to-end tests call. Programs for boards are built once, as they ship. The two share
-//! nothing but processors, and run in two lanes.
+//! Everything is built once, in the profile that ships and with one set of features: what `cargo run --release` left is
+//! used, the end-to-end tests call the binary that users get, and lints, boards and machine share build scripts and
+//! procedural macros. The machine's own programs and those for boards are two lanes, which run at once.
 
 use lapwing_tests::{board, target};
 
@@ -20,6 +20,10 @@ pub enum Extent {
 
 /// Targets that the no_std core must build for.
 const BARE_TARGETS: [&str; 2] = ["thumbv7em-none-eabihf", "thumbv6m-none-eabi"];
+
+/// How everything for this machine is built.
+const HOST: [&str; 3] = ["--release", "--workspace", "--all-features"];
+const DENIED: [&str; 3] = ["--", "-D", "warnings"];
 
 /// Largest binaries, in bytes: with everything, and for boards.
 const BYTES_MAX: u64 = 22_000_000;
@@ -40,9 +44,9 @@ pub fn test(options: &[String]) -> Result<(), String> {
     steps.tell();
     if extent == Extent::Short {
         println!(
-            "xtask: LEFT OUT, cargo xtask test --full runs it: the release build and the end-to-end tests with it, \
-             tests that are marked as long, four more emulated processors and longer runs on each, lints and tests \
-             of other sets of features"
+            "xtask: LEFT OUT, `cargo xtask test --full` runs it: tests that are marked as long (ignored above), unit \
+             tests in the development profile, four more emulated processors and more random graphs on each, lints \
+             without tract"
         );
     }
     done
@@ -52,7 +56,8 @@ fn run(steps: &Steps, extent: Extent) -> Result<(), String> {
     steps.both(
         |lane| {
             lint(lane)?;
-            lane.step("cargo", &build("--bins"), &[])
+            lane.step("cargo", &[&["build", "--bins", "--tests"], &HOST[..]].concat(), &[])?;
+            size(&target().join("release/lapwing"), BYTES_MAX)
         },
         |lane| boards(lane, extent),
     )?;
@@ -65,31 +70,21 @@ fn run(steps: &Steps, extent: Extent) -> Result<(), String> {
 /// What is wrong.
 pub fn lint(lane: &Lane) -> Result<(), String> {
     lane.step("cargo", &["fmt", "--all", "--check"], &[])?;
-    lane.step("cargo", &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"], &[])?;
-    licences::check()
-}
-
-/// Builds what the host's tests call and are, with one set of features.
-fn build(programs: &str) -> [&str; 5] {
-    ["build", "--workspace", "--all-features", "--tests", programs]
+    licences::check()?;
+    lane.step("cargo", &[&["clippy", "--all-targets"], &HOST[..], &DENIED[..]].concat(), &[])
 }
 
 /// The tests of this machine.
 fn host(lane: &Lane, extent: Extent) -> Result<(), String> {
-    let tests = ["test", "--workspace", "--all-features"];
+    let tests = [&["test"], &HOST[..]].concat();
     if extent == Extent::Short {
         return lane.step("cargo", &tests, &[]);
     }
     lane.step("cargo", &[&tests[..], &["--", "--include-ignored"]].concat(), &[])?;
-    let without = ["clippy", "--package", "lapwing-runtime", "--no-default-features", "--", "-D", "warnings"];
-    lane.step("cargo", &without, &[])?;
-    lane.step("cargo", &["test", "--package", "lapwing-firmware"], &[])?;
-    // the binary that users build
-    sizes(lane)?;
-    let binary = target().join("release/lapwing");
-    let binary = binary.to_str().ok_or("the target folder's name is not UTF-8")?;
-    let shipped = [&tests[..], &["--test", "end_to_end"]].concat();
-    lane.step("cargo", &shipped, &[("LAPWING_BINARY".into(), binary)])
+    // with the checks of the standard library's own unsafe functions
+    lane.step("cargo", &["test", "--lib", "--package", "lapwing-firmware", "--package", "lapwing-runtime"], &[])?;
+    let without = ["clippy", "--release", "--package", "lapwing-runtime", "--no-default-features"];
+    lane.step("cargo", &[&without[..], &DENIED[..]].concat(), &[])
 }
 
 /// Programs for boards and microcontrollers, and tests on emulated processors.
@@ -108,17 +103,17 @@ fn boards(lane: &Lane, extent: Extent) -> Result<(), String> {
 /// # Errors
 /// What failed.
 pub fn hil(lane: &Lane, options: &[String]) -> Result<(), String> {
-    let program = target().join("debug/lapwing-hil");
+    let program = target().join("release/lapwing-hil");
     let program = program.to_str().ok_or("the target folder's name is not UTF-8")?;
     lane.step(program, &options.iter().map(String::as_str).collect::<Vec<_>>(), &[])
 }
 
-/// Builds the program of the emulated board in the way that [`test()`] does.
+/// Builds the program of the emulated board.
 ///
 /// # Errors
 /// cargo's own words.
 pub fn build_hil(lane: &Lane) -> Result<(), String> {
-    lane.step("cargo", &["build", "--quiet", "--workspace", "--all-features", "--bin", "lapwing-hil"], &[])
+    lane.step("cargo", &["build", "--quiet", "--release", "--package", "lapwing-hil"], &[])
 }
 
 /// Builds the binary that users build, and measures it.
