@@ -23,7 +23,11 @@ impl fmt::Display for Missing {
         match stated {
             Some(folder) => {
                 let place = folder.join(model).join(file);
-                write!(f, "{} is not there; {VARIABLE} must name the folder `models` of lapwing's sources", place.display())
+                write!(
+                    f,
+                    "{} is not there; {VARIABLE} must name the folder `models` of lapwing's sources",
+                    place.display()
+                )
             }
             None => write!(
                 f,

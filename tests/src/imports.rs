@@ -378,8 +378,11 @@ impl Reader<'_> {
                 name => {
                     before.push(name.to_owned());
                     if self.text(0) != "::" {
-                        let whole: Vec<String> =
-                            if name == "self" && depth > 0 { before[..before.len() - 1].into() } else { before.clone() };
+                        let whole: Vec<String> = if name == "self" && depth > 0 {
+                            before[..before.len() - 1].into()
+                        } else {
+                            before.clone()
+                        };
                         let alias = whole.last().cloned().unwrap_or_default();
                         found.push((whole, alias, token.line));
                     }
@@ -481,7 +484,10 @@ mod tests {
             "followed",
             &[
                 ("lib.rs", "pub mod a;\nmod b;\npub use b::deep::Thing;\n"),
-                ("a.rs", "use crate::Thing;\nfn f(t: Thing) { lapwing_other::g() }\n#[cfg(test)]\nmod tests { use crate::b::X; }"),
+                (
+                    "a.rs",
+                    "use crate::Thing;\nfn f(t: Thing) { lapwing_other::g() }\n#[cfg(test)]\nmod tests { use crate::b::X; }",
+                ),
                 ("b/mod.rs", "pub mod deep;\n#[cfg(test)]\nmod away;\n"),
                 ("b/deep.rs", "pub struct Thing;\nimpl Thing { fn new() -> super::super::Thing { Thing } }\n"),
             ],

@@ -180,8 +180,11 @@ fn no_import_goes_in_a_circle() {
         }
     }
     for (name, circle) in &found {
-        let uses: Vec<String> =
-            circle.arrows.iter().map(|a| format!("{} uses {}, {}", a.from.join("::"), a.to.join("::"), a.place)).collect();
+        let uses: Vec<String> = circle
+            .arrows
+            .iter()
+            .map(|a| format!("{} uses {}, {}", a.from.join("::"), a.to.join("::"), a.place))
+            .collect();
         assert!(KNOWN_CIRCLES.contains(&name.as_str()), "{name}\n{}", uses.join("\n"));
     }
     for known in KNOWN_CIRCLES {
@@ -195,11 +198,13 @@ fn no_crate_uses_one_that_stands_above_it() {
     let mut seen = 0;
     for member in members() {
         let manifest = read(&format!("{member}/Cargo.toml"));
-        let name = manifest.lines().find_map(|l| l.strip_prefix("name = \"")).unwrap().trim_end_matches('"').replace('-', "_");
+        let name =
+            manifest.lines().find_map(|l| l.strip_prefix("name = \"")).unwrap().trim_end_matches('"').replace('-', "_");
         let Some(allowed) = imports::may_use(&name) else { continue };
         seen += 1;
         let dependencies = manifest.split("\n[dev-dependencies]").next().unwrap();
-        let stated = dependencies.lines().filter_map(|l| l.split(['.', ' ', '=']).next().filter(|w| w.starts_with("lapwing-")));
+        let stated =
+            dependencies.lines().filter_map(|l| l.split(['.', ' ', '=']).next().filter(|w| w.starts_with("lapwing-")));
         let mut used: Vec<(String, String)> =
             stated.map(|word| (word.replace('-', "_"), format!("{member}/Cargo.toml"))).collect();
         let mut sources = imports::Crate::read(&root().join(&member).join("src/lib.rs")).unwrap();

@@ -30,7 +30,8 @@ pub fn check() -> Result<(), String> {
     for lock in LOCKS {
         let text = read(lock)?;
         for package in text.split("[[package]]").skip(1) {
-            let value = |key: &str| package.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(" = ")).map(unquoted);
+            let value =
+                |key: &str| package.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(" = ")).map(unquoted);
             let name = value("name").unwrap_or_default();
             packages += 1;
             if banned.iter().any(|ban| ban == name) && lock == "Cargo.lock" {
@@ -51,7 +52,10 @@ pub fn check() -> Result<(), String> {
         }
     }
     if licensed.len() < 100 || packages < licensed.len() {
-        return Err(format!("only {} licences and {packages} packages were found: nothing was checked", licensed.len()));
+        return Err(format!(
+            "only {} licences and {packages} packages were found: nothing was checked",
+            licensed.len()
+        ));
     }
     if wrong.is_empty() {
         println!("xtask: {} licences and {packages} locked packages fit {POLICY}", licensed.len());

@@ -127,7 +127,8 @@ pub fn sizes(lane: &Lane) -> Result<(), String> {
 
 fn size(binary: &std::path::Path, most: u64) -> Result<(), String> {
     let bytes = std::fs::metadata(binary).map_err(|e| format!("{}: {e}", binary.display()))?.len();
-    let said = format!("{} is {:.1} MB, at most {:.0} are allowed", binary.display(), bytes as f64 / 1e6, most as f64 / 1e6);
+    let said =
+        format!("{} is {:.1} MB, at most {:.0} are allowed", binary.display(), bytes as f64 / 1e6, most as f64 / 1e6);
     println!("xtask: {said}");
     if bytes <= most { Ok(()) } else { Err(said) }
 }

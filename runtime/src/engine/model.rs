@@ -111,8 +111,7 @@ impl Model {
         let text = std::fs::read_to_string(path).map_err(|e| EngineError::read(path, e))?;
         let manifest = parse(path, &text)?;
         let network = path.with_file_name(&manifest.file);
-        Model::new(&text, read_bounded(&network)?, network.display().to_string())
-            .map_err(|e| e.in_file(path))
+        Model::new(&text, read_bounded(&network)?, network.display().to_string()).map_err(|e| e.in_file(path))
     }
 
     fn from_network(path: &Path) -> Result<Model, EngineError> {

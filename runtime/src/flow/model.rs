@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use lapwing_models::ShippedFlow;
 
+use super::int8::FlowArtifact;
 use super::int8::artifact::MAGIC;
-use super::int8::{FlowArtifact, Int8Flow};
-use super::network::Network;
 use super::{FlowError, FlowManifest};
 use crate::engine::artifact::sha256_hex;
 use crate::engine::bytes::Bytes;
@@ -207,24 +206,11 @@ impl FlowModel {
             }
         }
     }
-
-    /// The velocity network, ready to run; one in eight bits on `threads` threads.
-    ///
-    /// # Errors
-    /// What is wrong with it, or that this build cannot run it.
-    pub fn network(&self, threads: usize) -> Result<Box<dyn Network>, FlowError> {
-        match &self.source {
-            Source::Int8(artifact) => Ok(Box::new(Int8Flow::load(artifact, &self.origin, threads)?)),
-            #[cfg(feature = "onnx")]
-            Source::Real(_) => Ok(Box::new(super::real::RealFlow::load(self)?)),
-            #[cfg(not(feature = "onnx"))]
-            Source::Real(_) => Err(no_onnx(&self.origin)),
-        }
-    }
 }
 
+/// A flow in float32, and a build without tract.
 #[cfg(not(feature = "onnx"))]
-fn no_onnx(origin: &str) -> FlowError {
+pub(super) fn no_onnx(origin: &str) -> FlowError {
     let what = "this lapwing was built without ONNX (feature `onnx`), which this flow needs".into();
     FlowError::Load { origin: origin.into(), what }
 }

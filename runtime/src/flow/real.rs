@@ -267,7 +267,7 @@ impl RealMeasure {
         if picture.len() != expected {
             return Err(FlowError::Size { name: "the picture", found: picture.len(), expected });
         }
-        let x: Vec<f32> = picture.iter().map(|&p| super::filler::value(p)).collect();
+        let x: Vec<f32> = picture.iter().map(|&p| super::pixel::value(p)).collect();
         let (mut features, mut logits) = (Vec::new(), Vec::new());
         let read = |(index, found): (usize, &[f32])| match index {
             0 => features.extend_from_slice(found),

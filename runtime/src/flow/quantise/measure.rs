@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::windows::{Uniform, hole};
-use crate::flow::filler::{Filler, value};
+use crate::flow::filler::Filler;
 use crate::flow::network::{Asked, Network, context_values, unknown};
 use crate::flow::normal::Normal;
+use crate::flow::pixel::value;
 use crate::flow::{FlowError, FlowManifest};
 
 /// Times at which velocities are compared.

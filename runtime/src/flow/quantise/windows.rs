@@ -1,9 +1,9 @@
 //! Pictures and holes to calibrate on.
 
 use crate::flow::crop::cut;
-use crate::flow::filler::value;
 use crate::flow::network::{Asked, Network, context_values, unknown};
 use crate::flow::normal::Normal;
+use crate::flow::pixel::value;
 use crate::flow::{FlowError, FlowManifest};
 use crate::frame::Frame;
 
