@@ -93,8 +93,9 @@ fn boards(lane: &Lane, extent: Extent) -> Result<(), String> {
         lane.step("rustup", &["target", "add", target], &[])?;
         lane.step("cargo", &["build", "--release", "--package", "lapwing-firmware", "--target", target], &[])?;
     }
-    let programs = board::programs()?;
-    size(&programs.join("lapwing"), BOARD_BYTES_MAX)?;
+    lane.step("rustup", &["target", "add", board::TARGET], &[])?;
+    lane.step("cargo", &board::BUILD, &[])?;
+    size(&board::folder().join("lapwing"), BOARD_BYTES_MAX)?;
     arm::test(lane, extent)
 }
 
