@@ -39,7 +39,7 @@ const HELP: &str = "cargo xtask TASK
   hil [OPTION]...             the emulated board: power cuts, camera, pins; its smoke is part of `test`
                               (--full for everything, --help for the rest)
 
-`test` installs what it needs: Rust targets, and with apt-get the linkers and emulators for ARM.
+`test` installs what it needs: Rust targets, and with apt-get the emulators.
 Tests that need pictures outside the repository look under LAPWING_SHARED, else ../shared, and say
 SKIPPED where they are missing.";
 
