@@ -29,6 +29,7 @@ fn reaches(found: f64, expected: f64, tolerance: f64) {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --full"]
 fn the_shipped_detector_reaches_its_card() {
     let manifest = lapwing_engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
     let card = manifest.card.unwrap();
@@ -57,6 +58,7 @@ fn the_shipped_artifact_proves_itself() {
 
 /// Networks made elsewhere, recognised by their checksum; reference values of their authors' weights.
 #[test]
+#[ignore = "long: cargo xtask test --full"]
 fn networks_from_elsewhere_reach_their_reference() {
     for (network, reference) in [("models/yolox_nano.onnx", 74.3), ("models/fastestdet.onnx", 54.0)] {
         if let Some(path) = shared(network)

@@ -6,6 +6,7 @@
 
 use super::network::{Asked, Network, check, context_values};
 use super::normal::Normal;
+use super::pixel::{pixel, value};
 use super::{FlowError, FlowModel};
 
 /// The number of steps to use unless time is short.
@@ -141,16 +142,6 @@ impl Filler {
         }
         Ok(())
     }
-}
-
-/// A pixel as the networks know it: 0..=255 to -1..=1.
-pub fn value(pixel: u8) -> f32 {
-    f32::from(pixel) / 127.5 - 1.0
-}
-
-/// The nearest pixel.
-pub fn pixel(value: f32) -> u8 {
-    ((value + 1.0) * 127.5).round_ties_even().clamp(0.0, 255.0) as u8
 }
 
 #[cfg(test)]

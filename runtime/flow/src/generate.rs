@@ -2,10 +2,10 @@
 
 use super::FlowError;
 use super::field::Field;
-use super::filler::pixel;
 use super::guidance::{Classifier, ClassifierFree};
 use super::network::Network;
 use super::normal::Normal;
+use super::pixel::pixel;
 use super::samplers::{Noise, Sampler, Velocity};
 
 /// Most pictures of one call.
@@ -152,7 +152,7 @@ impl Network for Greys {
 
     fn velocity(&mut self, x: &[f32], context: &[f32], asked: super::Asked, v: &mut [f32]) -> Result<(), FlowError> {
         super::network::check(&self.0, x, context, v)?;
-        let grey = super::filler::value(10 * asked.label as u8);
+        let grey = super::pixel::value(10 * asked.label as u8);
         v.iter_mut().zip(x).for_each(|(v, x)| *v = (x - grey) / (asked.t as f32).max(1e-3));
         Ok(())
     }

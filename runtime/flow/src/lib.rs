@@ -25,6 +25,7 @@
 //! | [`generate`] | whole pictures of classes |
 //! | [`table`], [`plot`] | distance against steps for every sampler |
 //! | [`frechet`] | how far two sets of pictures lie apart, in features |
+//! | [`pixel`] | a pixel as the networks know it |
 //! | [`field`] | a network as a sampler sees it |
 //! | [`int8`] | a flow in eight bits, without tract |
 //! | [`filler`] | holes in 64x64 windows |
@@ -35,6 +36,7 @@
 pub mod anomaly;
 pub mod condition;
 pub mod crop;
+mod executor;
 pub mod field;
 pub mod filler;
 pub mod frechet;
@@ -51,6 +53,7 @@ pub mod model;
 pub mod network;
 pub mod normal;
 pub mod path;
+pub mod pixel;
 pub mod plot;
 #[cfg(feature = "onnx")]
 pub mod quantise;

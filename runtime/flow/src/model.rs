@@ -1,15 +1,13 @@
 //! A flow from the binary or from a folder: a manifest and the bytes of its networks.
 
-use std::borrow::Cow;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lapwing_models::ShippedFlow;
 
+use super::int8::FlowArtifact;
 use super::int8::artifact::MAGIC;
-use super::int8::{FlowArtifact, Int8Flow};
-use super::network::Network;
 use super::{FlowError, FlowManifest};
 use lapwing_engine::artifact::sha256_hex;
 use lapwing_engine::bytes::Bytes;
@@ -42,13 +40,13 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Real {
     /// x_t, film and context to v.
-    pub velocity: Cow<'static, [u8]>,
+    pub velocity: Vec<u8>,
     /// Time, class and mode to film.
-    pub condition: Cow<'static, [u8]>,
+    pub condition: Vec<u8>,
     /// The gradient of a classifier, if there is one.
-    pub guide: Option<Cow<'static, [u8]>>,
+    pub guide: Option<Vec<u8>>,
     /// A classifier of clean pictures, if there is one.
-    pub measure: Option<Cow<'static, [u8]>>,
+    pub measure: Option<Vec<u8>>,
 }
 
 impl FlowModel {
@@ -74,22 +72,19 @@ impl FlowModel {
             || (path.is_file() && begins().unwrap_or(false))
     }
 
-    /// Opens a flow by the word a user gives: the name of a built-in one (in eight bits; with
-    /// [`FLOAT`] behind it in real numbers), a `.lap`, or a folder with a manifest and the files it
+    /// Opens a flow by the word a user gives: the name of a shipped one (in eight bits; with
+    /// [`FLOAT`] behind it in float32), a `.lap`, or a folder with a manifest and the files it
     /// names.
     ///
     /// # Errors
     /// What is missing or wrong, and the cure.
     pub fn open(word: &str) -> Result<FlowModel, FlowError> {
         if let Some(shipped) = lapwing_models::FLOWS.iter().find(|f| f.name == word) {
-            return match shipped.artifact {
-                Some(bytes) => FlowModel::from_artifact(bytes, format!("{word} (built in)")),
-                None => FlowModel::shipped(shipped),
-            };
+            return FlowModel::shipped(shipped);
         }
         let float = word.strip_suffix(FLOAT);
         if let Some(shipped) = lapwing_models::FLOWS.iter().find(|f| float == Some(f.name)) {
-            return FlowModel::shipped(shipped);
+            return FlowModel::shipped_float(shipped);
         }
         let path = Path::new(word);
         if path.extension().is_some_and(|e| e == "lap") && path.exists() {
@@ -103,33 +98,49 @@ impl FlowModel {
             );
             return Err(FlowError::Missing { word: word.into(), what });
         }
-        FlowModel::from_folder(path)
+        FlowModel::from_folder(path, None)
     }
 
-    #[cfg(feature = "onnx")]
+    /// A shipped flow in eight bits, from the binary or from its folder.
     fn shipped(shipped: &ShippedFlow) -> Result<FlowModel, FlowError> {
-        let real = Real {
-            velocity: Cow::Borrowed(shipped.velocity),
-            condition: Cow::Borrowed(shipped.condition),
-            guide: shipped.guide.map(Cow::Borrowed),
-            measure: shipped.measure.map(Cow::Borrowed),
-        };
-        FlowModel::new(shipped.manifest, real, format!("{} (built in)", shipped.name))
+        if let Some(bytes) = shipped.artifact {
+            return FlowModel::from_artifact(bytes, format!("{} (built in)", shipped.name));
+        }
+        let file = found(shipped.name, lapwing_models::ARTIFACT)?.join(lapwing_models::ARTIFACT);
+        let origin = file.display().to_string();
+        let bytes = read(&file).map_err(|what| FlowError::Load { origin: shipped.name.into(), what })?;
+        match checked(&bytes, shipped.artifact_sha256, "it has", "the one that belongs to this lapwing has") {
+            Ok(()) => FlowModel::from_artifact(bytes, origin),
+            Err(what) => Err(FlowError::Load { origin, what }),
+        }
+    }
+
+    /// A shipped flow in float32, from its folder.
+    #[cfg(feature = "onnx")]
+    fn shipped_float(shipped: &ShippedFlow) -> Result<FlowModel, FlowError> {
+        let manifest = parse(shipped.manifest, shipped.name)?;
+        FlowModel::from_folder(&found(shipped.name, &manifest.velocity.file)?, Some(shipped.manifest))
     }
 
     #[cfg(not(feature = "onnx"))]
-    fn shipped(shipped: &ShippedFlow) -> Result<FlowModel, FlowError> {
+    fn shipped_float(shipped: &ShippedFlow) -> Result<FlowModel, FlowError> {
         Err(no_onnx(shipped.name))
     }
 
-    fn from_folder(folder: &Path) -> Result<FlowModel, FlowError> {
+    /// The networks in a folder, by the manifest that is given, else by the one that lies there.
+    fn from_folder(folder: &Path, manifest: Option<&str>) -> Result<FlowModel, FlowError> {
         let origin = folder.display().to_string();
         let load = |what: String| FlowError::Load { origin: origin.clone(), what };
-        let text = read(&folder.join(MANIFEST)).map_err(load)?;
-        let text = String::from_utf8(text).map_err(|e| load(format!("{MANIFEST}: {e}")))?;
+        let text = match manifest {
+            Some(text) => text.to_owned(),
+            None => {
+                let text = read(&folder.join(MANIFEST)).map_err(load)?;
+                String::from_utf8(text).map_err(|e| load(format!("{MANIFEST}: {e}")))?
+            }
+        };
         let manifest = parse(&text, &origin)?;
         let file = |name: &str| match Path::new(name).file_name() {
-            Some(plain) if plain == name => read(&folder.join(name)).map(Cow::Owned).map_err(load),
+            Some(plain) if plain == name => read(&folder.join(name)).map_err(load),
             _ => Err(load(format!("{MANIFEST}: file {name:?} must lie in the same folder"))),
         };
         let real = Real {
@@ -147,11 +158,7 @@ impl FlowModel {
         let measure = manifest.measure.as_ref().map(|m| &m.sha256).zip(real.measure.as_ref());
         let pairs = [(&manifest.velocity.sha256, &real.velocity), (&manifest.condition.sha256, &real.condition)];
         for (stated, bytes) in pairs.into_iter().chain(guide).chain(measure) {
-            let found = sha256_hex(bytes);
-            if !stated.eq_ignore_ascii_case(&found) {
-                let what = format!(
-                    "a network's SHA-256 is {found}, the manifest says {stated}; copy the file again or correct `sha256`"
-                );
+            if let Err(what) = checked(bytes, stated, "a network has", "the manifest states") {
                 return Err(FlowError::Load { origin, what });
             }
         }
@@ -199,24 +206,11 @@ impl FlowModel {
             }
         }
     }
-
-    /// The velocity network, ready to run; one in eight bits on `threads` threads.
-    ///
-    /// # Errors
-    /// What is wrong with it, or that this build cannot run it.
-    pub fn network(&self, threads: usize) -> Result<Box<dyn Network>, FlowError> {
-        match &self.source {
-            Source::Int8(artifact) => Ok(Box::new(Int8Flow::load(artifact, &self.origin, threads)?)),
-            #[cfg(feature = "onnx")]
-            Source::Real(_) => Ok(Box::new(super::real::RealFlow::load(self)?)),
-            #[cfg(not(feature = "onnx"))]
-            Source::Real(_) => Err(no_onnx(&self.origin)),
-        }
-    }
 }
 
+/// A flow in float32, and a build without tract.
 #[cfg(not(feature = "onnx"))]
-fn no_onnx(origin: &str) -> FlowError {
+pub(super) fn no_onnx(origin: &str) -> FlowError {
     let what = "this lapwing was built without ONNX (feature `onnx`), which this flow needs".into();
     FlowError::Load { origin: origin.into(), what }
 }
@@ -225,10 +219,43 @@ fn parse(text: &str, origin: &str) -> Result<FlowManifest, FlowError> {
     FlowManifest::parse(text).map_err(|what| FlowError::Manifest { origin: origin.into(), what })
 }
 
+/// The folder of a shipped flow that holds `file`.
+fn found(name: &str, file: &str) -> Result<PathBuf, FlowError> {
+    lapwing_models::folder(name, file).map_err(|e| FlowError::Missing { word: name.into(), what: e.to_string() })
+}
+
+/// The bytes have the SHA-256 that is stated.
+fn checked(bytes: &[u8], stated: &str, whose: &str, who: &str) -> Result<(), String> {
+    let found = sha256_hex(bytes);
+    if stated.eq_ignore_ascii_case(&found) {
+        return Ok(());
+    }
+    Err(format!("{whose} the SHA-256 {found}, {who} {stated}; copy the file again or correct `sha256`"))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let length = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?.len();
     if length > NETWORK_BYTES_MAX {
         return Err(format!("{}: {length} bytes is more than the limit of {NETWORK_BYTES_MAX}", path.display()));
     }
     std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is stated of the artifacts is true, and so what is found beside a binary is the one that belongs to it.
+    #[test]
+    fn every_shipped_artifact_has_the_checksum_that_is_stated() {
+        for shipped in lapwing_models::FLOWS {
+            let file = lapwing_models::folder(shipped.name, lapwing_models::ARTIFACT).unwrap();
+            let bytes = std::fs::read(file.join(lapwing_models::ARTIFACT)).unwrap();
+            assert_eq!(sha256_hex(&bytes), shipped.artifact_sha256, "{}", shipped.name);
+            assert!(shipped.artifact.is_none_or(|inside| inside == bytes), "{}", shipped.name);
+            let mut other = bytes;
+            other.push(0);
+            assert!(checked(&other, shipped.artifact_sha256, "a", "b").is_err());
+        }
+    }
 }

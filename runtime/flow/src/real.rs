@@ -239,30 +239,24 @@ pub struct RealMeasure {
 }
 
 impl RealMeasure {
-    /// The one that came with the flow, else that of a built-in flow of the same size and classes; none if there is
+    /// The one that came with the flow, else that of a shipped flow of the same size and classes; none if there is
     /// neither.
     ///
     /// # Errors
-    /// tract's words.
+    /// That a shipped one is not found, or tract's words.
     pub fn of(model: &FlowModel) -> Result<Option<RealMeasure>, FlowError> {
         let wanted = model.manifest();
-        let fits = |m: &FlowManifest| m.velocity.side == wanted.velocity.side && m.classes == wanted.classes;
-        let built_in = || lapwing_models::FLOWS.iter().filter(|f| f.measure.is_some());
-        let others = built_in().map(|f| FlowModel::open(&format!("{}{}", f.name, super::model::FLOAT)));
-        for candidate in std::iter::once(Ok(model.clone())).chain(others) {
-            let candidate = candidate?;
-            let manifest = candidate.manifest();
-            let bytes = candidate.real().ok().and_then(|real| real.measure.as_ref());
-            if let (Some(bytes), Some(spec)) = (bytes.filter(|_| fits(manifest)), &manifest.measure) {
-                let side = manifest.velocity.side;
-                let runner = Runner::load(bytes, &[("x", vec![1, 3, side, side])])
-                    .map_err(|what| load_error(&candidate, &spec.file, &what))?;
-                let right = spec.accuracy * 100.0;
-                let about = format!("{} of {}, {right:.1} % of test pictures right", spec.file, candidate.origin());
-                return Ok(Some(RealMeasure { runner, side, about }));
-            }
-        }
-        Ok(None)
+        let own = model.real().is_ok_and(|real| real.measure.is_some());
+        let model = if own { Some(model.clone()) } else { shipped_with_measure(wanted)? };
+        let Some(model) = model else { return Ok(None) };
+        let bytes = model.real()?.measure.as_ref();
+        let (Some(bytes), Some(spec)) = (bytes, &model.manifest().measure) else { return Ok(None) };
+        let side = wanted.velocity.side;
+        let runner = Runner::load(bytes, &[("x", vec![1, 3, side, side])])
+            .map_err(|what| load_error(&model, &spec.file, &what))?;
+        let right = spec.accuracy * 100.0;
+        let about = format!("{} of {}, {right:.1} % of test pictures right", spec.file, model.origin());
+        Ok(Some(RealMeasure { runner, side, about }))
     }
 
     /// The features of a picture, (side, side, 3), and the class that it is taken for.
@@ -274,7 +268,7 @@ impl RealMeasure {
         if picture.len() != expected {
             return Err(FlowError::Size { name: "the picture", found: picture.len(), expected });
         }
-        let x: Vec<f32> = picture.iter().map(|&p| super::filler::value(p)).collect();
+        let x: Vec<f32> = picture.iter().map(|&p| super::pixel::value(p)).collect();
         let (mut features, mut logits) = (Vec::new(), Vec::new());
         let read = |(index, found): (usize, &[f32])| match index {
             0 => features.extend_from_slice(found),
@@ -285,6 +279,19 @@ impl RealMeasure {
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
         Ok((features, best))
     }
+}
+
+/// A shipped flow of the same size and classes that has a classifier of clean pictures.
+fn shipped_with_measure(wanted: &FlowManifest) -> Result<Option<FlowModel>, FlowError> {
+    for shipped in lapwing_models::FLOWS {
+        let manifest = FlowManifest::parse(shipped.manifest)
+            .map_err(|what| FlowError::Manifest { origin: shipped.name.into(), what })?;
+        let fits = manifest.velocity.side == wanted.velocity.side && manifest.classes == wanted.classes;
+        if fits && manifest.measure.is_some() {
+            return FlowModel::open(&format!("{}{}", shipped.name, super::model::FLOAT)).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 fn load_error(model: &FlowModel, file: &str, what: &str) -> FlowError {

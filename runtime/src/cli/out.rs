@@ -46,9 +46,10 @@ impl From<EngineError> for Failure {
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Failure {
         match error {
-            ModelError::Missing { .. } | ModelError::NoManifest { .. } | ModelError::Manifest { .. } => {
-                Failure::call(error)
-            }
+            ModelError::Missing { .. }
+            | ModelError::NotFound { .. }
+            | ModelError::NoManifest { .. }
+            | ModelError::Manifest { .. } => Failure::call(error),
             _ => Failure::job(error),
         }
     }

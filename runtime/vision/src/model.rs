@@ -3,7 +3,6 @@
 //! Having a [`Model`] means that the manifest is valid and, where it states a checksum, that the
 //! bytes are the ones it speaks of. Nothing is known yet about what is inside the network.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -30,6 +29,14 @@ pub enum ModelError {
         path: PathBuf,
         /// The built-in model's name.
         known: &'static str,
+    },
+    /// A model of lapwing's own whose file does not travel in the binary and was not found.
+    #[error("model {word}: {what}")]
+    NotFound {
+        /// What the user asked for.
+        word: String,
+        /// Where it was looked for, and what to do.
+        what: String,
     },
     /// The file exists and cannot be read.
     #[error("model {path:?}: cannot be read: {cause}")]
@@ -116,7 +123,7 @@ pub struct Model {
 #[derive(Debug, Clone)]
 pub enum Network {
     /// The bytes of an ONNX file, to be run in real numbers.
-    Onnx(Cow<'static, [u8]>),
+    Onnx(Vec<u8>),
     /// A quantised network.
     Int8(Arc<Artifact>),
 }
@@ -137,11 +144,17 @@ impl Model {
         if word == shipped.name { Model::from_artifact(shipped.artifact, word.to_owned()) } else { Model::open(word) }
     }
 
-    /// The built-in detector in real numbers, as it was trained.
+    /// The shipped detector in float32, as it was trained. Its network is a file: see [`lapwing_models::folder`].
+    ///
+    /// # Errors
+    /// That the file was not found, and what to do.
     #[cfg(feature = "onnx")]
-    pub fn builtin_float() -> Result<Model, ModelError> {
-        let shipped = &lapwing_models::DETECT_NANO;
-        Model::new(shipped.manifest, Cow::Borrowed(shipped.network), format!("{}-float (built in)", shipped.name))
+    pub fn shipped_float() -> Result<Model, ModelError> {
+        let (shipped, file) = (&lapwing_models::DETECT_NANO, lapwing_models::NETWORK);
+        let folder = lapwing_models::folder(shipped.name, file)
+            .map_err(|e| ModelError::NotFound { word: format!("{}-float", shipped.name), what: e.to_string() })?;
+        let network = folder.join(file);
+        Model::new(shipped.manifest, read_bounded(&network)?, network.display().to_string())
     }
 
     /// Opens a model by the word a user gives: the name of a built-in one, an artifact (`.lap`), a
@@ -156,7 +169,7 @@ impl Model {
         }
         if word.strip_suffix("-float") == Some(name) {
             #[cfg(feature = "onnx")]
-            return Model::builtin_float();
+            return Model::shipped_float();
             #[cfg(not(feature = "onnx"))]
             return Err(ModelError::NoOnnx { origin: word.to_owned() });
         }
@@ -192,8 +205,7 @@ impl Model {
         let text = std::fs::read_to_string(path).map_err(|e| ModelError::read(path, e))?;
         let manifest = parse(path, &text)?;
         let network = path.with_file_name(&manifest.file);
-        Model::new(&text, Cow::Owned(read_bounded(&network)?), network.display().to_string())
-            .map_err(|e| e.in_file(path))
+        Model::new(&text, read_bounded(&network)?, network.display().to_string()).map_err(|e| e.in_file(path))
     }
 
     fn from_network(path: &Path) -> Result<Model, ModelError> {
@@ -201,16 +213,16 @@ impl Model {
         let beside = path.with_extension("toml");
         if beside.exists() {
             let text = std::fs::read_to_string(&beside).map_err(|e| ModelError::read(&beside, e))?;
-            return Model::new(&text, Cow::Owned(bytes), path.display().to_string()).map_err(|e| e.in_file(&beside));
+            return Model::new(&text, bytes, path.display().to_string()).map_err(|e| e.in_file(&beside));
         }
         let sum = sha256_hex(&bytes);
         match lapwing_models::KNOWN.iter().find(|text| text.contains(&sum)) {
-            Some(text) => Model::new(text, Cow::Owned(bytes), path.display().to_string()),
+            Some(text) => Model::new(text, bytes, path.display().to_string()),
             None => Err(ModelError::NoManifest { network: path.into(), manifest: beside }),
         }
     }
 
-    fn new(manifest: &str, network: Cow<'static, [u8]>, origin: String) -> Result<Model, ModelError> {
+    fn new(manifest: &str, network: Vec<u8>, origin: String) -> Result<Model, ModelError> {
         let manifest = parse(Path::new(&origin), manifest)?;
         if cfg!(not(feature = "onnx")) {
             return Err(ModelError::NoOnnx { origin });

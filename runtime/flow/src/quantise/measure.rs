@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::windows::{Uniform, hole};
-use crate::filler::{Filler, value};
+use crate::filler::Filler;
 use crate::network::{Asked, Network, context_values, unknown};
 use crate::normal::Normal;
+use crate::pixel::value;
 use crate::{FlowError, FlowManifest};
 
 /// Times at which velocities are compared.

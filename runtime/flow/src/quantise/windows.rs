@@ -1,9 +1,9 @@
 //! Pictures and holes to calibrate on.
 
 use crate::crop::cut;
-use crate::filler::value;
 use crate::network::{Asked, Network, context_values, unknown};
 use crate::normal::Normal;
+use crate::pixel::value;
 use crate::{FlowError, FlowManifest};
 use lapwing_camera::frame::Frame;
 

@@ -2,6 +2,7 @@
 
 use super::known::{Mixture, ONE, TWO};
 use super::*;
+use crate::normal::Normal;
 
 /// One value alone, whose noise is 1 at one step and 0 at all others.
 struct Impulses;

@@ -271,7 +271,7 @@ mod tests {
         let models = [
             Model::builtin(),
             #[cfg(feature = "onnx")]
-            Model::builtin_float(),
+            Model::shipped_float(),
         ];
         for model in models {
             let mut detector = Detector::load(&model.unwrap()).unwrap();
