@@ -11,22 +11,22 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lapwing_camera::clock::SystemClock;
+use lapwing_camera::frame::{Frame, picture};
+use lapwing_camera::photos::PHOTOS;
+use lapwing_camera::{Next, Pacing, Source};
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::{DirMedia, Watchdogs};
 use lapwing_firmware::log::{Item, Reader};
-use lapwing_runtime::camera::{Next, Pacing, Source};
-use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{BoundRule, Config};
-use lapwing_runtime::detect::Detector;
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::frame::{Frame, picture};
 use lapwing_runtime::latency::Histogram;
 use lapwing_runtime::legend::Legend;
-use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, RuleRunner, Seen};
 use lapwing_runtime::privacy::Redactor;
 use lapwing_tests::Seeded;
+use lapwing_vision::Model;
+use lapwing_vision::detect::Detector;
 
 /// Frames before counting begins: every buffer of the pipeline has been used by then.
 const WARM: u64 = 200;

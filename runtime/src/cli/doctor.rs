@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use lapwing_runtime::camera::v4l::CameraOptions;
-use lapwing_runtime::clock::{Clock, SystemClock, WALL_VALID_FROM_US, iso8601};
-use lapwing_runtime::detect::Detector;
-use lapwing_runtime::engine::Model;
+use lapwing_camera::clock::{Clock, SystemClock, WALL_VALID_FROM_US, iso8601};
+use lapwing_camera::v4l::CameraOptions;
+use lapwing_vision::Model;
+use lapwing_vision::detect::Detector;
 use serde::Serialize;
 
 use super::out::{Failure, Out, line};

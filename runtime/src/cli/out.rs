@@ -3,9 +3,10 @@
 use std::fmt::Arguments;
 use std::io::{self, Write};
 
+use lapwing_engine::EngineError;
+use lapwing_flow::FlowError;
 use lapwing_runtime::config::ConfigError;
-use lapwing_runtime::engine::EngineError;
-use lapwing_runtime::flow::FlowError;
+use lapwing_vision::ModelError;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -38,10 +39,17 @@ impl From<ConfigError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
+        Failure::job(error)
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Failure {
         match error {
-            EngineError::Missing { .. } | EngineError::NoManifest { .. } | EngineError::Manifest { .. } => {
-                Failure::call(error)
-            }
+            ModelError::Missing { .. }
+            | ModelError::NotFound { .. }
+            | ModelError::NoManifest { .. }
+            | ModelError::Manifest { .. } => Failure::call(error),
             _ => Failure::job(error),
         }
     }

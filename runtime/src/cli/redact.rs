@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lapwing_runtime::camera::{Next, Source, SourceSpec};
+use lapwing_camera::frame::Frame;
+use lapwing_camera::{Next, Source, SourceSpec};
 use lapwing_runtime::config::Config;
-use lapwing_runtime::detect::{DetectOptions, Detector};
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::frame::Frame;
 use lapwing_runtime::privacy::{Account, Cover, Level, Redactor};
 use lapwing_runtime::sinks::{ClipSink, write_picture};
-use lapwing_runtime::track::Patience;
+use lapwing_vision::Model;
+use lapwing_vision::detect::{DetectOptions, Detector};
+use lapwing_vision::track::Patience;
 use serde_json::json;
 
 use super::detect::fraction;
@@ -67,7 +67,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let hider = Hider::new(args, &Model::open(&args.model)?)?;
     let source = match &target {
         Target::Clip(clip) => clip.source()?,
-        _ => spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?,
+        _ => spec.open(lapwing_camera::photos::PHOTOS).map_err(Failure::call)?,
     };
     let sink = match &target {
         Target::Clip(clip) => Some(ClipSink::create(&args.output, clip.kind.clone()).map_err(Failure::job)?),

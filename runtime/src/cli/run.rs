@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use lapwing_camera::clock::SystemClock;
+use lapwing_camera::photos::PHOTOS;
+use lapwing_camera::v4l::kernel::Kernel;
+use lapwing_camera::{Pacing, Source, SourceSpec};
+use lapwing_engine::Manifest;
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::{LastWords, Watchdogs};
-use lapwing_runtime::camera::v4l::kernel::Kernel;
-use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
-use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{Bound, BoundInput, Config};
-use lapwing_runtime::detect::Detector;
-use lapwing_runtime::engine::{Manifest, Model};
 use lapwing_runtime::legend::Legend;
-use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::{Input, Line};
 use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
 use lapwing_runtime::privacy::Redactor;
+use lapwing_vision::Model;
+use lapwing_vision::detect::Detector;
 
 use super::cameras::{cameras, first_usable};
 use super::detect::in_words;

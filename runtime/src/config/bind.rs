@@ -9,12 +9,12 @@ use toml::Spanned;
 use super::lines::SIMULATED;
 use super::schema::{Active, RuleSection};
 use super::{Config, ConfigError};
-use crate::detect::DetectOptions;
-use crate::engine::Manifest;
-use crate::eval::canonical_class;
 use crate::legend::Legend;
 use crate::privacy::Hiding;
 use crate::rules::{Watch, Zone};
+use lapwing_engine::Manifest;
+use lapwing_vision::detect::DetectOptions;
+use lapwing_vision::eval::canonical_class;
 
 /// A configuration that fits a model.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use lapwing_firmware::trigger::{Output, Rule, RuleError, Step, Transition};
 
 use super::report::RuleReport;
 use crate::config::BoundRule;
-use crate::detect::Detection;
 use crate::pins::Line;
 use crate::rules::{Sighting, Watch};
+use lapwing_vision::detect::Detection;
 
 /// One rule: what it watches, its state machine, its output.
 pub struct RuleRunner {

@@ -9,7 +9,7 @@ use lapwing_firmware::linux::watchdog::Systemd;
 
 use super::simulated::Step::{Blank, Broken, Do, Pass, Settle, Show, Until};
 use super::simulated::{Stage, told};
-use crate::camera::Pacing;
+use lapwing_camera::Pacing;
 
 const GATE: &str = "[pictures]\nkeep = \"none\"\n[[rule]]\nname = \"gate\"\nclasses = [\"person\"]\nhold_ms = 1000\n";
 

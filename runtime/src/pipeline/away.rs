@@ -4,7 +4,7 @@ use lapwing_firmware::event::{Event, EventKind};
 
 use super::stamp::stamp;
 use super::{Events, Watcher};
-use crate::camera::SourceError;
+use lapwing_camera::SourceError;
 
 /// The source is gone.
 pub(super) struct Away {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::queue::Queue;
 use super::{SeenFrame, Shared};
-use crate::frame::Frame;
+use lapwing_camera::frame::Frame;
 
 /// The way back of what circulates.
 #[derive(Clone, Copy)]

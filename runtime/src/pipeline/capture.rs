@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::queue::{Pop, Queue, Refused};
 use super::{Captured, Shared};
-use crate::camera::{Next, Pacing, Source, Tally};
-use crate::clock::Clock;
-use crate::frame::Frame;
+use lapwing_camera::clock::Clock;
+use lapwing_camera::frame::Frame;
+use lapwing_camera::{Next, Pacing, Source, Tally};
 
 /// Longest wait for a frame before the stop flag is looked at again.
 const WAIT: Duration = Duration::from_millis(100);

@@ -8,8 +8,8 @@ use lapwing_firmware::event::{Event, EventKind};
 
 use super::stamp::stamp;
 use super::{About, Events, Message, Watcher};
-use crate::camera::Pacing;
 use crate::pins::Input;
+use lapwing_camera::Pacing;
 
 /// Edges of one input that are taken at once; the others wait for the next frame.
 const EDGES_AT_ONCE_MAX: usize = 8;

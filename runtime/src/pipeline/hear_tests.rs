@@ -5,7 +5,7 @@ use lapwing_firmware::event::EventKind::{Armed, Disarmed, Failsafe, Fired, Relea
 
 use super::simulated::Step::{Blank, Do, Late, Pass, Settle, Show, Until};
 use super::simulated::{Stage, State, told};
-use crate::camera::Pacing;
+use lapwing_camera::Pacing;
 
 const PERSON: &str = "astronaut.jpg";
 

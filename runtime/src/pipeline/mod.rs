@@ -46,15 +46,15 @@ use std::time::Duration;
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::Watchdogs;
 
-use crate::camera::{Pacing, Source, SourceError};
-use crate::clock::Clock;
-use crate::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
-use crate::frame::Frame;
 use crate::pins::Input;
 use crate::privacy::{Cover, Regions};
 use away::Away;
 use back::Back;
 use hear::Ear;
+use lapwing_camera::clock::Clock;
+use lapwing_camera::frame::Frame;
+use lapwing_camera::{Pacing, Source, SourceError};
+use lapwing_vision::detect::{DETECTIONS_MAX, DetectError, DetectOptions, Detection, Detector};
 use queue::{Pop, Queue, Refused};
 use stamp::{about_frame, stamp};
 
@@ -109,7 +109,7 @@ pub(crate) struct SeenFrame {
     pub shown: usize,
     /// What is to be hidden, of them and of the frames before.
     pub regions: Regions,
-    pub times: crate::detect::StageTimes,
+    pub times: lapwing_vision::detect::StageTimes,
     pub fired: bool,
     /// Its age when it had been looked at, in microseconds, if that is past its deadline.
     pub stale_us: Option<u64>,

@@ -2,8 +2,8 @@
 
 use super::simulated::Step::{Make, Pass, Show, Until};
 use super::simulated::{Stage, Step};
-use crate::camera::Pacing;
-use crate::frame::{Frame, picture};
+use lapwing_camera::Pacing;
+use lapwing_camera::frame::{Frame, picture};
 
 const PERSON: &str = "astronaut.jpg";
 /// A person with enough around him for a fill.

@@ -23,16 +23,16 @@ use super::back::Back;
 use super::queue::{Pop, Queue};
 use super::report::{Observer, RecordReport, Seen};
 use super::{About, Message, SeenFrame};
-use crate::camera::Pacing;
-use crate::clock::Clock;
 use crate::config::{Config, FillMode, Keep};
-use crate::frame::Frame;
 use crate::last_words;
 use crate::legend::Legend;
 use crate::privacy::budget::Job;
 use crate::privacy::{Account, Budget, Cover, Level, Redactor};
 use crate::sinks::{PictureError, PictureSink, annotate, annotate_stale};
-use crate::track::Patience;
+use lapwing_camera::Pacing;
+use lapwing_camera::clock::Clock;
+use lapwing_camera::frame::Frame;
+use lapwing_vision::track::Patience;
 
 /// Messages whose events are made durable together.
 const GROUP_MAX: usize = 64;

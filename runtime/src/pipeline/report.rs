@@ -4,9 +4,9 @@ use std::path::Path;
 
 use lapwing_firmware::event::Event;
 
-use crate::detect::{Detection, StageTimes};
 use crate::legend::Legend;
 use crate::privacy::{Account, Tally};
+use lapwing_vision::detect::{Detection, StageTimes};
 
 /// One frame as the observer is told of it.
 #[derive(Debug)]

@@ -16,16 +16,16 @@ use lapwing_firmware::linux::Watchdogs;
 use lapwing_firmware::linux::gpio::{GpioError, InputEdge};
 
 use super::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
-use crate::camera::{Next, Pacing, Source, SourceError};
-use crate::clock::{Clock, WALL_VALID_FROM_US};
 use crate::config::{BoundRule, Config};
-use crate::detect::Detector;
-use crate::engine::Model;
-use crate::frame::{Frame, picture};
 use crate::legend::Legend;
-use crate::photos::PHOTOS;
 use crate::pins::{Input, Line, LineError, Probe, Script};
 use crate::privacy::{Eye, Fill, FillError, Redactor};
+use lapwing_camera::clock::{Clock, WALL_VALID_FROM_US};
+use lapwing_camera::frame::{Frame, picture};
+use lapwing_camera::photos::PHOTOS;
+use lapwing_camera::{Next, Pacing, Source, SourceError};
+use lapwing_vision::Model;
+use lapwing_vision::detect::Detector;
 
 /// Longest wait for anything that a script waits for.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -2,8 +2,8 @@
 
 use lapwing_firmware::event::Event;
 
-use crate::clock::{Clock, WALL_VALID_FROM_US};
-use crate::frame::Frame;
+use lapwing_camera::clock::{Clock, WALL_VALID_FROM_US};
+use lapwing_camera::frame::Frame;
 
 /// Puts the time on an event.
 pub(super) fn stamp(event: Event, clock: &dyn Clock) -> Event {

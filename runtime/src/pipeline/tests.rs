@@ -10,7 +10,7 @@ use super::simulated::Step::{
     Blank, Broken, BrokenUntil, Do, Hold, Lost, Panic, Pass, Release, Settle, Show, Stop, Until,
 };
 use super::simulated::{Stage, Step, told};
-use crate::camera::Pacing;
+use lapwing_camera::Pacing;
 
 /// A person is in it.
 const PERSON: &str = "astronaut.jpg";

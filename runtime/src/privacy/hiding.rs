@@ -1,8 +1,8 @@
 //! What is hidden: classes, from which score up, and by how much more than the detector's box.
 
 use super::region::Regions;
-use crate::detect::Detection;
-use crate::track::{Patience, Tracker};
+use lapwing_vision::detect::Detection;
+use lapwing_vision::track::{Patience, Tracker};
 
 /// Each hidden box grows by this share of its longer side on every side, because detectors cut hair, hands and feet.
 /// The flow was trained on holes with this margin.
@@ -100,7 +100,7 @@ impl Cover {
 mod tests {
     use super::*;
     use crate::privacy::region::Rect;
-    use crate::track::TRACKS_MAX;
+    use lapwing_vision::track::TRACKS_MAX;
     use proptest::prelude::*;
 
     const PERSON: u16 = 1;

@@ -47,7 +47,7 @@ pub use region::{Rect, Region, Regions};
 /// Only this module makes one, so a function that takes `Redacted<T>` cannot be handed a raw `T`:
 ///
 /// ```compile_fail
-/// use lapwing_runtime::frame::Frame;
+/// use lapwing_camera::frame::Frame;
 /// use lapwing_runtime::privacy::Redacted;
 /// fn sink(_: &Redacted<Frame>) {}
 /// sink(&Frame::new());

@@ -74,10 +74,11 @@ fn board<'a>(busybox: &Path, modules: impl Iterator<Item = &'a (String, PathBuf)
         archive.folder(name);
     }
     archive.device("dev/console", 5, 1);
-    archive.file("init", &read(&cross::guest()?)?);
+    let programs = cross::board()?;
+    archive.file("init", &read(&programs.join("lapwing-hil-guest"))?);
     archive.link("bin/exercise", "/init");
     archive.link("bin/camera", "/init");
-    archive.file("bin/lapwing", &read(&cross::lapwing()?)?);
+    archive.file("bin/lapwing", &read(&programs.join("lapwing"))?);
     archive.file("bin/busybox", &read(busybox)?);
     for applet in APPLETS {
         archive.link(&format!("bin/{applet}"), "busybox");

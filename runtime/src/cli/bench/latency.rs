@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
+use lapwing_camera::frame::Frame;
 use lapwing_firmware::trigger::{Polarity, RuleConfig};
 use lapwing_runtime::config::BoundRule;
-use lapwing_runtime::detect::{DetectOptions, Detector};
-use lapwing_runtime::frame::Frame;
 use lapwing_runtime::latency::Histogram;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::RuleRunner;
 use lapwing_runtime::rules::Watch;
+use lapwing_vision::detect::{DetectOptions, Detector};
 
 use super::Failure;
 
