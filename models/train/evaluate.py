@@ -123,11 +123,12 @@ def _match(found: list[Detections], data: Dataset, cls: int, iou: float):
 
 
 def score(found: list[Detections], data: Dataset, iou: float = 0.5) -> Result:
-    """Average precision a class and its mean; classes without boxes score 0."""
+    """Average precision a class and its mean over the classes that have boxes."""
     grid = np.arange(0.05, 0.8, 0.01)
-    areas, curves = [], []
+    areas, curves, present = [], [], []
     for cls in range(len(CLASSES)):
         scores, hits, wanted = _match(found, data, cls, iou)
+        present.append(wanted > 0)
         true, false = hits.cumsum(), (1 - hits).cumsum()
         areas.append(100 * _area(true / max(wanted, 1), true / np.maximum(true + false, 1)))
         kept = np.searchsorted(-scores, -grid, side="right")
@@ -136,7 +137,8 @@ def score(found: list[Detections], data: Dataset, iou: float = 0.5) -> Result:
     f1 = np.mean(curves, 0)
     best = int(f1.argmax())
     per_class = {name: round(area, 1) for name, area in zip(CLASSES, areas)}
-    return Result(float(np.mean(areas)), per_class, round(float(grid[best]), 2), float(f1[best]))
+    mean = float(np.mean(np.array(areas)[present]))
+    return Result(mean, per_class, round(float(grid[best]), 2), float(f1[best]))
 
 
 def evaluate(predict: Predict, data: Dataset, size: int, batch: int = 64) -> Result:
@@ -184,6 +186,7 @@ def main() -> None:
     predict, size = onnx_predictor(args.model)
     result = evaluate(predict, Dataset.load(args.packed, args.split, "cpu"), size)
     print(f"{args.model} {args.split} at {size}: AP50 {result.map50:.2f}", result.per_class)
+    print(f"person {result.per_class['person']}")
     print(f"best mean F1 {result.f1:.3f} at score {result.threshold}")
     if args.json:
         args.json.write_text(json.dumps(asdict(result), indent=1))
