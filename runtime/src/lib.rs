@@ -44,6 +44,7 @@ pub mod photos;
 pub mod pins;
 pub mod pipeline;
 pub mod privacy;
+pub mod queue;
 pub mod rules;
 pub mod sinks;
 pub mod track;

@@ -48,11 +48,14 @@ impl LastWords {
         Ok((LastWords { file: Arc::new(file) }, found))
     }
 
-    /// From now on the first panic of this process writes its words to the file, then does what it did before.
-    pub fn keep_panics(&self) {
+    /// From now on each panic of this process calls `make_safe` before anything else; the first one then writes its
+    /// words to the file. After that a panic does what it did before. A disk that hangs holds up what comes after it,
+    /// so whatever must not wait belongs into `make_safe`.
+    pub fn keep_panics(&self, make_safe: impl Fn() + Send + Sync + 'static) {
         let (file, said) = (Arc::clone(&self.file), AtomicBool::new(false));
         let before = panic::take_hook();
         panic::set_hook(std::boxed::Box::new(move |info| {
+            make_safe();
             if !said.swap(true, Ordering::SeqCst) {
                 let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok();
                 let mut words = Epitaph::new(wall.and_then(|d| i64::try_from(d.as_micros()).ok()).unwrap_or(0));
@@ -61,6 +64,15 @@ impl LastWords {
                 // a disk that fails now has the last word
                 let _ = file.write_all_at(&words.encode(), 0).and_then(|()| file.sync_data());
             }
+            before(info);
+        }));
+    }
+
+    /// From now on each panic of this process calls `make_safe` before anything else, and no words are kept.
+    pub fn before_panics(make_safe: impl Fn() + Send + Sync + 'static) {
+        let before = panic::take_hook();
+        panic::set_hook(std::boxed::Box::new(move |info| {
+            make_safe();
             before(info);
         }));
     }
@@ -86,7 +98,7 @@ mod tests {
     fn child() {
         let Some(folder) = std::env::var_os("LAPWING_TEST_LAST_WORDS") else { return };
         let (words, _) = LastWords::open(Path::new(&folder)).unwrap();
-        words.keep_panics();
+        words.keep_panics(|| {});
         let _ = std::thread::Builder::new()
             .name("camera".into())
             .spawn(|| panic!("the sensor said {}", 42))

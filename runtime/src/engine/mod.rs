@@ -19,6 +19,7 @@ pub mod calibrate;
 pub mod float;
 #[cfg(feature = "onnx")]
 pub mod import;
+pub mod finite;
 pub mod int8;
 pub mod ir;
 #[allow(unsafe_code)]
