@@ -1,6 +1,7 @@
 //! Support for the end-to-end tests: the real binary, test inputs, and words for a skipped test.
 
 pub mod arm;
+pub mod onnx;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -97,8 +97,17 @@ mod tests {
     #[test]
     fn child() {
         let Some(folder) = std::env::var_os("LAPWING_TEST_LAST_WORDS") else { return };
-        let (words, _) = LastWords::open(Path::new(&folder)).unwrap();
-        words.keep_panics(|| {});
+        let folder = Path::new(&folder).to_owned();
+        let (words, _) = LastWords::open(&folder).unwrap();
+        words.keep_panics(move || {
+            // a disk may hang from the first write on: lines come before words
+            let written = std::fs::read(folder.join(FILE)).unwrap();
+            let order = if written.iter().all(|byte| *byte == 0) { "lines, then words" } else { "words were first" };
+            let place = folder.join("order");
+            if !place.exists() {
+                std::fs::write(place, order).unwrap();
+            }
+        });
         let _ = std::thread::Builder::new()
             .name("camera".into())
             .spawn(|| panic!("the sensor said {}", 42))
@@ -117,6 +126,7 @@ mod tests {
             .output()
             .unwrap();
         assert!(!output.status.success());
+        assert_eq!(std::fs::read_to_string(folder.path().join("order")).unwrap(), "lines, then words");
         let (words, found) = LastWords::open(folder.path()).unwrap();
         let found = found.unwrap();
         for word in ["\"camera\"", "last_words.rs", "the sensor said 42"] {

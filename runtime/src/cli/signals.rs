@@ -2,7 +2,8 @@
 //!
 //! | signal | is |
 //! |---|---|
-//! | SIGTERM, SIGINT (Ctrl-C), SIGQUIT (Ctrl-\), SIGHUP (the terminal is gone), SIGXCPU | a stop in order; once the outputs are safe a second one ends the process at once |
+//! | SIGTERM, SIGINT (Ctrl-C) | a stop in order; a second one ends the process at once, as soon as the outputs are safe |
+//! | SIGQUIT (Ctrl-\), SIGHUP (the terminal is gone; often two of them), SIGXCPU | a stop in order |
 //! | SIGTSTP (Ctrl-Z) | outputs take their safe level, then the process is suspended |
 //! | SIGXFSZ (a file reached the limit of its size), SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO | without effect; a write past the limit fails as on a full disk |
 //! | SIGPIPE | without effect; Rust ignores it |
@@ -39,8 +40,9 @@ pub fn stop_flag(rules: &DeadMan) -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let ignored = ignored();
     for signal in STOPS.into_iter().filter(|signal| *signal == SIGTERM || !is_in(ignored, *signal)) {
-        // not by the first one, and not before the outputs are safe: a terminal that closes may send two
-        flag::register_conditional_shutdown(signal, 1, rules.stood_down_flag())?;
+        if matches!(signal, SIGTERM | SIGINT) {
+            flag::register_conditional_shutdown(signal, 1, rules.stood_down_flag())?;
+        }
         flag::register(signal, Arc::clone(&stop))?;
     }
     if !is_in(ignored, SIGTSTP) {

@@ -15,11 +15,11 @@ pub mod artifact;
 pub mod bytes;
 #[cfg(feature = "onnx")]
 pub mod calibrate;
+pub mod finite;
 #[cfg(feature = "onnx")]
 pub mod float;
 #[cfg(feature = "onnx")]
 pub mod import;
-pub mod finite;
 pub mod int8;
 pub mod ir;
 #[allow(unsafe_code)]

@@ -168,13 +168,7 @@ impl RuleRunner {
             EventKind::Released => self.report.released += 1,
             _ => {}
         }
-        Some(Firing {
-            kind,
-            rule: self.index,
-            seen: self.seen,
-            frame_px: self.frame_px,
-            simulated: self.simulated,
-        })
+        Some(Firing { kind, rule: self.index, seen: self.seen, frame_px: self.frame_px, simulated: self.simulated })
     }
 
     pub(super) fn report(&self) -> RuleReport {

@@ -68,6 +68,19 @@ pub struct SinkReport {
     pub stuck: bool,
 }
 
+impl std::fmt::Display for SinkReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: ", self.name)?;
+        if self.dropped > 0 {
+            write!(f, "{} lines were dropped, it did not take them in time; ", self.dropped)?;
+        }
+        if let Some(why) = &self.why {
+            write!(f, "{} lines could not be written ({why}); ", self.failed)?;
+        }
+        f.write_str("the run itself is not touched by that")
+    }
+}
+
 impl SinkReport {
     /// True if it passed on everything.
     pub fn is_clean(&self) -> bool {
@@ -169,17 +182,20 @@ impl Sinks {
         self.wanting(|wants| wants.words == Some(stream)).for_each(|outlet| outlet.put(Item::Words(line.into())));
     }
 
-    /// Waits at most `patience` until every sink has told all that it was given, and says what became of each. What comes
-    /// later is dropped.
-    pub fn finish(&self, patience: Duration) -> Vec<SinkReport> {
-        self.outlets.iter().for_each(|outlet| outlet.queue.close());
-        let deadline = Instant::now() + patience;
+    /// Ends the sinks one after the other: waits at most `patience` until each has told all that it was given, and says what
+    /// became of it. `told` hears of each before the next one is ended, so that this one can still tell it. What comes later
+    /// is dropped.
+    pub fn finish(&self, patience: Duration, mut told: impl FnMut(&SinkReport)) -> Vec<SinkReport> {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let reports = self.outlets.iter().zip(threads).map(|(outlet, thread)| {
+            outlet.queue.close();
+            let deadline = Instant::now() + patience;
             while !thread.is_finished() && Instant::now() < deadline {
                 std::thread::sleep(ASK);
             }
-            outlet.report(!thread.is_finished())
+            let report = outlet.report(!thread.is_finished());
+            told(&report);
+            report
         });
         reports.collect()
     }
