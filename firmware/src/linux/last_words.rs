@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn child() {
         let Some(folder) = std::env::var_os("LAPWING_TEST_LAST_WORDS") else { return };
-        let folder = Path::new(&folder).to_owned();
+        let folder = Path::new(&folder).to_path_buf();
         let (words, _) = LastWords::open(&folder).unwrap();
         words.keep_panics(move || {
             // a disk may hang from the first write on: lines come before words

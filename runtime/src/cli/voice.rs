@@ -19,9 +19,15 @@ use super::detect::in_words;
 /// The sinks of the run of this process.
 static RUN: OnceLock<Arc<Sinks>> = OnceLock::new();
 
-/// From now on words of the logger and of `complain!` go to `sinks`.
+/// From now on words of the logger, of `complain!` and of panics go to `sinks`.
 pub fn speak_through(sinks: &Arc<Sinks>) {
     let _ = RUN.set(Arc::clone(sinks)); // a process runs once
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|info| {
+            let thread = std::thread::current();
+            say_error(&format!("lapwing: thread {:?} {info}", thread.name().unwrap_or("without a name")));
+        }));
+    }
 }
 
 /// Says a line on standard error. Errors that nobody reads are no reason to end.

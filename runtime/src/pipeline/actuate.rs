@@ -130,6 +130,11 @@ impl RuleRunner {
         lock(&self.output).driven() != Some(OutputWish::Off)
     }
 
+    /// True if no wire leaves its line.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
     /// When the rule wants to be told the time at the latest, in microseconds; `None`: time changes nothing.
     pub(super) fn deadline_us(&self) -> Option<u64> {
         self.machine.deadline_us()

@@ -304,9 +304,9 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
-        let start_us = clock.mono_us();
+        let start = clock.mono();
         let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
-        budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));
+        budget.measured(level, &job, clock.mono().since_us(start));
         self.report.redaction.add(&account);
         if let Some(trouble) = self.redactor.take_trouble() {
             observer.trouble(&format!("{}: {trouble}", redacted.get().name()));

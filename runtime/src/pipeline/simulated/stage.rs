@@ -5,7 +5,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Instant;
 
 use embedded_hal::digital::ErrorKind;
-use lapwing_firmware::event::Event;
 use lapwing_firmware::linux::Watchdogs;
 use lapwing_firmware::linux::gpio::GpioError;
 use lapwing_firmware::log::Durable;
@@ -17,7 +16,6 @@ use crate::clock::Clock;
 use crate::config::{BoundRule, Config};
 use crate::detect::Detector;
 use crate::engine::Model;
-use crate::frame::Frame;
 use crate::legend::Legend;
 use crate::pins::{Input, Line, LineError, Probe, Script};
 use crate::pipeline::{DeadMan, Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
