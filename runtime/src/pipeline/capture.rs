@@ -79,7 +79,8 @@ impl Capture<'_> {
             told = publish(source.tally(), told, shared);
             let handed_over = match next {
                 Next::Frame if self.pacing == Pacing::Live && is_too_large(&frame) => {
-                    let error = too_large(&frame);
+                    let px = (frame.width(), frame.height());
+                    let error = SourceError::live_picture_too_large(&source.describe(), px);
                     spare = Some(Frame::new()); // its memory is given back
                     self.lost(error, &mut pauses)
                 }
@@ -186,10 +187,6 @@ impl Capture<'_> {
 
 fn is_too_large(frame: &Frame) -> bool {
     is_large(frame) || frame.bytes() > LIVE_BYTES_MAX
-}
-
-fn too_large(frame: &Frame) -> SourceError {
-    SourceError::live_picture_too_large(frame.name(), (frame.width(), frame.height()))
 }
 
 /// Adds what the source has counted since `told`; gives what it has counted by now.

@@ -124,6 +124,11 @@ impl DeadMan {
         open
     }
 
+    /// Lets the time pass until now, as the dead-man's thread does by itself.
+    pub(super) fn let_time_pass(&self, clock: &dyn Clock, outbox: &Outbox<'_>) {
+        self.lock().pass_time(clock.mono(), clock, outbox);
+    }
+
     /// Every line takes its safe level for good, then that is told. Once is enough; more does no harm.
     pub(super) fn stand_down(&self, now_us: u64, clock: &dyn Clock, outbox: &Outbox<'_>) {
         self.lock().stand_down(now_us, clock, outbox);
@@ -147,7 +152,7 @@ impl DeadMan {
                 let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP); // goes on with SIGCONT
             }
             let wait = match run.pacing {
-                Pacing::Live => held.pass_time(now, run),
+                Pacing::Live => held.pass_time(now, run.clock, run.outbox),
                 Pacing::OnDemand => held.pass_real_time(now, run),
             };
             let wait = wait.unwrap_or(TICK).clamp(NAP_MIN, TICK);
@@ -185,14 +190,14 @@ impl Held {
     }
 
     /// Of a live source: pulses end, stalls take the safe level. Time until the next of these.
-    fn pass_time(&mut self, now: Mono, run: &Run<'_>) -> Option<Duration> {
+    fn pass_time(&mut self, now: Mono, clock: &dyn Clock, outbox: &Outbox<'_>) -> Option<Duration> {
         let mut events = Events::new();
         for rule in &mut self.rules {
             if let Some(firing) = rule.tick(now.us()) {
-                let _ = events.push(stamp(firing.event(), run.clock)); // one a rule: has room
+                let _ = events.push(stamp(firing.event(), clock)); // one a rule: has room
             }
         }
-        run.outbox.events(events);
+        outbox.events(events);
         let next_us = self.rules.iter().filter_map(RuleRunner::deadline_us).min()?;
         Some(Duration::from_micros(next_us.saturating_sub(now.us())))
     }

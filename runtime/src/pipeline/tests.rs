@@ -7,10 +7,11 @@ use lapwing_firmware::linux::DirMedia;
 use lapwing_firmware::log::{Item, Reader};
 
 use super::simulated::Step::{
-    Blank, Broken, BrokenUntil, Do, Hold, Lost, Panic, Pass, Release, Settle, Show, Stop, Until,
+    Blank, Broken, BrokenUntil, Do, Hold, Lost, Make, Panic, Pass, Release, Settle, Show, Stop, Until,
 };
 use super::simulated::{Stage, Step, told};
 use crate::camera::Pacing;
+use crate::frame::Frame;
 
 /// A person is in it.
 const PERSON: &str = "astronaut.jpg";
@@ -250,6 +251,22 @@ fn a_panic_in_the_camera_s_thread_ends_the_run_with_the_line_at_its_safe_level()
         assert_eq!(state.kinds(), [Started, Fired, Released, Stopped]);
         assert_eq!(state.wires[0].edges, [false, true, false]);
     }
+}
+
+#[test]
+fn a_live_picture_past_the_limit_is_refused_in_words_and_a_replay_s_goes_through() {
+    let large = |frame: &mut Frame| frame.reset(4200, 3100).unwrap();
+    let stage = Stage::new(GATE);
+    let script = vec![Blank, Settle, Make(large), Make(large), told(SourceLost, 1), Blank, told(SourceBack, 1)];
+    let report = stage.act(Pacing::Live, script, nothing);
+    let state = stage.state();
+    assert_eq!((report.frames, report.source_lost, state.troubles.len()), (2, 1, 1), "{:?}", state.troubles);
+    let words = &state.troubles[0];
+    assert!(words.contains("4200x3100") && words.contains("12.6 megapixels") && words.contains("[camera]"), "{words}");
+    drop(state);
+    let stage = Stage::new(GATE);
+    let report = stage.act(Pacing::OnDemand, vec![Make(large), Blank, Make(large), Make(large), Blank], nothing);
+    assert_eq!((report.frames, report.is_clean()), (5, true));
 }
 
 /// Whatever the camera does, the books balance.

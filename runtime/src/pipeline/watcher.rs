@@ -78,8 +78,12 @@ impl Watcher<'_> {
                 Pop::Item(Captured::Broken(error)) => {
                     self.around.shared.broken.fetch_add(1, Ordering::Relaxed);
                     self.around.outbox.trouble(error.to_string());
+                    self.around.let_time_pass();
                 }
-                Pop::Item(Captured::Lost(error, at)) => self.source.is_lost(&error, at),
+                Pop::Item(Captured::Lost(error, at)) => {
+                    self.source.is_lost(&error, at);
+                    self.around.let_time_pass();
+                }
                 Pop::Timeout => {}
                 Pop::Closed => break,
             }
@@ -190,6 +194,13 @@ impl Watcher<'_> {
 }
 
 impl Around<'_> {
+    /// Failures without a pause pass time too, and are faster than the dead-man sleeps.
+    fn let_time_pass(&self) {
+        if self.pacing == Pacing::Live {
+            self.rules.let_time_pass(self.clock, self.outbox);
+        }
+    }
+
     /// The rules' time: of a live source the clock's, of a replay that of its frames.
     fn now(&self, frame: Mono) -> Mono {
         match self.pacing {
