@@ -3,38 +3,24 @@
 use std::os::unix::net::UnixDatagram;
 
 use lapwing_firmware::event::Event;
-use lapwing_firmware::event::EventKind::{ClockSet, Disarmed, Fired, Released, Started, Stopped};
+use lapwing_firmware::event::EventKind::{ClockSet, Disarmed, Fired, Released, SourceLost, Started, Stopped};
 use lapwing_firmware::linux::Watchdogs;
 use lapwing_firmware::linux::watchdog::Systemd;
 
-use super::simulated::Step::{Blank, Broken, Do, Pass, Settle, Show, Until};
-use super::simulated::{Stage, told};
+use super::simulated::Step::{Blank, Broken, Do, Lost, Make, Pass, Settle, Show, Until};
+use super::simulated::{Stage, Step, told};
 use lapwing_camera::Pacing;
+use lapwing_camera::frame::Frame;
 
 const GATE: &str = "[pictures]\nkeep = \"none\"\n[[rule]]\nname = \"gate\"\nclasses = [\"person\"]\nhold_ms = 1000\n";
 
-#[test]
-fn a_watchdog_is_fed_by_frames_and_faults_and_not_by_time() {
+/// What a manager heard in a run of `script`.
+fn heard(script: Vec<Step>) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("notify");
     let socket = UnixDatagram::bind(&place).unwrap();
-    let dogs = Watchdogs::of(Systemd::connect(place.as_os_str()).unwrap(), Some(4_000_000)); // a meal a second
+    let dogs = Watchdogs::of(Systemd::connect(place.as_os_str()).unwrap(), Some(4_000_000)); // a kick a second
     let stage = Stage::new(GATE).feeds(dogs);
-    let script = vec![
-        Blank, // the first meal
-        Settle,
-        Pass(5000),
-        Settle, // time alone: none
-        Broken, // the second
-        Until(Box::new(|state| state.troubles.len() == 1)),
-        Settle,
-        Pass(500),
-        Blank, // fed half a second ago
-        Settle,
-        Pass(500),
-        Blank, // the third
-        Settle,
-    ];
     stage.act(Pacing::Live, script, || {});
     drop(stage.state());
     socket.set_nonblocking(true).unwrap();
@@ -43,8 +29,46 @@ fn a_watchdog_is_fed_by_frames_and_faults_and_not_by_time() {
     while let Ok(count) = socket.recv(&mut bytes) {
         heard.push(String::from_utf8_lossy(&bytes[..count]).into_owned());
     }
-    let meal = "WATCHDOG=1";
-    assert_eq!(heard, ["READY=1\nSTATUS=watching", meal, meal, meal, "STOPPING=1"]);
+    heard
+}
+
+const KICK: &str = "WATCHDOG=1";
+
+#[test]
+fn a_watchdog_is_kicked_by_frames_that_were_looked_at_and_not_by_time() {
+    let script = vec![
+        Blank, // the first kick
+        Settle,
+        Pass(5000),
+        Settle, // time alone: none
+        Blank,  // the second
+        Settle,
+        Pass(500),
+        Blank, // kicked half a second ago
+        Settle,
+        Pass(500),
+        Blank, // the third
+        Settle,
+    ];
+    assert_eq!(heard(script), ["READY=1\nSTATUS=watching", KICK, KICK, KICK, "STOPPING=1"]);
+}
+
+#[test]
+fn a_watchdog_is_kicked_by_no_failure_of_source_or_detector() {
+    let unusable = |frame: &mut Frame| *frame = Frame::new(); // nothing that a detector can look at
+    let script = vec![
+        Broken,
+        Until(Box::new(|state| state.troubles.len() == 1)),
+        Pass(5000),
+        Lost,
+        told(SourceLost, 1),
+        Pass(5000),
+        Make(unusable),
+        Until(Box::new(|state| state.troubles.len() == 3)),
+        Pass(5000),
+        Settle,
+    ];
+    assert_eq!(heard(script), ["READY=1\nSTATUS=watching", "STOPPING=1"]);
 }
 
 #[test]
@@ -74,6 +98,7 @@ fn a_clock_that_jumps_is_told_and_neither_order_nor_holds_change() {
         Do(Box::new(|state| state.wall_set_us = 7_200_000_000)),
         told(ClockSet, 2),
         Pass(101),
+        Blank,
         told(Released, 1),
     ];
     stage.act(Pacing::Live, script, || {});
