@@ -34,5 +34,6 @@ pub mod legend;
 pub mod pins;
 pub mod pipeline;
 pub mod privacy;
+pub mod queue;
 pub mod rules;
 pub mod sinks;

@@ -70,7 +70,7 @@ impl Crate {
     /// The file that could not be read or that a `mod` names in vain.
     pub fn read(root: &Path) -> Result<Crate, String> {
         let mut all = Crate::default();
-        all.file(root, &[], &root.parent().unwrap_or(Path::new("")).to_path_buf())?;
+        all.file(root, &[], root.parent().unwrap_or(Path::new("")))?;
         Ok(all)
     }
 

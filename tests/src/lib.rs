@@ -4,6 +4,7 @@ pub mod arm;
 pub mod board;
 pub mod circles;
 pub mod imports;
+pub mod onnx;
 pub mod rust_tokens;
 
 use std::path::{Path, PathBuf};

@@ -1,33 +1,97 @@
-//! Time behind a small trait, so that the simulation can hold the hands.
+//! Two clocks behind a small trait, so that the simulation can hold the hands.
+//!
+//! Times of the two are two types, because they must never meet: [`Mono`] only ever goes on and decides everything,
+//! [`Wall`] may be wrong or jump and is for people. What compares them does not compile:
+//!
+//! ```compile_fail
+//! use lapwing_runtime::clock::{Mono, Wall};
+//! let _ = Mono::from_us(1) < Wall::from_us(1);
+//! ```
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// A moment of the monotonic clock: it never goes backwards, and means nothing outside this run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mono {
+    us: u64,
+}
+
+impl Mono {
+    /// The moment `us` microseconds after the clock was made.
+    pub const fn from_us(us: u64) -> Mono {
+        Mono { us }
+    }
+
+    /// Microseconds since the clock was made.
+    pub const fn us(self) -> u64 {
+        self.us
+    }
+
+    /// Microseconds from `earlier` to this moment; 0 if that came later.
+    pub const fn since_us(self, earlier: Mono) -> u64 {
+        self.us.saturating_sub(earlier.us)
+    }
+
+    /// The moment `us` microseconds before this one; the clock's beginning if there was none.
+    pub const fn before_us(self, us: u64) -> Mono {
+        Mono { us: self.us.saturating_sub(us) }
+    }
+}
+
+/// A moment of the wall clock, UTC: somebody may set it at any time, and a board without a battery wakes up in 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wall {
+    us: i64,
+}
+
+impl Wall {
+    /// `us` microseconds since 1970; 0 stands for unknown.
+    pub const fn from_us(us: i64) -> Wall {
+        Wall { us }
+    }
+
+    /// Microseconds since 1970; 0 if unknown.
+    pub const fn us(self) -> i64 {
+        self.us
+    }
+
+    /// True if somebody has set the clock: see [`WALL_VALID_FROM_US`].
+    pub const fn is_set(self) -> bool {
+        self.us >= WALL_VALID_FROM_US
+    }
+
+    /// How far this clock is ahead of the monotonic one, in microseconds. It changes only when somebody sets the clock.
+    pub fn ahead_us(self, mono: Mono) -> i64 {
+        self.us.saturating_sub(i64::try_from(mono.us).unwrap_or(i64::MAX))
+    }
+}
+
 /// A monotonic clock and a wall clock.
 pub trait Clock: Send + Sync {
-    /// Microseconds since the clock was made; never goes backwards.
-    fn mono_us(&self) -> u64;
-    /// Microseconds since 1970 in UTC; 0 if the wall clock is unknown. May jump.
-    fn wall_us(&self) -> i64;
-    /// A time of the kernel's `CLOCK_MONOTONIC`, which stamps frames and edges, as one of [`Clock::mono_us`]; 0 if it was
-    /// before the clock was made.
-    fn at_kernel_us(&self, kernel_us: u64) -> u64 {
-        kernel_us
+    /// The time since the clock was made; never goes backwards.
+    fn mono(&self) -> Mono;
+    /// The time of day. May jump.
+    fn wall(&self) -> Wall;
+    /// A time of the kernel's `CLOCK_MONOTONIC`, which stamps frames and edges, as one of [`Clock::mono`]; its
+    /// beginning if it was before the clock was made.
+    fn at_kernel_us(&self, kernel_us: u64) -> Mono {
+        Mono::from_us(kernel_us)
     }
     /// Waits; it may wait a little longer than asked, never less.
     fn sleep_us(&self, duration_us: u64);
 }
 
 impl<C: Clock + ?Sized> Clock for Arc<C> {
-    fn mono_us(&self) -> u64 {
-        (**self).mono_us()
+    fn mono(&self) -> Mono {
+        (**self).mono()
     }
 
-    fn wall_us(&self) -> i64 {
-        (**self).wall_us()
+    fn wall(&self) -> Wall {
+        (**self).wall()
     }
 
-    fn at_kernel_us(&self, kernel_us: u64) -> u64 {
+    fn at_kernel_us(&self, kernel_us: u64) -> Mono {
         (**self).at_kernel_us(kernel_us)
     }
 
@@ -61,16 +125,17 @@ fn kernel_us() -> u64 {
 }
 
 impl Clock for SystemClock {
-    fn mono_us(&self) -> u64 {
+    fn mono(&self) -> Mono {
         self.at_kernel_us(kernel_us())
     }
 
-    fn at_kernel_us(&self, kernel_us: u64) -> u64 {
-        kernel_us.saturating_sub(self.start_kernel_us)
+    fn at_kernel_us(&self, kernel_us: u64) -> Mono {
+        Mono::from_us(kernel_us.saturating_sub(self.start_kernel_us))
     }
 
-    fn wall_us(&self) -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_micros()).ok()).unwrap_or(0)
+    fn wall(&self) -> Wall {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        Wall::from_us(since.and_then(|d| i64::try_from(d.as_micros()).ok()).unwrap_or(0))
     }
 
     fn sleep_us(&self, duration_us: u64) {
@@ -111,9 +176,17 @@ mod tests {
     #[test]
     fn the_kernel_s_times_are_the_clock_s() {
         let clock = SystemClock::default();
-        let (before, between, after) = (clock.mono_us(), clock.at_kernel_us(kernel_us()), clock.mono_us());
-        assert!(before <= between && between <= after, "{before} {between} {after}");
-        assert_eq!(clock.at_kernel_us(0), 0);
+        let (before, between, after) = (clock.mono(), clock.at_kernel_us(kernel_us()), clock.mono());
+        assert!(before <= between && between <= after, "{before:?} {between:?} {after:?}");
+        assert_eq!(clock.at_kernel_us(0), Mono::default());
+    }
+
+    #[test]
+    fn a_set_clock_changes_how_far_it_is_ahead_and_a_running_one_does_not() {
+        let (mono, wall) = (Mono::from_us(5), Wall::from_us(WALL_VALID_FROM_US + 5));
+        assert_eq!(wall.ahead_us(mono), Wall::from_us(WALL_VALID_FROM_US + 9).ahead_us(Mono::from_us(9)));
+        assert!(wall.is_set() && !Wall::default().is_set());
+        assert_eq!((Mono::from_us(3).since_us(Mono::from_us(9)), mono.before_us(9)), (0, Mono::default()));
     }
 
     #[test]

@@ -117,6 +117,17 @@ impl SourceError {
         Self::Camera { device: device.to_owned(), what: what.into(), cure }
     }
 
+    /// A live source whose pictures of (width, height) pixels are larger than [`LIVE_PIXELS_MAX`](super::LIVE_PIXELS_MAX)
+    /// or [`LIVE_BYTES_MAX`](super::LIVE_BYTES_MAX).
+    #[must_use]
+    pub fn live_picture_too_large(device: &str, (width, height): (u32, u32)) -> Self {
+        let (pixels_max, mib_max) = (super::LIVE_PIXELS_MAX as f64 / 1e6, super::LIVE_BYTES_MAX >> 20);
+        let what = format!(
+            "its pictures of {width}x{height} are too large: a live source may have {pixels_max:.1} megapixels in {mib_max} MiB"
+        );
+        Self::camera(device, what, "set a smaller width and height under [camera]; `lapwing doctor` lists its sizes")
+    }
+
     /// An I/O error with the path that it happened to.
     #[must_use]
     pub fn io(path: &str, cause: io::Error) -> Self {

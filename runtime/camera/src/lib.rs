@@ -49,6 +49,11 @@ use crate::frame::Frame;
 /// The time between two pictures of a replay that has no clock of its own, in microseconds of `captured_us`.
 pub const STILL_PERIOD_US: u64 = 1_000_000;
 
+/// The most pixels that a picture of a live source may have: 12.6 megapixels. A live run holds several pictures at once.
+pub const LIVE_PIXELS_MAX: u64 = 12 << 20;
+/// The most bytes of such a picture, as the camera gives it or as RGB.
+pub const LIVE_BYTES_MAX: usize = (LIVE_PIXELS_MAX as usize) * crate::frame::CHANNELS;
+
 /// Who sets the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pacing {

@@ -98,7 +98,7 @@ impl<S: Source, C: Clock> Paced<S, C> {
 
 impl<S: Source, C: Clock> Source for Paced<S, C> {
     fn next(&mut self, frame: &mut Frame, deadline: Duration) -> Next {
-        let mut now_us = self.clock.mono_us();
+        let mut now_us = self.clock.mono().us();
         let start_us = *self.start_us.get_or_insert(now_us);
         let due_at_us = start_us.saturating_add(self.due_us(self.next));
         if due_at_us > now_us {
@@ -109,7 +109,7 @@ impl<S: Source, C: Clock> Source for Paced<S, C> {
                 return Next::Timeout;
             }
             // A clock that woke too early must not deliver a frame before its time, nor the frame before it again.
-            now_us = self.clock.mono_us().max(due_at_us);
+            now_us = self.clock.mono().us().max(due_at_us);
         }
         let newest = self.newest(now_us.saturating_sub(start_us)).max(self.next);
         let missed = newest - self.next;
@@ -155,6 +155,7 @@ impl<S: Source, C: Clock> Source for Paced<S, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Mono, Wall};
     use crate::{Bundled, Photo};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -172,11 +173,11 @@ mod tests {
     }
 
     impl Clock for Hand {
-        fn mono_us(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
+        fn mono(&self) -> Mono {
+            Mono::from_us(self.0.load(Ordering::Relaxed))
         }
-        fn wall_us(&self) -> i64 {
-            0
+        fn wall(&self) -> Wall {
+            Wall::default()
         }
         fn sleep_us(&self, duration_us: u64) {
             self.pass(duration_us);
@@ -198,7 +199,7 @@ mod tests {
         for n in 0..3 {
             assert!(matches!(source.next(&mut frame, LONG), Next::Frame));
             assert_eq!((frame.seq, frame.captured_us), (n, 5_000_000 + n * 100_000));
-            assert_eq!(clock.mono_us(), frame.captured_us);
+            assert_eq!(clock.mono().us(), frame.captured_us);
         }
         assert!(matches!(source.next(&mut frame, LONG), Next::End));
         assert_eq!((source.dropped(), source.pacing()), (0, Pacing::Live));
@@ -210,7 +211,7 @@ mod tests {
         let mut frame = Frame::new();
         assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame));
         assert!(matches!(source.next(&mut frame, Duration::from_millis(40)), Next::Timeout));
-        assert_eq!(clock.mono_us(), 5_040_000);
+        assert_eq!(clock.mono().us(), 5_040_000);
         assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Timeout));
         assert!(matches!(source.next(&mut frame, Duration::from_millis(60)), Next::Frame));
         assert_eq!(frame.seq, 1);

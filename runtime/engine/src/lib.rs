@@ -15,6 +15,7 @@
 
 pub mod artifact;
 pub mod bytes;
+pub mod finite;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_targets;
 pub mod int8;

@@ -4,7 +4,7 @@
 //! put back on their own line `(1 - t) known + t eps`, and at the end they are the window's, byte for
 //! byte. All buffers are made at load.
 
-use super::network::{Asked, Network, check, context_values};
+use super::network::{Asked, Network, check, context_values, expect_finite};
 use super::normal::Normal;
 use super::pixel::{pixel, value};
 use super::{FlowError, FlowModel};
@@ -106,6 +106,7 @@ impl Filler {
         }
         self.begin(window, mask, seed);
         self.walk(mask, steps)?;
+        expect_finite(&self.x).map_err(|what| FlowError::Run { origin: self.origin().to_owned(), what })?;
         for ((to, from), &hole) in out.chunks_exact_mut(3).zip(self.x.chunks_exact(3)).zip(mask) {
             if hole {
                 to.iter_mut().zip(from).for_each(|(to, &value)| *to = pixel(value));
@@ -236,6 +237,19 @@ mod tests {
         filler.fill(&window, &[false; 4096], 2, 0, &mut out).unwrap();
         assert_eq!(out, window);
         assert!(asked.lock().unwrap().is_empty());
+    }
+
+    /// A hole painted with no number at all would be black, and nobody would be told.
+    #[test]
+    fn a_network_that_gives_no_numbers_fails_and_shows_nothing() {
+        let (window, mask) = scene();
+        for colour in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let (mut filler, _) = filler(colour);
+            let mut out = vec![7; window.len()];
+            let failed = filler.fill(&window, &mask, 2, 5, &mut out).unwrap_err();
+            assert!(matches!(failed, FlowError::Run { .. }), "{failed}");
+            assert!(out.chunks_exact(3).zip(&mask).all(|(p, &hole)| !hole || p == [0; 3]));
+        }
     }
 
     #[test]

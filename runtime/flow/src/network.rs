@@ -1,6 +1,7 @@
 //! The velocity network, as whatever runs it.
 
 use super::{FlowError, FlowManifest};
+use lapwing_engine::finite::first_not_finite;
 
 /// What a velocity is asked for: time, label and mode.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +45,17 @@ pub fn whole_context(manifest: &FlowManifest) -> Vec<f32> {
     let mut context = vec![0.0; context_values(manifest)];
     unknown(&mut context);
     context
+}
+
+/// What a network gave is of use only if every value of it is finite.
+///
+/// # Errors
+/// Which value is not.
+pub fn expect_finite(values: &[f32]) -> Result<(), String> {
+    match first_not_finite(values) {
+        None => Ok(()),
+        Some((at, value)) => Err(format!("value {at} of its output is {value}, which is no number to go on with")),
+    }
 }
 
 /// The buffers of a call are those of the manifest.

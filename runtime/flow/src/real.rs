@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::{bail, format_err};
 
 use super::condition::{Kept, features, one_hot};
 use super::manifest::{ConditionSpec, FlowManifest};
-use super::network::{Asked, Network, check};
+use super::network::{Asked, Network, check, expect_finite};
 use super::{FlowError, FlowModel};
 
 /// Most results of the condition network that are kept.
@@ -78,7 +78,9 @@ impl Runner {
         let outputs = run().map_err(|e| format!("{e:#}"))?;
         let flat = outputs.iter().map(|o| o.as_plain_ram().and_then(|v| v.as_slice::<f32>().ok()));
         let flat: Option<Vec<&[f32]>> = flat.collect();
-        flat.ok_or("an output is not of f32")?.into_iter().enumerate().for_each(read);
+        let flat = flat.ok_or("an output is not of f32")?;
+        flat.iter().try_for_each(|values| expect_finite(values))?;
+        flat.into_iter().enumerate().for_each(read);
         Ok(())
     }
 }

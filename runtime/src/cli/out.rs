@@ -15,6 +15,8 @@ pub enum Failure {
     Job(String),
     /// The call or the configuration is wrong: exit code 2.
     Call(String),
+    /// It was told already: this exit code and no more words.
+    Told(u8),
     /// Nobody reads the output any more (`lapwing … | head`): not a failure.
     Quiet,
 }
@@ -103,7 +105,7 @@ impl Out {
 
 /// Writes a line to standard error. Errors that nobody reads are no reason to end.
 pub fn tell_error(line: Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "lapwing: {line}");
+    super::voice::say_error(&format!("lapwing: {line}"));
 }
 
 /// `complain!("…", …)` tells of what went wrong and goes on.

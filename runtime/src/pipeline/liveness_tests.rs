@@ -9,8 +9,8 @@ use lapwing_firmware::linux::watchdog::Systemd;
 
 use super::simulated::Step::{Blank, Broken, Do, Lost, Make, Pass, Settle, Show, Until};
 use super::simulated::{Stage, Step, told};
-use crate::camera::Pacing;
-use crate::frame::Frame;
+use lapwing_camera::Pacing;
+use lapwing_camera::frame::Frame;
 
 const GATE: &str = "[pictures]\nkeep = \"none\"\n[[rule]]\nname = \"gate\"\nclasses = [\"person\"]\nhold_ms = 1000\n";
 

@@ -14,6 +14,10 @@ const MISSED_GROWTH: f32 = 0.04;
 /// Most missed frames that widen a region.
 const MISSED_GROWTHS_MAX: u32 = 10;
 
+/// What is hidden stays so for at least this many frames in which it is missed, whatever time they take: slow boards and
+/// replays see few frames in any time.
+pub const MISSED_FRAMES_MIN: u32 = 2;
+
 /// Which classes are hidden.
 #[derive(Debug, Clone, Default)]
 pub struct Hiding {

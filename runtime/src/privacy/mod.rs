@@ -37,7 +37,7 @@ mod tests;
 
 pub use budget::{Budget, Tally};
 pub use fill::{Fill, FillError, Lazy};
-pub use hiding::{Cover, Hiding};
+pub use hiding::{Cover, Hiding, MISSED_FRAMES_MIN};
 pub use look::{Eye, Look};
 pub use redactor::{Account, Level, Redactor};
 pub use region::{Rect, Region, Regions};

@@ -223,6 +223,18 @@ impl Frame {
         (self.rgb.capacity() / CHANNELS) as u64
     }
 
+    /// The bytes of its picture, raw or RGB.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rgb.len() + self.raw.len()
+    }
+
+    /// The memory that it keeps for pictures, in bytes.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.rgb.capacity() + self.raw.capacity()
+    }
+
     /// The colour at `(x, y)`, or `None` outside.
     #[must_use]
     pub fn pixel(&self, x: u32, y: u32) -> Option<[u8; 3]> {

@@ -26,7 +26,7 @@ use super::queue::{CaptureQueue, Counts, QueueError};
 use super::shape::Shape;
 use crate::frame::yuv::{Encoding, Range};
 use crate::frame::{Frame, picture};
-use crate::{Next, Pacing, Source, SourceError, Tally};
+use crate::{LIVE_PIXELS_MAX, Next, Pacing, Source, SourceError, Tally};
 
 /// Where a device comes from, each time it is needed.
 pub trait Socket: Send {
@@ -132,6 +132,10 @@ impl<S: Socket> Camera<S> {
         let queue = CaptureQueue::open(device, &wish, self.options.buffers, self.number)
             .map_err(|error| in_words(self.socket.name(), &error))?;
         let granted = queue.granted();
+        if u64::from(granted.width) * u64::from(granted.height) > LIVE_PIXELS_MAX {
+            let px = (granted.width, granted.height);
+            return Err(SourceError::live_picture_too_large(self.socket.name(), px));
+        }
         let mut set = String::new();
         for (knob, setting) in self.options.settings.asked() {
             // a camera that sees with another setting is better than none

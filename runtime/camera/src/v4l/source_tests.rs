@@ -23,6 +23,8 @@ enum Plug {
     NotThere,
     StartFails,
     Odd(&'static [u8; 4]),
+    /// Its pictures are larger than a live source may have.
+    Huge,
     /// With a gain of 0 to 255.
     WithGain(Vec<Move>),
 }
@@ -53,6 +55,7 @@ impl Socket for Bench {
                 device.books().lock().unwrap().start_fails = Some(Errno::INVAL);
                 device
             }
+            Plug::Huge => Simulated::new(granted(b"GREY", 4200, 3100, &[4200]), 4200 * 3100, vec![]),
             Plug::Odd(fourcc) => {
                 Simulated::new(granted(fourcc, 4, 3, &[12]), 36, vec![Move::Fill(vec![Filled::Whole])])
             }
@@ -210,4 +213,14 @@ proptest! {
             prop_assert!(losses <= faults, "one loss a fault");
         }
     }
+}
+
+#[test]
+fn a_camera_whose_pictures_are_too_large_is_refused_in_words_before_memory_is_made() {
+    let mut camera = camera(vec![Plug::Huge]);
+    let mut frame = Frame::new();
+    let Next::Lost(error) = camera.next(&mut frame, WAIT) else { panic!("it was taken") };
+    let words = error.to_string();
+    assert!(words.contains("4200x3100") && words.contains("set a smaller width and height"), "{words}");
+    assert_eq!(frame.capacity_bytes(), 0);
 }

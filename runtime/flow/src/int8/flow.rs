@@ -5,7 +5,7 @@
 //! every band. Nothing is allocated after the load.
 
 use super::super::condition::Kept;
-use super::super::network::{Asked, Network, check};
+use super::super::network::{Asked, Network, check, expect_finite};
 use super::super::{FlowError, FlowManifest};
 use super::FlowArtifact;
 use lapwing_engine::ir::Checked;
@@ -141,7 +141,7 @@ impl Int8Flow {
         plan.run();
         plan.real_output(0, &mut self.v);
         v.copy_from_slice(&self.v);
-        Ok(())
+        expect_finite(v)
     }
 }
 

@@ -18,11 +18,13 @@ pub struct Candidate {
 #[derive(Debug)]
 pub struct Candidates {
     list: Vec<Candidate>,
+    /// Candidates whose score or box is no number.
+    refused: usize,
 }
 
 impl Default for Candidates {
     fn default() -> Self {
-        Candidates { list: Vec::with_capacity(2 * CANDIDATES_MAX) }
+        Candidates { list: Vec::with_capacity(2 * CANDIDATES_MAX), refused: 0 }
     }
 }
 
@@ -30,11 +32,20 @@ impl Candidates {
     /// Forgets everything, keeps the buffer.
     pub fn clear(&mut self) {
         self.list.clear();
+        self.refused = 0;
     }
 
-    /// Adds a candidate; drops the worst half when the buffer is full. NaN scores and boxes are refused.
+    /// Candidates since the last [`Candidates::clear`] whose score or box was NaN or infinite: there is an object, and
+    /// nobody knows where.
+    pub fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// Adds a candidate; drops the worst half when the buffer is full. One whose score or box is NaN or infinite
+    /// is refused and counted.
     pub fn push(&mut self, candidate: Candidate) {
         if !(candidate.score.is_finite() && candidate.bounds.iter().all(|v| v.is_finite())) {
+            self.refused += 1;
             return;
         }
         if self.list.len() == 2 * CANDIDATES_MAX {
@@ -96,6 +107,10 @@ mod tests {
         let mut candidates = Candidates::default();
         candidates.push(at(f32::NAN));
         candidates.push(Candidate { bounds: [f32::NAN; 4], ..at(0.5) });
+        candidates.push(Candidate { bounds: [0.0, 0.0, f32::INFINITY, 1.0], ..at(0.5) });
         assert!(candidates.sorted().is_empty());
+        assert_eq!(candidates.refused(), 3, "and nobody may take that for an empty picture");
+        candidates.clear();
+        assert_eq!(candidates.refused(), 0);
     }
 }

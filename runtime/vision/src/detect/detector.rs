@@ -7,6 +7,7 @@ use super::{Candidates, DETECTIONS_MAX, Detection, nms};
 use crate::input::{InputError, InputTensor};
 use crate::model::{Model, ModelError, Network};
 use lapwing_camera::frame::Frame;
+use lapwing_engine::finite::first_not_finite;
 use lapwing_engine::manifest::{InputSpec, Layout};
 use lapwing_engine::{EngineError, Int8Engine, Manifest};
 #[cfg(feature = "onnx")]
@@ -77,6 +78,14 @@ pub enum DetectError {
     /// The network failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The network ran, and what it gave is of no use: nobody knows what is in the picture.
+    #[error("model {model}: {what}; nothing is known of this picture. Make the model anew, or use another")]
+    Unusable {
+        /// The model.
+        model: String,
+        /// What it gave.
+        what: String,
+    },
 }
 
 /// What runs the network, and the input it takes.
@@ -211,9 +220,13 @@ impl Detector {
     }
 
     /// Finds objects in `frame`, best first, at most [`DETECTIONS_MAX`].
+    ///
+    /// # Errors
+    /// Nothing is then known of the picture, and [`Detector::detections`] is empty: whoever hides must not show it.
     pub fn detect(&mut self, frame: &Frame, options: &DetectOptions) -> Result<&[Detection], DetectError> {
         let start = Instant::now();
         self.candidates.clear();
+        self.detections.clear(); // those of another picture are not this one's
         let (fitting, filled, run) = match &mut self.engine {
             #[cfg(feature = "onnx")]
             Engine::Float(input, engine) => {
@@ -221,6 +234,9 @@ impl Detector {
                 let filled = Instant::now();
                 let outputs = engine.run(input.values())?;
                 let run = Instant::now();
+                for index in 0..outputs.len() {
+                    usable(&self.manifest, index, outputs.get(index))?;
+                }
                 self.head.decode(|i| outputs.get(i), options, &mut self.candidates);
                 (fitting, filled, run)
             }
@@ -233,14 +249,20 @@ impl Detector {
                     self.head.decode_bytes(way, engine.plan(), options, &mut self.candidates);
                 } else {
                     engine.dequantise();
+                    for index in 0..engine.output_shapes().len() {
+                        usable(&self.manifest, index, engine.output(index))?;
+                    }
                     self.head.decode(|i| engine.output(i), options, &mut self.candidates);
                 }
                 (fitting, filled, run)
             }
         };
+        if self.candidates.refused() > 0 {
+            let what = format!("{} of its boxes are NaN or infinite", self.candidates.refused());
+            return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
+        }
         let sorted = self.candidates.sorted();
         nms::suppress(sorted, options.nms_iou, DETECTIONS_MAX, &mut self.kept);
-        self.detections.clear();
         self.detections.extend(self.kept.iter().map(|&k| {
             let c = &sorted[usize::from(k)];
             Detection { class: c.class, score: c.score, bounds: fitting.to_picture(c.bounds) }
@@ -258,6 +280,16 @@ impl Detector {
     pub fn times(&self) -> StageTimes {
         self.times
     }
+}
+
+/// An output is of use if it is there and every value of it is finite.
+fn usable(manifest: &Manifest, index: usize, output: Option<&[f32]>) -> Result<(), DetectError> {
+    let what = match output.map(first_not_finite) {
+        Some(None) => return Ok(()),
+        Some(Some((at, value))) => format!("value {at} of output {index} is {value}"),
+        None => format!("output {index} is not of float32"),
+    };
+    Err(DetectError::Unusable { model: manifest.name.clone(), what })
 }
 
 #[cfg(test)]

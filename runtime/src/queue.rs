@@ -40,6 +40,15 @@ pub enum Refused<T> {
     Closed(T),
 }
 
+impl<T> Refused<T> {
+    /// The item.
+    pub fn into_inner(self) -> T {
+        match self {
+            Refused::Full(item) | Refused::Closed(item) => item,
+        }
+    }
+}
+
 impl<T> Queue<T> {
     /// A queue of at most `capacity` items.
     pub fn new(capacity: usize) -> Queue<T> {
@@ -121,6 +130,11 @@ impl<T> Queue<T> {
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+    }
+
+    /// True once no more items are taken.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// Items that wait.

@@ -3,22 +3,23 @@
 
 use std::sync::atomic::Ordering;
 
+use super::pool::Pool;
 use super::queue::Queue;
 use super::{SeenFrame, Shared};
 use lapwing_camera::frame::Frame;
 
 /// The way back of what circulates.
 #[derive(Clone, Copy)]
-pub(crate) struct Back<'a> {
-    pub free: &'a Queue<Frame>,
+pub(crate) struct Recycle<'a> {
+    pub pool: &'a Pool,
     pub boxes: &'a Queue<Box<SeenFrame>>,
     pub shared: &'a Shared,
 }
 
-impl Back<'_> {
+impl Recycle<'_> {
     /// A frame that nobody needs any more.
     pub(crate) fn frame(&self, frame: Frame) {
-        let _ = self.free.push_newest(frame); // the queue holds every frame there is
+        self.pool.give(frame);
     }
 
     /// A box that the recorder was sent and has emptied.
