@@ -16,6 +16,8 @@ use crate::camera::{Mjpeg, Next, Source, SourceSpec, Y4m};
 use crate::config::Config;
 use crate::engine::plan::Plan;
 use crate::engine::tail::Run;
+#[cfg(feature = "onnx")]
+use crate::engine::onnx;
 use crate::engine::{Artifact, Manifest, kernels};
 use crate::eval::coco::Annotations;
 use crate::flow::int8::{FlowArtifact, Int8Flow};
@@ -26,7 +28,7 @@ use crate::frame::{Frame, picture};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every format.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: &[Target] = &[
     ("artifact", artifact),
     ("flow", flow),
     ("manifest", manifest),
@@ -37,6 +39,10 @@ pub const TARGETS: [Target; 10] = [
     ("mjpeg", |bytes| mjpeg(bytes, CALLS_MAX)),
     ("tarball", tarball),
     ("picture", picture),
+    #[cfg(feature = "onnx")]
+    ("onnx", onnx::fuzz_target::bytes),
+    #[cfg(feature = "onnx")]
+    ("onnx_network", onnx::fuzz_target::network),
 ];
 
 /// Multiplications of a network that is run here; a larger one is only read.
@@ -265,6 +271,10 @@ mod tests {
             ("mjpeg", vec![[JPEG, b"junk", JPEG].concat()]),
             ("tarball", vec![pack(&[("a.jpg", JPEG), (&long, PNG), ("b.png", PNG)])]),
             ("picture", vec![JPEG.to_vec(), PNG.to_vec()]),
+            #[cfg(feature = "onnx")]
+            ("onnx", onnx::tests::files()),
+            #[cfg(feature = "onnx")]
+            ("onnx_network", onnx::tests::recipes()),
         ]
     }
 
@@ -274,7 +284,7 @@ mod tests {
     fn good_bytes_are_taken() {
         let seeds = seeds();
         let names: Vec<&str> = seeds.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, TARGETS.map(|(name, _)| name));
+        assert_eq!(names, TARGETS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
         for ((name, seeds), (_, target)) in seeds.iter().zip(TARGETS) {
             assert!(!seeds.is_empty(), "{name}");
             for (number, seed) in seeds.iter().enumerate() {

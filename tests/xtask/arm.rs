@@ -2,6 +2,9 @@
 //!
 //! The library's tests are built for 64-bit and 32-bit ARM and run on models of the processors that
 //! matter; each is told which kernels it must find, so that no test passes by running another one.
+//!
+//! What files may ask for is tested as it is shipped, without the checks of a development build, where addresses
+//! have 32 bits: on ARM and, without emulation, on x86.
 
 use lapwing_tests::arm::{EMULATOR_PACKAGE, install};
 
@@ -10,6 +13,8 @@ use super::{step, step_with};
 /// A Rust target and what runs its programs.
 struct Target {
     triple: &'static str,
+    /// Of an address.
+    bits: u32,
     /// In the name of cargo's variables.
     variable: &'static str,
     linker: &'static str,
@@ -25,6 +30,7 @@ struct Target {
 const TARGETS: [Target; 2] = [
     Target {
         triple: "aarch64-unknown-linux-gnu",
+        bits: 64,
         variable: "AARCH64_UNKNOWN_LINUX_GNU",
         linker: "aarch64-linux-gnu-gcc",
         emulator: "qemu-aarch64",
@@ -39,6 +45,7 @@ const TARGETS: [Target; 2] = [
     },
     Target {
         triple: "armv7-unknown-linux-gnueabihf",
+        bits: 32,
         variable: "ARMV7_UNKNOWN_LINUX_GNUEABIHF",
         linker: "arm-linux-gnueabihf-gcc",
         emulator: "qemu-arm",
@@ -47,6 +54,12 @@ const TARGETS: [Target; 2] = [
         processors: &[("cortex-a7", "armv7-neon,portable"), ("cortex-a15", "armv7-neon,portable")],
     },
 ];
+
+/// x86 of 32 bits; its C library and its linker come with the compiler.
+const X86_32: &str = "i686-unknown-linux-musl";
+
+/// Tests of files and graphs that ask for too much.
+const LIMITS: [&str; 3] = ["engine::artifact", "engine::plan_tests::limits", "flow::int8"];
 
 /// Random graphs a processor; emulation is slow.
 const CASES: &str = "100";
@@ -82,6 +95,20 @@ pub fn test() -> Result<(), String> {
             ];
             step_with("cargo", &[arguments.as_slice(), &chosen].concat(), &environment)?;
         }
+        if target.bits == 32 {
+            let (processor, _) = target.processors[0];
+            let variable = |name: &str| format!("CARGO_TARGET_{}_{name}", target.variable);
+            let runner = format!("{} -L {} -cpu {processor}", target.emulator, target.root);
+            limits(target.triple, &[(variable("LINKER"), target.linker), (variable("RUNNER"), &runner)])?;
+        }
     }
-    Ok(())
+    step("rustup", &["target", "add", X86_32])?;
+    limits(X86_32, &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER".into(), "rust-lld")])
+}
+
+/// Runs [`LIMITS`] in a release build.
+fn limits(triple: &str, environment: &[(String, &str)]) -> Result<(), String> {
+    let arguments = ["test", "--release", "--package", "lapwing-runtime", "--no-default-features", "--lib"];
+    let chosen = ["--target", triple, "--"];
+    step_with("cargo", &[&arguments[..], &chosen, &LIMITS].concat(), environment)
 }

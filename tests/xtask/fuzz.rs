@@ -40,7 +40,7 @@ pub fn fuzz(options: &[String]) -> Result<(), String> {
         std::fs::remove_dir_all(&seeds).map_err(|e| format!("{}: {e}", seeds.display()))?;
     }
     let seeds_there = [("LAPWING_SEEDS".to_owned(), path(&seeds)?)];
-    for (package, features) in [("lapwing-runtime", "--no-default-features"), ("lapwing-firmware", "--features=linux")]
+    for (package, features) in [("lapwing-runtime", "--all-features"), ("lapwing-firmware", "--features=linux")]
     {
         step_with(
             "cargo",

@@ -23,13 +23,15 @@ pub mod int8;
 pub mod ir;
 #[allow(unsafe_code)]
 pub mod kernels;
-pub mod layout;
+mod layout;
 pub mod manifest;
 #[cfg(feature = "onnx")]
 pub mod mixed;
 pub mod model;
 #[cfg(feature = "onnx")]
 pub mod network;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 #[cfg(feature = "onnx")]
 pub mod own_scales;
 pub mod plan;

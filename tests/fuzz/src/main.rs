@@ -9,7 +9,7 @@ static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 
 fn choose() {
     let asked = std::env::var("LAPWING_FUZZ").unwrap_or_default();
-    let all = lapwing_runtime::hostile::TARGETS.into_iter().chain(lapwing_firmware::log::hostile::TARGETS);
+    let all = lapwing_runtime::hostile::TARGETS.iter().copied().chain(lapwing_firmware::log::hostile::TARGETS);
     let found = all.clone().find(|(name, _)| *name == asked);
     let Some((_, target)) = found else {
         let names: Vec<&str> = all.map(|(name, _)| name).collect();

@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bytes::Bytes;
-use super::ir::{Checked, Graph};
+use super::ir::{Checked, Graph, NODES_MAX};
 use super::manifest::Manifest;
 use super::reference;
 use super::tail::{Run, Tail};
-use header::{Blobs, Header, node_header, node_of, tail_header, tail_of};
+use header::{BlobReader, Blobs, Header, node_header, node_of, tail_header, tail_of};
 
 /// The newest format that this build reads; it reads every older one. It writes the oldest that serves.
 pub const FORMAT: u32 = 4;
@@ -215,11 +215,12 @@ impl Artifact {
         if word(12) != ENDIAN {
             return Err("its bytes are in another order".into());
         }
-        let (header, blobs) = (long(16) as usize, long(24) as usize);
         let body = &file[PREFIX..];
-        if header > HEADER_MAX || header.next_multiple_of(ALIGNMENT).checked_add(blobs) != Some(body.len()) {
+        let header = usize::try_from(long(16)).ok().filter(|&header| header <= HEADER_MAX);
+        let promised = header.and_then(|header| long(24).checked_add(header.next_multiple_of(ALIGNMENT) as u64));
+        let (Some(header), true) = (header, promised == Some(body.len() as u64)) else {
             return Err(format!("it has {} bytes, its first lines promise others: it was cut or grew", file.len()));
-        }
+        };
         let contents = || Artifact::contents(&file, header);
         if !proved {
             return contents();
@@ -238,6 +239,10 @@ impl Artifact {
         let header: Header =
             serde_json::from_slice(&file[PREFIX..][..header]).map_err(|e| format!("its header: {e}"))?;
         header.manifest.validate().map_err(|what| format!("its manifest: {what}"))?;
+        if header.nodes.len() > NODES_MAX {
+            return Err(format!("{} nodes are more than {NODES_MAX}", header.nodes.len()));
+        }
+        let blobs = BlobReader::new(blobs);
         let nodes = header.nodes.into_iter().map(|n| node_of(n, &blobs)).collect::<Result<Vec<_>, _>>()?;
         let graph = Graph { tensors: header.tensors, nodes, inputs: header.inputs, outputs: header.outputs };
         let graph = Checked::new(graph)?;

@@ -20,7 +20,7 @@ mod pool;
 mod qdq;
 mod tail;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -34,6 +34,7 @@ use tract_onnx::tract_core::ops::nn::Reduce;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::ir::Shape;
+use super::onnx::{at, guarded};
 use super::network::{Map, MapId, Network, RealNode, RealOp, RealOutput, RealPart, Remaining};
 use meaning::{Meaning, Refusal, concrete, shape_of, words};
 pub use tail::tail;
@@ -70,7 +71,11 @@ pub fn import(model: TypedModel) -> Result<Network, String> {
 ///
 /// # Errors
 /// The node, what is wrong with it and the cure; or why no node can be quantised.
-pub fn regions(mut model: TypedModel, options: &Options) -> Result<Network, String> {
+pub fn regions(model: TypedModel, options: &Options) -> Result<Network, String> {
+    guarded(|| found(model, options))
+}
+
+fn found(mut model: TypedModel, options: &Options) -> Result<Network, String> {
     constants(&mut model)?;
     let mut forced: BTreeMap<usize, String> = BTreeMap::new();
     for name in &options.real {
@@ -116,6 +121,7 @@ fn constants(model: &mut TypedModel) -> Result<(), String> {
 /// What a node gives if all that it reads is known; nothing else.
 fn computed(model: &TypedModel, id: usize) -> Result<TVec<TValue>, String> {
     let node = model.node(id);
+    at(&node.name);
     let facts = model.node_input_facts(id).map_err(|e| words(&e))?;
     let known = facts.iter().map(|f| f.konst.clone().filter(|k| k.is_plain_ram()));
     let Some(inputs) = known.collect::<Option<TVec<_>>>().filter(|all| !all.is_empty()) else { return Ok(tvec!()) };
@@ -168,6 +174,7 @@ impl<'a> Importer<'a> {
         let model = self.model;
         for id in model.eval_order().map_err(|e| words(&e))? {
             let node = model.node(id);
+            at(&node.name);
             let named = |what: String| format!("node {:?} ({}): {what}", node.name, node.op.name());
             let found = match forced.get(&id) {
                 Some(why) if !node.op_is::<TypedSource>() => Err(Refusal::NoRule(why.clone())),

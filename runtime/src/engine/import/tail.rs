@@ -14,6 +14,7 @@ use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, SoftmaxKind};
 
 use super::super::network::{Network, Remaining, evaluate};
+use super::super::onnx::{at, guarded};
 use super::super::tail::{End, Function, Op, Pair, Reduction, Step, Tail};
 use super::meaning::{reals, words};
 
@@ -27,6 +28,10 @@ const CURE: &str = "end the model before it, or run the float model";
 /// # Errors
 /// The node that has no place in it, why, and the cure.
 pub fn tail(network: &Network) -> Result<Option<Tail>, String> {
+    guarded(|| found(network))
+}
+
+fn found(network: &Network) -> Result<Option<Tail>, String> {
     let Some(first) = network.remaining.first() else { return Ok(None) };
     if network.inputs.len() > 1 {
         let Remaining { name, op, why, .. } = first;
@@ -36,6 +41,7 @@ pub fn tail(network: &Network) -> Result<Option<Tail>, String> {
     let shapes = network.outputs.iter().map(|o| o.shape.clone()).collect();
     let mut builder = Builder { network, shapes, values, tail: Tail::default() };
     for remaining in &network.remaining {
+        at(&remaining.name);
         let named = |what: String| {
             let Remaining { name, op, why, .. } = remaining;
             let cause = if remaining == first {
