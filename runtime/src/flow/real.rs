@@ -20,7 +20,7 @@ const FILMS_MAX: usize = 64;
 pub fn typed(bytes: &[u8], inputs: &[(&str, Vec<usize>)]) -> Result<TypedModel, String> {
     let mut parsed = Parsed::read(bytes)?;
     let model = &mut parsed.model;
-    let prepare = || -> TractResult<()> {
+    let mut prepare = || -> TractResult<()> {
         let outlets = model.input_outlets()?.to_vec();
         let names: Vec<&str> = outlets.iter().map(|o| model.node(o.node).name.as_str()).collect();
         let mut order = Vec::with_capacity(inputs.len());

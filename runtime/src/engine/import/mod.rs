@@ -43,6 +43,11 @@ pub use tail::tail;
 /// multiplications.
 const REGION_SHARE_MIN: f64 = 0.02;
 
+/// Most turns in which nodes are found that must stay with tract after all.
+const TURNS_MAX: usize = 64;
+/// Most values of all movements together; each keeps where its values come from.
+const MOVED_MAX: usize = 1 << 27;
+
 /// What the caller decides.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -83,8 +88,7 @@ fn found(mut model: TypedModel, options: &Options) -> Result<Network, String> {
         let id = id.ok_or_else(|| format!("it has no node {name:?} that could stay in real numbers"))?;
         forced.insert(id, "it was chosen to stay in real numbers".into());
     }
-    // every turn adds a node, so there is an end
-    loop {
+    for _ in 0..TURNS_MAX {
         let before = forced.len();
         let mut importer = Importer::new(&model, options.behind);
         if let Some(more) = importer.run(&forced)? {
@@ -102,9 +106,10 @@ fn found(mut model: TypedModel, options: &Options) -> Result<Network, String> {
             return Ok(network);
         }
         if forced.len() == before {
-            return Err("its nodes do not divide into regions".into());
+            break;
         }
     }
+    Err("its nodes do not divide into regions; run it in real numbers, as it is".into())
 }
 
 /// Computes what does not depend on the picture; the nodes stay, with their values known.
@@ -144,6 +149,8 @@ struct Importer<'a> {
     ready: HashMap<usize, Meaning>,
     /// Level of each node that stays with tract.
     real: HashMap<usize, usize>,
+    /// What is left of [`MOVED_MAX`].
+    moved_left: usize,
     /// What leaves the regions.
     wanted: Vec<OutletId>,
     outputs: Vec<RealOutput>,
@@ -162,6 +169,7 @@ impl<'a> Importer<'a> {
             aliases: HashMap::new(),
             ready: HashMap::new(),
             real: HashMap::new(),
+            moved_left: MOVED_MAX,
             wanted: Vec::new(),
             outputs: Vec::new(),
             remaining: Vec::new(),

@@ -11,6 +11,7 @@ use tract_onnx::tract_core::internal::TypedOp;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, QuantizeLinearI8, QuantizeLinearU8};
 
+use super::pointwise::FUNCTION_SIZE_MAX;
 use super::super::network::{Function, RealOp};
 use super::super::quant::Quant;
 use super::Importer;
@@ -52,7 +53,7 @@ impl Importer<'_> {
                     importer.push(node, RealOp::Pointwise(function), vec![map], shape)
                 })
             }
-            Meaning::Pointwise(root, function) => {
+            Meaning::Pointwise(root, function) if function.size() < FUNCTION_SIZE_MAX => {
                 let meaning = Meaning::Pointwise(*root, Function::Rounded(quant, Box::new(function.clone())));
                 if self.maps[*root].quant.is_some() {
                     meaning

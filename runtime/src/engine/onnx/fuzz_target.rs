@@ -2,6 +2,7 @@
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_hir::internal::DimLike;
 
 use super::super::import;
 use super::{Parsed, run, runnable, structured};

@@ -7,7 +7,8 @@
 //!
 //! | limit | of |
 //! |---|---|
-//! | [`bounds::NODES_MAX`] | nodes: tract's passes take time by their square |
+//! | [`bounds::NODES_MAX`] | nodes |
+//! | [`OPTIMIZE_WORK_MAX`] | nodes that optimisation looks at, change by change |
 //! | [`bounds::VALUES_MAX`] | values of one tensor |
 //! | [`shapes::ALL_VALUES_MAX`] | values of all tensors |
 //! | [`shapes::CONSTANT_BYTES_MAX`] | bytes that are computed when it is loaded |
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::optim::Optimizer;
 use tract_onnx::tract_core::plan::eval;
 
 pub use guard::{at, guarded};
@@ -74,12 +76,23 @@ impl Parsed {
     }
 }
 
+/// Nodes that the changes of one round of optimisation may look at, all together. Each change that tract makes to a
+/// graph takes time by the number of its nodes; so a long graph is optimised less far, and runs all the same.
+pub const OPTIMIZE_WORK_MAX: usize = 6_000_000;
+
 /// Optimises a graph and plans its run.
 ///
 /// # Errors
 /// tract's words.
-pub fn runnable(model: TypedModel) -> Result<Arc<TypedSimplePlan>, String> {
-    guarded(|| model.into_optimized().and_then(|model| model.into_runnable()).map_err(|e| words(&e)))
+pub fn runnable(mut model: TypedModel) -> Result<Arc<TypedSimplePlan>, String> {
+    let plan = move || -> TractResult<_> {
+        let changes = OPTIMIZE_WORK_MAX / model.nodes().len().max(1);
+        Optimizer::declutter().stopping_at(changes).optimize(&mut model)?;
+        let changes = OPTIMIZE_WORK_MAX / model.nodes().len().max(1);
+        model.optimize_with_session(&mut Optimizer::codegen().stopping_at(changes).session())?;
+        model.into_runnable()
+    };
+    guarded(|| plan().map_err(|e| words(&e)))
 }
 
 /// Runs a planned network once. After an error the state is fit for another run.

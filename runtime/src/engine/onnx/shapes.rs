@@ -7,7 +7,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceOp};
-use tract_onnx::tract_hir::internal::DimLike;
 
 use super::bounds::VALUES_MAX;
 use super::{at, words};
@@ -77,7 +76,6 @@ impl Search<'_> {
             outlets.iter().map(|&o| self.model.outlet_fact(o).cloned().map_err(|e| words(&e))).collect()
         };
         let known = [facts(&ends[0])?, facts(&ends[1])?, facts(&ends[2])?];
-        let refs = |facts: &'_ Facts| facts.iter().collect::<TVec<&InferenceFact>>();
         // what will come out, by the rules alone
         let mut op = node.op.clone();
         let [inputs, outputs, watched] = known.each_ref();
@@ -147,6 +145,10 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
+
+fn refs(facts: &Facts) -> TVec<&InferenceFact> {
+    facts.iter().collect()
 }
 
 /// Values of a result, where its shape is known; a shape that cannot be counted counts as too many.
