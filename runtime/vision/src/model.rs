@@ -38,22 +38,6 @@ pub enum ModelError {
         /// Where it was looked for, and what to do.
         what: String,
     },
-    /// A model of lapwing's own whose file does not travel in the binary and was not found.
-    #[error("model {word}: {what}")]
-    NotFound {
-        /// What the user asked for.
-        word: String,
-        /// Where it was looked for, and what to do.
-        what: String,
-    },
-    /// A model of lapwing's own whose file does not travel in the binary and was not found.
-    #[error("model {word}: {what}")]
-    NotFound {
-        /// What the user asked for.
-        word: String,
-        /// Where it was looked for, and what to do.
-        what: String,
-    },
     /// The file exists and cannot be read.
     #[error("model {path:?}: cannot be read: {cause}")]
     Read {
