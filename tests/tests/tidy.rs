@@ -159,48 +159,6 @@ fn no_vector_goes_through_a_function_without_its_features() {
     assert!(seen >= 9, "only {seen} kernel files were found");
 }
 
-/// Circles that are still there.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[
-    ("firmware/src/lib.rs", "epitaph log"),
-    ("firmware/src/lib.rs::linux::gpio", "error gpio/mod"),
-    ("firmware/src/lib.rs::log", "recover writer"),
-    ("runtime/src/lib.rs::config", "camera lines schema"),
-    (
-        "runtime/src/lib.rs::pipeline",
-        "capture deadman inputs liveness outbox pipeline/mod pool record recycle source_state watcher",
-    ),
-    ("runtime/src/lib.rs::sinks", "files pictures"),
-    ("runtime/src/main.rs::cli", "bench bench_flow"),
-    ("runtime/src/main.rs::cli", "detect hiding log out voice"),
-    ("runtime/src/main.rs::cli", "generate table"),
-    ("runtime/src/main.rs::cli", "quantize quantize_flow"),
-    ("runtime/src/main.rs::cli", "redact redact_paths"),
-    ("runtime/src/main.rs::cli::doctor", "doctor/mod pins"),
-    ("runtime/camera/src/lib.rs", "crate/mod error"),
-    ("runtime/camera/src/lib.rs", "pictures tarball"),
-    ("runtime/camera/src/lib.rs::frame", "frame/mod raw yuv"),
-    ("runtime/engine/src/lib.rs", "bytes ir kernels reference"),
-    ("runtime/engine/src/lib.rs::artifact", "artifact/mod header"),
-    ("runtime/engine/src/lib.rs::ir", "check ir/mod numbers"),
-    (
-        "runtime/engine/src/lib.rs::kernels",
-        "aarch64 armv7 avx2 avx512 avxvnni dotprod gather i8mm kernels/mod max_pool neon packing portable step wide winograd ymm",
-    ),
-    ("runtime/engine/src/lib.rs::kernels::avx512", "avx512/mod depthwise lanes store winograd"),
-    ("runtime/engine/src/lib.rs::kernels::neon", "neon/mod winograd"),
-    ("runtime/engine/src/lib.rs::kernels::portable", "portable/mod winograd"),
-    ("runtime/engine/src/lib.rs::kernels::ymm", "gather lookup ymm/mod"),
-    ("runtime/quantize/src/lib.rs", "build choices split"),
-    ("runtime/quantize/src/lib.rs", "search widen"),
-    ("runtime/vision/src/lib.rs::detect", "detector head"),
-    ("runtime/vision/src/lib.rs::detect::head", "fastestdet head/mod ltrb yolox"),
-    (
-        "tests/hil/src/lib.rs::cases",
-        "camera cases/mod crash_points disk log looped microcontroller pins watchdog whole_run",
-    ),
-    ("tests/hil/src/lib.rs::disk", "cache replay"),
-];
-
 /// Circles that are still there: the folder, and its parts that need each other. None is added to.
 const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("firmware/src/lib.rs", "epitaph log"),
