@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_cell_becomes_a_box() {
         let head = FastestDet { classes: 2, width: 2, height: 2, input: [32.0, 32.0], stride: 16.0 };
-        let mut output = vec![0.0; 7 * 4];
+        let mut output = [0.0; 7 * 4];
         output[3] = 1.0; // objectness of cell (1, 1)
         output[6 * 4 + 3] = 1.0; // class 1
         let mut found = Candidates::default();
