@@ -15,14 +15,14 @@ from pack import GREY
 
 # share of the pictures of a batch; the effects are drawn independently and may meet in one picture
 SHARES = {
-    "backlight": 0.06,
-    "gamma": 0.08,
-    "night": 0.08,
-    "grey": 0.06,
-    "blur": 0.08,
-    "coarse": 0.05,
-    "noise": 0.08,
-    "jpeg": 0.08,
+    "backlight": 0.05,
+    "gamma": 0.06,
+    "night": 0.07,
+    "grey": 0.05,
+    "blur": 0.06,
+    "coarse": 0.04,
+    "noise": 0.06,
+    "jpeg": 0.06,
 }
 
 LUMA = (0.299, 0.587, 0.114)

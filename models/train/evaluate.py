@@ -1,6 +1,6 @@
 """Scoring: mean average precision at IoU 0.5, all-point area, difficult boxes ignored.
 
-    python evaluate.py MODEL.onnx PACKED [--split test] [--json OUT]
+    python evaluate.py MODEL.onnx PACKED [--split test] [--effect night] [--json OUT]
 
 scores an exported model through onnxruntime. Protocol: the picture is scaled to the square input
 with its aspect kept (antialiased bilinear, rounded to whole levels), placed in the top left
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
+import camera
 from dataset import CLASSES, Dataset
 from network import cells, decode, flatten
 from pack import GREY
@@ -176,14 +177,27 @@ def onnx_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
     return predict, size
 
 
+def through(predict: Predict, effect: str) -> Predict:
+    """The same detector behind one of the camera's effects, the same for every detector."""
+
+    def degraded(image: Tensor) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(0)
+        return predict(camera.degrade(image, {k: float(k == effect) for k in camera.SHARES}))
+
+    return degraded
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("packed", type=Path)
     parser.add_argument("--split", default="test")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--effect", choices=camera.SHARES, help="show every picture through it")
     args = parser.parse_args()
     predict, size = onnx_predictor(args.model)
+    if args.effect:
+        predict = through(predict, args.effect)
     result = evaluate(predict, Dataset.load(args.packed, args.split, "cpu"), size)
     print(f"{args.model} {args.split} at {size}: AP50 {result.map50:.2f}", result.per_class)
     print(f"person {result.per_class['person']}")

@@ -3,8 +3,8 @@
 `state.pt`: weights in float32, averaged weights in half precision, position in the schedule.
 `moments.pt`: what the optimiser keeps, in bfloat16. A training resumes without it as well: the
 optimiser then finds its moments anew while the learning rate warms up.
-`trunk.pt`: weights and averaged weights, both in half precision, where the learning rate begins to
-fall. From here a later session can train on at the full rate, and let it fall again.
+`trunk.pt`: weights in half precision where the learning rate begins to fall. From here a later
+session can train on at the full rate, with an average begun anew, and let it fall again.
 """
 
 import os
@@ -36,20 +36,18 @@ def save(folder: Path, engine: Engine, snapshot: list[Tensor], **position: float
     write(folder / "moments.pt", {"moments": _cast(moments, torch.bfloat16), **position})
 
 
-def save_trunk(folder: Path, engine: Engine, snapshot: list[Tensor], **position: float) -> None:
+def save_trunk(folder: Path, engine: Engine, **position: float) -> None:
     """Write `trunk.pt`."""
-    count = len(engine.model.state_dict())
-    weights, average = (
-        _cast(part, torch.float16) for part in (snapshot[:count], snapshot[count : 2 * count])
-    )
-    write(folder / "trunk.pt", {"weights": weights, "average": average, **position})
+    weights = [t.to("cpu", copy=True) for t in engine.model.state_dict().values()]
+    write(folder / "trunk.pt", {"weights": _cast(weights, torch.float16), **position})
 
 
 def load(path: Path, engine: Engine) -> dict[str, float]:
     """Continue from `state.pt` or `trunk.pt`, with the `moments.pt` beside it if it is of the
     same moment; returns the position."""
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    tensors = [*saved.pop("weights"), *saved.pop("average")]
+    weights = saved.pop("weights")
+    tensors = [*weights, *saved.pop("average", weights)]
     beside = path.with_name("moments.pt")
     if path.name == "state.pt" and beside.exists():
         moments = torch.load(beside, map_location="cpu", weights_only=True)

@@ -199,7 +199,7 @@ class Run:
                 break
             if not self.trunk and progress >= 1 - args.fall:
                 self.trunk = True
-                state.save_trunk(args.out, engine, engine.snapshot(), **self.position)
+                state.save_trunk(args.out, engine, **self.position)
             self.set_schedule(progress)
             engine.step(self.random.choices(self.sizes, self.size_weights)[0])
             self.steps += 1

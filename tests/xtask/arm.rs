@@ -2,6 +2,9 @@
 //!
 //! The library's tests are built for 64-bit and 32-bit ARM, static and so without a C toolchain, and run on models of
 //! the processors that matter; each is told which kernels it must find, so that no test passes by running another one.
+//!
+//! Files and graphs that ask for too much are tried where addresses have 32 bits, in a release build, which does not
+//! notice that arithmetic overflows: on ARM and, without emulation, on x86.
 
 use lapwing_tests::arm::{EMULATOR_PACKAGE, install};
 use lapwing_tests::board;
@@ -57,7 +60,14 @@ const TARGETS: [Target; 2] = [
 
 /// What is run there: packages, and the beginnings of the names of tests.
 const PACKAGES: [&str; 2] = ["lapwing-engine", "lapwing-flow"];
-const TESTS: [&str; 4] = ["plan_tests", "kernels::", "quant::", "golden"];
+const TESTS: [&str; 6] = ["plan_tests", "kernels::", "quant::", "golden", "artifact::", "fuzz_targets::"];
+
+/// x86 of 32 bits. Its C library and its linker come with the compiler.
+const X86_32: &str = "i686-unknown-linux-musl";
+/// Where that linker is named.
+const X86_32_LINKER: &str = "CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER";
+/// What is tried there; the kernels are those of every processor.
+const X86_32_TESTS: [&str; 4] = ["plan_tests", "kernels::program", "artifact::", "fuzz_targets::"];
 
 /// Random graphs a processor; emulation is slow.
 fn cases(extent: Extent) -> &'static str {
@@ -89,5 +99,11 @@ pub fn test(lane: &Lane, extent: Extent) -> Result<(), String> {
             lane.step("cargo", &arguments, &environment)?;
         }
     }
-    Ok(())
+    lane.step("rustup", &["target", "add", X86_32], &[])?;
+    let environment = [(X86_32_LINKER.into(), "rust-lld"), ("LAPWING_PLAN_CASES".into(), cases(extent))];
+    let mut arguments = vec!["test", "--release", "--no-default-features", "--lib", "--target", X86_32];
+    PACKAGES.iter().for_each(|package| arguments.extend(["--package", package]));
+    arguments.push("--");
+    arguments.extend(X86_32_TESTS);
+    lane.step("cargo", &arguments, &environment)
 }

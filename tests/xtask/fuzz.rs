@@ -40,7 +40,8 @@ pub fn fuzz(options: &[String]) -> Result<(), String> {
         std::fs::remove_dir_all(&seeds).map_err(|e| format!("{}: {e}", seeds.display()))?;
     }
     let seeds_there = [("LAPWING_SEEDS".to_owned(), path(&seeds)?)];
-    let packages = ["engine", "camera", "vision", "flow", "runtime", "firmware"].map(|name| format!("lapwing-{name}"));
+    let packages =
+        ["engine", "quantize", "camera", "vision", "flow", "runtime", "firmware"].map(|name| format!("lapwing-{name}"));
     let mut call = vec!["test", "--features", "lapwing-firmware/linux", "--lib", "fuzz_targets::tests::good_bytes"];
     packages.iter().for_each(|package| call.extend(["--package", package]));
     step_with("cargo", &call, &seeds_there)?;

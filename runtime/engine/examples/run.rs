@@ -24,6 +24,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         println!("output {index}: shape {shape:?}, greatest value {most:.3}");
     }
-    println!("{} ran on {}", artifact.manifest.name, engine.plan().program().kernels());
+    println!("{} ran on {}", artifact.manifest.name, engine.plan().kernels());
     Ok(())
 }

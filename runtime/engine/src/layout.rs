@@ -4,8 +4,11 @@
 //! padding pixels around it. Tensors are ranges of channels of a slab: the inputs of a
 //! concatenation lie side by side in the slab of its output and are never copied, and a slice is a
 //! range of its input. Slabs whose lifetimes do not overlap share bytes.
+//!
+//! Having a [`Layout`] tells that every slab, border included, ends within [`BYTES_MAX`]: so no product or sum of
+//! its extents and steps exceeds 32 bits.
 
-use super::ir::{Graph, Op, Shape, TensorId};
+use super::ir::{BYTES_MAX, Graph, Op, Shape, TensorId};
 use super::kernels::SLACK;
 use super::kernels::memory::ALIGNMENT;
 
@@ -34,9 +37,12 @@ impl Slab {
         (self.shape.width + self.border[1] + self.border[3]) * self.pixel
     }
 
-    /// Bytes of all rows, border included.
-    pub fn bytes(&self) -> usize {
-        self.row() * (self.shape.height + self.border[0] + self.border[2])
+    /// Bytes of all rows, border included, in whole lines of memory.
+    fn size(&self) -> u64 {
+        let [top, left, bottom, right] = self.border.map(|pixels| pixels as u64);
+        let Shape { height, width, .. } = self.shape;
+        let (rows, columns) = (height as u64 + top + bottom, width as u64 + left + right);
+        rows.saturating_mul(columns).saturating_mul(self.pixel as u64).next_multiple_of(ALIGNMENT as u64)
     }
 
     /// Offset of the first pixel inside the border.
@@ -67,7 +73,10 @@ pub struct Layout {
 
 impl Layout {
     /// Lays out a graph that passes [`Graph::check`].
-    pub fn new(graph: &Graph) -> Layout {
+    ///
+    /// # Errors
+    /// If the slabs need more than [`BYTES_MAX`].
+    pub fn new(graph: &Graph) -> Result<Layout, String> {
         let wide = graph.wide();
         // the border of values and rests has a zero point for each half
         let mut fixed = wide.clone();
@@ -96,8 +105,10 @@ impl Layout {
         let mut layout = Layout { slabs, places, bytes: 0 };
         layout.live(graph);
         layout.borders(graph);
-        layout.share();
-        layout
+        if !layout.share() {
+            return Err(format!("its tensors and the borders around them need more than {BYTES_MAX} bytes"));
+        }
+        Ok(layout)
     }
 
     /// The slab of a tensor.
@@ -144,9 +155,13 @@ impl Layout {
         }
     }
 
-    /// Largest first, each at the lowest offset that no slab of its time uses.
-    fn share(&mut self) {
-        let size = |s: &Slab| s.bytes().next_multiple_of(ALIGNMENT);
+    /// Largest first, each at the lowest offset that no slab of its time uses. False if that is not within
+    /// [`BYTES_MAX`].
+    fn share(&mut self) -> bool {
+        if self.slabs.iter().any(|slab| slab.size() > BYTES_MAX as u64) {
+            return false;
+        }
+        let size = |s: &Slab| s.size() as usize;
         let mut order: Vec<usize> = (0..self.slabs.len()).collect();
         order.sort_by_key(|&i| (std::cmp::Reverse(size(&self.slabs[i])), i));
         let mut placed: Vec<usize> = Vec::with_capacity(order.len());
@@ -168,11 +183,15 @@ impl Layout {
                 }
                 offset = offset.max(to);
             }
+            if offset + needed > BYTES_MAX {
+                return false;
+            }
             self.slabs[index].offset = offset;
             end = end.max(offset + needed);
             placed.push(index);
         }
         self.bytes = end + SLACK;
+        true
     }
 }
 

@@ -5,7 +5,7 @@
 //!         [ir]        [layout] [kernels]     [tail]
 //! ```
 //!
-//! A graph of eight-bit tensors ([`ir`]) is laid out in one piece of memory ([`layout`]), packed for the processor's
+//! A graph of eight-bit tensors ([`ir`]) is laid out in one piece of memory (`layout`), packed for the processor's
 //! best instruction set ([`kernels`]) and run by a [`plan`]. Every instruction set computes the bytes of [`mod@reference`].
 //! The [`artifact`] is the file format: versioned, checksummed, with a golden run.
 //!
@@ -22,7 +22,7 @@ pub mod int8;
 pub mod ir;
 #[allow(unsafe_code)]
 pub mod kernels;
-pub mod layout;
+mod layout;
 pub mod manifest;
 pub mod parallel;
 pub mod plan;

@@ -4,12 +4,15 @@ use super::ir::{Checked, Graph, Shape, Signature, TensorId};
 use super::kernels::Kernels;
 use super::kernels::arena::Arena;
 use super::kernels::memory::Memory;
-use super::kernels::program::{Program, THREADS_MAX};
+use super::kernels::program::{NotMade, Program, THREADS_MAX};
 use super::kernels::scratch::Scratch;
-use super::kernels::step::Step;
 use super::layout::Layout;
 use super::planner::{Planner, region, scratch_bytes};
 use super::quant::Quant;
+
+/// Most bytes of a plan: of its tensors, of what its threads keep between two passes, and of its packed weights.
+/// So many fit one allocation on processors of 32 bits.
+pub const PLAN_BYTES_MAX: usize = (1 << 31) - (1 << 24);
 
 /// A graph that is ready to run on this processor. It keeps the graph's ends, not its weights: whoever lets go
 /// of the graph gives its memory back.
@@ -73,22 +76,28 @@ impl Plan {
     /// Lays the graph out and packs its weights.
     ///
     /// # Errors
-    /// The node and what is wrong with it, or that a thread could not be started.
+    /// The node and what is wrong with it, that it needs more than [`PLAN_BYTES_MAX`] or than the system has, or
+    /// that a thread could not be started.
     pub fn new(graph: &Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Result<Plan, String> {
-        let layout = Layout::new(graph);
+        let layout = Layout::new(graph)?;
         let threads = threads.clamp(1, THREADS_MAX);
         let scratch = Scratch { first: layout.bytes, bytes: scratch_bytes(graph, kernels), threads };
-        let bytes = layout.bytes + scratch.bytes * threads;
+        let bytes = scratch.bytes.checked_mul(threads).and_then(|all| all.checked_add(layout.bytes));
         let planner = Planner { graph, layout: &layout, kernels, scratch };
         let units = planner.units();
-        let memory = Memory::new(Memory::footprint::<u8>(bytes) + planner.footprint(&units));
+        let all = bytes.and_then(|bytes| Memory::footprint::<u8>(bytes).checked_add(planner.footprint(&units)));
+        let (Some(bytes), Some(all)) = (bytes, all.filter(|&all| all <= PLAN_BYTES_MAX)) else {
+            return Err(format!("its tensors and packed weights need more than {PLAN_BYTES_MAX} bytes"));
+        };
+        let memory = Memory::new(all).ok_or_else(|| format!("the system has not the {all} bytes that it needs"))?;
         let arena = Arena::new(memory.take(bytes));
-        let mut steps = Vec::new();
-        for (index, work) in planner.work(&units, threads, &memory)? {
-            let named = |what| format!("node {:?}: {what}", graph.nodes.get(index).map_or("", |n| &n.name));
-            steps.push(Step::new(index, work, bytes).map_err(named)?);
-        }
-        let program = Program::new(steps, kernels, arena, threads).map_err(no_thread)?;
+        let work = planner.work(&units, threads, &memory)?;
+        let program = Program::new(work, kernels, arena, threads).map_err(|error| match error {
+            NotMade::Step { node, what } => {
+                format!("node {:?}: {what}", graph.nodes.get(node).map_or("", |node| &node.name))
+            }
+            NotMade::Thread(error) => no_thread(error),
+        })?;
         Ok(Plan { signature: Signature::of(graph), layout, program, flip: kernels.flip })
     }
 
@@ -116,9 +125,25 @@ impl Plan {
         &self.signature
     }
 
-    /// What it runs on.
-    pub fn program(&self) -> &Program {
-        &self.program
+    /// The name of the instruction set that it runs on.
+    pub fn kernels(&self) -> &'static str {
+        self.program.kernels()
+    }
+
+    /// Threads that share the work.
+    pub fn threads(&self) -> usize {
+        self.program.threads()
+    }
+
+    /// Bytes of packed weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.program.weight_bytes()
+    }
+
+    /// Indices of the nodes that take fewer multiplications than they have products: convolutions by Winograd's
+    /// minimal filtering.
+    pub fn winograd_nodes(&self) -> Vec<usize> {
+        self.program.winograd_nodes()
     }
 
     /// Bytes of all tensors.

@@ -10,6 +10,7 @@ use super::reference;
 use super::refit::Refittable;
 use maker::Maker;
 
+mod limits;
 mod maker;
 mod winograd;
 
@@ -30,7 +31,7 @@ pub(super) fn random_graph(seed: u64) -> Graph {
 /// Where a processor is emulated, the tests are told what it can run.
 #[test]
 fn the_kernels_of_this_processor_are_found() {
-    let found: Vec<&str> = kernels::available().iter().map(|k| k.name).collect();
+    let found: Vec<&str> = kernels::available().iter().map(|k| k.name()).collect();
     match std::env::var("LAPWING_KERNELS") {
         Ok(expected) => assert_eq!(found.join(","), expected),
         Err(_) => assert_eq!(found.last(), Some(&"portable")),

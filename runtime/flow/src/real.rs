@@ -9,6 +9,7 @@ use super::condition::{Kept, features, one_hot};
 use super::manifest::{ConditionSpec, FlowManifest};
 use super::network::{Asked, Network, check, expect_finite};
 use super::{FlowError, FlowModel};
+use lapwing_quantize::onnx::{self, Parsed};
 
 /// Most results of the condition network that are kept.
 const FILMS_MAX: usize = 64;
@@ -18,9 +19,9 @@ const FILMS_MAX: usize = 64;
 /// # Errors
 /// tract's words.
 pub fn typed(bytes: &[u8], inputs: &[(&str, Vec<usize>)]) -> Result<TypedModel, String> {
-    let mut bytes = bytes;
-    let mut prepare = || -> TractResult<TypedModel> {
-        let mut model = tract_onnx::onnx().model_for_read(&mut bytes)?;
+    let mut parsed = Parsed::read(bytes)?;
+    let model = &mut parsed.model;
+    let mut prepare = || -> TractResult<()> {
         let outlets = model.input_outlets()?.to_vec();
         let names: Vec<&str> = outlets.iter().map(|o| model.node(o.node).name.as_str()).collect();
         let mut order = Vec::with_capacity(inputs.len());
@@ -35,9 +36,10 @@ pub fn typed(bytes: &[u8], inputs: &[(&str, Vec<usize>)]) -> Result<TypedModel, 
         for (index, (_, shape)) in inputs.iter().enumerate() {
             model.set_input_fact(index, f32::fact(shape).into())?;
         }
-        model.into_typed()
+        Ok(())
     };
-    prepare().map_err(|e| format!("{e:#}"))
+    prepare().map_err(|e| format!("{e:#}"))?;
+    parsed.typed()
 }
 
 /// A tract network that is ready to run.
@@ -57,8 +59,8 @@ impl Runner {
     /// # Errors
     /// tract's words.
     pub fn plan(model: TypedModel, shapes: Vec<Vec<usize>>) -> Result<Runner, String> {
-        let prepare = || model.into_optimized()?.into_runnable()?.spawn();
-        Ok(Runner { state: prepare().map_err(|e: TractError| format!("{e:#}"))?, shapes })
+        let state = onnx::runnable(model)?.spawn().map_err(|e| format!("{e:#}"))?;
+        Ok(Runner { state, shapes })
     }
 
     /// Runs it; `write` fills input `index`, `read` is given each output.
@@ -66,16 +68,16 @@ impl Runner {
     /// # Errors
     /// tract's words.
     pub fn run(&mut self, write: impl Fn(usize, &mut [f32]), read: impl FnMut((usize, &[f32]))) -> Result<(), String> {
-        let mut run = || -> TractResult<TVec<TValue>> {
+        let inputs = || -> TractResult<TVec<TValue>> {
             let mut inputs: TVec<TValue> = tvec!();
             for (index, shape) in self.shapes.iter().enumerate() {
                 let mut tensor = Tensor::zero::<f32>(shape)?;
                 write(index, tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
                 inputs.push(tensor.into_tvalue());
             }
-            self.state.run(inputs)
+            Ok(inputs)
         };
-        let outputs = run().map_err(|e| format!("{e:#}"))?;
+        let outputs = onnx::run(&mut self.state, inputs().map_err(|e| format!("{e:#}"))?)?;
         let flat = outputs.iter().map(|o| o.as_plain_ram().and_then(|v| v.as_slice::<f32>().ok()));
         let flat: Option<Vec<&[f32]>> = flat.collect();
         let flat = flat.ok_or("an output is not of f32")?;

@@ -11,11 +11,12 @@ use std::collections::HashMap;
 use tract_onnx::prelude::*;
 
 use super::network::{MapId, Network};
+use super::onnx::{self, words};
 
 /// Bins of a histogram.
 pub const BINS: usize = 2048;
 /// Most bytes of all maps of one picture in real numbers; tract holds them at the same time.
-pub const MAPS_BYTES_MAX: usize = 2 << 30;
+pub const MAPS_BYTES_MAX: u64 = 2 << 30;
 
 /// The values of one map over all pictures.
 #[derive(Debug, Clone)]
@@ -113,7 +114,7 @@ impl RealRun {
     /// # Errors
     /// tract's words, or that its maps need more than [`MAPS_BYTES_MAX`].
     pub fn new(network: &Network) -> Result<RealRun, String> {
-        let bytes: usize = network.maps.iter().map(|m| m.shape.elements() * size_of::<f32>()).sum();
+        let bytes: u64 = network.maps.iter().map(|m| m.shape.elements() as u64 * size_of::<f32>() as u64).sum();
         if bytes > MAPS_BYTES_MAX {
             return Err(format!(
                 "its {} maps need {} MiB in real numbers, the limit is {}; export it for a smaller input",
@@ -134,13 +135,7 @@ impl RealRun {
             })
             .collect();
         let names = network.maps.iter().map(|m| network.model.node(m.outlet.node).name.clone()).collect();
-        let mut model = network.model.clone();
-        let prepare = |model: &mut TypedModel| -> TractResult<(TypedSimpleState, Vec<usize>)> {
-            let shape = model.input_fact(0)?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default();
-            model.select_output_outlets(&outlets)?;
-            Ok((model.clone().into_optimized()?.into_runnable()?.spawn()?, shape))
-        };
-        let (state, shape) = prepare(&mut model).map_err(|e| format!("planning it in real numbers: {e:#}"))?;
+        let (state, shape) = planned(network.model.clone(), &outlets)?;
         Ok(RealRun { state, shape, slots, names })
     }
 
@@ -150,8 +145,9 @@ impl RealRun {
     /// tract's words.
     pub fn run(&mut self, input: &[f32]) -> Result<RealMaps<'_>, String> {
         let outputs = Tensor::from_shape(&self.shape, input)
-            .and_then(|tensor| self.state.run(tvec!(tensor.into_tvalue())))
-            .map_err(|e| format!("running it in real numbers: {e:#}"))?;
+            .map_err(|e| words(&e))
+            .and_then(|tensor| onnx::run(&mut self.state, tvec!(tensor.into_tvalue())))
+            .map_err(|what| format!("running it in real numbers: {what}"))?;
         Ok(RealMaps { run: self, outputs })
     }
 }
@@ -180,14 +176,8 @@ impl RealOutputs {
     /// # Errors
     /// tract's words.
     pub fn new(network: &Network) -> Result<RealOutputs, String> {
-        let prepare = || -> TractResult<(TypedSimpleState, Vec<usize>)> {
-            let shape = network.model.input_fact(0)?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default();
-            let mut model = network.model.clone();
-            let outlets: Vec<OutletId> = network.outputs.iter().map(|o| o.outlet).collect();
-            model.select_output_outlets(&outlets)?;
-            Ok((model.into_optimized()?.into_runnable()?.spawn()?, shape))
-        };
-        let (state, shape) = prepare().map_err(|e| format!("planning it in real numbers: {e:#}"))?;
+        let outlets: Vec<OutletId> = network.outputs.iter().map(|o| o.outlet).collect();
+        let (state, shape) = planned(network.model.clone(), &outlets)?;
         Ok(RealOutputs { state, shape })
     }
 
@@ -196,12 +186,25 @@ impl RealOutputs {
     /// # Errors
     /// tract's words.
     pub fn run(&mut self, input: &[f32]) -> Result<Vec<Vec<f32>>, String> {
-        let mut run = || -> TractResult<Vec<Vec<f32>>> {
-            let outputs = self.state.run(tvec!(Tensor::from_shape(&self.shape, input)?.into_tvalue()))?;
-            outputs.iter().map(|o| Ok(o.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())).collect()
+        let mut run = || -> Result<Vec<Vec<f32>>, String> {
+            let input = Tensor::from_shape(&self.shape, input).map_err(|e| words(&e))?;
+            let outputs = onnx::run(&mut self.state, tvec!(input.into_tvalue()))?;
+            let flat = |o: &TValue| -> TractResult<_> { Ok(o.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()) };
+            outputs.iter().map(|o| flat(o).map_err(|e| words(&e))).collect()
         };
-        run().map_err(|e| format!("running it in real numbers: {e:#}"))
+        run().map_err(|what| format!("running it in real numbers: {what}"))
     }
+}
+
+/// A run of the model that gives the values at `outlets`, and the shape of its input.
+fn planned(mut model: TypedModel, outlets: &[OutletId]) -> Result<(TypedSimpleState, Vec<usize>), String> {
+    let mut select = || -> TractResult<Vec<usize>> {
+        model.select_output_outlets(outlets)?;
+        Ok(model.input_fact(0)?.shape.as_concrete().map(<[usize]>::to_vec).unwrap_or_default())
+    };
+    let shape = select().map_err(|e| words(&e));
+    let made = shape.and_then(|shape| Ok((onnx::runnable(model)?.spawn().map_err(|e| words(&e))?, shape)));
+    made.map_err(|what| format!("planning it in real numbers: {what}"))
 }
 
 /// Gathers [`Observed`] over pictures.

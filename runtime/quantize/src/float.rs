@@ -7,6 +7,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
+use crate::onnx::{self, Parsed, words};
 use lapwing_engine::EngineError;
 use lapwing_engine::manifest::{InputSpec, Layout};
 
@@ -59,14 +60,14 @@ impl FloatEngine {
         let origin = file.origin.to_owned();
         let failed = |stage: &'static str| {
             let origin = origin.clone();
-            move |e: TractError| EngineError::Load { origin, stage, what: one_line(&e) }
+            move |what: String| EngineError::Load { origin, stage, what }
         };
         let input_shape = input_shape(file.input);
         let typed = typed(file)?;
-        let output_names = output_names(&typed).map_err(failed("finding its outputs"))?;
-        let plan = typed.into_optimized().and_then(|m| m.into_runnable()).map_err(failed("optimising it"))?;
-        let output_shapes = output_shapes(&plan).map_err(failed("working out its outputs"))?;
-        let state = plan.spawn().map_err(failed("planning it"))?;
+        let output_names = output_names(&typed).map_err(|e| failed("finding its outputs")(words(&e)))?;
+        let plan = onnx::runnable(typed).map_err(failed("optimising it"))?;
+        let output_shapes = output_shapes(&plan).map_err(|e| failed("working out its outputs")(words(&e)))?;
+        let state = plan.spawn().map_err(|e| failed("planning it")(words(&e)))?;
         Ok(FloatEngine { state, input_shape, output_names, output_shapes, origin })
     }
 
@@ -76,7 +77,7 @@ impl FloatEngine {
     /// tract's words.
     pub fn twin(&self) -> Result<FloatEngine, EngineError> {
         let FloatEngine { state, input_shape, output_names, output_shapes, origin, .. } = self;
-        let failed = |e| EngineError::Load { origin: origin.clone(), stage: "planning it", what: one_line(&e) };
+        let failed = |e| EngineError::Load { origin: origin.clone(), stage: "planning it", what: words(&e) };
         Ok(FloatEngine {
             state: state.plan().spawn().map_err(failed)?,
             input_shape: *input_shape,
@@ -104,9 +105,10 @@ impl FloatEngine {
     /// Runs the network on `input`, a flat tensor of [`FloatEngine::input_shape`].
     pub fn run(&mut self, input: &[f32]) -> Result<Outputs, EngineError> {
         Tensor::from_shape(&self.input_shape, input)
-            .and_then(|tensor| self.state.run(tvec!(tensor.into_tvalue())))
+            .map_err(|e| words(&e))
+            .and_then(|tensor| onnx::run(&mut self.state, tvec!(tensor.into_tvalue())))
             .map(Outputs)
-            .map_err(|e| EngineError::Run { origin: self.origin.clone(), what: one_line(&e) })
+            .map_err(|what| EngineError::Run { origin: self.origin.clone(), what })
     }
 }
 
@@ -118,16 +120,13 @@ pub fn typed(file: OnnxFile<'_>) -> Result<TypedModel, EngineError> {
     let origin = file.origin.to_owned();
     let failed = |stage: &'static str| {
         let origin = origin.clone();
-        move |e: TractError| EngineError::Load { origin, stage, what: one_line(&e) }
+        move |what: String| EngineError::Load { origin, stage, what }
     };
     let input_shape = input_shape(file.input);
-    let mut network = file.bytes;
-    let parsed = tract_onnx::onnx().model_for_read(&mut network).map_err(failed("reading it as ONNX"))?;
-    check_input(&parsed, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
-    parsed
-        .with_input_fact(0, f32::fact(input_shape).into())
-        .and_then(|m| m.into_typed())
-        .map_err(failed("working out its shapes"))
+    let mut parsed = Parsed::read(file.bytes).map_err(failed("reading it as ONNX"))?;
+    check_input(&parsed.model, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
+    let known = parsed.model.set_input_fact(0, f32::fact(input_shape).into()).map_err(|e| words(&e));
+    known.and_then(|()| parsed.typed()).map_err(failed("working out its shapes"))
 }
 
 fn input_shape(spec: &InputSpec) -> [usize; 4] {
@@ -140,11 +139,11 @@ fn input_shape(spec: &InputSpec) -> [usize; 4] {
 
 /// A static input of the file must agree with the manifest; a dynamic one takes the manifest's.
 fn check_input(parsed: &InferenceModel, expected: [usize; 4]) -> Result<(), String> {
-    let outlets = parsed.input_outlets().map_err(|e| one_line(&e))?;
+    let outlets = parsed.input_outlets().map_err(|e| words(&e))?;
     if outlets.len() != 1 {
         return Err(format!("it has {} inputs; a detector has one", outlets.len()));
     }
-    let fact = parsed.outlet_fact(outlets[0]).map_err(|e| one_line(&e))?;
+    let fact = parsed.outlet_fact(outlets[0]).map_err(|e| words(&e))?;
     if let Some(found) =
         fact.shape.concretize().and_then(|dims| dims.iter().map(|d| d.to_usize().ok()).collect::<Option<Vec<_>>>())
         && found != expected
@@ -168,15 +167,4 @@ fn output_shapes(plan: &Arc<TypedSimplePlan>) -> TractResult<Vec<Vec<usize>>> {
         model.outlet_fact(*o)?.shape.iter().map(|d| Ok(d.to_usize()?)).collect()
     };
     model.output_outlets()?.iter().map(shape).collect()
-}
-
-/// A chain of causes on one line, bounded, without backtraces.
-fn one_line(error: &TractError) -> String {
-    const LENGTH_MAX: usize = 600;
-    let mut line = error.chain().map(|c| c.to_string()).collect::<Vec<_>>().join(": ").replace('\n', " ");
-    if let Some((cut, _)) = line.char_indices().nth(LENGTH_MAX) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
 }

@@ -12,6 +12,7 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | [`onnx`] | tract, within bounds |
 //! | [`samples`] | pictures at the input's size, bounded |
 //! | [`ranges`] | methods: min-max, percentile, MSE, entropy |
 //! | [`classes`] | maps that share one quantisation |
@@ -32,11 +33,14 @@ pub mod classes;
 pub mod correct;
 pub mod equalise;
 pub mod float;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_targets;
 pub mod harm;
 pub mod import;
 pub mod judge;
 pub mod mixed;
 pub mod network;
+pub mod onnx;
 pub mod own_scales;
 pub mod ranges;
 pub mod region;

@@ -278,6 +278,15 @@ impl Function {
         })
     }
 
+    /// Operations that it is made of.
+    pub fn size(&self) -> usize {
+        match self {
+            Function::Argument | Function::Constant(_) => 0,
+            Function::Apply(_, arguments) => 1 + arguments.iter().map(Function::size).sum::<usize>(),
+            Function::Rounded(_, inner) => 1 + inner.size(),
+        }
+    }
+
     /// This function before its last rounding, and that rounding.
     pub fn unrounded(&self) -> (&Function, Option<Quant>) {
         match self {

@@ -90,7 +90,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let peak = kernels::best().peak_gmac_per_s() * threads as f64;
     let share =
         |gmac: f64, ms: f64| if peak > 0.0 && ms > 0.0 { json!(round(gmac / ms * 1e3 / peak)) } else { Value::Null };
-    let winograd = engine.plan().program().winograd_nodes();
+    let winograd = engine.plan().winograd_nodes();
     let mut ops: Vec<Value> = graph
         .nodes
         .iter()
@@ -108,13 +108,13 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
         })
         .collect();
     ops.extend(tail_ops(args.runs, &mut engine));
-    let weights = engine.plan().program().weight_bytes();
+    let weights = engine.plan().weight_bytes();
     let arena = engine.plan().arena_bytes();
     let peak_rss_mb = peak_rss_mb();
     let stages = stages(args, model)?;
     let input = bench_input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
-        "model": model.manifest().name, "threads": threads, "kernel": engine.plan().program().kernels(),
+        "model": model.manifest().name, "threads": threads, "kernel": engine.plan().kernels(),
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
         "peak_rss_mb": peak_rss_mb, "weights_mb": round(weights as f64 / 1e6), "tensors_mb": round(arena as f64 / 1e6),
         "gmac_per_s": round(gmac / median * 1e3), "peak_gmac_per_s": round(peak), "peak_share": share(gmac, median),

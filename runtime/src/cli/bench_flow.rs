@@ -29,7 +29,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let first_ms = ms(first);
     let step = median(args.runs, || network.velocity(&x, &context, asked, &mut v).map_err(Failure::from))?;
     let (kernel, gmac) = match model.source() {
-        Source::Int8(artifact) => (kernels::best().name, json!(artifact.macs() as f64 / 1e9)),
+        Source::Int8(artifact) => (kernels::best().name(), json!(artifact.macs() as f64 / 1e9)),
         Source::Real(_) => ("tract", Value::Null),
     };
     let fills = if manifest.velocity.context { fills(args.runs, network)? } else { Value::Null };

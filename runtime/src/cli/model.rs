@@ -72,9 +72,9 @@ fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
     line!(
         out,
         "runs on    {}; {:.3} GMAC, weights {:.2} MB, tensors {:.2} MB",
-        plan.program().kernels(),
+        plan.kernels(),
         graph.macs() as f64 / 1e9,
-        plan.program().weight_bytes() as f64 / 1e6,
+        plan.weight_bytes() as f64 / 1e6,
         plan.arena_bytes() as f64 / 1e6
     )?;
     for node in &graph.nodes {
@@ -121,10 +121,10 @@ fn verify(word: &str, out: &mut Out) -> Result<(), Failure> {
         if engine.golden() != artifact.golden {
             return Err(Failure::Job(format!(
                 "{word}: the kernels `{}` compute another result than the maker's; do not use this machine, and report it",
-                kernels.name
+                kernels.name()
             )));
         }
-        line!(out, "{word}: whole; `{}` computes the golden outputs", kernels.name)?;
+        line!(out, "{word}: whole; `{}` computes the golden outputs", kernels.name())?;
     }
     Ok(())
 }

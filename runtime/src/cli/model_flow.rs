@@ -39,9 +39,9 @@ pub fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
         line!(
             out,
             "runs on    {}; {:.3} GMAC a step, weights {:.2} MB, tensors {:.2} MB",
-            plan.program().kernels(),
+            plan.kernels(),
             artifact.macs() as f64 / 1e9,
-            plan.program().weight_bytes() as f64 / 1e6,
+            plan.weight_bytes() as f64 / 1e6,
             plan.arena_bytes() as f64 / 1e6
         )?;
     }
@@ -77,12 +77,13 @@ pub fn verify(word: &str, out: &mut Out) -> Result<(), Failure> {
         if velocities(artifact, word, kernels)? != expected {
             return Err(Failure::Job(format!(
                 "{word}: the kernels `{}` compute another velocity than `{}`; do not use this machine, and report it",
-                kernels.name, portable.name
+                kernels.name(),
+                portable.name()
             )));
         }
-        line!(out, "{word}: `{}` computes what `{}` does, bit for bit", kernels.name, portable.name)?;
+        line!(out, "{word}: `{}` computes what `{}` does, bit for bit", kernels.name(), portable.name())?;
     }
-    line!(out, "{word}: whole; its checksum is right and its graph is fit to run on `{}`", portable.name)
+    line!(out, "{word}: whole; its checksum is right and its graph is fit to run on `{}`", portable.name())
 }
 
 fn velocities(

@@ -11,6 +11,7 @@ fn choose() {
     let asked = std::env::var("LAPWING_FUZZ").unwrap_or_default();
     let all = lapwing_engine::fuzz_targets::TARGETS
         .into_iter()
+        .chain(lapwing_quantize::fuzz_targets::TARGETS)
         .chain(lapwing_camera::fuzz_targets::TARGETS)
         .chain(lapwing_vision::fuzz_targets::TARGETS)
         .chain(lapwing_flow::fuzz_targets::TARGETS)

@@ -1,5 +1,7 @@
 //! The header of an artifact: the graph and the tail with the places of their numbers.
 
+use std::cell::Cell;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::bytes::Bytes;
@@ -130,19 +132,37 @@ struct Blob {
     bytes: usize,
 }
 
+/// The bytes behind the header, as they are read. Each byte belongs to one blob: so no file makes more numbers than
+/// it has.
+pub(super) struct BlobReader {
+    blobs: Bytes,
+    /// Bytes that no blob has taken.
+    left: Cell<usize>,
+}
+
+impl BlobReader {
+    pub fn new(blobs: Bytes) -> BlobReader {
+        BlobReader { left: Cell::new(blobs.len()), blobs }
+    }
+}
+
 impl Blob {
-    fn of(self, blobs: &Bytes, name: &str) -> Result<Bytes, String> {
+    fn of(self, blobs: &BlobReader, name: &str) -> Result<Bytes, String> {
         let end = self.offset.saturating_add(self.bytes);
-        blobs.part(self.offset..end).ok_or_else(|| format!("node {name:?}: its numbers lie outside the file"))
+        let bytes = blobs.blobs.part(self.offset..end);
+        let bytes = bytes.ok_or_else(|| format!("node {name:?}: its numbers lie outside the file"))?;
+        let left = blobs.left.get().checked_sub(self.bytes);
+        blobs.left.set(left.ok_or_else(|| format!("node {name:?}: its numbers are those of another node too"))?);
+        Ok(bytes)
     }
 
-    fn words(self, blobs: &Bytes, name: &str) -> Result<Vec<[u8; 4]>, String> {
+    fn words(self, blobs: &BlobReader, name: &str) -> Result<Vec<[u8; 4]>, String> {
         let bytes = self.of(blobs, name)?;
         let (words, rest) = bytes.as_chunks::<4>();
         if rest.is_empty() { Ok(words.to_vec()) } else { Err(format!("node {name:?}: a number is cut")) }
     }
 
-    fn reals(self, blobs: &Bytes, name: &str) -> Result<Vec<f32>, String> {
+    fn reals(self, blobs: &BlobReader, name: &str) -> Result<Vec<f32>, String> {
         Ok(self.words(blobs, name)?.into_iter().map(f32::from_le_bytes).collect())
     }
 }
@@ -204,7 +224,7 @@ pub(super) fn node_header(node: &Node, blobs: &mut Blobs) -> NodeHeader {
 ///
 /// # Errors
 /// The node and what is wrong with its numbers.
-pub(super) fn node_of(header: NodeHeader, blobs: &Bytes) -> Result<Node, String> {
+pub(super) fn node_of(header: NodeHeader, blobs: &BlobReader) -> Result<Node, String> {
     let name = header.name;
     let bytes = |blob: Blob| blob.of(blobs, &name);
     let words = |blob: Blob| blob.words(blobs, &name);
@@ -283,7 +303,7 @@ pub(super) fn tail_header(tail: &Tail, blobs: &mut Blobs) -> TailHeader {
 ///
 /// # Errors
 /// The step and what is wrong with its numbers.
-pub(super) fn tail_of(header: TailHeader, blobs: &Bytes) -> Result<Tail, String> {
+pub(super) fn tail_of(header: TailHeader, blobs: &BlobReader) -> Result<Tail, String> {
     let step = |header: StepHeader| {
         let name = header.name;
         let op = match header.op {

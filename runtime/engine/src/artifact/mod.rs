@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bytes::Bytes;
-use super::ir::{Checked, Graph};
+use super::ir::{Checked, Graph, NODES_MAX};
 use super::manifest::Manifest;
 use super::reference;
 use super::tail::{Run, Tail};
 use container::Container;
-use header::{Blobs, Header, node_header, node_of, tail_header, tail_of};
+use header::{BlobReader, Blobs, Header, node_header, node_of, tail_header, tail_of};
 
 /// The newest format that this build reads; it reads every older one. It writes the oldest that serves.
 pub const FORMAT: u32 = 4;
@@ -206,10 +206,14 @@ impl Artifact {
     fn contents(header: &[u8], blobs: &Bytes) -> Result<Artifact, String> {
         let header: Header = serde_json::from_slice(header).map_err(|e| format!("its header: {e}"))?;
         header.manifest.validate().map_err(|what| format!("its manifest: {what}"))?;
-        let nodes = header.nodes.into_iter().map(|n| node_of(n, blobs)).collect::<Result<Vec<_>, _>>()?;
+        if header.nodes.len() > NODES_MAX {
+            return Err(format!("{} nodes are more than {NODES_MAX}", header.nodes.len()));
+        }
+        let blobs = BlobReader::new(blobs.clone());
+        let nodes = header.nodes.into_iter().map(|n| node_of(n, &blobs)).collect::<Result<Vec<_>, _>>()?;
         let graph = Graph { tensors: header.tensors, nodes, inputs: header.inputs, outputs: header.outputs };
         let graph = Checked::new(graph)?;
-        let tail = header.tail.map(|tail| tail_of(tail, blobs)).transpose()?;
+        let tail = header.tail.map(|tail| tail_of(tail, &blobs)).transpose()?;
         if let Some(tail) = &tail {
             tail.check(&graph.output_shapes())?;
         }

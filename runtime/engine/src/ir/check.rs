@@ -6,8 +6,8 @@
 use super::super::quant::REQUANTISED_MAX;
 use super::super::sixteen::{GREATEST, LEAST};
 use super::{
-    BYTES_MAX, Between, Graph, NODES_MAX, Node, Numbers, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source, Tensor,
-    TensorId, WEIGHT_ONE, WeightSums, Window,
+    BYTES_MAX, Between, Graph, NODES_MAX, Node, Numbers, OUTPUT_VALUES_MAX, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape,
+    Source, Tensor, TensorId, WEIGHT_ONE, WeightSums, Window,
 };
 
 pub(super) struct Check<'a> {
@@ -29,13 +29,15 @@ impl<'a> Check<'a> {
         }
         let mut bytes = 0;
         for (index, tensor) in graph.tensors.iter().enumerate() {
-            let Shape { height, width, channels } = tensor.shape;
-            if [height, width, channels].iter().any(|&n| n == 0 || n > SIDE_MAX) {
-                return Err(format!("tensor {index}: extents {:?}, each must be 1 to {SIDE_MAX}", tensor.shape));
-            }
+            let elements = tensor.shape.tensor_elements().ok_or_else(|| {
+                format!(
+                    "tensor {index}: extents {:?}, each must be 1 to {SIDE_MAX}, and {BYTES_MAX} values at most",
+                    tensor.shape
+                )
+            })?;
             scaled(tensor).map_err(|what| format!("tensor {index}: {what}"))?;
-            bytes += tensor.shape.elements();
-            if bytes > BYTES_MAX {
+            bytes += elements as u64;
+            if bytes > BYTES_MAX as u64 {
                 return Err(format!("its tensors need more than {BYTES_MAX} bytes"));
             }
         }
@@ -48,10 +50,14 @@ impl<'a> Check<'a> {
         for node in &graph.nodes {
             self.node(node).map_err(|what| format!("node {:?} ({}): {what}", node.name, node.op.name()))?;
         }
-        graph
-            .outputs
-            .iter()
-            .try_for_each(|output| self.output(output).map_err(|what| format!("output {:?}: {what}", output.name)))
+        let mut values = 0;
+        for output in &graph.outputs {
+            values += self.output(output).map_err(|what| format!("output {:?}: {what}", output.name))?;
+            if values > OUTPUT_VALUES_MAX as u64 {
+                return Err(format!("its outputs have more than {OUTPUT_VALUES_MAX} values"));
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, id: TensorId) -> Result<(), String> {
@@ -104,23 +110,24 @@ impl<'a> Check<'a> {
         self.write(node.output)
     }
 
-    fn output(&self, output: &Output) -> Result<(), String> {
+    /// Tells how many values it has.
+    fn output(&self, output: &Output) -> Result<u64, String> {
         let mut elements = 1usize;
         for &extent in &output.shape {
-            elements = elements.checked_mul(extent).filter(|&n| n <= BYTES_MAX).ok_or("it is too large")?;
+            elements = elements.checked_mul(extent).filter(|&n| n <= OUTPUT_VALUES_MAX).ok_or("it is too large")?;
         }
-        let mut filled = 0;
+        let (elements, mut filled) = (elements as u64, 0);
         for part in &output.parts {
             let shape = self.readable(part.tensor)?.shape;
             let last = [(shape.height, 0), (shape.width, 1), (shape.channels, 2)]
                 .into_iter()
                 .try_fold(part.base, |at, (n, axis)| at.checked_add((n - 1).checked_mul(part.strides[axis])?));
-            if last.is_none_or(|last| last >= elements) {
+            if last.is_none_or(|last| last as u64 >= elements) {
                 return Err("a part lies outside it".into());
             }
-            filled += shape.elements();
+            filled += shape.elements() as u64;
         }
-        if filled == elements { Ok(()) } else { Err(format!("its parts hold {filled} of {elements} values")) }
+        if filled == elements { Ok(elements) } else { Err(format!("its parts hold {filled} of {elements} values")) }
     }
 }
 
@@ -145,7 +152,7 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
             if products > PRODUCTS_MAX {
                 return Err(format!("{products} products a value are more than {PRODUCTS_MAX}"));
             }
-            if conv.weights.len() != products * out || conv.multiplier.len() != out {
+            if Some(conv.weights.len()) != products.checked_mul(out) || conv.multiplier.len() != out {
                 return Err("its weights do not fit its window and channels".into());
             }
             windowed(&conv.window, if conv.wide.output { out.saturating_mul(2) } else { out })

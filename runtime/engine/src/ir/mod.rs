@@ -27,6 +27,8 @@ pub use wide::Wide;
 pub const SIDE_MAX: usize = 1 << 14;
 /// Largest number of elements of a tensor, and of bytes of all tensors of a graph.
 pub const BYTES_MAX: usize = 1 << 30;
+/// Largest number of values of all outputs.
+pub const OUTPUT_VALUES_MAX: usize = 1 << 28;
 /// Largest number of nodes.
 pub const NODES_MAX: usize = 1 << 14;
 /// Most products in one sum, so that 255 * 127 * products stays in an i32.
@@ -55,9 +57,18 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Number of values.
+    /// Number of values; `usize::MAX`, which nothing has, where that does not hold it. Exact for the tensors
+    /// of a [`Checked`] graph.
     pub fn elements(self) -> usize {
-        self.height * self.width * self.channels
+        self.height.saturating_mul(self.width).saturating_mul(self.channels)
+    }
+
+    /// Number of values of a tensor; `None` where an extent is zero or above [`SIDE_MAX`], or where they are
+    /// more than [`BYTES_MAX`].
+    pub fn tensor_elements(self) -> Option<usize> {
+        let Shape { height, width, channels } = self;
+        let sane = [height, width, channels].iter().all(|n| (1..=SIDE_MAX).contains(n));
+        Some(self.elements()).filter(|&n| sane && n <= BYTES_MAX)
     }
 }
 
@@ -362,7 +373,7 @@ impl Graph {
 
     /// Multiplications of one run.
     pub fn macs(&self) -> u64 {
-        self.nodes.iter().map(|n| self.macs_of(n)).sum()
+        self.nodes.iter().fold(0, |macs: u64, n| macs.saturating_add(self.macs_of(n)))
     }
 
     /// Multiplications of one node; zero for everything but convolutions.
@@ -372,7 +383,7 @@ impl Graph {
                 let Shape { height, width, .. } = self.tensor(node.output).shape;
                 // the rests are multiplied like the values
                 let ends = if conv.wide.input { 2 } else { 1 };
-                (height * width * conv.weights.len() * ends) as u64
+                [height, width, conv.weights.len(), ends].iter().fold(1, |macs: u64, &n| macs.saturating_mul(n as u64))
             }
             _ => 0,
         }

@@ -14,7 +14,7 @@ use super::portable;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Armv7 with NEON.
-pub static KERNELS: Kernels = Kernels {
+static KERNELS: Kernels = Kernels {
     joins: 0,
     winograd: None,
     conv,
@@ -22,7 +22,7 @@ pub static KERNELS: Kernels = Kernels {
     conv_sums,
     depthwise_sums,
     max,
-    ..portable::kernels::<BLOCK, FLIP>("armv7-neon", 1)
+    ..portable::loops::<BLOCK, FLIP>("armv7-neon", 1)
 };
 
 const FLIP: u8 = 0x80;
@@ -32,10 +32,10 @@ const BLOCK: usize = 16;
 /// Channels of a depthwise step.
 const EIGHT: usize = 8;
 
-/// True if the kernel says that this processor has NEON.
-pub fn supported() -> bool {
+/// If the operating system says that this processor has NEON.
+pub(super) fn kernels() -> Option<&'static Kernels> {
     const HWCAP_NEON: usize = 1 << 12;
-    rustix::param::linux_hwcap().0 & HWCAP_NEON != 0
+    (rustix::param::linux_hwcap().0 & HWCAP_NEON != 0).then_some(&KERNELS)
 }
 
 /// What the assembly reads, at the offsets that stand in it.

@@ -6,11 +6,12 @@
 
 use std::arch::x86_64::*;
 
+use super::Kernels;
 use super::ymm::{Dot, entries};
 
-/// True if this processor has every instruction used here.
-pub fn supported() -> bool {
-    is_x86_feature_detected!("avx2")
+/// If this processor has every instruction used here.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    is_x86_feature_detected!("avx2").then_some(&KERNELS)
 }
 
 /// Magnitudes and signs.
@@ -45,4 +46,4 @@ impl Dot for Signed {
     }
 }
 
-entries!(pub KERNELS, "avx2", "avx2", Signed, 2);
+entries!(KERNELS, "avx2", "avx2", Signed, 2);

@@ -2,11 +2,12 @@
 
 use std::arch::x86_64::*;
 
+use super::Kernels;
 use super::ymm::{Dot, entries};
 
-/// True if this processor has every instruction used here.
-pub fn supported() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")
+/// If this processor has every instruction used here.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")).then_some(&KERNELS)
 }
 
 /// VPDPBUSD and VPDPWSSD in one of their two encodings.
@@ -40,7 +41,7 @@ macro_rules! dot {
 }
 
 dot!(Vex, _mm256_dpbusd_avx_epi32, _mm256_dpwssd_avx_epi32);
-entries!(pub KERNELS, "avx-vnni", "avx2,avxvnni", Vex, 1);
+entries!(KERNELS, "avx-vnni", "avx2,avxvnni", Vex, 1);
 
 /// The same loops with the same instruction in its EVEX encoding: tests run them on processors that
 /// have AVX-512 and no AVX-VNNI.
@@ -48,11 +49,14 @@ entries!(pub KERNELS, "avx-vnni", "avx2,avxvnni", Vex, 1);
 pub mod evex {
     use super::*;
 
-    /// True if this processor has every instruction used here.
-    pub fn supported() -> bool {
-        is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl")
+    /// If this processor has every instruction used here.
+    pub fn kernels() -> Option<&'static Kernels> {
+        let supported = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512vl");
+        supported.then_some(&KERNELS)
     }
 
     dot!(Evex, _mm256_dpbusd_epi32, _mm256_dpwssd_epi32);
-    entries!(pub KERNELS, "avx-vnni, EVEX", "avx2,avx512vnni,avx512vl", Evex, 1);
+    entries!(KERNELS, "avx-vnni, EVEX", "avx2,avx512vnni,avx512vl", Evex, 1);
 }

@@ -142,7 +142,7 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
     let written = ((height - 1) * width + width - 1) * out_pixel + outputs;
     let joins = kernels.joins > 0 && !depthwise && outputs > 1;
     let jobs = [(false, false), (true, false), (false, true), (true, true)];
-    let packer = Packer { kernels, memory: &Memory::new(0) };
+    let packer = Packer { kernels, memory: &Memory::new(0).unwrap() };
     for (front, joined) in jobs.into_iter().take(if joins { 4 } else { 2 }) {
         let input = Guarded::new(if front { read } else { read + SLACK }, front).noise(read, s);
         let output = Guarded::new(if front { written } else { written + SLACK }, front);
@@ -212,7 +212,7 @@ fn tiles(kernels: &'static Kernels, seed: u32) {
         table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
         wide: Wide::default(),
     };
-    let packer = Packer { kernels, memory: &Memory::new(0) };
+    let packer = Packer { kernels, memory: &Memory::new(0).unwrap() };
     let packed = PackedWinograd::new(&conv, 9, loops, packer).unwrap();
     let read = (height + 1) * row + (width + 1) * pixel + channels;
     let out_pixel = outputs + gap;
@@ -260,7 +260,7 @@ fn halves(conv: &Conv, outputs: usize) -> [Conv; 2] {
 
 /// The same job as sums, in as many bytes as they need.
 fn sums_stay_inside(kernels: &'static Kernels, conv: &Conv, steps: InputSteps, rows: Rows, front: bool) {
-    let (depthwise, packer) = (conv.groups > 1, Packer { kernels, memory: &Memory::new(0) });
+    let (depthwise, packer) = (conv.groups > 1, Packer { kernels, memory: &Memory::new(0).unwrap() });
     let packed = (PackedDepthwise::new(conv, 9, steps, packer), PackedConv::new(conv, 0, 9, steps, packer));
     let padded = if depthwise { packed.0.bias.len() } else { packed.1.bias.len() };
     let pixel = padded * size_of::<i32>();

@@ -14,15 +14,19 @@ use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
-pub static KERNELS: Kernels =
+static KERNELS: Kernels =
     Kernels { name: "i8mm", lanes: LANES, panel: 1, block: 8, conv, depthwise, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 8;
 const LANES: usize = 8;
 
-/// True if this processor has SMMLA.
-pub fn supported() -> bool {
-    std::arch::is_aarch64_feature_detected!("i8mm")
+/// If this processor has every instruction used here: SMMLA, and the dot products of depthwise convolutions.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    use std::arch::is_aarch64_feature_detected;
+    let supported = is_aarch64_feature_detected!("neon")
+        && is_aarch64_feature_detected!("dotprod")
+        && is_aarch64_feature_detected!("i8mm");
+    supported.then_some(&KERNELS)
 }
 
 /// Sums `$sum`.. of the pixels `$a` x the four pairs of channels in `$w`.

@@ -4,6 +4,7 @@
 //! the time that small ones take to get, and the processor finds its way in them without asking. Parts begin
 //! at cache lines, so that a vector never crosses one that it need not cross.
 
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -30,16 +31,12 @@ unsafe impl Number for i8 {}
 // Safety: as above.
 unsafe impl Number for i16 {}
 
-/// As the allocator aligns it.
-#[repr(C, align(64))]
-struct Line([u8; ALIGNMENT]);
-
 /// Bytes of the system, or of the allocator where that gives none.
 struct Bytes {
     first: *mut u8,
     _map: Option<MmapMut>,
-    /// A box.
-    lines: Option<*mut [Line]>,
+    /// How the allocator gave them.
+    allocated: Option<Layout>,
 }
 
 // Safety: nobody reaches the bytes through this but by `first`, and `Memory::take` gives each to one piece.
@@ -48,15 +45,15 @@ unsafe impl Send for Bytes {}
 unsafe impl Sync for Bytes {}
 
 impl Bytes {
-    /// So many zeros, aligned.
-    fn new(bytes: usize) -> Bytes {
+    /// So many zeros, aligned; `None` if they are not to be had.
+    fn new(bytes: usize) -> Option<Bytes> {
         if let Some(mapped) = Bytes::mapped(bytes) {
-            return mapped;
+            return Some(mapped);
         }
-        let lines = Box::<[Line]>::new_zeroed_slice(bytes.div_ceil(ALIGNMENT));
-        // Safety: a line is bytes, and zero is one.
-        let lines = Box::into_raw(unsafe { lines.assume_init() });
-        Bytes { first: lines.cast(), _map: None, lines: Some(lines) }
+        let layout = Layout::from_size_align(bytes.max(1), ALIGNMENT).ok()?;
+        // Safety: more than no bytes.
+        let first = unsafe { alloc_zeroed(layout) };
+        (!first.is_null()).then_some(Bytes { first, _map: None, allocated: Some(layout) })
     }
 
     /// The same from the system; `None` for few or if it has none.
@@ -76,15 +73,15 @@ impl Bytes {
         let _ = map.advise_range(Advice::NoHugePage, before + huge, map.len() - before - huge);
         let rest = bytes.saturating_sub(huge);
         let _ = map.advise_range(Advice::PopulateWrite, before + huge, rest);
-        Some(Bytes { first: map.as_mut_ptr().wrapping_add(before), _map: Some(map), lines: None })
+        Some(Bytes { first: map.as_mut_ptr().wrapping_add(before), _map: Some(map), allocated: None })
     }
 }
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        if let Some(lines) = self.lines.take() {
-            // Safety: made by `Box::into_raw`, and given back once.
-            drop(unsafe { Box::from_raw(lines) });
+        if let Some(layout) = self.allocated.take() {
+            // Safety: given by the allocator like this, and given back once.
+            unsafe { dealloc(self.first, layout) };
         }
     }
 }
@@ -97,10 +94,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Room for parts of [`Memory::footprint`] bytes together.
-    pub fn new(bytes: usize) -> Memory {
+    /// Room for parts of [`Memory::footprint`] bytes together; `None` if the system has not so much.
+    pub fn new(bytes: usize) -> Option<Memory> {
         let size = Memory::footprint::<u8>(bytes);
-        Memory { bytes: Arc::new(Bytes::new(size)), size, taken: AtomicUsize::new(0) }
+        Some(Memory { bytes: Arc::new(Bytes::new(size)?), size, taken: AtomicUsize::new(0) })
     }
 
     /// Bytes that a part of so many numbers takes.
@@ -121,11 +118,16 @@ impl Memory {
         let next = |taken: usize| taken.checked_add(bytes).filter(|&end| end <= self.size);
         let (bytes, at) = match self.taken.fetch_update(Relaxed, Relaxed, next) {
             Ok(at) => (Arc::clone(&self.bytes), at),
-            Err(_) => (Arc::new(Bytes::new(bytes)), 0),
+            Err(_) => (Arc::new(Bytes::new(bytes).unwrap_or_else(|| none_left(bytes))), 0),
         };
         // inside: so many bytes from there on were taken
         Piece { first: bytes.first.wrapping_add(at).cast(), count, _bytes: bytes }
     }
+}
+
+/// As the standard library ends where it is refused memory.
+fn none_left(bytes: usize) -> ! {
+    handle_alloc_error(Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<u8>()))
 }
 
 /// A part of a [`Memory`] that nobody else has. The memory goes back with its last part.
@@ -181,7 +183,7 @@ mod tests {
 
     /// Parts that together fill the memory, and one that it has no room for.
     fn parts(sizes: &[usize]) {
-        let memory = Memory::new(sizes.iter().map(|&size| Memory::footprint::<i16>(size)).sum());
+        let memory = Memory::new(sizes.iter().map(|&size| Memory::footprint::<i16>(size)).sum()).unwrap();
         let mut pieces: Vec<Piece<i16>> = sizes.iter().map(|&size| memory.take(size)).collect();
         let inside = pieces.iter().all(|piece| Arc::ptr_eq(&piece._bytes, &memory.bytes));
         assert!(inside, "{sizes:?} do not fit what they need");
@@ -208,7 +210,7 @@ mod tests {
 
     #[test]
     fn threads_take_different_parts() {
-        let memory = Memory::new(64 * 64);
+        let memory = Memory::new(64 * 64).unwrap();
         let take = |thread: i8| {
             let mut pieces: Vec<Piece<i8>> = (0..20).map(|_| memory.take(64)).collect();
             pieces.iter_mut().for_each(|piece| piece.fill(thread));

@@ -197,7 +197,7 @@ impl Runs {
 
     /// Weights of so many outputs, padded to whole vectors.
     fn all_weights(&self, outputs: usize, lanes: usize) -> usize {
-        outputs.next_multiple_of(lanes) * self.weights
+        outputs.next_multiple_of(lanes).saturating_mul(self.weights)
     }
 }
 
@@ -228,7 +228,7 @@ impl PackedConv {
     /// Bytes of memory that so many outputs take, in groups, with the window and the products of `conv`.
     pub fn footprint(conv: &Conv, outputs: usize, input: InputSteps, kernels: &Kernels) -> usize {
         let runs = Runs::of(conv.window, conv.products(), input, kernels.block);
-        conv.groups * Memory::footprint::<i8>(runs.all_weights(outputs / conv.groups, kernels.lanes))
+        conv.groups.saturating_mul(Memory::footprint::<i8>(runs.all_weights(outputs / conv.groups, kernels.lanes)))
     }
 
     /// Packs the weights of each output.
@@ -346,7 +346,7 @@ impl PackedDepthwise {
 
     /// Bytes of memory that `conv` takes.
     pub fn footprint(conv: &Conv) -> usize {
-        Memory::footprint::<i8>(conv.products() * PackedDepthwise::padded(conv))
+        Memory::footprint::<i8>(conv.products().saturating_mul(PackedDepthwise::padded(conv)))
     }
 
     /// Packs `conv`, in which every channel is a group of its own.

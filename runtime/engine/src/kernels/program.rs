@@ -3,8 +3,10 @@
 //! Every step is split by output rows; all threads finish a step before the next begins. The rows
 //! do not depend on who computes them, so the result is the same for every number of threads.
 
+use std::any::Any;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,18 +14,12 @@ use std::time::{Duration, Instant};
 use super::super::ir::{Checked, Graph};
 use super::Kernels;
 use super::arena::Arena;
+use super::barrier::{Barrier, Passed};
 use super::memory::Memory;
-use super::step::Step;
+use super::step::{Step, Work};
 
 /// Most threads of one program.
 pub const THREADS_MAX: usize = 64;
-/// Turns that a thread waits for the others at full speed, then with pauses that spare the memory, before
-/// it lets them have the processor.
-const SPINS: [u32; 2] = [100, 2_000];
-
-/// A counter that shares its cache line with nothing that other threads read all the time.
-#[repr(align(128))]
-struct Alone(AtomicUsize);
 
 /// Steps, their memory, and the kernels that they were packed for.
 struct Shared {
@@ -32,12 +28,30 @@ struct Shared {
     kernels: &'static Kernels,
     arena: Arena,
     threads: usize,
-    /// Threads that have finished, over all steps of all runs.
-    done: Alone,
+    barrier: Barrier,
     /// Number of runs that were begun; workers wait for it to grow.
-    begun: Mutex<usize>,
+    begun: Mutex<u64>,
     wake: Condvar,
     stop: AtomicBool,
+    /// A thread panicked in this run: the steps that are left are not done, the barriers are passed all the
+    /// same, so that no thread waits for another one for ever.
+    failed: AtomicBool,
+    /// What that panic said.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Why there is no program.
+#[derive(Debug)]
+pub enum NotMade {
+    /// A fault of the plan.
+    Step {
+        /// Index of the node.
+        node: usize,
+        /// What does not fit.
+        what: String,
+    },
+    /// A thread cannot be started.
+    Thread(std::io::Error),
 }
 
 /// A plan that can be run, again and again.
@@ -45,17 +59,25 @@ pub struct Program {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// Barriers passed by this thread.
-    passed: usize,
+    passed: Passed,
 }
 
 impl Program {
-    /// Steps that were made for an arena of this size and packed for `kernels`, on `threads` threads
+    /// Work that was packed for `kernels`, each with the index of its node, in this arena, on `threads` threads
     /// (at least this one, at most [`THREADS_MAX`]).
     ///
     /// # Errors
-    /// If a thread cannot be started.
-    pub fn new(steps: Vec<Step>, kernels: &'static Kernels, arena: Arena, threads: usize) -> std::io::Result<Program> {
-        Program::start(Arc::new(RwLock::new(steps)), kernels, arena, threads.clamp(1, THREADS_MAX))
+    /// The work that does not fit the arena, or that a thread cannot be started.
+    pub fn new(
+        work: Vec<(usize, Work)>,
+        kernels: &'static Kernels,
+        arena: Arena,
+        threads: usize,
+    ) -> Result<Program, NotMade> {
+        let step = |(node, work)| Step::new(node, work, arena.size()).map_err(|what| NotMade::Step { node, what });
+        let steps = work.into_iter().map(step).collect::<Result<_, _>>()?;
+        let threads = threads.clamp(1, THREADS_MAX);
+        Program::start(Arc::new(RwLock::new(steps)), kernels, arena, threads).map_err(NotMade::Thread)
     }
 
     /// Another program of the same steps, packed once for both, with memory and threads of its own.
@@ -64,7 +86,8 @@ impl Program {
     /// If a thread cannot be started.
     pub fn twin(&self) -> std::io::Result<Program> {
         let Shared { steps, kernels, arena, threads, .. } = &*self.shared;
-        let arena = Arena::new(Memory::new(arena.size()).take(arena.size()));
+        let memory = Memory::new(arena.size()).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        let arena = Arena::new(memory.take(arena.size()));
         Program::start(Arc::clone(steps), kernels, arena, *threads)
     }
 
@@ -74,21 +97,25 @@ impl Program {
         arena: Arena,
         threads: usize,
     ) -> std::io::Result<Program> {
+        let barrier = Barrier::new(threads as u32);
+        let passed = barrier.start();
         let shared = Arc::new(Shared {
             steps,
             kernels,
             arena,
             threads,
-            done: Alone(AtomicUsize::new(0)),
+            barrier,
             begun: Mutex::new(0),
             wake: Condvar::new(),
             stop: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            panic: Mutex::new(None),
         });
-        let mut program = Program { shared, workers: Vec::with_capacity(threads - 1), passed: 0 };
+        let mut program = Program { shared, workers: Vec::with_capacity(threads - 1), passed };
         for part in 1..threads {
             let shared = Arc::clone(&program.shared);
             let name = format!("engine-{part}");
-            let body = move || work(&shared, part);
+            let body = move || work(&shared, part, passed);
             program.workers.push(std::thread::Builder::new().name(name).spawn(body)?);
         }
         Ok(program)
@@ -143,12 +170,14 @@ impl Program {
         Ok(())
     }
 
-    /// Runs all steps.
+    /// Runs all steps. A panic of any thread comes out here, once all threads are done; what lies in the arena is
+    /// then of no use, and the next run is as good as any.
     pub fn run(&mut self) {
         self.run_each(|_| {});
     }
 
-    /// Runs all steps and tells the nodes and the time of each.
+    /// Runs all steps and tells the nodes and the time of each. A panic of `told` ends the run, as in
+    /// [`Program::run`].
     pub fn run_timed(&mut self, mut told: impl FnMut(Range<usize>, Duration)) {
         let mut last = Instant::now();
         self.run_each(|step| {
@@ -165,11 +194,12 @@ impl Program {
             shared.wake.notify_all();
         }
         for step in shared.steps().iter() {
-            // Safety: the steps were made for an arena of this size and packed for these kernels (`new`, `twin`); the
-            // barrier keeps threads in the same step, where each has its own rows.
-            unsafe { step.run(shared.kernels, &shared.arena, 0, shared.threads) };
-            shared.barrier(&mut self.passed);
-            told(step);
+            shared.share(step, 0);
+            shared.barrier.wait(&mut self.passed);
+            shared.unless_failed(|| told(step));
+        }
+        if let Some(panic) = shared.panicked() {
+            resume_unwind(panic);
         }
     }
 }
@@ -180,7 +210,7 @@ impl Drop for Program {
         *self.shared.begun.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.shared.wake.notify_all();
         for worker in self.workers.drain(..) {
-            let _ = worker.join(); // kernels do not panic
+            let _ = worker.join(); // it keeps its panics to itself
         }
     }
 }
@@ -190,28 +220,37 @@ impl Shared {
         self.steps.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until every thread has come here as often as this one.
-    fn barrier(&self, passed: &mut usize) {
-        if self.threads == 1 {
+    /// Does the share of thread `part` in a step.
+    fn share(&self, step: &Step, part: usize) {
+        // Safety: the steps were made for an arena of this size (`Program::new`, `twin`) and packed for these kernels,
+        // which this processor has (`Kernels`); the barrier keeps threads in the same step, where each has its own rows.
+        self.unless_failed(|| unsafe { step.run(self.kernels, &self.arena, part, self.threads) });
+    }
+
+    /// Calls `call` unless a thread panicked in this run; a panic of its own ends the run for all.
+    fn unless_failed(&self, call: impl FnOnce()) {
+        // a thread that panics says so before the barrier, and the others ask behind it
+        if self.failed.load(Ordering::Relaxed) {
             return;
         }
-        *passed += 1;
-        let Alone(done) = &self.done;
-        done.fetch_add(1, Ordering::AcqRel);
-        let mut turns = 0;
-        while done.load(Ordering::Acquire) < *passed * self.threads {
-            turns += 1;
-            if turns > SPINS[1] {
-                std::thread::yield_now();
-            } else if turns > SPINS[0] {
-                std::hint::spin_loop();
-            }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(call)) {
+            self.failed.store(true, Ordering::Relaxed);
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
         }
+    }
+
+    /// The panic of this run, which then is over for all threads.
+    fn panicked(&self) -> Option<Box<dyn Any + Send>> {
+        let failed = self.failed.load(Ordering::Relaxed);
+        failed.then(|| {
+            self.failed.store(false, Ordering::Relaxed);
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
+        })?
     }
 }
 
-fn work(shared: &Shared, part: usize) {
-    let (mut seen, mut passed) = (0, 0);
+fn work(shared: &Shared, part: usize, mut passed: Passed) {
+    let mut seen = 0;
     loop {
         let mut begun = shared.begun.lock().unwrap_or_else(PoisonError::into_inner);
         while *begun == seen {
@@ -223,9 +262,101 @@ fn work(shared: &Shared, part: usize) {
             return;
         }
         for step in shared.steps().iter() {
-            // Safety: as in `Program::run_each`.
-            unsafe { step.run(shared.kernels, &shared.arena, part, shared.threads) };
-            shared.barrier(&mut passed);
+            shared.share(step, part);
+            shared.barrier.wait(&mut passed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::super::super::ir::Shape;
+    use super::super::place::Place;
+    use super::super::region::Region;
+    use super::super::{SLACK, best};
+    use super::*;
+
+    const SIDE: usize = if cfg!(miri) { 5 } else { 30 };
+    const BYTES: usize = SIDE * SIDE * 4;
+
+    /// Where one of two pictures lies.
+    fn region(index: usize) -> Region {
+        let shape = Shape { height: SIDE, width: SIDE, channels: 4 };
+        Region { first: index * BYTES, row: SIDE * 4, pixel: 4, shape }
+    }
+
+    /// From one picture to the other one, with this list of rows; a row that is not in it is a panic.
+    fn pick(rows: usize, from: usize) -> (usize, Work) {
+        let all = |count: usize| (0..count as u16).map(Some).collect();
+        let (input, output) = (region(from), region(1 - from));
+        (from, Work::Place(Place::Pick { rows: all(rows), columns: all(SIDE), fill: 0, input, output }))
+    }
+
+    fn program(work: Vec<(usize, Work)>, threads: usize) -> Program {
+        let bytes = 2 * BYTES + SLACK;
+        let arena = Arena::new(Memory::new(bytes).unwrap().take(bytes));
+        let mut program = Program::new(work, best(), arena, threads).unwrap();
+        program.bytes_mut()[..BYTES].fill(7);
+        program
+    }
+
+    /// What `call` gives within ten seconds; who waits for ever is left behind.
+    fn soon<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, told) = mpsc::channel();
+        std::thread::spawn(move || done.send(call()));
+        told.recv_timeout(Duration::from_secs(10)).expect("it hangs")
+    }
+
+    fn panics(call: impl FnOnce()) -> String {
+        let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("it should panic");
+        panic.downcast::<String>().map_or_else(|other| (*other.downcast::<&str>().unwrap()).to_owned(), |text| *text)
+    }
+
+    #[test]
+    fn a_worker_s_panic_comes_out_of_the_run() {
+        for threads in [1, 2, 3, 8] {
+            // the rows of the last share are missing
+            let mut program = program(vec![pick(SIDE, 0), pick(SIDE - 1, 1), pick(SIDE, 0)], threads);
+            let program = soon(move || {
+                for _ in 0..3 {
+                    assert!(panics(|| program.run()).contains("out of bounds"));
+                }
+                program
+            });
+            soon(move || drop(program));
+        }
+    }
+
+    #[test]
+    fn a_panic_of_who_is_told_ends_the_run_for_all_threads() {
+        for threads in [1, 2, 8] {
+            let mut program = program(vec![pick(SIDE, 0), pick(SIDE, 1), pick(SIDE, 0)], threads);
+            let program = soon(move || {
+                for at in 0..3 {
+                    program.bytes_mut().fill(0);
+                    program.bytes_mut()[..BYTES].fill(7);
+                    let mut told = 0;
+                    let panic = panics(|| {
+                        program.run_timed(|nodes, _| {
+                            told += 1;
+                            assert!(told <= at, "{nodes:?}");
+                        });
+                    });
+                    assert_eq!((told, panic), (at + 1, format!("{:?}", at % 2..at % 2 + 1)));
+                    // nobody writes any more
+                    program.bytes_mut().fill(9);
+                    std::thread::sleep(Duration::from_millis(5));
+                    assert!(program.bytes().iter().all(|&byte| byte == 9));
+                    // and the next run is as good as any
+                    program.bytes_mut()[..BYTES].fill(7);
+                    program.run();
+                    assert!(program.bytes()[..2 * BYTES].iter().all(|&byte| byte == 7));
+                }
+                program
+            });
+            soon(move || drop(program));
         }
     }
 }

@@ -22,8 +22,23 @@ impl Region {
         self.first + y * self.row + x * self.pixel
     }
 
-    pub(super) fn end(&self) -> usize {
-        self.at(self.shape.height - 1, self.shape.width - 1) + self.shape.channels
+    /// Offset of what lies so many rows, columns and bytes behind the first value. For checks: in 64 bits, also
+    /// where the region is not inside any memory.
+    pub(super) fn reach(&self, rows: usize, columns: usize, bytes: usize) -> u64 {
+        let steps = |count: usize, step: usize| (count as u64).saturating_mul(step as u64);
+        let parts = [steps(rows, self.row), steps(columns, self.pixel), bytes as u64];
+        parts.into_iter().fold(self.first as u64, u64::saturating_add)
+    }
+
+    /// Offset behind the last value; see [`Region::reach`].
+    pub(super) fn end(&self) -> u64 {
+        let Shape { height, width, channels } = self.shape;
+        self.reach(height.saturating_sub(1), width.saturating_sub(1), channels)
+    }
+
+    /// Bytes from the first of so many rows and columns before the first value to it; see [`Region::reach`].
+    pub(super) fn before(&self, rows: usize, columns: usize) -> u64 {
+        Region { first: 0, ..*self }.reach(rows, columns, 0)
     }
 
     /// True if a row is one run of bytes.

@@ -23,7 +23,8 @@ impl Scratch {
     /// What does not.
     pub fn check(&self, room: usize, end: usize) -> Result<(), String> {
         let aligned = [self.first, self.bytes].iter().all(|at| at.is_multiple_of(size_of::<i32>()));
-        let fits = room <= self.bytes && self.at(self.threads) <= end;
+        let all = self.bytes.checked_mul(self.threads).and_then(|all| all.checked_add(self.first));
+        let fits = room <= self.bytes && all.is_some_and(|all| all <= end);
         if aligned && fits { Ok(()) } else { Err(format!("{room} bytes do not fit {self:?} in an arena of {end}")) }
     }
 }

@@ -130,16 +130,16 @@ impl Step {
     ///
     /// # Errors
     /// What does not; a fault of the plan.
-    pub fn new(node: usize, work: Work, bytes: usize) -> Result<Step, String> {
-        let limit = bytes.saturating_sub(SLACK);
+    pub(super) fn new(node: usize, work: Work, bytes: usize) -> Result<Step, String> {
+        let limit = bytes.saturating_sub(SLACK) as u64;
         let inside =
             |r: &Region| if r.end() <= limit { Ok(()) } else { Err(format!("{r:?} leaves the arena of {bytes}")) };
         match &work {
             Work::Border { inner, border, .. } => {
                 inside(inner)?;
-                let before = border[0] * inner.row + border[1] * inner.pixel;
-                let behind = border[2] * inner.row + border[3] * inner.pixel;
-                if before > inner.first || inner.end() + behind > limit {
+                let before = inner.before(border[0], border[1]);
+                let behind = inner.before(border[2], border[3]);
+                if before > inner.first as u64 || inner.end().saturating_add(behind) > limit {
                     return Err(format!("the border of {inner:?} leaves the arena of {bytes}"));
                 }
             }
@@ -169,9 +169,9 @@ impl Step {
                 pool.check(bytes)?;
             }
             Work::Gather { offsets, stride, input, output } => {
-                let (h, w) = (output.shape.height - 1, output.shape.width - 1);
-                let last = input.at(h * stride[0], w * stride[1]) + offsets.iter().max().copied().unwrap_or(0);
-                if last >= limit {
+                let [h, w] = [(output.shape.height, stride[0]), (output.shape.width, stride[1])]
+                    .map(|(size, step)| size.saturating_sub(1).saturating_mul(step));
+                if input.reach(h, w, offsets.iter().max().copied().unwrap_or(0)) >= limit {
                     return Err(format!("{input:?} leaves the arena of {bytes}"));
                 }
                 inside(output)?;
@@ -276,7 +276,7 @@ impl Step {
     /// The arena has the size that the step was made for; steps run one after the other, and the
     /// shares of one step touch different rows; `kernels` runs on this processor and is the table
     /// that the weights were packed for.
-    pub unsafe fn run(&self, kernels: &Kernels, arena: &Arena, part: usize, parts: usize) {
+    pub(super) unsafe fn run(&self, kernels: &Kernels, arena: &Arena, part: usize, parts: usize) {
         let base = arena.base();
         let share = |height: usize| height * part / parts..height * (part + 1) / parts;
         // Safety: every offset below lies inside the arena by `Step::new`.
@@ -392,13 +392,14 @@ pub(super) fn windowed(
     input: &Region,
     output: &Region,
     reach: usize,
-    limit: usize,
+    limit: u64,
 ) -> Result<(), String> {
-    let before = window.pad[0] * input.row + window.pad[1] * input.pixel;
-    let (h, w) = (output.shape.height - 1, output.shape.width - 1);
-    let last = input.first + h * window.stride[0] * input.row + w * window.stride[1] * input.pixel + reach;
+    let before = input.before(window.pad[0], window.pad[1]);
+    let [h, w] = [(output.shape.height, window.stride[0]), (output.shape.width, window.stride[1])]
+        .map(|(size, step)| size.saturating_sub(1).saturating_mul(step));
+    let last = input.reach(h, w, reach);
     // kernels read whole blocks and vectors: up to SLACK bytes of what follows the last channel
-    let fits = before <= input.first && last - before <= limit && input.end() <= limit;
+    let fits = before <= input.first as u64 && last - before <= limit && input.end() <= limit;
     if fits { Ok(()) } else { Err(format!("{window:?} on {input:?} leaves the arena")) }
 }
 

@@ -173,7 +173,7 @@ impl WideConv {
     ///
     /// # Errors
     /// What does not.
-    pub fn check(&self, limit: usize, bytes: usize) -> Result<(), String> {
+    pub fn check(&self, limit: u64, bytes: usize) -> Result<(), String> {
         let reach = match &self.filters {
             Filters::Dense(groups) => groups.iter().map(PackedConv::extent).max().unwrap_or(0),
             Filters::Depthwise(packed) => packed.extent(),

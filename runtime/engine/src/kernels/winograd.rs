@@ -131,7 +131,7 @@ impl Loops {
 
     /// Numbers of all transformed filters of a convolution, with padding.
     fn filters(&self, inputs: usize, outputs: usize) -> usize {
-        self.filter(inputs) * outputs.next_multiple_of(self.lanes)
+        self.filter(inputs).saturating_mul(outputs.next_multiple_of(self.lanes))
     }
 }
 
@@ -142,7 +142,7 @@ pub fn tiles([height, width]: [usize; 2]) -> usize {
 
 /// Bytes of the transformed filters of a convolution, but for padding.
 pub fn filter_bytes(inputs: usize, outputs: usize) -> usize {
-    inputs * outputs * PLACES * size_of::<i16>()
+    inputs.saturating_mul(outputs).saturating_mul(PLACES * size_of::<i16>())
 }
 
 /// Tiles that are computed together.
@@ -410,7 +410,7 @@ impl Winograd {
     ///
     /// # Errors
     /// What does not.
-    pub fn check(&self, limit: usize, bytes: usize) -> Result<(), String> {
+    pub fn check(&self, limit: u64, bytes: usize) -> Result<(), String> {
         let reach = 2 * (self.input.row + self.input.pixel) + self.input.shape.channels;
         windowed(&self.window, &self.input, &self.output, reach, limit)?;
         let [inputs, outputs] = [self.input, self.output].map(|region| region.shape.channels);

@@ -227,7 +227,7 @@ impl Reader<'_> {
         let spec = &header.manifest.condition;
         let [first, second, last] = header.layers;
         let mut layer = |inputs: usize, outputs: usize| -> Result<Dense, String> {
-            Ok(Dense { weights: self.reals(inputs * outputs)?, bias: self.reals(outputs)? })
+            Ok(Dense { weights: self.reals(inputs.saturating_mul(outputs))?, bias: self.reals(outputs)? })
         };
         let layers = [layer(spec.features + spec.labels + 1, first)?, layer(first, second)?, layer(second, last)?];
         let condition = Condition { layers };
@@ -251,7 +251,7 @@ impl Reader<'_> {
             bands.push(Band { t_max: band.t_max, ranges, convs: numbers });
         }
         for (conv, c) in convs.iter_mut().zip(&header.convs) {
-            conv.weights = self.weights(c.outputs * c.kernel * c.kernel * c.inputs)?;
+            conv.weights = self.weights(c.outputs.saturating_mul(c.kernel * c.kernel).saturating_mul(c.inputs))?;
         }
         if !self.reals.is_empty() || self.at != self.weights.len() {
             return Err("it holds more numbers than it promises".into());
@@ -268,12 +268,12 @@ impl FlowArtifact {
     pub fn macs(&self) -> u64 {
         let of = |step: &Step| match step.kind {
             Kind::Conv { filters, .. } => {
-                let area = self.recipe.shapes.get(step.output).map_or(0, |s| s.height * s.width);
-                (self.recipe.convs.get(filters).map_or(0, |c| c.weights.len()) * area) as u64
+                let area = self.recipe.shapes.get(step.output).map_or(0, |s| s.height as u64 * s.width as u64);
+                area.saturating_mul(self.recipe.convs.get(filters).map_or(0, |c| c.weights.len() as u64))
             }
             _ => 0,
         };
-        self.recipe.steps.iter().map(of).sum()
+        self.recipe.steps.iter().map(of).fold(0, u64::saturating_add)
     }
 
     /// A film that changes nothing.

@@ -20,7 +20,7 @@ mod pool;
 mod qdq;
 mod tail;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -34,6 +34,7 @@ use tract_onnx::tract_core::ops::nn::Reduce;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
 use super::network::{Map, MapId, Network, RealNode, RealOp, RealOutput, RealPart, Remaining};
+use crate::onnx::{at, guarded};
 use lapwing_engine::ir::Shape;
 use meaning::{Meaning, Refusal, concrete, shape_of, words};
 pub use tail::tail;
@@ -41,6 +42,11 @@ pub use tail::tail;
 /// A region behind the first is worth its borders if it has at least this share of all
 /// multiplications.
 const REGION_SHARE_MIN: f64 = 0.02;
+
+/// Most turns in which nodes are found that must stay with tract after all.
+const TURNS_MAX: usize = 64;
+/// Most values of all movements together; each keeps where its values come from.
+const MOVED_MAX: usize = 1 << 27;
 
 /// What the caller decides.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +76,11 @@ pub fn import(model: TypedModel) -> Result<Network, String> {
 ///
 /// # Errors
 /// The node, what is wrong with it and the cure; or why no node can be quantised.
-pub fn regions(mut model: TypedModel, options: &Options) -> Result<Network, String> {
+pub fn regions(model: TypedModel, options: &Options) -> Result<Network, String> {
+    guarded(|| found(model, options))
+}
+
+fn found(mut model: TypedModel, options: &Options) -> Result<Network, String> {
     constants(&mut model)?;
     let mut forced: BTreeMap<usize, String> = BTreeMap::new();
     for name in &options.real {
@@ -78,8 +88,7 @@ pub fn regions(mut model: TypedModel, options: &Options) -> Result<Network, Stri
         let id = id.ok_or_else(|| format!("it has no node {name:?} that could stay in real numbers"))?;
         forced.insert(id, "it was chosen to stay in real numbers".into());
     }
-    // every turn adds a node, so there is an end
-    loop {
+    for _ in 0..TURNS_MAX {
         let before = forced.len();
         let mut importer = Importer::new(&model, options.behind);
         if let Some(more) = importer.run(&forced)? {
@@ -97,9 +106,10 @@ pub fn regions(mut model: TypedModel, options: &Options) -> Result<Network, Stri
             return Ok(network);
         }
         if forced.len() == before {
-            return Err("its nodes do not divide into regions".into());
+            break;
         }
     }
+    Err("its nodes do not divide into regions; run it in real numbers, as it is".into())
 }
 
 /// Computes what does not depend on the picture; the nodes stay, with their values known.
@@ -116,6 +126,7 @@ fn constants(model: &mut TypedModel) -> Result<(), String> {
 /// What a node gives if all that it reads is known; nothing else.
 fn computed(model: &TypedModel, id: usize) -> Result<TVec<TValue>, String> {
     let node = model.node(id);
+    at(&node.name);
     let facts = model.node_input_facts(id).map_err(|e| words(&e))?;
     let known = facts.iter().map(|f| f.konst.clone().filter(|k| k.is_plain_ram()));
     let Some(inputs) = known.collect::<Option<TVec<_>>>().filter(|all| !all.is_empty()) else { return Ok(tvec!()) };
@@ -138,6 +149,8 @@ struct Importer<'a> {
     ready: HashMap<usize, Meaning>,
     /// Level of each node that stays with tract.
     real: HashMap<usize, usize>,
+    /// What is left of [`MOVED_MAX`].
+    moved_left: usize,
     /// What leaves the regions.
     wanted: Vec<OutletId>,
     outputs: Vec<RealOutput>,
@@ -156,6 +169,7 @@ impl<'a> Importer<'a> {
             aliases: HashMap::new(),
             ready: HashMap::new(),
             real: HashMap::new(),
+            moved_left: MOVED_MAX,
             wanted: Vec::new(),
             outputs: Vec::new(),
             remaining: Vec::new(),
@@ -168,6 +182,7 @@ impl<'a> Importer<'a> {
         let model = self.model;
         for id in model.eval_order().map_err(|e| words(&e))? {
             let node = model.node(id);
+            at(&node.name);
             let named = |what: String| format!("node {:?} ({}): {what}", node.name, node.op.name());
             let found = match forced.get(&id) {
                 Some(why) if !node.op_is::<TypedSource>() => Err(Refusal::NoRule(why.clone())),

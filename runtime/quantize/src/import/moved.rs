@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::array::{Pad, PadMode};
 
 use super::meaning::{Meaning, Moved, Refusal, concrete, reals, shape_of, words};
-use super::{Importer, order};
+use super::{Importer, MOVED_MAX, order};
 use crate::network::{MapId, RealOp, evaluate};
 use lapwing_engine::ir::{Between, Shape, WEIGHT_ONE};
 
@@ -50,6 +50,9 @@ impl Importer<'_> {
         if total == 0 {
             return Err(rule.into());
         }
+        let more = total + shape.iter().product::<usize>();
+        let left = self.moved_left.checked_sub(more);
+        self.moved_left = left.ok_or_else(|| format!("it and those before it move more than {MOVED_MAX} values"))?;
         let moved = evaluate(node.op.as_ref(), values).map_err(|e| format!("{rule}: {}", words(&e)))?;
         let found = reals(&moved)?;
         let index = found

@@ -10,10 +10,14 @@ use super::meaning::{Meaning, Moved, Refusal, concrete, reals, shape_of, words};
 use crate::network::{Function, MapId, RealConv, RealOp};
 use lapwing_engine::ir::{Shape, Source, Window};
 
+/// Most operations of one function; what comes behind them is a function of its result. A function is copied to each
+/// that takes it in, so that they would double with every product of two equal ones.
+pub(super) const FUNCTION_SIZE_MAX: usize = 128;
+
 impl Importer<'_> {
     /// Operations on one map and scalars: a function of each value.
     pub(super) fn pointwise(&mut self, node: &TypedNode, inputs: &[Meaning]) -> Result<Option<Meaning>, Refusal> {
-        let mut root = None;
+        let (mut root, mut size) = (None, 1);
         let mut arguments = Vec::new();
         for (meaning, outlet) in inputs.iter().zip(&node.inputs) {
             let (map, function) = match meaning {
@@ -23,7 +27,14 @@ impl Importer<'_> {
                 }
                 Meaning::Constant(_) => return Ok(None),
                 Meaning::Map(map) => (*map, Function::Argument),
-                Meaning::Pointwise(map, function) => (*map, function.clone()),
+                Meaning::Pointwise(map, function) => {
+                    size += function.size();
+                    if size <= FUNCTION_SIZE_MAX {
+                        (*map, function.clone())
+                    } else {
+                        (self.mapped(*outlet, meaning)?, Function::Argument)
+                    }
+                }
                 Meaning::Moved(_) if shape_of(&concrete(self.model, *outlet)?).is_ok() => {
                     (self.mapped(*outlet, meaning)?, Function::Argument)
                 }

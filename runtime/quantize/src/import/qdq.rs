@@ -13,6 +13,7 @@ use tract_onnx::tract_core::ops::quant::{DequantizeLinearF32, QuantizeLinearI8, 
 
 use super::Importer;
 use super::meaning::{Meaning, Refusal};
+use super::pointwise::FUNCTION_SIZE_MAX;
 use crate::network::{Function, RealOp};
 use lapwing_engine::quant::Quant;
 
@@ -52,7 +53,7 @@ impl Importer<'_> {
                     importer.push(node, RealOp::Pointwise(function), vec![map], shape)
                 })
             }
-            Meaning::Pointwise(root, function) => {
+            Meaning::Pointwise(root, function) if function.size() < FUNCTION_SIZE_MAX => {
                 let meaning = Meaning::Pointwise(*root, Function::Rounded(quant, Box::new(function.clone())));
                 if self.maps[*root].quant.is_some() {
                     meaning

@@ -15,6 +15,7 @@ use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, Soft
 
 use super::meaning::{reals, words};
 use crate::network::{Network, Remaining, evaluate};
+use crate::onnx::{at, guarded};
 use lapwing_engine::tail::{End, Function, Op, Pair, Reduction, Step, Tail};
 
 /// Indices travel through f32 operations, so they must be exact in f32.
@@ -27,6 +28,10 @@ const CURE: &str = "end the model before it, or run the float model";
 /// # Errors
 /// The node that has no place in it, why, and the cure.
 pub fn tail(network: &Network) -> Result<Option<Tail>, String> {
+    guarded(|| found(network))
+}
+
+fn found(network: &Network) -> Result<Option<Tail>, String> {
     let Some(first) = network.remaining.first() else { return Ok(None) };
     if network.inputs.len() > 1 {
         let Remaining { name, op, why, .. } = first;
@@ -36,6 +41,7 @@ pub fn tail(network: &Network) -> Result<Option<Tail>, String> {
     let shapes = network.outputs.iter().map(|o| o.shape.clone()).collect();
     let mut builder = Builder { network, shapes, values, tail: Tail::default() };
     for remaining in &network.remaining {
+        at(&remaining.name);
         let named = |what: String| {
             let Remaining { name, op, why, .. } = remaining;
             let cause = if remaining == first {

@@ -205,7 +205,7 @@ impl Detector {
         match &self.engine {
             #[cfg(feature = "onnx")]
             Engine::Float(..) => "float",
-            Engine::Int8(_, engine) => engine.plan().program().kernels(),
+            Engine::Int8(_, engine) => engine.plan().kernels(),
         }
     }
 

@@ -19,11 +19,11 @@ use super::ymm::gather;
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
 /// Ice Lake, Zen 4 and newer.
-pub static KERNELS: Kernels = AVX512;
+static KERNELS: Kernels = AVX512;
 
 /// The same with fewer multiplications wherever that can be.
 #[cfg(test)]
-pub static EAGER: Kernels = Kernels { name: "avx512-vnni, eager", winograd: Some(winograd::EAGER), ..AVX512 };
+static EAGER: Kernels = Kernels { name: "avx512-vnni, eager", winograd: Some(winograd::EAGER), ..AVX512 };
 
 const AVX512: Kernels = Kernels {
     name: "avx512-vnni",
@@ -49,8 +49,18 @@ const AVX512: Kernels = Kernels {
 
 pub(super) const LANES: usize = 16;
 
-/// True if this processor has every instruction used here.
-pub fn supported() -> bool {
+/// If this processor has every instruction used here.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    supported().then_some(&KERNELS)
+}
+
+/// As [`kernels`].
+#[cfg(test)]
+pub(super) fn eager() -> Option<&'static Kernels> {
+    supported().then_some(&EAGER)
+}
+
+fn supported() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")

@@ -17,7 +17,7 @@ use super::packing::Reach;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
-pub static KERNELS: Kernels =
+static KERNELS: Kernels =
     Kernels { name: "dotprod", lanes: LANES, panel: 4, block: 4, conv, depthwise, conv_sums, burn, ..NEON };
 
 const PIXELS: usize = 6;
@@ -25,9 +25,11 @@ const LANES: usize = 4;
 /// Channels of the largest panel.
 const CHANNELS: usize = 4 * LANES;
 
-/// True if this processor has SDOT.
-pub fn supported() -> bool {
-    std::arch::is_aarch64_feature_detected!("dotprod")
+/// If this processor has every instruction used here: SDOT.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    use std::arch::is_aarch64_feature_detected;
+    let supported = is_aarch64_feature_detected!("neon") && is_aarch64_feature_detected!("dotprod");
+    supported.then_some(&KERNELS)
 }
 
 /// Four channels of all pixels: sums `$sum` += input group `$group` of pixel `$a` x weights `$w`.

@@ -21,11 +21,22 @@ use super::packing::{Panel, Reach};
 use super::{Kernels, PackedConv, Rows, wide};
 
 /// Every 64-bit ARM.
-pub static KERNELS: Kernels = Kernels { winograd: Some(winograd::LOOPS), ..NEON };
+static KERNELS: Kernels = Kernels { winograd: Some(winograd::LOOPS), ..NEON };
 
 /// The same with fewer multiplications wherever that can be.
 #[cfg(test)]
-pub static EAGER: Kernels = Kernels { name: "neon, eager", winograd: Some(winograd::EAGER), ..NEON };
+static EAGER: Kernels = Kernels { name: "neon, eager", winograd: Some(winograd::EAGER), ..NEON };
+
+/// Every processor of this architecture has them.
+pub(super) fn kernels() -> &'static Kernels {
+    &KERNELS
+}
+
+/// As [`kernels`].
+#[cfg(test)]
+pub(super) fn eager() -> &'static Kernels {
+    &EAGER
+}
 
 /// What newer processors take over where they have nothing better.
 pub(super) const NEON: Kernels = Kernels {

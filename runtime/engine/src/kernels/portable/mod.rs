@@ -11,14 +11,25 @@ use super::packing::Panel;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide};
 
 /// Runs anywhere.
-pub static KERNELS: Kernels = kernels::<4, 0>("portable", 2);
+static KERNELS: Kernels = loops::<4, 0>("portable", 2);
 
 /// The same with i8 x i8 products, as on ARM.
 #[cfg(test)]
-pub static SIGNED: Kernels = kernels::<16, 0x80>("portable-signed", 1);
+static SIGNED: Kernels = loops::<16, 0x80>("portable-signed", 1);
+
+/// Every processor has them.
+pub(super) fn kernels() -> &'static Kernels {
+    &KERNELS
+}
+
+/// As [`kernels`].
+#[cfg(test)]
+pub(super) fn signed() -> &'static Kernels {
+    &SIGNED
+}
 
 /// The loops for blocks of `BLOCK` bytes that lie flipped by `FLIP`; `panel` is the widest.
-pub(super) const fn kernels<const BLOCK: usize, const FLIP: u8>(name: &'static str, panel: usize) -> Kernels {
+pub(super) const fn loops<const BLOCK: usize, const FLIP: u8>(name: &'static str, panel: usize) -> Kernels {
     Kernels {
         name,
         lanes: LANES,

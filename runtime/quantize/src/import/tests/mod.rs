@@ -3,7 +3,7 @@
 
 mod cases;
 mod elsewhere;
-mod net;
+pub mod net;
 mod own;
 mod refusals;
 mod regions;

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     mark.seek(SeekFrom::Start(MARK))?;
     engine.run(&input);
     mark.seek(SeekFrom::Start(MARK + 1))?;
-    eprintln!("kernels={} mmac={:.3}", engine.plan().program().kernels(), artifact.graph.macs() as f64 / 1e6);
+    eprintln!("kernels={} mmac={:.3}", engine.plan().kernels(), artifact.graph.macs() as f64 / 1e6);
     Ok(())
 }
 
@@ -45,6 +45,6 @@ fn flow(artifact: FlowArtifact) -> Result<(), Box<dyn std::error::Error>> {
     mark.seek(SeekFrom::Start(MARK))?;
     flow.velocity(&x, &context, asked, &mut v)?;
     mark.seek(SeekFrom::Start(MARK + 1))?;
-    eprintln!("kernels={} mmac={:.3}", kernels::best().name, artifact.macs() as f64 / 1e6);
+    eprintln!("kernels={} mmac={:.3}", kernels::best().name(), artifact.macs() as f64 / 1e6);
     Ok(())
 }
