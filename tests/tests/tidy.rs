@@ -166,7 +166,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("firmware/src/lib.rs::log", "recover writer"),
     ("firmware/src/lib.rs::log::nor", "layout nor/mod"),
     ("runtime/src/lib.rs::config", "camera lines schema"),
-    ("runtime/src/lib.rs::pipeline", "actuate away back capture hear pipeline/mod record stamp"),
     ("runtime/src/lib.rs::sinks", "files pictures"),
     ("runtime/src/main.rs", "cli crate/mod"),
     ("runtime/src/main.rs::cli", "bench bench_flow cli/mod generate model quantize quantize_flow table"),
