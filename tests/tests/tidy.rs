@@ -166,10 +166,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("firmware/src/lib.rs::linux::gpio", "error gpio/mod"),
     ("firmware/src/lib.rs::log", "recover writer"),
     ("runtime/src/lib.rs::config", "camera lines schema"),
-    (
-        "runtime/src/lib.rs::pipeline",
-        "capture deadman inputs liveness outbox pipeline/mod pool record recycle source_state watcher",
-    ),
     ("runtime/src/lib.rs::sinks", "files pictures"),
     ("runtime/src/main.rs::cli", "bench bench_flow"),
     ("runtime/src/main.rs::cli", "detect hiding log out voice"),
