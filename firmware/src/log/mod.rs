@@ -44,8 +44,11 @@
 //! waits and nothing is being committed has it durable after two commits at the most: the one under way and its own.
 //! What a power cut can take is what was never acknowledged: one group in memory and what the caller holds back.
 
+mod block;
+mod chain;
 #[cfg(any(test, all(fuzzing, feature = "linux")))]
 pub mod hostile;
+mod look;
 mod media;
 #[cfg(any(test, feature = "linux"))]
 pub mod mem;
@@ -54,16 +57,19 @@ mod reader;
 mod record;
 mod recover;
 mod retain;
+#[cfg(test)]
+mod rot_tests;
 mod segment;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use block::fill_blank;
 pub use media::{Media, MediaError};
 pub use reader::{Damage, DamageKind, Item, Position, Reader};
 pub(crate) use record::CRC;
-pub use record::{Durable, Parsed, Seq, encode, parse};
+pub use record::{Durable, Parsed, Seq, encode, encode_run, parse};
 pub use recover::Recovery;
 pub use retain::{Limits, LimitsError};
 pub use segment::{FORMAT, HeaderState, SegmentHeader, id_of, name};
-pub use writer::{Log, LogError};
+pub use writer::{Log, LogError, Rescue};

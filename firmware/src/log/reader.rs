@@ -2,10 +2,16 @@
 
 use heapless::Vec;
 
+use super::block::{ALIGN, block_from, nothing_begins};
+use super::chain::{Chain, Tail};
+use super::look::{Window, find_first, holds_something, is_blank_block, was_torn};
 use super::media::Media;
-use super::record::{Parsed, Seq, find_magic, parse};
+use super::record::{Parsed, Seq, parse};
 use super::segment::{HeaderState, read_header};
-use crate::limits::{FRAME_BYTES_MAX, READ_WINDOW_BYTES, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::limits::{
+    BLOCK_BYTES, LOOKS_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, SECTOR_BYTES, SEGMENT_BYTES_MAX,
+    SEGMENT_HEADER_BYTES,
+};
 
 /// What reading comes upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +36,7 @@ pub struct Damage {
     pub segment: u32,
     /// Where in the segment, in bytes.
     pub offset: u32,
-    /// How many bytes.
+    /// How many bytes; 0 where nothing but a number is missing.
     pub bytes: u32,
     /// What it means.
     pub kind: DamageKind,
@@ -39,13 +45,15 @@ pub struct Damage {
 /// What damage means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DamageKind {
-    /// The end of a segment, never acknowledged: what a power cut leaves.
+    /// Nothing that was acknowledged is missing: what a power cut leaves, or what stands elsewhere too.
     Torn,
     /// Acknowledged records may have stood here: the medium rots.
     Corrupt,
     /// The segment has another format than this build reads.
     Format(u16),
 }
+
+const BLOCK: u32 = BLOCK_BYTES as u32;
 
 /// Where reading stands; can be kept and taken up again by [`Reader::resume`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,10 +75,19 @@ impl Position {
 struct Open {
     id: u32,
     run: u32,
+    /// What is read of it.
     bytes: u32,
+    blocks: bool,
     /// Records from this number on stand in the next segment too: there they count.
     below: Option<u64>,
     is_newest: bool,
+}
+
+impl Open {
+    /// A record that counts behind one of number `last`.
+    fn counts(&self, last: Option<u64>, seq: Seq) -> bool {
+        last.is_none_or(|last| seq.0 > last) && self.below.is_none_or(|below| seq.0 < below)
+    }
 }
 
 /// Reads a log. See [`Reader::next`].
@@ -81,47 +98,27 @@ pub struct Reader<'m, M> {
     open: Option<Open>,
     payload: Vec<u8, RECORD_BYTES_MAX>,
     window: Window,
-    /// The newest segment's torn end was met: a writer may be about to complete it.
+    /// The row of records that is being read.
+    chain: Chain,
+    /// The end of the newest segment is damaged: a writer may be about to complete it.
     done: bool,
-}
-
-/// Bytes of the medium that were read ahead: records lie close together.
-#[derive(Debug, Default)]
-struct Window {
-    bytes: Vec<u8, READ_WINDOW_BYTES>,
-    /// The segment and offset of the first of them.
-    segment: u32,
-    offset: u32,
-}
-
-impl Window {
-    /// Those of a segment from `offset` on; none where they were not read.
-    fn from(&self, segment: u32, offset: u32) -> &[u8] {
-        let skip = offset.checked_sub(self.offset).filter(|_| segment == self.segment);
-        skip.and_then(|skip| self.bytes.get(skip as usize..)).unwrap_or(&[])
-    }
-
-    fn fill<M: Media>(&mut self, media: &mut M, segment: u32, offset: u32) -> Result<(), M::Error> {
-        (self.segment, self.offset) = (segment, offset);
-        let _ = self.bytes.resize_default(READ_WINDOW_BYTES); // its capacity
-        let count = media.read_at(segment, offset, &mut self.bytes);
-        self.bytes.truncate(count.as_ref().map_or(0, |count| *count));
-        count.map(drop)
-    }
+    /// Damage was told: a gap in the numbers behind it is no news.
+    is_explained: bool,
+    /// Times that it went back because a number was missing.
+    looks: u32,
+    /// A block whose beginning is broken, and whose twin is being read in its place.
+    skipped: Option<u32>,
+    /// Damaged blocks, from and to: the next number tells what they mean.
+    pending: Option<(u32, u32)>,
 }
 
 /// What stands at the position.
 enum Next {
     Record { seq: Seq, bytes: u32, is_new: bool },
+    Run { run: u32, seq: Seq, bytes: u32 },
+    Padding,
     Empty,
     Broken,
-}
-
-enum Ahead {
-    /// A valid first record of a commit begins here.
-    First(u32),
-    /// Nothing more in this segment was acknowledged.
-    Nothing,
 }
 
 impl<'m, M: Media> Reader<'m, M> {
@@ -132,17 +129,24 @@ impl<'m, M: Media> Reader<'m, M> {
 
     /// Reads on from a position.
     pub fn resume(media: &'m mut M, at: Position) -> Self {
-        Reader { media, at, open: None, payload: Vec::new(), window: Window::default(), done: false }
+        let (window, chain) = (Window::default(), Chain::default());
+        Reader { media, at, open: None, payload: Vec::new(), window, chain, done: false, is_explained: false, looks: 0, skipped: None, pending: None }
     }
 
     /// Where reading stands, behind the last record.
     pub fn position(&self) -> Position {
-        self.at
+        let open = self.open.filter(|open| open.blocks);
+        Position { offset: open.map_or(self.at.offset, |open| self.writable_from(open.id)), ..self.at }
     }
 
     /// The payload of the record that [`Reader::next`] gave last.
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+
+    /// The row of records in which the newest stands.
+    pub(super) fn tail(&self) -> Option<Tail> {
+        self.chain.tail()
     }
 
     /// The next record or damage; `None` at the end, where more may be appended later.
@@ -166,13 +170,32 @@ impl<'m, M: Media> Reader<'m, M> {
                     Entered::End => return Ok(None),
                 },
             };
-            match self.take(&open)? {
+            let next = self.take(&open)?;
+            if let Some(damage) = self.resolved(&open, &next) {
+                return Ok(Some(Item::Damage(damage)));
+            }
+            match next {
+                Next::Record { seq, is_new: true, .. } if open.blocks && !self.is_explained && self.is_missing(Some(seq.0)) => {
+                    if let Some(damage) = self.gap(&open) {
+                        return Ok(Some(Item::Damage(damage)));
+                    }
+                }
                 Next::Record { seq, bytes, is_new } => {
+                    self.chain.record(open.id, self.at.offset, bytes, seq, is_new);
                     self.at.offset += bytes;
                     if is_new {
-                        self.at.last = Some(seq.0);
+                        (self.at.last, self.is_explained, self.looks) = (Some(seq.0), false, 0);
                         return Ok(Some(Item::Record { seq, segment: open.id, run: open.run }));
                     }
+                }
+                Next::Run { run, seq, bytes } => {
+                    self.chain.run(open.id, self.at.offset, bytes, seq);
+                    self.at.offset += bytes;
+                    self.open = Some(Open { run: open.run.max(run), ..open }); // an older twin may follow
+                }
+                Next::Padding => {
+                    self.chain.end();
+                    self.at.offset = block_from(self.at.offset.saturating_add(1));
                 }
                 Next::Empty if self.leave(&open)? => {}
                 Next::Empty => return Ok(None),
@@ -180,40 +203,132 @@ impl<'m, M: Media> Reader<'m, M> {
                     if let Some(damage) = self.damage(&open)? {
                         return Ok(Some(Item::Damage(damage)));
                     }
-                    if !self.leave(&open)? {
-                        return Ok(None);
-                    }
                 }
             }
         }
         Ok(None)
     }
 
+    /// What damaged blocks mean, now that it is known what stands behind them. The numbers tell whether one is missing.
+    fn resolved(&mut self, open: &Open, next: &Next) -> Option<Damage> {
+        let (from, to) = self.pending?;
+        let kind = match next {
+            Next::Record { seq, is_new: true, .. } if self.at.last.is_some() && !self.is_missing(Some(seq.0)) => DamageKind::Torn,
+            Next::Record { is_new: true, .. } => DamageKind::Corrupt,
+            Next::Empty if !open.is_newest && !self.is_missing(open.below) => DamageKind::Torn,
+            Next::Empty => DamageKind::Corrupt,
+            _ => return None,
+        };
+        self.pending = None;
+        self.is_explained = true;
+        if open.is_newest && matches!(next, Next::Empty) {
+            self.done = true;
+            self.back(open);
+        }
+        Some(Damage { segment: open.id, offset: from, bytes: to.saturating_sub(from), kind })
+    }
+
     /// What stands at the position; the payload of a record that counts is kept.
     fn take(&mut self, open: &Open) -> Result<Next, M::Error> {
-        // what was read ahead may end in the middle of a record, or before one that was written since
-        for is_fresh in [false, true] {
-            if is_fresh {
-                self.window.fill(self.media, open.id, self.at.offset)?;
+        let at = self.at.offset;
+        if at >= open.bytes && (open.blocks || !open.is_newest) {
+            return Ok(Next::Empty);
+        }
+        // what was read ahead may end in the middle of a record, or before one that was written since; a writer may be
+        // in the middle of a block
+        for look in 0..=LOOKS_MAX {
+            if look > 0 {
+                self.window.fill(self.media, open.id, at)?;
             }
-            match parse(self.window.from(open.id, self.at.offset)) {
-                Parsed::Record { seq, payload, .. } => {
-                    let is_new = self.is_new(seq, open);
-                    if is_new {
-                        self.payload.clear();
-                        let _ = self.payload.extend_from_slice(payload); // parse bounds it
+            match self.parsed(open, at, at) {
+                Some(next) => return Ok(next),
+                None if look == 0 => {}
+                None if open.blocks => {
+                    if let Some(next) = self.beside(open)? {
+                        return Ok(next);
                     }
-                    return Ok(Next::Record { seq, bytes: (RECORD_HEADER_BYTES + payload.len()) as u32, is_new });
                 }
-                Parsed::Empty if is_fresh => return Ok(Next::Empty),
-                Parsed::Empty | Parsed::Torn | Parsed::Corrupt => {}
+                None if self.window.from(open.id, at).is_empty() => return Ok(Next::Empty),
+                None => {}
+            }
+            if look > 0 && !open.is_newest {
+                break; // nobody writes there
             }
         }
         Ok(Next::Broken)
     }
 
-    fn is_new(&self, seq: Seq, open: &Open) -> bool {
-        self.at.last.is_none_or(|last| seq.0 > last) && open.below.is_none_or(|below| seq.0 < below)
+    /// The record that was read ahead from `from`, if it may stand at `at`.
+    fn parsed(&mut self, open: &Open, from: u32, at: u32) -> Option<Next> {
+        let aligned = |bytes: u32| if open.blocks { bytes.next_multiple_of(ALIGN) } else { bytes };
+        // in blocks a row begins with the beginning of a commit
+        let begins = open.blocks && self.chain.expects(open.id, at).is_none();
+        match parse(self.window.from(open.id, from)) {
+            Parsed::Record { first: false, .. } if begins => None,
+            Parsed::Record { seq, payload, .. } => {
+                let is_new = open.counts(self.at.last, seq);
+                let bytes = aligned((RECORD_HEADER_BYTES + payload.len()) as u32);
+                if is_new {
+                    self.payload.clear();
+                    let _ = self.payload.extend_from_slice(payload); // parse bounds it
+                }
+                Some(Next::Record { seq, bytes, is_new })
+            }
+            Parsed::Run { run, seq } => Some(Next::Run { run, seq, bytes: aligned(RECORD_HEADER_BYTES as u32 + 4) }),
+            Parsed::Empty | Parsed::Torn | Parsed::Corrupt => None,
+        }
+    }
+
+    /// In blocks, where no record stands at the position: its row ends there, or it stands in the block's twin.
+    fn beside(&mut self, open: &Open) -> Result<Option<Next>, M::Error> {
+        let at = self.at.offset;
+        if at.is_multiple_of(BLOCK) && is_blank_block(self.media, open.id, at, open.bytes)? {
+            return Ok(Some(Next::Empty));
+        }
+        let ends = nothing_begins(self.window.from(open.id, at), at);
+        if let Some(next) = self.twin(open, ends)? {
+            return Ok(Some(next));
+        }
+        // nothing that was acknowledged stands behind it in this block, whatever a cut has left there
+        if ends && self.skipped.is_none() {
+            return Ok(Some(Next::Padding));
+        }
+        let behind = at.saturating_add(BLOCK);
+        if !ends && at.is_multiple_of(BLOCK) && behind < open.bytes && !was_torn(self.media, open.id, at)? {
+            self.window.fill(self.media, open.id, behind)?;
+            if let Parsed::Record { seq, first: true, .. } | Parsed::Run { seq, .. } = parse(self.window.from(open.id, behind))
+                && self.at.last.is_none_or(|last| seq.0 <= last.saturating_add(1))
+            {
+                self.skipped = Some(at); // they begin alike: that one is read first
+                return Ok(Some(Next::Padding));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record at the position, as it stands in the twin of its block: where the row ends, only in a twin that was
+    /// passed over.
+    fn twin(&mut self, open: &Open, ends: bool) -> Result<Option<Next>, M::Error> {
+        let at = self.at.offset;
+        let Some(expected) = self.chain.expects(open.id, at) else { return Ok(None) };
+        let before = at.checked_sub(BLOCK).filter(|before| *before >= BLOCK);
+        let behind = at.checked_add(BLOCK).filter(|behind| *behind < open.bytes && !ends);
+        for twin in [behind, before.filter(|_| !ends || self.skipped.is_some())].into_iter().flatten() {
+            self.window.fill(self.media, open.id, twin)?;
+            let window = self.window.from(open.id, twin);
+            let found = match parse(window) {
+                Parsed::Record { seq, .. } | Parsed::Run { seq, .. } if seq.0 == expected => self.parsed(open, twin, at),
+                _ => None,
+            };
+            if found.is_some() {
+                self.chain.heal();
+                return Ok(found);
+            }
+            if ends && nothing_begins(self.window.from(open.id, twin), twin) {
+                self.skipped = None; // it had nothing more
+            }
+        }
+        Ok(None)
     }
 
     /// Opens the segment at the position, or the first one behind it.
@@ -222,17 +337,21 @@ impl<'m, M: Media> Reader<'m, M> {
         if id != self.at.segment {
             self.at = Position { segment: id, offset: 0, last: self.at.last };
         }
-        let bytes = self.media.len(id)?.unwrap_or(0);
+        let bytes = self.media.len(id)?.unwrap_or(0).min(SEGMENT_BYTES_MAX);
         let state = read_header(self.media, id)?;
         let (below, is_newest) = self.next_first(id)?;
-        let mut open = Open { id, run: 0, bytes, below, is_newest };
+        let mut open = Open { id, run: 0, bytes, blocks: false, below, is_newest };
         match state {
             HeaderState::Valid(header) if header.id == id => {
-                open.run = header.run;
-                self.at.offset = self.at.offset.max(SEGMENT_HEADER_BYTES as u32);
+                (open.run, open.blocks, open.bytes) = (header.run, header.blocks, bytes.min(header.bytes));
+                let start = if header.blocks { BLOCK } else { SEGMENT_HEADER_BYTES as u32 };
+                let gap = self.at.offset == 0 && !self.is_explained && self.is_missing(Some(header.first_seq.0));
+                self.is_explained |= gap;
+                self.at.offset = self.at.offset.max(start);
                 // no record of it has a lower number: what opening takes for granted, reading does too
                 self.at.last = self.at.last.max(header.first_seq.0.checked_sub(1));
-                Ok(Entered::Segment(open, None))
+                let damage = Damage { segment: id, offset: 0, bytes: 0, kind: DamageKind::Corrupt };
+                Ok(Entered::Segment(open, gap.then_some(damage)))
             }
             HeaderState::OtherFormat(format) => {
                 self.at = Position { segment: id.saturating_add(1), offset: 0, last: self.at.last };
@@ -240,19 +359,27 @@ impl<'m, M: Media> Reader<'m, M> {
             }
             _ if self.at.offset > 0 => Ok(Entered::Segment(open, None)),
             _ => {
-                let damage = match self.ahead(&open, 0)? {
-                    Ahead::First(offset) => {
-                        self.at.offset = offset;
-                        Damage { segment: id, offset: 0, bytes: offset, kind: DamageKind::Corrupt }
-                    }
-                    Ahead::Nothing => {
-                        self.at.offset = bytes;
-                        Damage { segment: id, offset: 0, bytes, kind: DamageKind::Torn }
-                    }
+                self.is_explained = true;
+                // the rest of the header's block tells how it was made
+                open.blocks = M::IN_BLOCKS && is_blank_block(self.media, id, BLOCK - SECTOR_BYTES as u32, BLOCK)?;
+                let last = self.at.last;
+                let found = find_first(self.media, id, 0, bytes, |seq| open.counts(last, seq))?;
+                let (end, kind) = match found {
+                    Some(_) if open.blocks => (BLOCK, DamageKind::Corrupt),
+                    Some((offset, _)) => (offset, DamageKind::Corrupt),
+                    None if self.is_missing(below) => (bytes, DamageKind::Corrupt),
+                    None if M::IN_BLOCKS && is_newest && holds_something(self.media, id, bytes)? => (bytes, DamageKind::Corrupt),
+                    None => (bytes, DamageKind::Torn),
                 };
-                Ok(Entered::Segment(open, Some(damage)))
+                self.at.offset = end;
+                Ok(Entered::Segment(open, Some(Damage { segment: id, offset: 0, bytes: end, kind })))
             }
         }
+    }
+
+    /// The number that goes on, `next`, leaves a gap.
+    fn is_missing(&self, next: Option<u64>) -> bool {
+        next.zip(self.at.last).is_some_and(|(next, last)| next > last.saturating_add(1))
     }
 
     /// First number of the next segment that has a header, and whether `id` is the newest segment.
@@ -271,49 +398,68 @@ impl<'m, M: Media> Reader<'m, M> {
 
     /// The bytes at the position are no record: steps over them.
     fn damage(&mut self, open: &Open) -> Result<Option<Damage>, M::Error> {
-        let offset = self.at.offset;
-        let end = match self.ahead(open, offset.saturating_add(1))? {
-            Ahead::First(at) => (at, DamageKind::Corrupt),
-            // an open log's newest segment: the writer may be in the middle of it, or died there
-            Ahead::Nothing => (open.bytes.max(offset), DamageKind::Torn),
-        };
-        // in an older segment the numbers tell: if the next one goes on without a gap, none is missing
-        let kind = match (end.1, open.below, self.at.last) {
-            (DamageKind::Torn, Some(below), Some(last)) if below > last + 1 => DamageKind::Corrupt,
-            (kind, ..) => kind,
-        };
-        if end.1 == DamageKind::Torn && open.is_newest {
-            self.done = true; // and the position stays
-        } else {
-            self.at.offset = end.0;
+        let (at, last) = (self.at.offset, self.at.last);
+        let from = at.saturating_add(1);
+        if !open.blocks {
+            return self.damage_in_a_row(open);
         }
-        let bytes = end.0 - offset;
-        Ok((bytes > 0).then_some(Damage { segment: open.id, offset, bytes, kind }))
+        // of a block that was passed over, what its twin does not have
+        let skipped = self.skipped.take();
+        let offset = skipped.map_or(at, |block| block + at % BLOCK);
+        self.chain.damaged(open.id, offset);
+        let end = block_from(from).min(open.bytes);
+        if skipped.is_none() && was_torn(self.media, open.id, at)? {
+            (self.at.offset, self.is_explained) = (end, true);
+            return Ok(Some(Damage { segment: open.id, offset, bytes: end - at, kind: DamageKind::Torn }));
+        }
+        // a commit was begun only after all before it was durable
+        let found = find_first(self.media, open.id, from, end, |seq| open.counts(last, seq))?;
+        self.at.offset = found.map_or(end, |(at, _)| at);
+        self.pending = Some((self.pending.map_or(offset, |(from, _)| from.min(offset)), self.at.offset));
+        Ok(None)
     }
 
-    /// Looks for the first record of a commit from `from` on: it was begun only after all before it was durable.
-    fn ahead(&mut self, open: &Open, from: u32) -> Result<Ahead, M::Error> {
-        let mut window = [0; READ_WINDOW_BYTES];
-        let mut base = from;
-        loop {
-            let count = self.media.read_at(open.id, base, &mut window)?;
-            let bytes = window.get(..count).unwrap_or(&[]);
-            let is_last = count < READ_WINDOW_BYTES;
-            // a frame that begins in the first half lies in the window as a whole
-            let starts = if is_last { count } else { READ_WINDOW_BYTES - FRAME_BYTES_MAX };
-            let mut at = 0;
-            while let Some(place) = find_magic(bytes, at).filter(|place| *place < starts) {
-                if let Parsed::Record { seq, first: true, .. } = parse(bytes.get(place..).unwrap_or(&[]))
-                    && self.is_new(seq, open)
-                {
-                    return Ok(Ahead::First(base + place as u32));
-                }
-                at = place + 1;
-            }
-            if is_last {
-                return Ok(Ahead::Nothing);
-            }
-            base += starts as u32;
+    /// The same where records lie one behind the other.
+    fn damage_in_a_row(&mut self, open: &Open) -> Result<Option<Damage>, M::Error> {
+        let (at, last) = (self.at.offset, self.at.last);
+        self.is_explained = true;
+        let found = find_first(self.media, open.id, at.saturating_add(1), open.bytes, |seq| open.counts(last, seq))?;
+        let (end, kind) = match found {
+            Some((end, seq)) if last.is_some() && !self.is_missing(Some(seq.0)) => (end, DamageKind::Torn),
+            Some((end, _)) => (end, DamageKind::Corrupt),
+            None if !open.is_newest && self.is_missing(open.below) => (open.bytes.max(at), DamageKind::Corrupt),
+            None => (open.bytes.max(at), DamageKind::Torn),
+        };
+        if found.is_none() && open.is_newest {
+            self.done = true; // the writer may be in the middle of it, or died there; and the position stays
+        } else {
+            self.at.offset = end;
+        }
+        Ok((end > at).then_some(Damage { segment: open.id, offset: at, bytes: end - at, kind }))
+    }
+
+    /// A number is missing though nothing is damaged: a writer was here since, or a block was lost as a whole.
+    fn gap(&mut self, open: &Open) -> Option<Damage> {
+        if self.looks < LOOKS_MAX {
+            self.looks += 1;
+            self.back(open);
+            return None;
+        }
+        self.is_explained = true;
+        Some(Damage { segment: open.id, offset: self.at.offset, bytes: 0, kind: DamageKind::Corrupt })
+    }
+
+    /// In blocks: where a writer may yet write, which is the twin of the block in which the last row began.
+    fn writable_from(&self, id: u32) -> u32 {
+        let block = self.chain.last_start(id).map_or(0, |start| start - start % BLOCK);
+        block.saturating_sub(BLOCK).max(BLOCK)
+    }
+
+    /// Goes back to where a writer may yet write.
+    fn back(&mut self, open: &Open) {
+        if open.blocks {
+            self.at.offset = self.writable_from(open.id);
+            self.chain.end();
         }
     }
 
@@ -323,19 +469,16 @@ impl<'m, M: Media> Reader<'m, M> {
             Some(next) => self.media.find(next)?,
             None => None,
         };
+        self.open = None;
         let Some(next) = next else {
-            self.open = None; // look again at its length and at its followers
-            return Ok(false);
+            self.back(open);
+            return Ok(false); // look again at its length and at its followers
         };
         if open.is_newest {
-            // a follower has come since it was opened: take its first number into account
-            self.open = None;
-            if self.media.len(open.id)?.unwrap_or(0) > self.at.offset {
-                return Ok(true);
-            }
+            self.back(open); // a follower has come since it was opened: take its first number into account
+        } else {
+            self.at = Position { segment: next, offset: 0, last: self.at.last };
         }
-        self.open = None;
-        self.at = Position { segment: next, offset: 0, last: self.at.last };
         Ok(true)
     }
 }

@@ -82,7 +82,8 @@ pub struct Recorder {
     folder: PathBuf,
     log: Log<DirMedia>,
     recovery: Recovery,
-    pictures: Option<PictureSink>,
+    /// Those of earlier runs are there, and yield to the log, where this run keeps none too.
+    pictures: PictureSink,
     keep: Keep,
     redactor: Redactor,
     /// What the configuration says of filling, and of the time for it.
@@ -110,15 +111,12 @@ impl Recorder {
             total_bytes: u64::from(*config.log.total_kib.get_ref()) * 1024,
         };
         let media = DirMedia::open(&folder).map_err(|e| failed(&e))?;
-        let (log, recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
-        let pictures = match config.pictures.keep {
-            Keep::None => None,
-            Keep::All | Keep::Events => Some(PictureSink::open(
-                &data.join("pictures"),
-                *config.pictures.jpeg_quality.get_ref(),
-                *config.pictures.count_max.get_ref() as usize,
-            )?),
-        };
+        let (mut log, mut recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
+        let (quality, count_max) = (*config.pictures.jpeg_quality.get_ref(), *config.pictures.count_max.get_ref() as usize);
+        let pictures = PictureSink::open(&data.join("pictures"), quality, count_max, config.pictures.keep != Keep::None)?;
+        // the log may be lost and its pictures not: theirs are not overwritten
+        log.set_run_min(pictures.last_run().saturating_add(1));
+        recovery.run = log.run();
         Ok(Recorder {
             folder,
             log,
@@ -134,6 +132,19 @@ impl Recorder {
             legend_in: None,
             waiting: Vec::with_capacity(WAITING_MAX),
             report: RecordReport::default(),
+        })
+    }
+
+    /// Where the log is damaged, as far as opening it has read; what to do stands in it.
+    pub fn damage(&self) -> Option<String> {
+        let regions = self.recovery.corrupt_regions;
+        (regions > 0).then(|| {
+            format!(
+                "log {}: damaged at {regions} places, records may be missing; `lapwing log verify --data {}` says where: \
+                 the medium rots, save what is there with `lapwing log export` and replace it",
+                self.folder.display(),
+                self.folder.parent().unwrap_or(Path::new(".")).display()
+            )
         })
     }
 
@@ -202,7 +213,8 @@ impl Recorder {
     /// # Errors
     /// The log's; the words are then not in it.
     pub fn last_words(&mut self, words: &Epitaph) -> Result<(), RecorderError> {
-        let appended = self.log.append(&last_words::encode(words)).and_then(|_| self.log.commit());
+        let mut rescue = rescue(&mut self.pictures);
+        let appended = self.log.append(&last_words::encode(words)).and_then(|_| self.log.commit_with(&mut rescue));
         match appended {
             Ok(_) => Ok(()),
             Err(error) => Err(RecorderError::Log { path: self.folder.clone(), what: error.to_string() }),
@@ -229,9 +241,22 @@ impl Recorder {
         self.commit(observer);
     }
 
-    /// Makes durable what was appended, then tells it.
+    /// Makes durable what was appended, then tells it. What failed is appended and committed once more: the log may have
+    /// found another one in its place, with numbers of its own.
     fn commit(&mut self, observer: &mut dyn Observer) {
-        let done = self.log.commit();
+        let mut done = self.log.commit_with(&mut rescue(&mut self.pictures)).map(drop);
+        if let Err(error) = &done
+            && !self.waiting.is_empty()
+        {
+            observer.trouble(&format!("log: {error}"));
+            self.legend_in = None;
+            done = self.commit_again();
+        }
+        if let Some(error) = self.log.take_trouble() {
+            self.report.log_errors += 1;
+            self.legend_in = None;
+            observer.trouble(&format!("log: {error}"));
+        }
         match done {
             Ok(_) => {
                 self.report.events_durable += self.waiting.len() as u64;
@@ -248,9 +273,21 @@ impl Recorder {
         self.waiting.clear();
     }
 
-    /// Appends an event, after the legend where a new segment has begun.
+    /// Appends what waits once more and commits it.
+    fn commit_again(&mut self) -> Result<(), LogError<DirError>> {
+        for at in 0..self.waiting.len() {
+            let Some((_, event)) = self.waiting.get(at).copied() else { break };
+            let seq = self.append(&event)?;
+            if let Some(waiting) = self.waiting.get_mut(at) {
+                waiting.0 = seq.0;
+            }
+        }
+        self.log.commit_with(&mut rescue(&mut self.pictures)).map(drop)
+    }
+
+    /// Appends an event, after the legend where a new segment has begun. On a full disk pictures make room for it.
     fn append(&mut self, event: &Event) -> Result<Seq, LogError<DirError>> {
-        let segment = self.log.make_room()?;
+        let segment = self.log.make_room(&mut rescue(&mut self.pictures))?;
         if self.legend_in != Some(segment) {
             self.log.append(&self.legend_bytes)?;
             self.legend_in = Some(segment);
@@ -285,10 +322,10 @@ impl Recorder {
             picture: None,
             hidden: Account::default(),
         };
-        let Some(sink) = self.pictures.as_mut().filter(|_| wanted) else {
+        if !wanted {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
-        };
+        }
         let job = Job { regions: regions.as_slice().len(), area_px: regions.area() };
         let level = budget.plan(&job);
         if level == Level::Drop {
@@ -317,7 +354,7 @@ impl Recorder {
                 annotate_stale(frame, age_us);
             }
         });
-        match sink.store(self.recovery.run, &redacted) {
+        match self.pictures.store(self.recovery.run, &redacted) {
             Ok(path) => {
                 self.report.pictures += 1;
                 told.hidden = account;
@@ -331,4 +368,9 @@ impl Recorder {
         }
         redacted.recycle()
     }
+}
+
+/// On a full disk the oldest pictures go before history does.
+fn rescue(pictures: &mut PictureSink) -> impl FnMut(u32) -> bool {
+    |bytes| pictures.give_way(u64::from(bytes))
 }

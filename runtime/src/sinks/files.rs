@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use lapwing_firmware::linux::own_file;
+
 use super::PictureError;
 use crate::camera::y4m::Header;
 use crate::frame::yuv::{self, Chroma, Range};
@@ -23,15 +25,16 @@ pub(super) struct Part {
 
 impl Part {
     fn create(path: &Path) -> Result<Part, PictureError> {
-        let Some(name) = path.file_name() else {
+        if path.file_name().is_none() {
             return Err(PictureError::new(path, "it names no file"));
-        };
-        Part::at(path, path.with_file_name(format!(".{}.part", name.to_string_lossy())))
+        }
+        Part::at(path)
     }
 
-    /// With `part`, in the same folder, for the time until it is whole.
-    pub(super) fn at(path: &Path, part: PathBuf) -> Result<Part, PictureError> {
-        let file = File::create(&part).map_err(|e| PictureError::new(path, e))?;
+    /// In the same folder, under a name that nobody can guess, for the time until it is whole.
+    pub(super) fn at(path: &Path) -> Result<Part, PictureError> {
+        let part = path.with_file_name(own_file::part_name().as_str());
+        let file = own_file::make(&part).map_err(|e| PictureError::new(path, e))?;
         Ok(Part { path: path.into(), part, writer: Some(BufWriter::new(file)) })
     }
 
