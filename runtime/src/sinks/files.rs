@@ -34,13 +34,13 @@ impl Part {
     /// In the same folder, under a name that nobody can guess, for the time until it is whole.
     pub(super) fn at(path: &Path) -> Result<Part, PictureError> {
         let part = path.with_file_name(own_file::part_name().as_str());
-        let file = own_file::make(&part).map_err(|e| PictureError::new(path, e))?;
+        let file = own_file::make(&part).map_err(|e| PictureError::io(path, &e))?;
         Ok(Part { path: path.into(), part, writer: Some(BufWriter::new(file)) })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), PictureError> {
         let written = self.writer.as_mut().map_or(Ok(()), |w| w.write_all(bytes));
-        written.map_err(|e| PictureError::new(&self.path, e))
+        written.map_err(|e| PictureError::io(&self.path, &e))
     }
 
     pub(super) fn finish(mut self) -> Result<(), PictureError> {
@@ -50,7 +50,7 @@ impl Part {
         if done.is_err() {
             let _ = fs::remove_file(&self.part); // the error that matters is told
         }
-        done.map_err(|e| PictureError::new(&self.path, e))
+        done.map_err(|e| PictureError::io(&self.path, &e))
     }
 }
 
