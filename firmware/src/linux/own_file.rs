@@ -122,7 +122,9 @@ mod tests {
         std::fs::create_dir(inside("folder")).unwrap();
         let _socket = UnixListener::bind(inside("socket")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, inside("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        assert!(read(&inside("good")).is_ok() && write(&inside("good")).is_ok() && write_or_make(&inside("good")).is_ok());
+        assert!(
+            read(&inside("good")).is_ok() && write(&inside("good")).is_ok() && write_or_make(&inside("good")).is_ok()
+        );
         for name in ["link", "dangling", "folder", "socket", "pipe"] {
             for open in [read, write, write_or_make, make] {
                 assert!(open(&inside(name)).is_err(), "{name}");

@@ -47,11 +47,7 @@ enum Rot {
 }
 
 fn rot() -> impl Strategy<Value = Rot> {
-    prop_oneof![
-        (0u8..8).prop_map(Rot::Flip),
-        (1usize..4).prop_map(Rot::Zeros),
-        (1usize..4).prop_map(Rot::Ones),
-    ]
+    prop_oneof![(0u8..8).prop_map(Rot::Flip), (1usize..4).prop_map(Rot::Zeros), (1usize..4).prop_map(Rot::Ones),]
 }
 
 /// Damages what lies at `at`; the bytes that it hit.

@@ -59,11 +59,7 @@ fn lives(seed: u64, runs: &[Life], lie: bool) -> Result<(), TestCaseError> {
     lives_on(FaultyMedia::in_a_row(seed), runs, lie)
 }
 
-fn lives_on<const BLOCKS: bool>(
-    mut media: FaultyMedia<BLOCKS>,
-    runs: &[Life],
-    lie: bool,
-) -> Result<(), TestCaseError> {
+fn lives_on<const BLOCKS: bool>(mut media: FaultyMedia<BLOCKS>, runs: &[Life], lie: bool) -> Result<(), TestCaseError> {
     if lie {
         media.ignore_sync();
     }

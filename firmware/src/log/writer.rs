@@ -428,8 +428,7 @@ impl<M: Media> Log<M> {
             let Err(error) = self.media.create(id, &header, bytes) else {
                 self.next_id = id.checked_add(1);
                 let next_at = if M::IN_BLOCKS { BLOCK_BYTES } else { SEGMENT_HEADER_BYTES } as u32;
-                self.current =
-                    Some(Current { place: Place { id, bytes, next_at, chain: None }, is_used: false });
+                self.current = Some(Current { place: Place { id, bytes, next_at, chain: None }, is_used: false });
                 self.held.segments += 1;
                 self.held.bytes += u64::from(held_bytes::<M>(bytes));
                 return Ok(id);

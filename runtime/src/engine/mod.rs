@@ -45,6 +45,7 @@ pub mod refit;
 pub mod region;
 pub mod sixteen;
 pub mod tail;
+pub mod user_file;
 
 pub use artifact::Artifact;
 #[cfg(feature = "onnx")]

@@ -4,7 +4,6 @@
 //! bytes are the ones it speaks of. Nothing is known yet about what is inside the network.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +13,12 @@ use super::artifact::{Artifact, sha256_hex};
 use super::bytes::Bytes;
 use super::kernels::memory::Piece;
 use super::manifest::Manifest;
+use super::user_file;
 
 /// Largest network file that is read, in bytes.
 pub const NETWORK_BYTES_MAX: u64 = 1 << 30;
+/// Largest manifest that is read, in bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
 /// A manifest and the bytes of its network.
 #[derive(Debug, Clone)]
@@ -103,7 +105,7 @@ impl Model {
     }
 
     fn from_manifest(path: &Path) -> Result<Model, EngineError> {
-        let text = std::fs::read_to_string(path).map_err(|e| EngineError::read(path, e))?;
+        let text = user_file::read_text(path, MANIFEST_BYTES_MAX).map_err(|e| EngineError::read(path, e))?;
         let manifest = parse(path, &text)?;
         let network = path.with_file_name(&manifest.file);
         Model::new(&text, Cow::Owned(read_bounded(&network)?), network.display().to_string())
@@ -114,7 +116,7 @@ impl Model {
         let bytes = read_bounded(path)?;
         let beside = path.with_extension("toml");
         if beside.exists() {
-            let text = std::fs::read_to_string(&beside).map_err(|e| EngineError::read(&beside, e))?;
+            let text = user_file::read_text(&beside, MANIFEST_BYTES_MAX).map_err(|e| EngineError::read(&beside, e))?;
             return Model::new(&text, Cow::Owned(bytes), path.display().to_string()).map_err(|e| e.in_file(&beside));
         }
         let sum = sha256_hex(&bytes);
@@ -165,14 +167,14 @@ fn parse(path: &Path, text: &str) -> Result<Manifest, EngineError> {
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, EngineError> {
     length_bounded(path)?;
-    std::fs::read(path).map_err(|e| EngineError::read(path, e))
+    user_file::read(path, NETWORK_BYTES_MAX).map_err(|e| EngineError::read(path, e))
 }
 
 /// The bytes of a file that stays in memory as long as its model.
 fn read_to_stay(path: &Path) -> Result<Bytes, EngineError> {
     let Some(mut bytes) = Piece::mapped(length_bounded(path)?) else { return Ok(read_bounded(path)?.into()) };
     let read = || {
-        let mut file = File::open(path)?;
+        let (mut file, _) = user_file::open(path)?;
         file.read_exact(&mut bytes)?;
         let mut grown = Vec::new();
         file.take(NETWORK_BYTES_MAX).read_to_end(&mut grown)?;
@@ -182,7 +184,7 @@ fn read_to_stay(path: &Path) -> Result<Bytes, EngineError> {
 }
 
 fn length_bounded(path: &Path) -> Result<usize, EngineError> {
-    let length = std::fs::metadata(path).map_err(|e| EngineError::read(path, e))?.len();
+    let (_, length) = user_file::open(path).map_err(|e| EngineError::read(path, e))?;
     let fits = usize::try_from(length).ok().filter(|_| length <= NETWORK_BYTES_MAX);
     fits.ok_or_else(|| EngineError::TooLarge { path: path.into(), bytes: length })
 }

@@ -13,6 +13,7 @@ use super::network::Network;
 use super::{FlowError, FlowManifest};
 use crate::engine::artifact::sha256_hex;
 use crate::engine::bytes::Bytes;
+use crate::engine::user_file;
 
 /// Largest network file that is read, in bytes.
 pub const NETWORK_BYTES_MAX: u64 = 256 << 20;
@@ -66,7 +67,7 @@ impl FlowModel {
         let plain = word.strip_suffix(FLOAT).unwrap_or(word);
         let begins = || -> std::io::Result<bool> {
             let mut first = [0; MAGIC.len()];
-            std::fs::File::open(path)?.read_exact(&mut first)?;
+            user_file::open(path)?.0.read_exact(&mut first)?;
             Ok(&first == MAGIC)
         };
         lapwing_models::FLOWS.iter().any(|f| f.name == plain)
@@ -226,9 +227,5 @@ fn parse(text: &str, origin: &str) -> Result<FlowManifest, FlowError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let length = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?.len();
-    if length > NETWORK_BYTES_MAX {
-        return Err(format!("{}: {length} bytes is more than the limit of {NETWORK_BYTES_MAX}", path.display()));
-    }
-    std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
+    user_file::read(path, NETWORK_BYTES_MAX).map_err(|e| format!("{}: {e}", path.display()))
 }

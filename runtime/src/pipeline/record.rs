@@ -34,6 +34,10 @@ use crate::privacy::{Account, Budget, Cover, Level, Redactor};
 use crate::sinks::{PictureError, PictureSink, annotate, annotate_stale};
 use crate::track::Patience;
 
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
+
 /// Messages whose events are made durable together.
 const GROUP_MAX: usize = 64;
 /// Events that fit into a group of the log.
@@ -112,8 +116,10 @@ impl Recorder {
         };
         let media = DirMedia::open(&folder).map_err(|e| failed(&e))?;
         let (mut log, mut recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
-        let (quality, count_max) = (*config.pictures.jpeg_quality.get_ref(), *config.pictures.count_max.get_ref() as usize);
-        let pictures = PictureSink::open(&data.join("pictures"), quality, count_max, config.pictures.keep != Keep::None)?;
+        let (quality, count_max) =
+            (*config.pictures.jpeg_quality.get_ref(), *config.pictures.count_max.get_ref() as usize);
+        let pictures =
+            PictureSink::open(&data.join("pictures"), quality, count_max, config.pictures.keep != Keep::None)?;
         // the log may be lost and its pictures not: theirs are not overwritten
         log.set_run_min(pictures.last_run().saturating_add(1));
         recovery.run = log.run();

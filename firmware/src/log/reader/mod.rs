@@ -1,5 +1,7 @@
 //! Reads a log from its medium, oldest record first, and says what is damaged. Changes nothing.
 
+mod damage;
+
 use heapless::Vec;
 
 use super::block::{ALIGN, block_from, nothing_begins};
@@ -130,7 +132,19 @@ impl<'m, M: Media> Reader<'m, M> {
     /// Reads on from a position.
     pub fn resume(media: &'m mut M, at: Position) -> Self {
         let (window, chain) = (Window::default(), Chain::default());
-        Reader { media, at, open: None, payload: Vec::new(), window, chain, done: false, is_explained: false, looks: 0, skipped: None, pending: None }
+        Reader {
+            media,
+            at,
+            open: None,
+            payload: Vec::new(),
+            window,
+            chain,
+            done: false,
+            is_explained: false,
+            looks: 0,
+            skipped: None,
+            pending: None,
+        }
     }
 
     /// Where reading stands, behind the last record.
@@ -175,7 +189,9 @@ impl<'m, M: Media> Reader<'m, M> {
                 return Ok(Some(Item::Damage(damage)));
             }
             match next {
-                Next::Record { seq, is_new: true, .. } if open.blocks && !self.is_explained && self.is_missing(Some(seq.0)) => {
+                Next::Record { seq, is_new: true, .. }
+                    if open.blocks && !self.is_explained && self.is_missing(Some(seq.0)) =>
+                {
                     if let Some(damage) = self.gap(&open) {
                         return Ok(Some(Item::Damage(damage)));
                     }
@@ -207,25 +223,6 @@ impl<'m, M: Media> Reader<'m, M> {
             }
         }
         Ok(None)
-    }
-
-    /// What damaged blocks mean, now that it is known what stands behind them. The numbers tell whether one is missing.
-    fn resolved(&mut self, open: &Open, next: &Next) -> Option<Damage> {
-        let (from, to) = self.pending?;
-        let kind = match next {
-            Next::Record { seq, is_new: true, .. } if self.at.last.is_some() && !self.is_missing(Some(seq.0)) => DamageKind::Torn,
-            Next::Record { is_new: true, .. } => DamageKind::Corrupt,
-            Next::Empty if !open.is_newest && !self.is_missing(open.below) => DamageKind::Torn,
-            Next::Empty => DamageKind::Corrupt,
-            _ => return None,
-        };
-        self.pending = None;
-        self.is_explained = true;
-        if open.is_newest && matches!(next, Next::Empty) {
-            self.done = true;
-            self.back(open);
-        }
-        Some(Damage { segment: open.id, offset: from, bytes: to.saturating_sub(from), kind })
     }
 
     /// What stands at the position; the payload of a record that counts is kept.
@@ -296,7 +293,8 @@ impl<'m, M: Media> Reader<'m, M> {
         let behind = at.saturating_add(BLOCK);
         if !ends && at.is_multiple_of(BLOCK) && behind < open.bytes && !was_torn(self.media, open.id, at)? {
             self.window.fill(self.media, open.id, behind)?;
-            if let Parsed::Record { seq, first: true, .. } | Parsed::Run { seq, .. } = parse(self.window.from(open.id, behind))
+            if let Parsed::Record { seq, first: true, .. } | Parsed::Run { seq, .. } =
+                parse(self.window.from(open.id, behind))
                 && self.at.last.is_none_or(|last| seq.0 <= last.saturating_add(1))
             {
                 self.skipped = Some(at); // they begin alike: that one is read first
@@ -317,7 +315,9 @@ impl<'m, M: Media> Reader<'m, M> {
             self.window.fill(self.media, open.id, twin)?;
             let window = self.window.from(open.id, twin);
             let found = match parse(window) {
-                Parsed::Record { seq, .. } | Parsed::Run { seq, .. } if seq.0 == expected => self.parsed(open, twin, at),
+                Parsed::Record { seq, .. } | Parsed::Run { seq, .. } if seq.0 == expected => {
+                    self.parsed(open, twin, at)
+                }
                 _ => None,
             };
             if found.is_some() {
@@ -368,7 +368,9 @@ impl<'m, M: Media> Reader<'m, M> {
                     Some(_) if open.blocks => (BLOCK, DamageKind::Corrupt),
                     Some((offset, _)) => (offset, DamageKind::Corrupt),
                     None if self.is_missing(below) => (bytes, DamageKind::Corrupt),
-                    None if M::IN_BLOCKS && is_newest && holds_something(self.media, id, bytes)? => (bytes, DamageKind::Corrupt),
+                    None if M::IN_BLOCKS && is_newest && holds_something(self.media, id, bytes)? => {
+                        (bytes, DamageKind::Corrupt)
+                    }
                     None => (bytes, DamageKind::Torn),
                 };
                 self.at.offset = end;
@@ -394,59 +396,6 @@ impl<'m, M: Media> Reader<'m, M> {
             from = next;
         }
         Ok((None, is_newest))
-    }
-
-    /// The bytes at the position are no record: steps over them.
-    fn damage(&mut self, open: &Open) -> Result<Option<Damage>, M::Error> {
-        let (at, last) = (self.at.offset, self.at.last);
-        let from = at.saturating_add(1);
-        if !open.blocks {
-            return self.damage_in_a_row(open);
-        }
-        // of a block that was passed over, what its twin does not have
-        let skipped = self.skipped.take();
-        let offset = skipped.map_or(at, |block| block + at % BLOCK);
-        self.chain.damaged(open.id, offset);
-        let end = block_from(from).min(open.bytes);
-        if skipped.is_none() && was_torn(self.media, open.id, at)? {
-            (self.at.offset, self.is_explained) = (end, true);
-            return Ok(Some(Damage { segment: open.id, offset, bytes: end - at, kind: DamageKind::Torn }));
-        }
-        // a commit was begun only after all before it was durable
-        let found = find_first(self.media, open.id, from, end, |seq| open.counts(last, seq))?;
-        self.at.offset = found.map_or(end, |(at, _)| at);
-        self.pending = Some((self.pending.map_or(offset, |(from, _)| from.min(offset)), self.at.offset));
-        Ok(None)
-    }
-
-    /// The same where records lie one behind the other.
-    fn damage_in_a_row(&mut self, open: &Open) -> Result<Option<Damage>, M::Error> {
-        let (at, last) = (self.at.offset, self.at.last);
-        self.is_explained = true;
-        let found = find_first(self.media, open.id, at.saturating_add(1), open.bytes, |seq| open.counts(last, seq))?;
-        let (end, kind) = match found {
-            Some((end, seq)) if last.is_some() && !self.is_missing(Some(seq.0)) => (end, DamageKind::Torn),
-            Some((end, _)) => (end, DamageKind::Corrupt),
-            None if !open.is_newest && self.is_missing(open.below) => (open.bytes.max(at), DamageKind::Corrupt),
-            None => (open.bytes.max(at), DamageKind::Torn),
-        };
-        if found.is_none() && open.is_newest {
-            self.done = true; // the writer may be in the middle of it, or died there; and the position stays
-        } else {
-            self.at.offset = end;
-        }
-        Ok((end > at).then_some(Damage { segment: open.id, offset: at, bytes: end - at, kind }))
-    }
-
-    /// A number is missing though nothing is damaged: a writer was here since, or a block was lost as a whole.
-    fn gap(&mut self, open: &Open) -> Option<Damage> {
-        if self.looks < LOOKS_MAX {
-            self.looks += 1;
-            self.back(open);
-            return None;
-        }
-        self.is_explained = true;
-        Some(Damage { segment: open.id, offset: self.at.offset, bytes: 0, kind: DamageKind::Corrupt })
     }
 
     /// In blocks: where a writer may yet write, which is the twin of the block in which the last row began.
