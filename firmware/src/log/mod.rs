@@ -69,7 +69,7 @@
 mod block;
 mod chain;
 #[cfg(any(test, all(fuzzing, feature = "linux")))]
-pub mod hostile;
+pub mod fuzz_targets;
 mod look;
 mod media;
 #[cfg(any(test, feature = "linux"))]

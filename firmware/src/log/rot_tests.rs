@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::hostile::read;
+use super::fuzz_targets::read;
 use super::mem::{FaultyMedia, Plan};
 use super::*;
 use crate::limits::SECTOR_BYTES;

@@ -31,7 +31,9 @@ mod redact;
 mod redact_paths;
 mod run;
 mod score;
+mod signals;
 mod table;
+mod voice;
 
 use std::process::ExitCode;
 
@@ -76,16 +78,14 @@ enum Command {
 
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,tract=error"))
-        .format_timestamp_millis()
-        .init();
+    voice::start_logger();
     // a core dump would hold frames that nobody has redacted; where the kernel knows no such thing, nothing is lost
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let cli = Cli::parse(); // ends the process with 2 where the call is wrong
     let mut out = Out::default();
     let done = match cli.command {
-        None => run::run(&run::Args::default(), &mut out),
-        Some(Command::Run(args)) => run::run(&args, &mut out),
+        None => run::run(&run::Args::default()),
+        Some(Command::Run(args)) => run::run(&args),
         Some(Command::Detect(args)) => detect::run(&args, &mut out),
         Some(Command::Redact(args)) => redact::run(&args, &mut out),
         Some(Command::Eval(args)) => eval::run(&args, &mut out),
@@ -101,6 +101,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Quiet) => ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => ExitCode::from(code),
         Err(Failure::Job(what)) => report(&what, 1),
         Err(Failure::Call(what)) => report(&what, 2),
     }

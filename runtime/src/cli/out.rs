@@ -3,9 +3,10 @@
 use std::fmt::Arguments;
 use std::io::{self, Write};
 
+use lapwing_engine::EngineError;
+use lapwing_flow::FlowError;
 use lapwing_runtime::config::ConfigError;
-use lapwing_runtime::engine::EngineError;
-use lapwing_runtime::flow::FlowError;
+use lapwing_vision::ModelError;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub enum Failure {
     Job(String),
     /// The call or the configuration is wrong: exit code 2.
     Call(String),
+    /// It was told already: this exit code and no more words.
+    Told(u8),
     /// Nobody reads the output any more (`lapwing … | head`): not a failure.
     Quiet,
 }
@@ -38,10 +41,17 @@ impl From<ConfigError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
+        Failure::job(error)
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Failure {
         match error {
-            EngineError::Missing { .. } | EngineError::NoManifest { .. } | EngineError::Manifest { .. } => {
-                Failure::call(error)
-            }
+            ModelError::Missing { .. }
+            | ModelError::NotFound { .. }
+            | ModelError::NoManifest { .. }
+            | ModelError::Manifest { .. } => Failure::call(error),
             _ => Failure::job(error),
         }
     }
@@ -95,7 +105,7 @@ impl Out {
 
 /// Writes a line to standard error. Errors that nobody reads are no reason to end.
 pub fn tell_error(line: Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "lapwing: {line}");
+    super::voice::say_error(&format!("lapwing: {line}"));
 }
 
 /// `complain!("…", …)` tells of what went wrong and goes on.

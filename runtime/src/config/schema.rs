@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use lapwing_engine::user_file;
 use lapwing_firmware::limits::SEGMENTS_MAX;
 use serde::Deserialize;
 use toml::Spanned;
@@ -10,7 +11,6 @@ use toml::Spanned;
 use super::ConfigError;
 use super::camera::CameraSection;
 use super::lines::{InputSection, OutputSection};
-use crate::engine::user_file;
 use crate::privacy::Level;
 use crate::rules::RULES_MAX;
 

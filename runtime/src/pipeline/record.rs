@@ -17,22 +17,22 @@ use lapwing_firmware::epitaph::Epitaph;
 use lapwing_firmware::event::{EVENT_BYTES, Event};
 use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use lapwing_firmware::linux::{DirError, DirMedia};
-use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
+use lapwing_firmware::log::{Durable, Limits, Log, LogError, Recovery, Seq};
 
-use super::back::Back;
 use super::queue::{Pop, Queue};
+use super::recycle::Recycle;
 use super::report::{Observer, RecordReport, Seen};
 use super::{About, Message, SeenFrame};
-use crate::camera::Pacing;
-use crate::clock::Clock;
 use crate::config::{Config, FillMode, Keep};
-use crate::frame::Frame;
 use crate::last_words;
 use crate::legend::Legend;
 use crate::privacy::budget::Job;
-use crate::privacy::{Account, Budget, Cover, Level, Redactor};
-use crate::sinks::{PictureError, PictureSink, annotate, annotate_stale};
-use crate::track::Patience;
+use crate::privacy::{Account, Budget, Cover, Level, MISSED_FRAMES_MIN, Redactor};
+use crate::sinks::{PictureError, PictureSink, Recorded, annotate, annotate_stale};
+use lapwing_camera::Pacing;
+use lapwing_camera::clock::Clock;
+use lapwing_camera::frame::Frame;
+use lapwing_vision::track::Patience;
 
 #[cfg(test)]
 #[path = "record_tests.rs"]
@@ -42,8 +42,6 @@ mod tests;
 const GROUP_MAX: usize = 64;
 /// Events that fit into a group of the log.
 const WAITING_MAX: usize = GROUP_BYTES_MAX / (RECORD_HEADER_BYTES + EVENT_BYTES) + 1;
-/// A live source may be slow: what is hidden stays so for at least this many frames in which it is missed.
-const MISSED_FRAMES_MIN: u32 = 2;
 /// Longest wait for a message before looking again.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -66,7 +64,7 @@ pub enum RecorderError {
 /// When the recorder's thread ends, by a panic too, nobody waits for it.
 struct Ending<'a> {
     messages: &'a Queue<Message>,
-    back: Back<'a>,
+    back: Recycle<'a>,
 }
 
 impl Drop for Ending<'_> {
@@ -160,9 +158,9 @@ impl Recorder {
     }
 
     /// What finds the regions to hide, frame by frame: the detector's thread shows it every frame.
-    pub(super) fn cover(&self, pacing: Pacing) -> Cover {
-        let frames = if pacing == Pacing::Live { MISSED_FRAMES_MIN } else { 0 };
-        Cover::new(self.redactor.hiding().clone(), Patience { time_us: self.persist_us, frames })
+    pub(super) fn cover(&self) -> Cover {
+        let patience = Patience { time_us: self.persist_us, frames: MISSED_FRAMES_MIN };
+        Cover::new(self.redactor.hiding().clone(), patience)
     }
 
     /// How much there is time for. A replay waits for its pictures, so that they do not depend on the machine.
@@ -175,7 +173,7 @@ impl Recorder {
     pub(super) fn run(
         mut self,
         messages: &Queue<Message>,
-        back: Back<'_>,
+        back: Recycle<'_>,
         observer: &mut dyn Observer,
         classes: &[String],
         clock: &dyn Clock,
@@ -250,7 +248,7 @@ impl Recorder {
     /// Makes durable what was appended, then tells it. What failed is appended and committed once more: the log may have
     /// found another one in its place, with numbers of its own.
     fn commit(&mut self, observer: &mut dyn Observer) {
-        let mut done = self.log.commit_with(&mut rescue(&mut self.pictures)).map(drop);
+        let mut done = self.log.commit_with(&mut rescue(&mut self.pictures));
         if let Err(error) = &done
             && !self.waiting.is_empty()
         {
@@ -264,10 +262,12 @@ impl Recorder {
             observer.trouble(&format!("log: {error}"));
         }
         match done {
-            Ok(_) => {
+            Ok(durable) => {
                 self.report.events_durable += self.waiting.len() as u64;
-                for (seq, event) in &self.waiting {
-                    observer.recorded(*seq, event, &self.legend);
+                for &(seq, event) in &self.waiting {
+                    if let Some(recorded) = durable.and_then(|upto| upto.covers(Seq(seq), Recorded { seq, event })) {
+                        observer.recorded(&recorded, &self.legend);
+                    }
                 }
             }
             Err(error) => {
@@ -280,15 +280,20 @@ impl Recorder {
     }
 
     /// Appends what waits once more and commits it.
-    fn commit_again(&mut self) -> Result<(), LogError<DirError>> {
+    fn commit_again(&mut self) -> Result<Option<Durable<Seq>>, LogError<DirError>> {
         for at in 0..self.waiting.len() {
             let Some((_, event)) = self.waiting.get(at).copied() else { break };
-            let seq = self.append(&event)?;
+            let mut appended = self.append(&event);
+            if matches!(appended, Err(LogError::GroupFull)) {
+                self.log.commit_with(&mut rescue(&mut self.pictures))?;
+                appended = self.append(&event);
+            }
+            let seq = appended?;
             if let Some(waiting) = self.waiting.get_mut(at) {
                 waiting.0 = seq.0;
             }
         }
-        self.log.commit_with(&mut rescue(&mut self.pictures)).map(drop)
+        self.log.commit_with(&mut rescue(&mut self.pictures))
     }
 
     /// Appends an event, after the legend where a new segment has begun. On a full disk pictures make room for it.
@@ -347,9 +352,9 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
-        let start_us = clock.mono_us();
+        let start = clock.mono();
         let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
-        budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));
+        budget.measured(level, &job, clock.mono().since_us(start));
         self.report.redaction.add(&account);
         if let Some(trouble) = self.redactor.take_trouble() {
             observer.trouble(&format!("{}: {trouble}", redacted.get().name()));
@@ -372,7 +377,7 @@ impl Recorder {
                 observer.seen(&Seen { name: redacted.get().name(), ..told });
             }
         }
-        redacted.recycle()
+        observer.picture(redacted)
     }
 }
 

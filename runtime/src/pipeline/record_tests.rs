@@ -7,7 +7,7 @@ use lapwing_firmware::log::{Item, Reader};
 
 use super::super::simulated::Step::{Blank, Do, Pass, Show};
 use super::super::simulated::{Stage, told};
-use crate::camera::Pacing;
+use lapwing_camera::Pacing;
 
 const GATE: &str = "[pictures]\nkeep = \"none\"\n\
     [[rule]]\nname = \"gate\"\nclasses = [\"person\"]\nhold_ms = 0\nstall_ms = 2000\n";

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use lapwing_firmware::linux::own_file;
 
 use super::files::Part;
-use crate::frame::{Frame, picture};
 use crate::privacy::Redacted;
+use lapwing_camera::frame::{Frame, picture};
 
 /// Times that a picture is tried to be stored: once more where the folder was gone, once more where the disk was full.
 const STORE_TRIES_MAX: u32 = 3;
