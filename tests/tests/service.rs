@@ -57,6 +57,7 @@ fn the_unit_that_is_shipped_fits() {
     let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
     assert_eq!(value("Type").as_deref(), Some("notify"));
     assert_eq!(value("Restart").as_deref(), Some("always"));
+    assert_eq!((value("LimitCORE").as_deref(), value("UMask").as_deref()), (Some("0"), Some("0077")));
     assert!(value("WatchdogSec").is_some() && value("RestartSec").is_some());
     let start = value("ExecStart").unwrap();
     let words: Vec<&str> = start.split_whitespace().collect();

@@ -3,7 +3,7 @@
 //! The file exists at its full size from the start of the run, so that dying needs one write and one `fdatasync`: no
 //! memory, no folder, no room on the disk. The first panic's words are kept; those that follow from it are not.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic;
@@ -15,6 +15,7 @@ use std::vec;
 
 use core::fmt::Write as _;
 
+use super::own_file;
 use crate::epitaph::{EPITAPH_BYTES, Epitaph};
 
 /// Name of the file in the data folder.
@@ -33,7 +34,7 @@ impl LastWords {
     /// The folder does not exist or cannot be written.
     pub fn open(folder: &Path) -> io::Result<(LastWords, Option<Epitaph>)> {
         let path = folder.join(FILE);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let file = own_file::write_or_make(&path)?;
         let mut bytes = vec![0; EPITAPH_BYTES];
         let found = match file.read_exact_at(&mut bytes, 0) {
             Ok(()) => Epitaph::decode(&bytes),

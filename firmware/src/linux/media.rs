@@ -2,12 +2,14 @@
 //!
 //! | operation | system calls |
 //! |---|---|
-//! | create | `open(O_CREAT, O_EXCL)`, `fsync` of the folder |
-//! | append | `write` |
-//! | sync | `fdatasync` of the file |
-//! | truncate | `ftruncate` |
+//! | create | a file of another name, written at its full size, `fdatasync`; `rename`, `fsync` of the folder |
+//! | write | `pwrite` |
+//! | sync | `fdatasync` of the file; then its path must still name it |
 //! | remove | `unlink`, `fsync` of the folder |
 //! | find | the folder's list, kept until it has no answer; `stat` of the segment that it names |
+//!
+//! A segment takes all of its room when it is made, so that a disk that fills up later takes nothing from it. Every
+//! file is its owner's alone, is opened without following links, and must be a regular file.
 //!
 //! A walk over all segments therefore lists the folder twice, however many there are. The kept list may miss no
 //! segment that matters: numbers only grow, so a later one stands behind the list's end, where the folder is asked anew.
@@ -15,18 +17,23 @@
 //! The single writer holds a lock on the file `lock`; the kernel releases it when the process ends,
 //! however it ends. Readers need no lock.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::FileExt;
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::string::ToString;
 use std::vec::Vec;
 
-use crate::limits::SEGMENTS_MAX;
-use crate::log::{Media, MediaError, id_of, name};
+use super::own_file;
+use crate::limits::{BLOCK_BYTES, SEGMENTS_MAX};
+use crate::log::{Media, MediaError, fill_blank, id_of, name};
 
 /// Segments whose numbers are kept.
 const LISTED_MAX: usize = SEGMENTS_MAX as usize;
+
+#[cfg(test)]
+#[path = "media_tests.rs"]
+mod tests;
 
 /// An operation on a folder failed.
 #[derive(Debug)]
@@ -34,11 +41,28 @@ pub struct DirError {
     operation: &'static str,
     path: PathBuf,
     error: io::Error,
+    is_gone: bool,
+}
+
+impl DirError {
+    fn new(operation: &'static str, path: &Path, error: io::Error) -> DirError {
+        let writes = matches!(operation, "create" | "write" | "sync");
+        let is_gone = writes && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::StaleNetworkFileHandle);
+        DirError { operation, path: path.into(), error, is_gone }
+    }
+
+    /// Nobody who comes later finds `path` there.
+    fn gone(operation: &'static str, path: &Path) -> DirError {
+        let what = "the folder was removed, moved or unmounted under the run, and what it held is not there";
+        let error = io::Error::new(ErrorKind::NotFound, what);
+        DirError { operation, path: path.into(), error, is_gone: true }
+    }
 }
 
 impl core::fmt::Display for DirError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let cure = match self.error.kind() {
+            _ if self.is_gone => "; a new log is begun at this place if it can be made",
             ErrorKind::PermissionDenied => ": run as the owner of this folder, or give another with --data",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ": make room, or lower [log] total_kib",
             ErrorKind::ReadOnlyFilesystem => {
@@ -49,7 +73,7 @@ impl core::fmt::Display for DirError {
             ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
                 ": a file stands where a folder should be; give another place with --data"
             }
-            ErrorKind::ResourceBusy => "",
+            ErrorKind::ResourceBusy | ErrorKind::InvalidInput => "",
             _ => "; see dmesg for the disk's own words",
         };
         write!(f, "{} {}: {}{cure}", self.operation, self.path.display(), self.error)
@@ -62,6 +86,10 @@ impl MediaError for DirError {
     fn is_full(&self) -> bool {
         matches!(self.error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
     }
+
+    fn is_gone(&self) -> bool {
+        self.is_gone
+    }
 }
 
 /// A folder of segments.
@@ -70,11 +98,14 @@ pub struct DirMedia {
     folder: PathBuf,
     /// The path of the segment named last: its memory is used again, so that a long run asks for none.
     path: PathBuf,
-    /// Held for its lock.
-    _lock: Option<File>,
+    /// The path of a segment that is being made.
+    part: PathBuf,
+    /// Held for its lock; a reader has none.
+    lock: Option<File>,
+    /// Device and inode of the folder that is locked.
+    identity: (u64, u64),
     /// The segment used last.
     open: Option<(u32, File)>,
-    writes: bool,
     listed: Listed,
 }
 
@@ -130,30 +161,9 @@ impl DirMedia {
     /// # Errors
     /// The folder cannot be made or written, or another process writes to it.
     pub fn open(folder: &Path) -> Result<DirMedia, DirError> {
-        let failed = |operation, path: &Path, error| DirError { operation, path: path.into(), error };
-        let existed = folder.is_dir();
-        fs::create_dir_all(folder).map_err(|e| failed("make", folder, e))?;
-        if !existed {
-            for above in folder.ancestors().skip(1).take(2) {
-                let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-                File::open(above).and_then(|f| f.sync_all()).map_err(|e| failed("sync", above, e))?;
-            }
-        }
-        let path = folder.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|e| failed("open", &path, e))?;
-        lock.try_lock().map_err(|e| match e {
-            TryLockError::WouldBlock => {
-                let what = "another lapwing writes to this log; stop it, or give another folder with --data";
-                failed("lock", &path, io::Error::new(ErrorKind::ResourceBusy, what.to_string()))
-            }
-            TryLockError::Error(e) => failed("lock", &path, e),
-        })?;
-        Ok(DirMedia::of(folder, Some(lock)))
+        let mut media = DirMedia::of(folder);
+        media.take()?;
+        Ok(media)
     }
 
     /// Opens a folder for reading, beside a writer if there is one.
@@ -161,20 +171,48 @@ impl DirMedia {
     /// # Errors
     /// There is no such folder.
     pub fn read(folder: &Path) -> Result<DirMedia, DirError> {
-        fs::read_dir(folder).map_err(|error| DirError { operation: "read", path: folder.into(), error })?;
-        Ok(DirMedia::of(folder, None))
+        fs::read_dir(folder).map_err(|error| DirError::new("read", folder, error))?;
+        Ok(DirMedia::of(folder))
     }
 
-    fn of(folder: &Path, lock: Option<File>) -> DirMedia {
-        let writes = lock.is_some();
+    fn of(folder: &Path) -> DirMedia {
         DirMedia {
             folder: folder.into(),
             path: folder.join(name(0).as_str()),
-            _lock: lock,
+            part: folder.join(own_file::part_name().as_str()),
+            lock: None,
+            identity: (0, 0),
             open: None,
-            writes,
             listed: Listed::default(),
         }
+    }
+
+    /// Makes the folder if it is missing, and locks it.
+    fn take(&mut self) -> Result<(), DirError> {
+        let folder = self.folder.as_path();
+        (self.lock, self.open) = (None, None);
+        self.listed = Listed::default();
+        let existed = folder.is_dir();
+        own_file::make_folder(folder).map_err(|e| DirError::new("make", folder, e))?;
+        if !existed {
+            for above in folder.ancestors().skip(1).take(2) {
+                let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+                File::open(above).and_then(|f| f.sync_all()).map_err(|e| DirError::new("sync", above, e))?;
+            }
+        }
+        let path = folder.join("lock");
+        let lock = own_file::write_or_make(&path).map_err(|e| DirError::new("open", &path, e))?;
+        lock.try_lock().map_err(|e| match e {
+            TryLockError::WouldBlock => {
+                let what = "another lapwing writes to this log; stop it, or give another folder with --data";
+                DirError::new("lock", &path, io::Error::new(ErrorKind::ResourceBusy, what.to_string()))
+            }
+            TryLockError::Error(e) => DirError::new("lock", &path, e),
+        })?;
+        self.identity = fs::metadata(folder).map(|m| identity(&m)).map_err(|e| DirError::new("stat", folder, e))?;
+        own_file::remove_parts(folder).map_err(|e| DirError::new("list", folder, e))?;
+        self.lock = Some(lock);
+        Ok(())
     }
 
     fn path(&mut self, id: u32) -> &Path {
@@ -183,7 +221,7 @@ impl DirMedia {
     }
 
     fn failed(&self, operation: &'static str, id: u32, error: io::Error) -> DirError {
-        DirError { operation, path: self.folder.join(name(id).as_str()), error }
+        DirError::new(operation, &self.folder.join(name(id).as_str()), error)
     }
 
     fn with<T>(
@@ -193,8 +231,8 @@ impl DirMedia {
         act: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> Result<T, DirError> {
         if self.open.as_ref().is_none_or(|(open, _)| *open != id) {
-            let writes = self.writes;
-            let opened = OpenOptions::new().read(true).append(writes).open(self.path(id));
+            let open = if self.lock.is_some() { own_file::write } else { own_file::read };
+            let opened = open(self.path(id));
             self.open = Some((id, opened.map_err(|error| self.failed(operation, id, error))?));
         }
         let done = match &mut self.open {
@@ -205,12 +243,39 @@ impl DirMedia {
     }
 
     fn sync_folder(&self) -> Result<(), DirError> {
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(|error| DirError {
-            operation: "sync",
-            path: self.folder.clone(),
-            error,
-        })
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| DirError::new("sync", &self.folder, error))
     }
+
+    /// What lies at the path of the log is the folder that was locked.
+    fn is_there(&self) -> Result<(), DirError> {
+        match fs::metadata(&self.folder) {
+            Ok(found) if identity(&found) == self.identity => Ok(()),
+            Ok(_) => Err(DirError::gone("create", &self.folder)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(DirError::gone("create", &self.folder)),
+            Err(error) => Err(DirError::new("stat", &self.folder, error)),
+        }
+    }
+
+    /// Writes the file that becomes a segment.
+    fn fill(&self, head: &[u8], bytes: u32) -> io::Result<File> {
+        let file = own_file::make(&self.part)?;
+        let mut block = [0; BLOCK_BYTES];
+        fill_blank(&mut block, 0);
+        let mut at = 0;
+        while at < u64::from(bytes) {
+            let count = (u64::from(bytes) - at).min(BLOCK_BYTES as u64) as usize;
+            file.write_all_at(block.get(..count).unwrap_or(&[]), at)?;
+            at += count as u64;
+        }
+        file.write_all_at(head, 0)?;
+        file.sync_data()?;
+        Ok(file)
+    }
+}
+
+fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 /// `None` for a segment that does not exist: a reader beside a writer sees segments vanish.
@@ -224,6 +289,7 @@ fn unless_gone<T>(result: Result<T, DirError>) -> Result<Option<T>, DirError> {
 
 impl Media for DirMedia {
     type Error = DirError;
+    const IN_BLOCKS: bool = true;
 
     fn find(&mut self, from: u32) -> Result<Option<u32>, DirError> {
         // a listed segment may be gone since, one that is not listed may have come behind them
@@ -232,7 +298,7 @@ impl Media for DirMedia {
         {
             return Ok(Some(id));
         }
-        let failed = |error| DirError { operation: "list", path: self.folder.clone(), error };
+        let failed = |error| DirError::new("list", &self.folder, error);
         let entries = fs::read_dir(&self.folder).map_err(failed)?;
         let ids = entries.map(|entry| Ok(entry?.file_name().to_str().and_then(id_of)));
         self.listed.fill(from, ids).map_err(failed)?;
@@ -240,8 +306,12 @@ impl Media for DirMedia {
     }
 
     fn len(&mut self, id: u32) -> Result<Option<u32>, DirError> {
-        let length = fs::metadata(self.path(id)).map_err(|error| self.failed("stat", id, error));
-        Ok(unless_gone(length)?.map(|m| u32::try_from(m.len()).unwrap_or(u32::MAX)))
+        let found = fs::symlink_metadata(self.path(id)).and_then(|found| match found.is_file() {
+            true => Ok(found),
+            false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file: move it away")),
+        });
+        let found = found.map_err(|error| self.failed("stat", id, error));
+        Ok(unless_gone(found)?.map(|m| u32::try_from(m.len()).unwrap_or(u32::MAX)))
     }
 
     fn read_at(&mut self, id: u32, offset: u32, into: &mut [u8]) -> Result<usize, DirError> {
@@ -260,27 +330,41 @@ impl Media for DirMedia {
         Ok(unless_gone(read)?.unwrap_or(0))
     }
 
-    fn create(&mut self, id: u32) -> Result<(), DirError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .open(self.path(id))
-            .map_err(|error| self.failed("create", id, error))?;
-        self.open = Some((id, file));
+    fn create(&mut self, id: u32, head: &[u8], bytes: u32) -> Result<(), DirError> {
+        self.is_there()?;
+        if self.len(id)?.is_some() {
+            return Err(self.failed("create", id, ErrorKind::AlreadyExists.into()));
+        }
+        self.part.set_file_name(own_file::part_name().as_str());
+        let made = self.fill(head, bytes).and_then(|file| {
+            self.path(id);
+            fs::rename(&self.part, &self.path).map(|()| file)
+        });
+        match made {
+            Ok(file) => self.open = Some((id, file)),
+            Err(error) => {
+                let _ = fs::remove_file(&self.part); // the error that matters is told
+                return Err(self.failed("create", id, error));
+            }
+        }
         self.sync_folder()
     }
 
-    fn append(&mut self, id: u32, bytes: &[u8]) -> Result<(), DirError> {
-        self.with(id, "write", |file| file.write_all(bytes))
+    fn write(&mut self, id: u32, offset: u32, bytes: &[u8]) -> Result<(), DirError> {
+        self.with(id, "write", |file| file.write_all_at(bytes, u64::from(offset)))
     }
 
     fn sync(&mut self, id: u32) -> Result<(), DirError> {
-        self.with(id, "sync", |file| file.sync_data())
-    }
-
-    fn truncate(&mut self, id: u32, bytes: u32) -> Result<(), DirError> {
-        self.with(id, "truncate", |file| file.set_len(u64::from(bytes)))
+        let written = self.with(id, "sync", |file| {
+            file.sync_data()?;
+            file.metadata()
+        })?;
+        match fs::symlink_metadata(self.path(id)) {
+            Ok(found) if identity(&found) == identity(&written) => Ok(()),
+            Ok(_) => Err(DirError::gone("sync", &self.path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(DirError::gone("sync", &self.path)),
+            Err(error) => Err(self.failed("stat", id, error)),
+        }
     }
 
     fn remove(&mut self, id: u32) -> Result<(), DirError> {
@@ -289,76 +373,8 @@ impl Media for DirMedia {
         self.listed.ids.retain(|listed| *listed != id);
         self.sync_folder()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::{Limits, Log, Reader};
-
-    fn filled(folder: &Path, runs: u32) {
-        for _ in 0..runs {
-            let limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
-            let (mut log, _) = Log::open(DirMedia::open(folder).unwrap(), limits).unwrap();
-            log.append(b"x").unwrap();
-            log.commit().unwrap();
-        }
-    }
-
-    fn walk(media: &mut DirMedia) -> Vec<u32> {
-        let (mut seen, mut from) = (Vec::new(), 0);
-        while let Some(id) = media.find(from).unwrap() {
-            seen.push(id);
-            from = id + 1;
-        }
-        seen
-    }
-
-    #[test]
-    fn opening_lists_the_folder_as_often_for_many_segments_as_for_few() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut times = Vec::new();
-        for runs in [2, 30] {
-            filled(folder.path(), runs);
-            let limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
-            let (log, found) = Log::open(DirMedia::open(folder.path()).unwrap(), limits).unwrap();
-            times.push((found.segments, log.into_media().listed.times));
-        }
-        assert_eq!(times.iter().map(|(segments, _)| *segments).collect::<Vec<_>>(), [2, 32]);
-        assert!(times[0].1 == times[1].1 && times[0].1 < 8, "{times:?}");
-    }
-
-    #[test]
-    fn what_comes_and_goes_beside_a_reader_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        filled(folder.path(), 4);
-        let mut media = DirMedia::read(folder.path()).unwrap();
-        assert_eq!(walk(&mut media), [1, 2, 3, 4]);
-        filled(folder.path(), 2);
-        fs::remove_file(folder.path().join(name(1).as_str())).unwrap();
-        fs::remove_file(folder.path().join(name(3).as_str())).unwrap();
-        assert_eq!(media.find(3).unwrap(), Some(4));
-        assert_eq!(walk(&mut media), [2, 4, 5, 6]);
-        for stranger in ["lock~", "0000001.seg", "7.seg"] {
-            fs::write(folder.path().join(stranger), b"").unwrap();
-        }
-        assert_eq!(walk(&mut media), [2, 4, 5, 6]);
-        let mut reader = Reader::new(&mut media);
-        assert!(reader.next().unwrap().is_some());
-    }
-
-    #[test]
-    fn a_list_is_bounded_and_keeps_the_smallest() {
-        let mut listed = Listed::default();
-        let many = (1..=5 * LISTED_MAX as u32).rev().map(|id| Ok(Some(id)));
-        listed.fill(7, many).unwrap();
-        assert!(listed.ids.len() == LISTED_MAX && listed.ids.capacity() <= 4 * LISTED_MAX);
-        assert_eq!((listed.first(7), listed.first(6), listed.first(8)), (Some(7), None, Some(8)));
-        let last = 6 + LISTED_MAX as u32;
-        assert_eq!((listed.first(last), listed.first(last + 1)), (Some(last), None));
-        // a list that breaks off answers nothing
-        let broken = [Ok(Some(9)), Err(io::Error::from(ErrorKind::Other)), Ok(Some(8))];
-        assert!(listed.fill(7, broken.into_iter()).is_err());
-        assert_eq!(listed.first(7), None);
+    fn renew(&mut self) -> Result<(), DirError> {
+        self.take()
     }
 }

@@ -6,10 +6,10 @@ use std::vec::Vec;
 
 use super::mem::FaultyMedia;
 use super::record::{self, Parsed, encode};
-use super::{Damage, Item, Limits, Log, LogError, Media, Reader, SegmentHeader, Seq};
+use super::{Damage, Item, Limits, Log, LogError, Media, Reader, SegmentHeader, Seq, fill_blank};
 use crate::epitaph::Epitaph;
 use crate::event::Event;
-use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+use crate::limits::{BLOCK_BYTES, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 
 /// A format's name and what its bytes are given to.
 pub type Target = (&'static str, fn(&[u8]));
@@ -31,23 +31,29 @@ fn log(bytes: &[u8]) {
     let mut headers = Headers::Agree;
     for (index, part) in bytes.chunks(bytes.len().div_ceil(count).max(1)).enumerate() {
         let id = index as u32 + 1;
-        media.create(id).unwrap();
-        let mut part = part;
+        let (mut part, mut segment) = (part, Vec::new());
         if let (Some(([run, low, high], rest)), true) = (part.split_first_chunk(), kind >> (2 + index) & 1 == 0) {
-            let header = SegmentHeader {
-                id,
-                run: u32::from(*run),
-                first_seq: Seq(u64::from_le_bytes([*low, *high, 0, 0, 0, 0, 0, 0])),
-            };
+            let (blocks, first_seq) = (run & 1 == 1, Seq(u64::from(u16::from_le_bytes([*low, *high]))));
+            let header = SegmentHeader::new(id, u32::from(*run), first_seq, blocks, LIMITS.segment_bytes);
             if read(&mut media).0.last_key_value().is_some_and(|(last, _)| *last >= header.first_seq.0) {
                 headers = Headers::Contradict;
             }
-            media.append(id, &header.encode()).unwrap();
+            segment.extend(header.encode());
+            if blocks {
+                segment.resize(BLOCK_BYTES, 0);
+                fill_blank(&mut segment[SEGMENT_HEADER_BYTES..], SEGMENT_HEADER_BYTES as u32);
+            }
             part = rest;
         }
         let mut records = part.to_vec();
         repair(&mut records);
-        media.append(id, &records).unwrap();
+        segment.extend(records);
+        if kind >> 6 & 1 == 1 {
+            let written = segment.len();
+            segment.resize(written.max(LIMITS.segment_bytes as usize), 0);
+            fill_blank(&mut segment[written..], written as u32);
+        }
+        media.put(id, segment);
     }
     goes_on(&mut media, headers);
 }
@@ -88,7 +94,7 @@ pub fn goes_on(media: &mut FaultyMedia, headers: Headers) {
 }
 
 /// All records by their number, and what is damaged.
-pub fn read(media: &mut FaultyMedia) -> (BTreeMap<u64, Vec<u8>>, Vec<Damage>) {
+pub fn read<M: Media<Error: core::fmt::Debug>>(media: &mut M) -> (BTreeMap<u64, Vec<u8>>, Vec<Damage>) {
     let (mut records, mut damage) = (BTreeMap::new(), Vec::new());
     let mut reader = Reader::new(media);
     while let Some(item) = reader.next().unwrap() {
@@ -159,11 +165,10 @@ mod tests {
     #[test]
     fn no_number_is_given_twice() {
         let mut media = FaultyMedia::new(1);
-        media.create(1).unwrap();
-        media.append(1, &SegmentHeader { id: 1, run: 1, first_seq: Seq(u64::MAX) }.encode()).unwrap();
         let mut record = heapless::Vec::<u8, 64>::new();
         assert!(encode(Seq(u64::MAX), true, &[1], &mut record));
-        media.append(1, &record).unwrap();
+        let header = SegmentHeader::new(1, 1, Seq(u64::MAX), false, LIMITS.segment_bytes).encode();
+        media.put(1, [header.as_slice(), &record].concat());
         assert_eq!(read(&mut media).0.len(), 1);
         let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
         assert_eq!(log.append(&[2]), Err(LogError::Exhausted));

@@ -2,16 +2,16 @@
 //!
 //! [`FaultyMedia`] keeps what is visible and what is durable apart. A [`FaultyMedia::power_cut`]
 //! makes of each unsynced sector, by a seeded draw, either its new or its old content, in any
-//! order, and of an unsynced length any length in between: lost, torn and reordered writes. Needs
+//! order, and of an unsynced length any length in between: lost, torn and reordered writes. With
+//! [`FaultyMedia::harm_blocks`] whole blocks that were being written hold anything. Needs
 //! `std`, so it exists in tests and with the feature `linux`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
 
+use super::block::fill_blank;
 use super::media::{Media, MediaError};
-
-/// Bytes that a disk writes whole or not at all.
-pub const SECTOR_BYTES: usize = 512;
+use crate::limits::{BLOCK_BYTES, SECTOR_BYTES};
 
 /// An error that the test asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Fault {
     Full,
     /// The power is off: nothing works until [`FaultyMedia::power_cut`].
     Off,
+    /// The segments are gone.
+    Gone,
     /// The call itself is wrong: a segment that exists is created, or one that does not is written.
     Misuse,
 }
@@ -32,6 +34,7 @@ impl core::fmt::Display for Fault {
             Fault::Failed => "the operation failed",
             Fault::Full => "no room is left",
             Fault::Off => "the power is off",
+            Fault::Gone => "the segments are gone",
             Fault::Misuse => "there is no such segment, or there is one already",
         })
     }
@@ -40,6 +43,10 @@ impl core::fmt::Display for Fault {
 impl MediaError for Fault {
     fn is_full(&self) -> bool {
         *self == Fault::Full
+    }
+
+    fn is_gone(&self) -> bool {
+        *self == Fault::Gone
     }
 }
 
@@ -60,28 +67,49 @@ struct File {
     visible: Vec<u8>,
     /// What is certain; `None` if not even that it exists.
     durable: Option<Vec<u8>>,
+    /// What it was made with.
+    made: Vec<u8>,
+    /// Blocks that were written since the last sync, whether their bytes changed or not.
+    touched: BTreeSet<usize>,
 }
 
-/// Segments in memory, with faults.
+/// Segments in memory, with faults; in blocks, or one write behind the other.
 #[derive(Debug, Clone)]
-pub struct FaultyMedia {
+pub struct FaultyMedia<const BLOCKS: bool = true> {
     files: BTreeMap<u32, File>,
     plan: Option<Plan>,
     operations: u64,
     room_bytes: usize,
     ignores_sync: bool,
+    harms_blocks: bool,
+    is_gone: bool,
     random: u64,
 }
 
 impl FaultyMedia {
-    /// Empty, without faults and without end; `seed` decides what a cut leaves.
+    /// In blocks, empty, without faults and without end; `seed` decides what a cut leaves.
     pub fn new(seed: u64) -> FaultyMedia {
+        FaultyMedia::with_seed(seed)
+    }
+}
+
+impl FaultyMedia<false> {
+    /// The same, with one write behind the other.
+    pub fn in_a_row(seed: u64) -> FaultyMedia<false> {
+        FaultyMedia::with_seed(seed)
+    }
+}
+
+impl<const BLOCKS: bool> FaultyMedia<BLOCKS> {
+    fn with_seed(seed: u64) -> FaultyMedia<BLOCKS> {
         FaultyMedia {
             files: BTreeMap::new(),
             plan: None,
             operations: 0,
             room_bytes: usize::MAX,
             ignores_sync: false,
+            harms_blocks: false,
+            is_gone: false,
             random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
         }
     }
@@ -97,9 +125,30 @@ impl FaultyMedia {
         self.room_bytes = bytes;
     }
 
+    /// What [`FaultyMedia::set_room`] set.
+    pub fn room(&self) -> usize {
+        self.room_bytes
+    }
+
     /// Makes `sync` a lie, as with a disk that ignores flushes: the control that must lose records.
     pub fn ignore_sync(&mut self) {
         self.ignores_sync = true;
+    }
+
+    /// From now on a cut may leave anything in every block that was being written: a disk that works in blocks.
+    pub fn harm_blocks(&mut self) {
+        self.harms_blocks = true;
+    }
+
+    /// The segments are taken away under whoever writes them.
+    pub fn take_away(&mut self) -> BTreeMap<u32, Vec<u8>> {
+        self.is_gone = true;
+        core::mem::take(&mut self.files).into_iter().map(|(id, file)| (id, file.visible)).collect()
+    }
+
+    /// Puts a segment of any bytes there, durably.
+    pub fn put(&mut self, id: u32, bytes: Vec<u8>) {
+        self.files.insert(id, File { durable: Some(bytes.clone()), visible: bytes, ..File::default() });
     }
 
     /// Changing operations since the plan was set.
@@ -128,14 +177,37 @@ impl FaultyMedia {
         files.retain(|_, file| match &mut file.durable {
             None if self.draw(2) == 0 => false,
             durable => {
-                let old = durable.take().unwrap_or_default();
+                // in blocks it was made as a whole, and the name came last
+                let made = if BLOCKS { core::mem::take(&mut file.made) } else { Vec::new() };
+                let old = durable.take().unwrap_or(made);
                 file.visible = self.torn(&old, &file.visible);
+                for block in core::mem::take(&mut file.touched) {
+                    if self.harms_blocks {
+                        self.harm(&mut file.visible, block);
+                    }
+                }
                 file.durable = Some(file.visible.clone());
                 true
             }
         });
         self.files = files;
         self.plan = None;
+    }
+
+    /// Half of the times a block holds anything.
+    fn harm(&mut self, bytes: &mut [u8], block: usize) {
+        if self.draw(2) == 0 {
+            return;
+        }
+        let rest = bytes.get_mut(block * BLOCK_BYTES..).unwrap_or(&mut []);
+        for sector in rest.chunks_mut(SECTOR_BYTES).take(BLOCK_BYTES / SECTOR_BYTES) {
+            match self.draw(4) {
+                0 => sector.fill(0),
+                1 => sector.fill(0xff),
+                2 => {}
+                _ => sector.iter_mut().for_each(|byte| *byte = self.draw(256) as u8),
+            }
+        }
     }
 
     fn torn(&mut self, old: &[u8], new: &[u8]) -> Vec<u8> {
@@ -182,8 +254,9 @@ impl FaultyMedia {
     }
 }
 
-impl Media for FaultyMedia {
+impl<const BLOCKS: bool> Media for FaultyMedia<BLOCKS> {
     type Error = Fault;
+    const IN_BLOCKS: bool = BLOCKS;
 
     fn find(&mut self, from: u32) -> Result<Option<u32>, Fault> {
         Ok(self.files.range(from..).next().map(|(id, _)| *id))
@@ -201,23 +274,55 @@ impl Media for FaultyMedia {
         Ok(count)
     }
 
-    fn create(&mut self, id: u32) -> Result<(), Fault> {
+    fn create(&mut self, id: u32, head: &[u8], bytes: u32) -> Result<(), Fault> {
+        if self.is_gone {
+            return Err(Fault::Gone);
+        }
         if self.files.contains_key(&id) {
             return Err(Fault::Misuse);
         }
-        let fault = self.step(false);
-        if fault.is_none() || self.draw(2) == 0 {
-            self.files.insert(id, File::default());
+        let wanted = if BLOCKS { bytes as usize } else { head.len() };
+        let is_full = self.room_bytes.saturating_sub(self.bytes()) < wanted;
+        let fault = self.step(false).or(is_full.then_some(Fault::Full));
+        let appears = match fault {
+            None => true,
+            Some(Fault::Full) => !BLOCKS,
+            Some(_) => self.draw(2) == 0,
+        };
+        let mut segment = head.to_vec();
+        if BLOCKS {
+            segment.resize(wanted, 0);
+            fill_blank(&mut segment[head.len()..], head.len() as u32);
+        } else if fault.is_some() {
+            segment.truncate(self.draw(head.len() + 1));
+        }
+        if appears {
+            self.files.insert(id, File { made: segment.clone(), visible: segment, ..File::default() });
         }
         fault.map_or(Ok(()), Err)
     }
 
-    fn append(&mut self, id: u32, bytes: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, id: u32, offset: u32, bytes: &[u8]) -> Result<(), Fault> {
         let fault = self.step(true);
+        let at = offset as usize;
         let room = self.room_bytes.saturating_sub(self.bytes());
-        let wanted = if fault.is_some() { self.draw(bytes.len() + 1) } else { bytes.len() };
-        let written = wanted.min(room);
-        self.file(id)?.visible.extend_from_slice(&bytes[..written]);
+        let mut cut = self.draw(bytes.len() + 1);
+        if BLOCKS {
+            cut -= cut % SECTOR_BYTES; // the kernel goes page by page
+        }
+        let gone = self.is_gone;
+        let Ok(file) = self.file(id) else { return Err(if gone { Fault::Gone } else { Fault::Misuse }) };
+        let fits = if BLOCKS { file.visible.len().saturating_sub(at) >= bytes.len() } else { file.visible.len() == at };
+        if !fits || BLOCKS && !(at.is_multiple_of(BLOCK_BYTES) && bytes.len().is_multiple_of(BLOCK_BYTES)) {
+            return Err(Fault::Misuse);
+        }
+        let mut written = if fault.is_some() { cut } else { bytes.len() };
+        if !BLOCKS {
+            written = written.min(room);
+            file.visible.resize(at + written, 0);
+        }
+        file.visible[at..at + written].copy_from_slice(&bytes[..written]);
+        file.touched.extend((at..at + written).step_by(BLOCK_BYTES).map(|at| at / BLOCK_BYTES));
         match fault {
             Some(fault) => Err(fault),
             None if written < bytes.len() => Err(Fault::Full),
@@ -226,7 +331,11 @@ impl Media for FaultyMedia {
     }
 
     fn sync(&mut self, id: u32) -> Result<(), Fault> {
-        match self.step(true) {
+        let fault = self.step(true);
+        if self.is_gone {
+            return Err(Fault::Gone);
+        }
+        match fault {
             Some(Fault::Failed) => {
                 // Linux drops the dirty pages of a failed fsync and forgets the error: what is
                 // visible may never reach the disk, and the next sync says Ok (fsyncgate, 2018)
@@ -241,17 +350,10 @@ impl Media for FaultyMedia {
             None => {
                 let file = self.file(id)?;
                 file.durable = Some(file.visible.clone());
+                file.touched.clear();
                 Ok(())
             }
         }
-    }
-
-    fn truncate(&mut self, id: u32, bytes: u32) -> Result<(), Fault> {
-        let fault = self.step(false);
-        if fault.is_none() || self.draw(2) == 0 {
-            self.file(id)?.visible.truncate(bytes as usize);
-        }
-        fault.map_or(Ok(()), Err)
     }
 
     fn remove(&mut self, id: u32) -> Result<(), Fault> {
@@ -260,5 +362,10 @@ impl Media for FaultyMedia {
             self.files.remove(&id);
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    fn renew(&mut self) -> Result<(), Fault> {
+        self.is_gone = false;
+        Ok(())
     }
 }

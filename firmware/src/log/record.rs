@@ -4,11 +4,14 @@
 //!
 //! | at | type | field | written by | read by |
 //! |---:|---|---|---|---|
-//! | 0 | u16 | magic: [`MAGIC_FIRST`] begins a commit, [`MAGIC_MORE`] goes on | [`encode`] | [`parse`] |
+//! | 0 | u16 | magic: [`MAGIC_FIRST`] begins a commit, [`MAGIC_MORE`] goes on, [`MAGIC_RUN`] begins a run | [`encode`] | [`parse`] |
 //! | 2 | u16 | payload bytes, at most [`RECORD_BYTES_MAX`] | [`encode`] | [`parse`] |
 //! | 4 | u64 | sequence number, from 1 | [`encode`] | [`parse`] |
 //! | 12 | u32 | CRC-32 (ISO-HDLC) of bytes 0..12 and the payload | [`encode`] | [`parse`] |
 //! | 16 | bytes | payload | caller | caller |
+//!
+//! The start of a run is a record without a number of its own: it begins the run's first commit, bears the number of
+//! the record behind it, and its payload is the run, a u32.
 //!
 //! The two magics tell a torn tail from rot: a commit begins only after the one before it is
 //! durable, so whatever is broken in front of a [`MAGIC_FIRST`] had been acknowledged.
@@ -25,6 +28,9 @@ use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 pub const MAGIC_FIRST: u16 = u16::from_le_bytes(*b"Rf");
 /// Magic of the further records of a commit (`Rm` on the medium).
 pub const MAGIC_MORE: u16 = u16::from_le_bytes(*b"Rm");
+
+/// Magic of the record that begins a run, and with it a commit (`Rr` on the medium).
+pub const MAGIC_RUN: u16 = u16::from_le_bytes(*b"Rr");
 
 pub(crate) static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
@@ -69,6 +75,13 @@ pub enum Parsed<'a> {
         /// What it carries.
         payload: &'a [u8],
     },
+    /// A run begins, and with it a commit.
+    Run {
+        /// The number of the record behind it.
+        seq: Seq,
+        /// The run, from 1.
+        run: u32,
+    },
     /// The beginning of a record; the bytes end before it does.
     Torn,
     /// No record, whatever follows.
@@ -80,11 +93,20 @@ pub enum Parsed<'a> {
 /// Appends the frame of `payload` to `out`. False, and `out` as it was, if the payload exceeds
 /// [`RECORD_BYTES_MAX`] or `out` has no room.
 pub fn encode<const N: usize>(seq: Seq, first: bool, payload: &[u8], out: &mut Vec<u8, N>) -> bool {
+    put(seq, if first { MAGIC_FIRST } else { MAGIC_MORE }, payload, out)
+}
+
+/// Appends the record that begins a run; `seq` is the number of the record behind it. False as [`encode`].
+pub fn encode_run<const N: usize>(seq: Seq, run: u32, out: &mut Vec<u8, N>) -> bool {
+    put(seq, MAGIC_RUN, &run.to_le_bytes(), out)
+}
+
+fn put<const N: usize>(seq: Seq, magic: u16, payload: &[u8], out: &mut Vec<u8, N>) -> bool {
     let room = N - out.len();
     if payload.len() > RECORD_BYTES_MAX || RECORD_HEADER_BYTES + payload.len() > room {
         return false;
     }
-    let head = head(seq, first, payload.len() as u16); // at most RECORD_BYTES_MAX, which fits
+    let head = head(seq, magic, payload.len() as u16); // at most RECORD_BYTES_MAX, which fits
     let parts: [&[u8]; 3] = [&head, &checksum(&head, payload).to_le_bytes(), payload];
     parts.into_iter().all(|part| out.extend_from_slice(part).is_ok())
 }
@@ -109,13 +131,24 @@ pub fn parse(bytes: &[u8]) -> Parsed<'_> {
         return Parsed::Corrupt;
     }
     let seq = Seq(u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]));
-    Parsed::Record { seq, first: u16::from_le_bytes([m0, m1]) == MAGIC_FIRST, payload }
+    match (u16::from_le_bytes([m0, m1]), payload) {
+        (MAGIC_RUN, [r0, r1, r2, r3]) => Parsed::Run { seq, run: u32::from_le_bytes([*r0, *r1, *r2, *r3]) },
+        (MAGIC_RUN, _) => Parsed::Corrupt,
+        (magic, _) => Parsed::Record { seq, first: magic == MAGIC_FIRST, payload },
+    }
+}
+
+/// Bytes of the record that `bytes` seem to begin with, whole or not.
+pub(super) fn frame_bytes(bytes: &[u8]) -> Option<usize> {
+    let [m0, m1, l0, l1] = *bytes.first_chunk()?;
+    let payload = usize::from(u16::from_le_bytes([l0, l1]));
+    (is_magic([m0, m1]) && payload <= RECORD_BYTES_MAX).then_some(RECORD_HEADER_BYTES + payload)
 }
 
 /// Offset of the first place in `bytes`, from `from` on, that could begin a record.
 pub(super) fn find_magic(bytes: &[u8], from: usize) -> Option<usize> {
     let tail = bytes.get(from..)?;
-    let whole = tail.windows(2).position(|pair| pair == MAGIC_FIRST.to_le_bytes() || pair == MAGIC_MORE.to_le_bytes());
+    let whole = tail.windows(2).position(|pair| pair.first_chunk::<2>().is_some_and(|pair| is_magic(*pair)));
     whole.map(|at| from + at)
 }
 
@@ -129,11 +162,11 @@ fn short(bytes: &[u8]) -> Parsed<'_> {
 }
 
 fn is_magic(bytes: [u8; 2]) -> bool {
-    [MAGIC_FIRST, MAGIC_MORE].contains(&u16::from_le_bytes(bytes))
+    [MAGIC_FIRST, MAGIC_MORE, MAGIC_RUN].contains(&u16::from_le_bytes(bytes))
 }
 
-fn head(seq: Seq, first: bool, payload_len: u16) -> [u8; 12] {
-    let [m0, m1] = if first { MAGIC_FIRST } else { MAGIC_MORE }.to_le_bytes();
+fn head(seq: Seq, magic: u16, payload_len: u16) -> [u8; 12] {
+    let [m0, m1] = magic.to_le_bytes();
     let [l0, l1] = payload_len.to_le_bytes();
     let [s0, s1, s2, s3, s4, s5, s6, s7] = seq.0.to_le_bytes();
     [m0, m1, l0, l1, s0, s1, s2, s3, s4, s5, s6, s7]
@@ -176,6 +209,16 @@ mod tests {
             let mut out: Vec<u8, FRAME_BYTES_MAX> = Vec::new();
             prop_assert!(encode(Seq(seq), first, &payload, &mut out));
             prop_assert_eq!(parse(&out), Parsed::Record { seq: Seq(seq), first, payload: &payload });
+        }
+
+        #[test]
+        fn the_start_of_a_run_is_read(seq in any::<u64>(), run in any::<u32>(), bit in 0usize..20 * 8) {
+            let mut out: Vec<u8, 64> = Vec::new();
+            prop_assert!(encode_run(Seq(seq), run, &mut out));
+            prop_assert_eq!(parse(&out), Parsed::Run { seq: Seq(seq), run });
+            out[bit / 8] ^= 1 << (bit % 8);
+            let is_none = !matches!(parse(&out), Parsed::Run { .. } | Parsed::Record { .. });
+            prop_assert!(is_none);
         }
 
         #[test]

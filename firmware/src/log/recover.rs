@@ -5,14 +5,20 @@
 //! records are counted without being read. Opening therefore costs what one segment costs, however long the log is;
 //! rot in an older segment is told by whoever reads it, first of all `lapwing log verify`.
 
+use super::block::CHAIN_BYTES_MAX;
+use super::chain::Tail;
+use super::look::{is_blank_block, is_blank_from, is_older_twin, written_end};
 use super::media::Media;
 use super::reader::{Damage, DamageKind, Item, Position, Reader};
 use super::record::Seq;
 use super::retain::Held;
-use super::segment::{HeaderState, read_header};
+use super::segment::{HeaderState, SegmentHeader, read_header};
 use super::writer::LogError;
+use crate::limits::{BLOCK_BYTES, RECORD_HEADER_BYTES};
 
-/// What opening a log found and did.
+const BLOCK: u32 = BLOCK_BYTES as u32;
+
+/// What opening a log found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovery {
     /// Records that it holds; those in older segments by what the headers say.
@@ -21,29 +27,64 @@ pub struct Recovery {
     pub first_seq: Option<Seq>,
     /// Number of the newest.
     pub last_seq: Option<Seq>,
-    /// Bytes of a torn end that were cut off.
-    pub bytes_trimmed: u64,
+    /// Bytes of a torn end, which were never acknowledged; they are passed over.
+    pub bytes_torn: u64,
     /// Segments.
     pub segments: u32,
-    /// Places in the newest segment where acknowledged records may have been damaged.
+    /// Places in what was read where acknowledged records may have been damaged.
     pub corrupt_regions: u32,
     /// Which opening this is, from 1.
     pub run: u32,
 }
 
+/// Where the log may be written on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The segment.
+    pub id: u32,
+    /// Its size.
+    pub bytes: u32,
+    /// Where the next commit goes, unless it goes with the chain: nothing was ever written there.
+    pub next_at: u32,
+    /// In blocks: where the newest chain begins, where it ends, and where its twin goes.
+    pub chain: Option<(u32, u32, u32)>,
+}
+
+impl Place {
+    /// Where the chain goes with the next commit, if that is in the segment.
+    pub fn twin(&self) -> Option<u32> {
+        let twin = self.chain.map(|(_, _, twin)| twin);
+        twin.filter(|twin| twin.checked_add(BLOCK).is_some_and(|end| end <= self.bytes))
+    }
+}
+
 /// What lies on the medium.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
-    /// For the caller; nothing is trimmed yet.
+    /// For the caller.
     pub found: Recovery,
     /// Segments and bytes.
     pub held: Held,
     /// The newest segment, whole or not.
     pub newest: Option<u32>,
-    /// The end of the newest segment, if a cut left it torn.
-    pub torn: Option<Damage>,
+    /// The newest segment has no header and never held anything.
+    pub is_stillborn: bool,
     /// The number that the next record takes.
     pub next_seq: u64,
+    /// Where the next commit may go; `None` where only a new segment will do.
+    pub place: Option<Place>,
+}
+
+/// What the headers say.
+#[derive(Default)]
+struct Headers {
+    held: Held,
+    newest: Option<u32>,
+    /// The newest whole one.
+    last: Option<SegmentHeader>,
+    oldest_seq: Option<u64>,
+    next_seq: u64,
+    run: u32,
 }
 
 /// Reads what recovery needs. Changes nothing.
@@ -51,18 +92,71 @@ pub(super) struct Survey {
 /// # Errors
 /// The medium fails, or a segment has another format.
 pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Error>> {
-    let mut seen = Survey { next_seq: 1, ..Survey::default() };
-    let (mut oldest, mut sealed_by, mut run) = (None, None, 0);
+    let headers = headers(media)?;
+    let mut found = Recovery { segments: headers.held.segments, ..Recovery::default() };
+    let start = headers.last.map_or_else(Position::default, |header| {
+        found.records = header.first_seq.0.saturating_sub(headers.oldest_seq.unwrap_or(header.first_seq.0));
+        if found.records > 0 {
+            found.first_seq = headers.oldest_seq.map(Seq);
+            found.last_seq = header.first_seq.0.checked_sub(1).map(Seq);
+        }
+        Position::before(header.id, header.first_seq)
+    });
+    let (mut run, mut last_damage) = (headers.run, None);
+    let mut reader = Reader::resume(media, start);
+    while let Some(item) = reader.next().map_err(LogError::Media)? {
+        match item {
+            Item::Record { seq, run: of, .. } => {
+                found.records += 1;
+                found.first_seq.get_or_insert(seq);
+                found.last_seq = Some(seq);
+                (run, last_damage) = (run.max(of), None);
+            }
+            Item::Damage(damage) => {
+                last_damage = Some(damage);
+                match damage.kind {
+                    DamageKind::Format(format) => return Err(LogError::Format { segment: damage.segment, format }),
+                    DamageKind::Torn => {}
+                    DamageKind::Corrupt => found.corrupt_regions += 1,
+                }
+            }
+        }
+    }
+    let tail = reader.tail();
+    found.run = run.saturating_add(1);
+    let last_damage = last_damage.filter(|damage| Some(damage.segment) == headers.newest);
+    let mut next_seq = headers.next_seq.max(found.last_seq.map_or(0, |last| last.0.saturating_add(1)));
+    let mut is_stillborn = false;
+    match last_damage {
+        Some(Damage { kind: DamageKind::Torn, bytes, offset, .. }) => {
+            found.bytes_torn = u64::from(bytes);
+            is_stillborn = offset == 0;
+        }
+        // records may have stood there: their numbers are not given again
+        Some(Damage { bytes, .. }) => {
+            next_seq = next_seq.saturating_add(u64::from(bytes / RECORD_HEADER_BYTES as u32 + 1));
+        }
+        None => {}
+    }
+    let place = match headers.last.filter(|header| header.goes_on && Some(header.id) == headers.newest) {
+        Some(header) => place(media, &header, tail).map_err(LogError::Media)?,
+        None => None,
+    };
+    Ok(Survey { found, held: headers.held, newest: headers.newest, is_stillborn, next_seq, place })
+}
+
+fn headers<M: Media>(media: &mut M) -> Result<Headers, LogError<M::Error>> {
+    let mut seen = Headers { next_seq: 1, ..Headers::default() };
     let mut from = Some(0);
     while let Some(start) = from {
         let Some(id) = media.find(start).map_err(LogError::Media)? else { break };
         match read_header(media, id).map_err(LogError::Media)? {
             HeaderState::Valid(header) => {
-                run = run.max(header.run);
+                seen.run = seen.run.max(header.run);
                 seen.next_seq = seen.next_seq.max(header.first_seq.0);
                 if header.id == id {
-                    oldest.get_or_insert(header.first_seq.0);
-                    sealed_by = Some(header);
+                    seen.oldest_seq.get_or_insert(header.first_seq.0);
+                    seen.last = Some(header);
                 }
             }
             HeaderState::OtherFormat(format) => return Err(LogError::Format { segment: id, format }),
@@ -73,37 +167,42 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
         seen.newest = Some(id);
         from = id.checked_add(1);
     }
-    let found = &mut seen.found;
-    found.run = run.saturating_add(1);
-    found.segments = seen.held.segments;
-    let start = sealed_by.map_or_else(Position::default, |header| {
-        found.records = header.first_seq.0.saturating_sub(oldest.unwrap_or(header.first_seq.0));
-        if found.records > 0 {
-            found.first_seq = oldest.map(Seq);
-            found.last_seq = header.first_seq.0.checked_sub(1).map(Seq);
-        }
-        Position::before(header.id, header.first_seq)
-    });
-    let mut reader = Reader::resume(media, start);
-    while let Some(item) = reader.next().map_err(LogError::Media)? {
-        match item {
-            Item::Record { seq, .. } => {
-                found.records += 1;
-                found.first_seq.get_or_insert(seq);
-                found.last_seq = Some(seq);
-            }
-            Item::Damage(damage) => match damage.kind {
-                DamageKind::Format(format) => return Err(LogError::Format { segment: damage.segment, format }),
-                DamageKind::Torn => seen.torn = Some(damage),
-                DamageKind::Corrupt => found.corrupt_regions += 1,
-            },
-        }
-    }
-    seen.torn = seen.torn.filter(|damage| Some(damage.segment) == seen.newest);
-    if let Some(last) = found.last_seq {
-        seen.next_seq = seen.next_seq.max(last.0.saturating_add(1));
-    }
     Ok(seen)
+}
+
+/// Where the newest segment may be written on: behind all that was ever written to it, or beside its last chain.
+fn place<M: Media>(media: &mut M, header: &SegmentHeader, tail: Option<Tail>) -> Result<Option<Place>, M::Error> {
+    let id = header.id;
+    if header.blocks != M::IN_BLOCKS {
+        return Ok(None);
+    }
+    let length = media.len(id)?.unwrap_or(0);
+    if !header.blocks {
+        return Ok(Some(Place { id, bytes: header.bytes, next_at: length, chain: None }));
+    }
+    let bytes = header.bytes.min(length);
+    let tail = tail.filter(|tail| {
+        let in_block = tail.start.is_multiple_of(BLOCK) && (tail.end - tail.start) as usize <= CHAIN_BYTES_MAX;
+        tail.segment == id && tail.is_whole && in_block
+    });
+    if let Some(Tail { start, end, .. }) = tail {
+        let behind = start.saturating_add(BLOCK);
+        let before = start.checked_sub(BLOCK).filter(|before| *before >= BLOCK);
+        let has_older = |media: &mut M, twin: u32| is_older_twin(media, id, start, end, twin);
+        let chain = match before {
+            Some(before) if has_older(media, before)? => Some((before, behind)),
+            _ if is_blank_block(media, id, behind, bytes)? => Some((behind, behind)),
+            _ if has_older(media, behind)? => Some((behind, behind.saturating_add(BLOCK))),
+            _ => None,
+        };
+        if let Some((twin, next_at)) = chain
+            && is_blank_from(media, id, end)?
+            && is_blank_block(media, id, next_at, bytes)?
+        {
+            return Ok(Some(Place { id, bytes, next_at, chain: Some((start, end, twin)) }));
+        }
+    }
+    Ok(Some(Place { id, bytes, next_at: written_end(media, id, BLOCK, bytes)?, chain: None }))
 }
 
 #[cfg(test)]
@@ -120,6 +219,7 @@ mod tests {
 
     impl Media for Counted {
         type Error = <FaultyMedia as Media>::Error;
+        const IN_BLOCKS: bool = true;
 
         fn find(&mut self, from: u32) -> Result<Option<u32>, Self::Error> {
             self.0.find(from)
@@ -135,20 +235,16 @@ mod tests {
             Ok(count)
         }
 
-        fn create(&mut self, id: u32) -> Result<(), Self::Error> {
-            self.0.create(id)
+        fn create(&mut self, id: u32, head: &[u8], bytes: u32) -> Result<(), Self::Error> {
+            self.0.create(id, head, bytes)
         }
 
-        fn append(&mut self, id: u32, bytes: &[u8]) -> Result<(), Self::Error> {
-            self.0.append(id, bytes)
+        fn write(&mut self, id: u32, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
+            self.0.write(id, offset, bytes)
         }
 
         fn sync(&mut self, id: u32) -> Result<(), Self::Error> {
             self.0.sync(id)
-        }
-
-        fn truncate(&mut self, id: u32, bytes: u32) -> Result<(), Self::Error> {
-            self.0.truncate(id, bytes)
         }
 
         fn remove(&mut self, id: u32) -> Result<(), Self::Error> {
@@ -225,7 +321,9 @@ mod tests {
     fn rot_in_a_sealed_segment_changes_nothing_and_is_told_by_a_reader() {
         let mut media = filled(1000);
         let before = survey(&mut media).unwrap().found;
-        media.segment_mut(1).unwrap()[100] ^= 1;
+        for copy in [1, 2] {
+            media.segment_mut(1).unwrap()[copy * BLOCK_BYTES + 100] ^= 1;
+        }
         assert_eq!(survey(&mut media).unwrap().found, before);
         let mut reader = Reader::new(&mut media);
         let mut told = 0;

@@ -34,6 +34,7 @@ pub mod reference;
 pub mod refit;
 pub mod sixteen;
 pub mod tail;
+pub mod user_file;
 
 pub use artifact::Artifact;
 pub use int8::Int8Engine;

@@ -11,6 +11,7 @@ use super::int8::artifact::MAGIC;
 use super::{FlowError, FlowManifest};
 use lapwing_engine::artifact::sha256_hex;
 use lapwing_engine::bytes::Bytes;
+use lapwing_engine::user_file;
 
 /// Largest network file that is read, in bytes.
 pub const NETWORK_BYTES_MAX: u64 = 256 << 20;
@@ -64,7 +65,7 @@ impl FlowModel {
         let plain = word.strip_suffix(FLOAT).unwrap_or(word);
         let begins = || -> std::io::Result<bool> {
             let mut first = [0; MAGIC.len()];
-            std::fs::File::open(path)?.read_exact(&mut first)?;
+            user_file::open(path)?.0.read_exact(&mut first)?;
             Ok(&first == MAGIC)
         };
         lapwing_models::FLOWS.iter().any(|f| f.name == plain)
@@ -234,11 +235,7 @@ fn checked(bytes: &[u8], stated: &str, whose: &str, who: &str) -> Result<(), Str
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let length = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?.len();
-    if length > NETWORK_BYTES_MAX {
-        return Err(format!("{}: {length} bytes is more than the limit of {NETWORK_BYTES_MAX}", path.display()));
-    }
-    std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
+    user_file::read(path, NETWORK_BYTES_MAX).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `lapwing log`: reads the record. It changes nothing and needs no lock, so it works beside a run.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use lapwing_camera::clock::iso8601;
 use lapwing_firmware::epitaph::Epitaph;
 use lapwing_firmware::event::{Event, EventKind};
-use lapwing_firmware::linux::DirMedia;
+use lapwing_firmware::linux::{DirMedia, own_file};
 use lapwing_firmware::log::{Damage, DamageKind, Item, Position, Reader, name};
 use lapwing_runtime::last_words;
 use lapwing_runtime::latency::Histogram;
@@ -16,6 +15,7 @@ use lapwing_runtime::legend::Legend;
 use serde_json::{Value, json};
 
 use super::out::{Failure, Out, complain, line};
+use super::redact_paths::as_it_will_be;
 
 /// Arguments of `lapwing log`.
 #[derive(clap::Args)]
@@ -75,7 +75,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         What::Follow => show(&mut media, args.json, true, out),
         What::Latency => latency(&mut media, args.json, out),
         What::Verify => verify(&mut media, &folder, args.json, out),
-        What::Export { format, output } => export(&mut media, *format, output.as_deref(), out),
+        What::Export { format, output } => {
+            if let Some(output) = output {
+                refuse_inside(output, &args.data)?;
+            }
+            export(&mut media, *format, output.as_deref(), out)
+        }
     }
 }
 
@@ -133,9 +138,31 @@ fn walk(
     Ok(reader.position())
 }
 
+/// What a damaged log is told at the end.
+fn damaged() -> Failure {
+    Failure::job("the record is damaged: the medium rots; save it with `lapwing log export` and replace the card")
+}
+
+/// Says where something is damaged; true unless it is only what a cut has left.
+fn tell_damage(damage: &Damage) -> bool {
+    complain!("{}", damage_in_words(damage));
+    damage.kind != DamageKind::Torn
+}
+
+/// The log and the pictures are not written over by what is made of them.
+fn refuse_inside(output: &Path, data: &Path) -> Result<(), Failure> {
+    let (Some(to), Some(data)) = (as_it_will_be(output), as_it_will_be(data)) else { return Ok(()) };
+    if to.starts_with(&data) {
+        let what = format!("{} lies in the data folder {}: give another place", output.display(), data.display());
+        return Err(Failure::Call(what));
+    }
+    Ok(())
+}
+
 fn show(media: &mut DirMedia, as_json: bool, follow: bool, out: &mut Out) -> Result<(), Failure> {
     let mut legend = Legend::default();
     let mut at = Position::default();
+    let (mut is_damaged, mut told_last) = (false, None);
     loop {
         at = walk(media, at, &mut legend, |found| match found {
             Found::Event { seq, event, legend, .. } if as_json => out.json(&in_json(seq, event, legend)),
@@ -149,13 +176,15 @@ fn show(media: &mut DirMedia, as_json: bool, follow: bool, out: &mut Out) -> Res
             }
             // a follower may look in the middle of a write: it will be whole the next time
             Found::Damage(damage) if follow && damage.kind == DamageKind::Torn => Ok(()),
+            Found::Damage(damage) if told_last == Some((damage.segment, damage.offset)) => Ok(()),
             Found::Damage(damage) => {
-                complain!("{}", damage_in_words(&damage));
+                told_last = Some((damage.segment, damage.offset));
+                is_damaged |= tell_damage(&damage);
                 Ok(())
             }
         })?;
         if !follow {
-            return Ok(());
+            return if is_damaged { Err(damaged()) } else { Ok(()) };
         }
         std::thread::sleep(LOOK_AGAIN);
     }
@@ -253,20 +282,16 @@ fn verify(media: &mut DirMedia, folder: &Path, as_json: bool, out: &mut Out) -> 
         let word = if bad.is_empty() { "good" } else { "damaged" };
         line!(out, "{word}: {events} events in {}{tail}", folder.display())?;
     }
-    if bad.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::job(
-            "the record is damaged: the medium rots; save it with `lapwing log export` and replace the card",
-        ))
-    }
+    if bad.is_empty() { Ok(()) } else { Err(damaged()) }
 }
 
 fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut Out) -> Result<(), Failure> {
     let failed = |path: &Path, e: std::io::Error| Failure::Job(format!("{}: {e}", path.display()));
+    let made = |path| own_file::write_or_make(path).and_then(|file| file.set_len(0).map(|()| file));
     let mut file = output
-        .map(|path| File::create(path).map(|f| (path, BufWriter::new(f))).map_err(|e| failed(path, e)))
+        .map(|path| made(path).map(|file| (path, BufWriter::new(file))).map_err(|e| failed(path, e)))
         .transpose()?;
+    let mut is_damaged = false;
     let mut put = |text: &str| match &mut file {
         Some((path, file)) => writeln!(file, "{text}").map_err(|e| failed(path, e)),
         None => line!(out, "{text}"),
@@ -278,7 +303,7 @@ fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut
         (Found::Event { seq, event, legend, .. }, Format::Jsonl) => put(&in_json(seq, event, legend).to_string()),
         (Found::Event { seq, event, legend, .. }, Format::Csv) => put(&in_csv(seq, event, legend)),
         (Found::Damage(damage), _) => {
-            complain!("{}", damage_in_words(&damage));
+            is_damaged |= tell_damage(&damage);
             Ok(())
         }
         (Found::Unknown { seq, what }, _) => {
@@ -288,16 +313,19 @@ fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut
         (Found::LastWords { seq, words, .. }, Format::Jsonl) => put(&words_in_json(seq, words).to_string()),
         (Found::Legend { .. } | Found::LastWords { .. }, _) => Ok(()),
     })?;
-    match &mut file {
-        Some((path, file)) => file.flush().map_err(|e| failed(path, e)),
-        None => Ok(()),
+    if let Some((path, file)) = &mut file {
+        file.flush().map_err(|e| failed(path, e))?;
     }
+    if is_damaged { Err(damaged()) } else { Ok(()) }
 }
 
 fn damage_in_words(damage: &Damage) -> String {
     let Damage { segment, offset, bytes, kind } = damage;
     let what = match kind {
-        DamageKind::Torn => "a torn end, never acknowledged".to_owned(),
+        DamageKind::Torn => "torn by a cut, nothing acknowledged is missing".to_owned(),
+        DamageKind::Corrupt if *bytes == 0 => {
+            return format!("{} at byte {offset}: records are missing here", name(*segment));
+        }
         DamageKind::Corrupt => "damaged: records may be missing here".to_owned(),
         DamageKind::Format(format) => format!("format {format}, written by another version of lapwing"),
     };

@@ -17,7 +17,7 @@ use super::detect::fraction;
 use super::hiding::{How, in_words, redactor};
 use super::out::{Failure, Out, complain, line};
 use super::progress;
-use super::redact_paths::{Target, refuse_same, target};
+use super::redact_paths::{Taken, Target, refuse_same, target};
 
 /// JPEG quality of what is written.
 pub const QUALITY: u8 = 92;
@@ -83,6 +83,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         pictures: 0,
         failures: 0,
         encoded: Vec::new(),
+        taken: Taken::default(),
     };
     job.all(source)?;
     job.end()
@@ -148,6 +149,7 @@ struct Job<'a> {
     pictures: u64,
     failures: u64,
     encoded: Vec<u8>,
+    taken: Taken,
 }
 
 impl Job<'_> {
@@ -203,10 +205,11 @@ impl Job<'_> {
             self.failed(&what);
         }
         let path = self.target.path_of(redacted.get().name());
-        let stored = path.and_then(|path| {
+        let stored = path.and_then(|mut path| {
             match &mut self.sink {
                 Some(clip) => clip.store(&redacted),
                 None => {
+                    path = self.taken.free(path);
                     let parent = path.parent().unwrap_or(Path::new(""));
                     std::fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
                     refuse_same(Path::new(redacted.get().name()), &path)?; // now that its folder is there

@@ -1,5 +1,6 @@
 //! Where `lapwing redact` writes: what OUT means for each kind of IN, and that IN is never overwritten.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -99,7 +100,7 @@ fn header(path: &Path) -> Result<lapwing_camera::y4m::Header, Failure> {
 }
 
 /// The real path of what may not exist yet: that of the nearest folder above that does, and the rest.
-fn as_it_will_be(path: &Path) -> Option<PathBuf> {
+pub(super) fn as_it_will_be(path: &Path) -> Option<PathBuf> {
     let whole = std::path::absolute(path).ok()?;
     whole.ancestors().find_map(|above| {
         let rest = whole.strip_prefix(above).ok()?;
@@ -118,6 +119,28 @@ pub fn refuse_same(from: &Path, to: &Path) -> Result<(), String> {
         return Err(format!("{} is the file that is read; give another OUT", to.display()));
     }
     Ok(())
+}
+
+/// Paths that this run has written: names that are told alike, such as those that differ only in bytes that are no UTF-8,
+/// must not fall on each other.
+#[derive(Debug, Default)]
+pub struct Taken(HashMap<PathBuf, u32>);
+
+impl Taken {
+    /// `path`, or where this run has written it already the same with a number.
+    pub fn free(&mut self, path: PathBuf) -> PathBuf {
+        let mut candidate = path.clone();
+        loop {
+            let Some(times) = self.0.get_mut(&candidate) else {
+                self.0.insert(candidate.clone(), 1);
+                return candidate;
+            };
+            *times = times.saturating_add(1);
+            let stem = candidate.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let ending = path.extension().map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy()));
+            candidate = candidate.with_file_name(format!("{stem}-{times}{ending}"));
+        }
+    }
 }
 
 impl Target {
@@ -153,6 +176,16 @@ mod tests {
         for name in ["/etc/b.jpg", "in/../b.jpg", "../b.jpg", "in//etc/../../b.jpg"] {
             assert!(folder.path_of(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn names_that_are_told_alike_do_not_fall_on_each_other() {
+        let mut taken = Taken::default();
+        let free: Vec<PathBuf> = (0..4).map(|_| taken.free("out/a\u{fffd}.jpg".into())).collect();
+        let names: Vec<_> = free.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        assert_eq!(names[0], "out/a\u{fffd}.jpg");
+        assert_eq!(std::collections::BTreeSet::from_iter(&names).len(), 4, "{names:?}");
+        assert!(names.iter().all(|name| name.starts_with("out/a\u{fffd}") && name.ends_with(".jpg")), "{names:?}");
     }
 
     #[test]

@@ -185,12 +185,15 @@ fn open_recorder(
         data.join("log").display(),
         recovery.run,
         recovery.records,
-        if recovery.bytes_trimmed > 0 {
-            format!("; {} torn bytes trimmed after a cut", recovery.bytes_trimmed)
+        if recovery.bytes_torn > 0 {
+            format!("; {} torn bytes passed over after a cut", recovery.bytes_torn)
         } else {
             String::new()
         }
     );
+    if let Some(damage) = recorder.damage() {
+        complain!("{damage}");
+    }
     Ok(recorder)
 }
 

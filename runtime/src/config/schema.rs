@@ -1,7 +1,9 @@
 //! The keys of the configuration file, their types, defaults and limits.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use lapwing_engine::user_file;
 use lapwing_firmware::limits::SEGMENTS_MAX;
 use serde::Deserialize;
 use toml::Spanned;
@@ -289,12 +291,10 @@ impl Config {
             what,
             cure: cure.to_owned(),
         };
-        let length = std::fs::metadata(path).map_err(|e| failed(e.to_string(), "check the path"))?.len();
-        if length > CONFIG_BYTES_MAX {
-            return Err(failed(format!("{length} bytes is more than 1 MiB"), "give a configuration file"));
-        }
-        let text =
-            std::fs::read_to_string(path).map_err(|e| failed(e.to_string(), "check the path and its permissions"))?;
+        let text = user_file::read_text(path, CONFIG_BYTES_MAX).map_err(|e| match e.kind() {
+            ErrorKind::FileTooLarge => failed("it has more than 1 MiB".into(), "give a configuration file"),
+            _ => failed(e.to_string(), "check the path and its permissions"),
+        })?;
         Config::parse(&text, &file)
     }
 

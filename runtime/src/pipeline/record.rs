@@ -17,7 +17,7 @@ use lapwing_firmware::epitaph::Epitaph;
 use lapwing_firmware::event::{EVENT_BYTES, Event};
 use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use lapwing_firmware::linux::{DirError, DirMedia};
-use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
+use lapwing_firmware::log::{Durable, Limits, Log, LogError, Recovery, Seq};
 
 use super::message::{About, Message, SeenFrame};
 use super::recycle::Recycle;
@@ -33,6 +33,10 @@ use lapwing_camera::Pacing;
 use lapwing_camera::clock::Clock;
 use lapwing_camera::frame::Frame;
 use lapwing_vision::track::Patience;
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
 
 /// Messages whose events are made durable together.
 const GROUP_MAX: usize = 64;
@@ -80,7 +84,8 @@ pub struct Recorder {
     folder: PathBuf,
     log: Log<DirMedia>,
     recovery: Recovery,
-    pictures: Option<PictureSink>,
+    /// Those of earlier runs are there, and yield to the log, where this run keeps none too.
+    pictures: PictureSink,
     keep: Keep,
     redactor: Redactor,
     /// What the configuration says of filling, and of the time for it.
@@ -108,15 +113,14 @@ impl Recorder {
             total_bytes: u64::from(*config.log.total_kib.get_ref()) * 1024,
         };
         let media = DirMedia::open(&folder).map_err(|e| failed(&e))?;
-        let (log, recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
-        let pictures = match config.pictures.keep {
-            Keep::None => None,
-            Keep::All | Keep::Events => Some(PictureSink::open(
-                &data.join("pictures"),
-                *config.pictures.jpeg_quality.get_ref(),
-                *config.pictures.count_max.get_ref() as usize,
-            )?),
-        };
+        let (mut log, mut recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
+        let (quality, count_max) =
+            (*config.pictures.jpeg_quality.get_ref(), *config.pictures.count_max.get_ref() as usize);
+        let pictures =
+            PictureSink::open(&data.join("pictures"), quality, count_max, config.pictures.keep != Keep::None)?;
+        // the log may be lost and its pictures not: theirs are not overwritten
+        log.set_run_min(pictures.last_run().saturating_add(1));
+        recovery.run = log.run();
         Ok(Recorder {
             folder,
             log,
@@ -132,6 +136,19 @@ impl Recorder {
             legend_in: None,
             waiting: Vec::with_capacity(WAITING_MAX),
             report: RecordReport::default(),
+        })
+    }
+
+    /// Where the log is damaged, as far as opening it has read; what to do stands in it.
+    pub fn damage(&self) -> Option<String> {
+        let regions = self.recovery.corrupt_regions;
+        (regions > 0).then(|| {
+            format!(
+                "log {}: damaged at {regions} places, records may be missing; `lapwing log verify --data {}` says where: \
+                 the medium rots, save what is there with `lapwing log export` and replace it",
+                self.folder.display(),
+                self.folder.parent().unwrap_or(Path::new(".")).display()
+            )
         })
     }
 
@@ -200,7 +217,8 @@ impl Recorder {
     /// # Errors
     /// The log's; the words are then not in it.
     pub fn last_words(&mut self, words: &Epitaph) -> Result<(), RecorderError> {
-        let appended = self.log.append(&last_words::encode(words)).and_then(|_| self.log.commit());
+        let mut rescue = rescue(&mut self.pictures);
+        let appended = self.log.append(&last_words::encode(words)).and_then(|_| self.log.commit_with(&mut rescue));
         match appended {
             Ok(_) => Ok(()),
             Err(error) => Err(RecorderError::Log { path: self.folder.clone(), what: error.to_string() }),
@@ -227,9 +245,22 @@ impl Recorder {
         self.commit(observer);
     }
 
-    /// Makes durable what was appended, then tells it.
+    /// Makes durable what was appended, then tells it. What failed is appended and committed once more: the log may have
+    /// found another one in its place, with numbers of its own.
     fn commit(&mut self, observer: &mut dyn Observer) {
-        let done = self.log.commit();
+        let mut done = self.log.commit_with(&mut rescue(&mut self.pictures));
+        if let Err(error) = &done
+            && !self.waiting.is_empty()
+        {
+            observer.trouble(&format!("log: {error}"));
+            self.legend_in = None;
+            done = self.commit_again();
+        }
+        if let Some(error) = self.log.take_trouble() {
+            self.report.log_errors += 1;
+            self.legend_in = None;
+            observer.trouble(&format!("log: {error}"));
+        }
         match done {
             Ok(durable) => {
                 self.report.events_durable += self.waiting.len() as u64;
@@ -248,9 +279,26 @@ impl Recorder {
         self.waiting.clear();
     }
 
-    /// Appends an event, after the legend where a new segment has begun.
+    /// Appends what waits once more and commits it.
+    fn commit_again(&mut self) -> Result<Option<Durable<Seq>>, LogError<DirError>> {
+        for at in 0..self.waiting.len() {
+            let Some((_, event)) = self.waiting.get(at).copied() else { break };
+            let mut appended = self.append(&event);
+            if matches!(appended, Err(LogError::GroupFull)) {
+                self.log.commit_with(&mut rescue(&mut self.pictures))?;
+                appended = self.append(&event);
+            }
+            let seq = appended?;
+            if let Some(waiting) = self.waiting.get_mut(at) {
+                waiting.0 = seq.0;
+            }
+        }
+        self.log.commit_with(&mut rescue(&mut self.pictures))
+    }
+
+    /// Appends an event, after the legend where a new segment has begun. On a full disk pictures make room for it.
     fn append(&mut self, event: &Event) -> Result<Seq, LogError<DirError>> {
-        let segment = self.log.make_room()?;
+        let segment = self.log.make_room(&mut rescue(&mut self.pictures))?;
         if self.legend_in != Some(segment) {
             self.log.append(&self.legend_bytes)?;
             self.legend_in = Some(segment);
@@ -285,10 +333,10 @@ impl Recorder {
             picture: None,
             hidden: Account::default(),
         };
-        let Some(sink) = self.pictures.as_mut().filter(|_| wanted) else {
+        if !wanted {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
-        };
+        }
         let job = Job { regions: regions.as_slice().len(), area_px: regions.area() };
         let level = budget.plan(&job);
         if level == Level::Drop {
@@ -317,7 +365,7 @@ impl Recorder {
                 annotate_stale(frame, age_us);
             }
         });
-        match sink.store(self.recovery.run, &redacted) {
+        match self.pictures.store(self.recovery.run, &redacted) {
             Ok(path) => {
                 self.report.pictures += 1;
                 told.hidden = account;
@@ -331,4 +379,9 @@ impl Recorder {
         }
         observer.picture(redacted)
     }
+}
+
+/// On a full disk the oldest pictures go before history does.
+fn rescue(pictures: &mut PictureSink) -> impl FnMut(u32) -> bool {
+    |bytes| pictures.give_way(u64::from(bytes))
 }

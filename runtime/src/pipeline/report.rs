@@ -82,6 +82,8 @@ pub struct RecordReport {
     pub events_durable: u64,
     /// Events that could not be made durable.
     pub events_lost: u64,
+    /// Times that the log failed or was gone, and went on in a new segment: what was in it before may be lost.
+    pub log_errors: u64,
     /// Pictures stored.
     pub pictures: u64,
     /// Pictures that could not be stored.
@@ -135,6 +137,7 @@ impl Report {
             && !self.record.panicked
             && self.messages_lost == 0
             && self.record.events_lost == 0
+            && self.record.log_errors == 0
             && self.record.pictures_failed == 0
             && self.record.redaction.fill_errors == 0
             && self.record.redaction.look_errors == 0

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use lapwing_firmware::linux::own_file;
+
 use super::PictureError;
 use crate::privacy::Redacted;
 use lapwing_camera::frame::yuv::{self, Chroma, Range};
@@ -23,21 +25,22 @@ pub(super) struct Part {
 
 impl Part {
     fn create(path: &Path) -> Result<Part, PictureError> {
-        let Some(name) = path.file_name() else {
+        if path.file_name().is_none() {
             return Err(PictureError::new(path, "it names no file"));
-        };
-        Part::at(path, path.with_file_name(format!(".{}.part", name.to_string_lossy())))
+        }
+        Part::at(path)
     }
 
-    /// With `part`, in the same folder, for the time until it is whole.
-    pub(super) fn at(path: &Path, part: PathBuf) -> Result<Part, PictureError> {
-        let file = File::create(&part).map_err(|e| PictureError::new(path, e))?;
+    /// In the same folder, under a name that nobody can guess, for the time until it is whole.
+    pub(super) fn at(path: &Path) -> Result<Part, PictureError> {
+        let part = path.with_file_name(own_file::part_name().as_str());
+        let file = own_file::make(&part).map_err(|e| PictureError::io(path, &e))?;
         Ok(Part { path: path.into(), part, writer: Some(BufWriter::new(file)) })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), PictureError> {
         let written = self.writer.as_mut().map_or(Ok(()), |w| w.write_all(bytes));
-        written.map_err(|e| PictureError::new(&self.path, e))
+        written.map_err(|e| PictureError::io(&self.path, &e))
     }
 
     pub(super) fn finish(mut self) -> Result<(), PictureError> {
@@ -47,7 +50,7 @@ impl Part {
         if done.is_err() {
             let _ = fs::remove_file(&self.part); // the error that matters is told
         }
-        done.map_err(|e| PictureError::new(&self.path, e))
+        done.map_err(|e| PictureError::io(&self.path, &e))
     }
 }
 

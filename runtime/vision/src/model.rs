@@ -3,7 +3,6 @@
 //! Having a [`Model`] means that the manifest is valid and, where it states a checksum, that the
 //! bytes are the ones it speaks of. Nothing is known yet about what is inside the network.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,11 +13,14 @@ use lapwing_engine::artifact::{Artifact, sha256_hex};
 use lapwing_engine::bytes::Bytes;
 use lapwing_engine::kernels::memory::Piece;
 use lapwing_engine::manifest::Manifest;
+use lapwing_engine::user_file;
 #[cfg(feature = "onnx")]
 use lapwing_quantize::float::OnnxFile;
 
 /// Largest network file that is read, in bytes.
 pub const NETWORK_BYTES_MAX: u64 = 1 << 30;
+/// Largest manifest that is read, in bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
 /// What can be wrong with a model. Each message names the file or the node, and the cure.
 #[derive(Debug, thiserror::Error)]
@@ -203,7 +205,7 @@ impl Model {
     }
 
     fn from_manifest(path: &Path) -> Result<Model, ModelError> {
-        let text = std::fs::read_to_string(path).map_err(|e| ModelError::read(path, e))?;
+        let text = user_file::read_text(path, MANIFEST_BYTES_MAX).map_err(|e| ModelError::read(path, e))?;
         let manifest = parse(path, &text)?;
         let network = path.with_file_name(&manifest.file);
         Model::new(&text, read_bounded(&network)?, network.display().to_string()).map_err(|e| e.in_file(path))
@@ -213,7 +215,7 @@ impl Model {
         let bytes = read_bounded(path)?;
         let beside = path.with_extension("toml");
         if beside.exists() {
-            let text = std::fs::read_to_string(&beside).map_err(|e| ModelError::read(&beside, e))?;
+            let text = user_file::read_text(&beside, MANIFEST_BYTES_MAX).map_err(|e| ModelError::read(&beside, e))?;
             return Model::new(&text, bytes, path.display().to_string()).map_err(|e| e.in_file(&beside));
         }
         let sum = sha256_hex(&bytes);
@@ -276,14 +278,14 @@ fn parse(path: &Path, text: &str) -> Result<Manifest, ModelError> {
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
     length_bounded(path)?;
-    std::fs::read(path).map_err(|e| ModelError::read(path, e))
+    user_file::read(path, NETWORK_BYTES_MAX).map_err(|e| ModelError::read(path, e))
 }
 
 /// The bytes of a file that stays in memory as long as its model.
 fn read_to_stay(path: &Path) -> Result<Bytes, ModelError> {
     let Some(mut bytes) = Piece::mapped(length_bounded(path)?) else { return Ok(read_bounded(path)?.into()) };
     let read = || {
-        let mut file = File::open(path)?;
+        let (mut file, _) = user_file::open(path)?;
         file.read_exact(&mut bytes)?;
         let mut grown = Vec::new();
         file.take(NETWORK_BYTES_MAX).read_to_end(&mut grown)?;
@@ -293,7 +295,7 @@ fn read_to_stay(path: &Path) -> Result<Bytes, ModelError> {
 }
 
 fn length_bounded(path: &Path) -> Result<usize, ModelError> {
-    let length = std::fs::metadata(path).map_err(|e| ModelError::read(path, e))?.len();
+    let (_, length) = user_file::open(path).map_err(|e| ModelError::read(path, e))?;
     let fits = usize::try_from(length).ok().filter(|_| length <= NETWORK_BYTES_MAX);
     fits.ok_or_else(|| ModelError::TooLarge { path: path.into(), bytes: length })
 }

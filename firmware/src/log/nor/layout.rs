@@ -3,7 +3,7 @@
 use crate::limits::NOR_UNIT_BYTES_MAX;
 use crate::log::record::CRC;
 
-/// Times that a segment can be cut.
+/// Places for marks of cuts, which older versions wrote.
 pub const CUTS_MAX: u32 = 8;
 /// Bytes in front of a chunk.
 pub(super) const CHUNK_HEAD_BYTES: u32 = 4;
@@ -89,7 +89,8 @@ pub(super) fn read_chunk_head([n0, n1, c0, c1]: [u8; 4]) -> Option<u32> {
     (count == !u16::from_le_bytes([c0, c1]) && count > 0).then_some(u32::from(count))
 }
 
-/// The mark of a cut to `bytes`.
+/// The mark of a cut to `bytes`, as older versions wrote it.
+#[cfg(test)]
 pub(super) fn cut_mark(bytes: u32) -> [u8; 8] {
     let ([n0, n1, n2, n3], [c0, c1, c2, c3]) = (bytes.to_le_bytes(), (!bytes).to_le_bytes());
     [n0, n1, n2, n3, c0, c1, c2, c3]

@@ -8,8 +8,8 @@
 //! |---|---|---|
 //! | 0 | head: `LNOR`, the segment's id, CRC-32 of both | 12 |
 //! | then | removed: anything but blank, and the slot is free | 1 |
-//! | then | [`CUTS_MAX`] lengths to which the segment was cut: `n, !n` | 8 each |
-//! | then | chunks, one an append: `n, !n` in two bytes each, then `n` bytes | 4 + n |
+//! | then | [`CUTS_MAX`] lengths to which an older version cut the segment: `n, !n`; read, not written | 8 each |
+//! | then | chunks, one a write: `n, !n` in two bytes each, then `n` bytes | 4 + n |
 //! | end | tail: the head once more | 12 |
 //!
 //! # What makes it safe
@@ -18,14 +18,17 @@
 //! 2. [`Media::create`] erases from the slot's end to its beginning, writes the tail, then the head. A
 //!    slot is a segment only if both agree and *removed* is blank; hence no erasure that was cut short
 //!    brings an old segment back.
-//! 3. [`Media::append`] is durable when it returns; [`Media::sync`] has nothing to do.
+//! 3. [`Media::write`] is durable when it returns; [`Media::sync`] has nothing to do.
 //! 4. [`Media::remove`] writes one cell; the erasure comes when the slot is used again. Slots are used in
 //!    turn, so that all wear alike.
+//! 5. A segment is written on, by a later run too, only while all behind its last chunk is blank: a chunk whose head a
+//!    cut has torn ends it. A chunk whose bytes are torn is passed over: the log's numbers go on behind it.
 //!
-//! A cut write of a *cut* length uses up one of [`CUTS_MAX`]. Without any left the segment stays as long
-//! as it was; the log tells such an end from rot by its numbers (invariant 4 of [`log`](super)).
-//!
-//! A segment can be appended to only by the medium that created it, until an error.
+//! # Assumptions
+//! 1. A write harms no cell but those that it writes: nothing is aligned beyond the write size.
+//! 2. A cell that reads blank can be written.
+//! 3. Cells that were written whole keep what they hold. Where the last commit of the newest segment rots all the same,
+//!    that cannot be told from a write that was cut: its numbers are given again.
 
 mod layout;
 mod simulated;
@@ -36,7 +39,7 @@ use core::fmt;
 
 use embedded_storage::nor_flash::NorFlash;
 
-use self::layout::{CHUNK_HEAD_BYTES, Layout, chunk_head, cut_mark, head, read_chunk_head, read_cut_mark, read_head};
+use self::layout::{CHUNK_HEAD_BYTES, Layout, chunk_head, head, read_chunk_head, read_cut_mark, read_head};
 use super::media::{Media, MediaError};
 use crate::limits::{NOR_STAGE_BYTES, NOR_UNIT_BYTES_MAX};
 
@@ -55,7 +58,7 @@ pub enum NorError<E> {
     Full,
     /// The slot of this segment has no room left; the next segment has.
     SlotFull(u32),
-    /// This segment cannot be appended to: another run made it, it was cut, or a write to it failed.
+    /// This segment cannot be written on: it was cut, or a write to it failed.
     Closed(u32),
     /// There is such a segment already.
     Exists(u32),
@@ -70,7 +73,7 @@ impl<E: fmt::Debug> fmt::Display for NorError<E> {
             ),
             NorError::Full => f.write_str("every slot holds a segment: lower the log's total size below the flash's"),
             NorError::SlotFull(id) => write!(f, "segment {id} has filled its slot: the log goes on in the next"),
-            NorError::Closed(id) => write!(f, "segment {id} cannot be appended to any more"),
+            NorError::Closed(id) => write!(f, "segment {id} cannot be written on any more"),
             NorError::Exists(id) => write!(f, "there is a segment {id} already"),
         }
     }
@@ -255,6 +258,30 @@ impl<F: NorFlash> NorMedia<F> {
         Ok(bytes)
     }
 
+    /// The segment's end, if it may be written on: it was never cut, and all behind its last chunk is blank.
+    fn reopened(&mut self, id: u32) -> Answer<Option<Open>, F> {
+        let Some(slot) = self.slot_of(id)? else { return Ok(None) };
+        let end = match self.chunk_at(slot, u32::MAX)? {
+            Some((chunk, count)) => chunk.at + self.layout.padded(CHUNK_HEAD_BYTES + count),
+            None => self.layout.data_at(),
+        };
+        let cuts = self.layout.cut_at(0);
+        for (from, to) in [(cuts, self.layout.data_at()), (end, self.layout.data_end())] {
+            let mut at = from;
+            while at < to {
+                let mut bytes = [0; NOR_STAGE_BYTES];
+                let count = (to - at).min(NOR_STAGE_BYTES as u32);
+                let part = bytes.get_mut(..count as usize).unwrap_or(&mut []);
+                self.read(slot, at, part)?;
+                if part.iter().any(|byte| *byte != 0xff) {
+                    return Ok(None);
+                }
+                at += count;
+            }
+        }
+        Ok(Some(Open { id, slot, end }))
+    }
+
     /// A free slot, the next in turn behind the newest segment's.
     fn free_slot(&mut self) -> Answer<Option<u32>, F> {
         let mut newest: Option<(u32, u32)> = None;
@@ -276,6 +303,7 @@ impl<F: NorFlash> NorMedia<F> {
 
 impl<F: NorFlash> Media for NorMedia<F> {
     type Error = NorError<F::Error>;
+    const IN_BLOCKS: bool = false;
 
     fn find(&mut self, from: u32) -> Answer<Option<u32>, F> {
         let mut least = None;
@@ -310,7 +338,7 @@ impl<F: NorFlash> Media for NorMedia<F> {
         Ok(done)
     }
 
-    fn create(&mut self, id: u32) -> Answer<(), F> {
+    fn create(&mut self, id: u32, header: &[u8], _bytes: u32) -> Answer<(), F> {
         if self.slot_of(id)?.is_some() {
             return Err(NorError::Exists(id));
         }
@@ -327,10 +355,17 @@ impl<F: NorFlash> Media for NorMedia<F> {
         self.program(slot, self.layout.tail_at(), &[&head])?;
         self.program(slot, 0, &[&head])?;
         self.open = Some(Open { id, slot, end: self.layout.data_at() });
-        Ok(())
+        self.write(id, 0, header)
     }
 
-    fn append(&mut self, id: u32, bytes: &[u8]) -> Answer<(), F> {
+    fn write(&mut self, id: u32, offset: u32, bytes: &[u8]) -> Answer<(), F> {
+        if self.open.is_none_or(|open| open.id != id) {
+            self.open = self.reopened(id)?;
+        }
+        let Some(Open { slot, .. }) = self.open.filter(|open| open.id == id) else { return Err(NorError::Closed(id)) };
+        if self.length(slot)? != offset {
+            return Err(NorError::Closed(id));
+        }
         for part in bytes.chunks(usize::from(u16::MAX - 1)) {
             let Some(open) = self.open.filter(|open| open.id == id) else { return Err(NorError::Closed(id)) };
             let taken = self.layout.padded(CHUNK_HEAD_BYTES + part.len() as u32);
@@ -345,23 +380,6 @@ impl<F: NorFlash> Media for NorMedia<F> {
     }
 
     fn sync(&mut self, _id: u32) -> Answer<(), F> {
-        Ok(())
-    }
-
-    fn truncate(&mut self, id: u32, bytes: u32) -> Answer<(), F> {
-        let Some(slot) = self.slot_of(id)? else { return Ok(()) };
-        self.open = self.open.filter(|open| open.id != id);
-        if self.length(slot)? <= bytes {
-            return Ok(());
-        }
-        self.measured = None;
-        for number in 0..CUTS_MAX {
-            let mut mark = [0; 8];
-            self.read(slot, self.layout.cut_at(number), &mut mark)?;
-            if mark == [0xff; 8] {
-                return self.program(slot, self.layout.cut_at(number), &[&cut_mark(bytes)]);
-            }
-        }
         Ok(())
     }
 

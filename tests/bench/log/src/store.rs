@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::DirMedia;
-use lapwing_firmware::log::{Limits, Log};
+use lapwing_firmware::log::{Limits, Log, LogError};
 use rusqlite::Connection;
 
 use super::Outcome;
@@ -98,7 +98,11 @@ impl Store {
         match &mut self.inside {
             Inside::Lapwing(log) => {
                 for n in 0..count as u64 {
-                    log.append(&event(self.events + n).encode())?;
+                    let event = event(self.events + n).encode();
+                    if matches!(log.append(&event), Err(LogError::GroupFull)) {
+                        log.commit()?; // as many as one commit takes
+                        log.append(&event)?;
+                    }
                 }
                 log.commit()?;
             }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::{DirError, DirMedia};
-use lapwing_firmware::log::{DamageKind, Item, Limits, Log, Media, Reader};
+use lapwing_firmware::log::{DamageKind, Item, Limits, Log, LogError, Media, Reader};
 
 /// Events that one commit makes durable, at most.
 const GROUP_MAX: u64 = 40;
@@ -42,6 +42,7 @@ struct Exercised {
 
 impl Media for Exercised {
     type Error = DirError;
+    const IN_BLOCKS: bool = true;
 
     fn find(&mut self, from: u32) -> Result<Option<u32>, DirError> {
         self.folder.find(from)
@@ -55,24 +56,24 @@ impl Media for Exercised {
         self.folder.read_at(id, offset, into)
     }
 
-    fn create(&mut self, id: u32) -> Result<(), DirError> {
-        self.folder.create(id)
+    fn create(&mut self, id: u32, head: &[u8], bytes: u32) -> Result<(), DirError> {
+        self.folder.create(id, head, bytes)
     }
 
-    fn append(&mut self, id: u32, bytes: &[u8]) -> Result<(), DirError> {
-        self.folder.append(id, bytes)
+    fn write(&mut self, id: u32, offset: u32, bytes: &[u8]) -> Result<(), DirError> {
+        self.folder.write(id, offset, bytes)
     }
 
     fn sync(&mut self, id: u32) -> Result<(), DirError> {
         if self.lies { Ok(()) } else { self.folder.sync(id) }
     }
 
-    fn truncate(&mut self, id: u32, bytes: u32) -> Result<(), DirError> {
-        self.folder.truncate(id, bytes)
-    }
-
     fn remove(&mut self, id: u32) -> Result<(), DirError> {
         self.folder.remove(id)
+    }
+
+    fn renew(&mut self) -> Result<(), DirError> {
+        self.folder.renew()
     }
 }
 
@@ -121,16 +122,21 @@ fn write(folder: &Path, options: &[&str]) -> Result<(), String> {
         found.run,
         found.records,
         found.last_seq.map_or(0, |seq| seq.0),
-        found.bytes_trimmed
+        found.bytes_torn
     );
     let mut next = found.last_seq.map_or(1, |seq| seq.0 + 1);
     let litter = folder.with_file_name("litter");
     std::fs::create_dir_all(&litter).map_err(|e| e.to_string())?;
     for turn in 0u64.. {
         let random = mix(seed ^ mix(turn));
-        let group = 1 + random % GROUP_MAX;
-        for _ in 0..group {
-            let seq = log.append(&event(next).encode()).map_err(|e| e.to_string())?;
+        let mut group = 0;
+        while group < 1 + random % GROUP_MAX {
+            let seq = match log.append(&event(next).encode()) {
+                Ok(seq) => seq,
+                Err(LogError::GroupFull) => break, // a segment ends: what fits is committed
+                Err(error) => return Err(error.to_string()),
+            };
+            group += 1;
             if seq.0 != next {
                 return Err(format!("number {next} was expected, {seq} was given"));
             }

@@ -7,7 +7,7 @@ use core::fmt::Arguments;
 
 use lapwing_firmware::event::{EVENT_BYTES, Event};
 use lapwing_firmware::log::nor::{CutPlan, NorMedia, SimulatedNor};
-use lapwing_firmware::log::{DamageKind, Item, Limits, Log, Reader};
+use lapwing_firmware::log::{DamageKind, Item, Limits, Log, LogError, Reader};
 
 /// Flash of the size of a small chip's spare half; six segments.
 const SLOT_BYTES: u32 = 24 * 1024;
@@ -91,7 +91,15 @@ fn live(nor: &mut Nor, acknowledged: &mut u64) {
     let mut next = found.last_seq.map_or(1, |seq| seq.0 + 1).max(*acknowledged + 1);
     for commit in 0..COMMITS {
         for _ in 0..1 + commit % 5 * 6 {
-            match log.append(&event(next)) {
+            let mut appended = log.append(&event(next));
+            if matches!(appended, Err(LogError::GroupFull)) {
+                match log.commit() {
+                    Ok(Some(durable)) => *acknowledged = durable.get().0,
+                    _ => return,
+                }
+                appended = log.append(&event(next));
+            }
+            match appended {
                 Ok(seq) if seq.0 == next => next += 1,
                 _ => return,
             }

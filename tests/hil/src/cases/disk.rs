@@ -5,8 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::looped::LOOK_TIMEOUT;
 use super::{Bench, SHORT};
 use crate::cuts::{Checked, FileSystem};
 use crate::disk::nbd::{Server, Shared};
@@ -68,13 +69,51 @@ pub fn full(bench: &Bench<'_>) -> Result<Figures> {
     must(found.bad == 0 && found.last >= told, || format!("{told} were acknowledged, found {found:?}"))?;
     must(found.records == found.last - found.first + 1, || format!("there is a gap: {found:?}"))?;
     must(found.first > 1, || format!("nothing was dropped: the disk was not full ({found:?})"))?;
+    let run = full_run(&mut board)?;
     Ok(vec![
+        ("events_of_a_run_on_a_full_disk", json!(run.0)),
+        ("pictures_that_gave_way", json!(run.1)),
         ("acknowledged", json!(told)),
         ("while_full", json!(freed - at_full)),
         ("oldest_kept", json!(found.first)),
         ("commits_refused", json!(refused)),
         ("lost", json!(0)),
     ])
+}
+
+/// `lapwing run` on a disk without room, and without a log: the pictures of an earlier run give way to a segment, every
+/// event that is told is there, and runs are numbered on after the pictures. Events told, and pictures that went.
+fn full_run(board: &mut Board) -> Result<(usize, usize)> {
+    board.must("rm -r /data/log", SHORT)?;
+    board.must("lapwing run --source photos --data /data", LOOK_TIMEOUT)?;
+    let pictures = |board: &mut Board| -> Result<Vec<String>> {
+        let listed = board.must("ls /data/pictures", SHORT)?;
+        Ok(listed.into_iter().filter(|name| name.ends_with(".jpg")).collect())
+    };
+    let before = pictures(board)?;
+    board.must("rm -r /data/log", SHORT)?;
+    board.run("dd if=/dev/zero of=/data/fill bs=4096", WAIT)?; // ends when there is no room
+    let said = board.must("lapwing run --source photos --data /data", LOOK_TIMEOUT)?;
+    let told: Vec<u64> = said.iter().filter_map(|line| number_told(line)).collect();
+    let after = pictures(board)?;
+    let gone = before.iter().filter(|name| !after.contains(name)).count();
+    must(gone > 0, || format!("no picture gave way: the disk was not full ({before:?}, {after:?})"))?;
+    must(!told.is_empty(), || format!("nothing was told: {said:?}"))?;
+    board.must("lapwing log verify --data /data", SHORT)?;
+    let exported = board.must("lapwing log export --data /data", SHORT)?;
+    let events: Vec<Value> = exported.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let missing = told.iter().find(|seq| !events.iter().any(|event| event["seq"] == **seq));
+    must(missing.is_none(), || format!("event {missing:?} was told and is not in the log"))?;
+    must(events.iter().all(|event| event["run"] == 2), || {
+        format!("the run does not follow the pictures': {exported:?}")
+    })?;
+    board.must("rm /data/fill", SHORT)?;
+    Ok((told.len(), gone))
+}
+
+/// The number in `log #3  2026-...`.
+fn number_told(line: &str) -> Option<u64> {
+    line.trim_start().strip_prefix("log #")?.split_whitespace().next()?.parse().ok()
 }
 
 /// While writes fail nothing is acknowledged; after a restart everything that was is there.

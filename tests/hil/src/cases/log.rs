@@ -11,9 +11,10 @@ use crate::trouble::{Result, must};
 const SMOKE_CUTS: u32 = 2;
 /// Cuts that a control may take until it has lost something.
 const CONTROL_CUTS: u32 = 12;
-/// Space of the retention loop in KiB, and by how much the log may fall short of it: two segments
-/// that are dropped before they are needed, one that ends early, and headers.
-const RETENTION_KIB: (u64, u64) = (256, 56);
+/// Space of the retention loop in KiB, and by how much the records may fall short of it: segments of four blocks, the
+/// first of which is the header and the second the twin of the third, hold a third of their size at commits of this
+/// length; two segments are dropped before they are needed.
+const RETENTION_KIB: (u64, u64) = (256, 208);
 
 fn tell(line: &str) {
     eprintln!("hil: {line}");

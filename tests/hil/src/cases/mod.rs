@@ -155,7 +155,7 @@ pub const ALL: &[Case] = &[
     Case {
         name: "disk-full",
         tier: Tier::Full,
-        about: "without room the oldest records go, the newest are acknowledged as before",
+        about: "without room the oldest records go, the newest are acknowledged as before; `lapwing run` too, pictures first",
         run: disk::full,
     },
     Case {
