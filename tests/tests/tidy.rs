@@ -168,7 +168,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("runtime/src/lib.rs::config", "camera lines schema"),
     ("runtime/src/lib.rs::sinks", "files pictures"),
     ("runtime/src/main.rs::cli", "bench bench_flow"),
-    ("runtime/src/main.rs::cli", "detect hiding log out voice"),
     ("runtime/src/main.rs::cli", "generate table"),
     ("runtime/src/main.rs::cli", "quantize quantize_flow"),
     ("runtime/src/main.rs::cli", "redact redact_paths"),
@@ -190,8 +189,7 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("runtime/quantize/src/lib.rs", "build choices split"),
     ("runtime/quantize/src/lib.rs", "search widen"),
     ("runtime/quantize/src/lib.rs::onnx", "onnx/mod shapes"),
-    ("runtime/vision/src/lib.rs::detect", "detector head"),
-    ("runtime/vision/src/lib.rs::detect::head", "fastestdet head/mod ltrb yolox"),
+    ("runtime/vision/src/lib.rs", "detect model"),
     (
         "tests/hil/src/lib.rs::cases",
         "camera cases/mod crash_points disk log looped microcontroller pins watchdog whole_run",
