@@ -77,6 +77,12 @@ impl Parsed {
 /// graph takes time by the number of its nodes; so a long graph is optimised less far, and runs all the same.
 pub const OPTIMIZE_WORK_MAX: usize = 6_000_000;
 
+/// Nodes of a graph up to which [`MERGING`] is done.
+pub const MERGED_NODES_MAX: usize = 512;
+/// The pass of tract that joins axes of matrix products. It goes over the whole graph for each node, which takes most
+/// of the time that a long one takes, and changes no result.
+const MERGING: &str = "MergeConsecutiveSameRoleAxes";
+
 /// Optimises a graph and plans its run.
 ///
 /// # Errors
@@ -85,8 +91,10 @@ pub fn runnable(mut model: TypedModel) -> Result<Arc<TypedSimplePlan>, String> {
     let plan = move || -> TractResult<_> {
         let changes = OPTIMIZE_WORK_MAX / model.nodes().len().max(1);
         Optimizer::declutter().stopping_at(changes).optimize(&mut model)?;
-        let changes = OPTIMIZE_WORK_MAX / model.nodes().len().max(1);
-        model.optimize_with_session(&mut Optimizer::codegen().stopping_at(changes).session())?;
+        let nodes = model.nodes().len();
+        let mut last = Optimizer::codegen().stopping_at(OPTIMIZE_WORK_MAX / nodes.max(1));
+        last.passes.retain(|pass| nodes <= MERGED_NODES_MAX || format!("{pass:?}") != MERGING);
+        model.optimize_with_session(&mut last.session())?;
         model.into_runnable()
     };
     guarded(|| plan().map_err(|e| words(&e)))
