@@ -146,8 +146,12 @@ fn config(bytes: &[u8]) {
 
 /// Annotated boxes.
 fn annotations(bytes: &[u8]) {
-    if let Err(error) = Annotations::parse(bytes, Path::new("hostile")) {
-        assert!(error.to_string().contains("hostile"), "{error}");
+    match Annotations::parse(bytes, Path::new("hostile")) {
+        Ok(read) => (0..read.listing.len().min(100)).for_each(|picture| {
+            assert_eq!(read.listing.find(read.listing.path(picture)), Ok(Some(picture)));
+            assert!(read.truths(picture).iter().all(|truth| truth.category < read.categories.len()));
+        }),
+        Err(error) => assert!(error.to_string().contains("hostile"), "{error}"),
     }
 }
 
@@ -219,7 +223,7 @@ pub fn drain(source: &mut dyn Source, calls_max: usize) {
 mod tests {
     use super::*;
     use crate::camera::hostile_tests::{JPEG, PNG, y4m_clip};
-    use crate::camera::tarball::tests::pack;
+    use crate::camera::tarball::tests::{pack, sparse};
     use crate::{config, engine, flow};
 
     /// The inverse of [`whole`].
@@ -235,6 +239,9 @@ mod tests {
         assert_eq!(whole(&parts, kind)[16..], file[16..]);
         parts
     }
+
+    const SCANS: &[u8] = include_bytes!("frame/fixtures/scans_2x2_37x21.jpg");
+    const FINER: &[u8] = include_bytes!("frame/fixtures/chroma_finer_37x21.jpg");
 
     /// Good bytes of each format, from which the search for others begins.
     fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
@@ -262,9 +269,9 @@ mod tests {
             ("annotations", vec![annotations.to_vec()]),
             ("words", words.map(|word| word.as_bytes().to_vec()).to_vec()),
             ("y4m", vec![y4m_clip()]),
-            ("mjpeg", vec![[JPEG, b"junk", JPEG].concat()]),
-            ("tarball", vec![pack(&[("a.jpg", JPEG), (&long, PNG), ("b.png", PNG)])]),
-            ("picture", vec![JPEG.to_vec(), PNG.to_vec()]),
+            ("mjpeg", vec![[JPEG, b"junk", &JPEG[..JPEG.len() - 2], JPEG].concat()]),
+            ("tarball", vec![pack(&[("a.jpg", JPEG), (&long, PNG), ("b.png", PNG)]), sparse()]),
+            ("picture", vec![JPEG.to_vec(), PNG.to_vec(), SCANS.to_vec(), FINER.to_vec()]),
         ]
     }
 

@@ -22,6 +22,7 @@ pub mod mjpeg;
 pub mod paced;
 pub mod pictures;
 pub mod spec;
+mod splitter;
 pub mod tarball;
 pub mod v4l;
 pub mod y4m;
@@ -31,7 +32,7 @@ pub(crate) mod hostile_tests;
 
 pub use bundled::{Bundled, Photo};
 pub use error::SourceError;
-pub use mjpeg::Mjpeg;
+pub use mjpeg::{ClipRate, Mjpeg};
 pub use paced::Paced;
 pub use pictures::Pictures;
 pub use spec::SourceSpec;

@@ -33,9 +33,11 @@ mod run;
 mod score;
 mod table;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use lapwing_runtime::frame::printable;
 use out::{Failure, Out, complain};
 
 /// Turns a board with a camera into a sentinel: sees, acts, hides and remembers.
@@ -77,7 +79,12 @@ enum Command {
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,tract=error"))
-        .format_timestamp_millis()
+        .format(|to, record| {
+            let (style, level) = (to.default_level_style(record.level()), record.level());
+            let what = record.args().to_string();
+            let what = printable::text(&what); // names of files and cameras are in it
+            writeln!(to, "[{} {style}{level:<5}{style:#} {}] {what}", to.timestamp_millis(), record.target())
+        })
         .init();
     let cli = Cli::parse(); // ends the process with 2 where the call is wrong
     let mut out = Out::default();

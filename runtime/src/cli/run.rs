@@ -13,6 +13,7 @@ use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{Bound, BoundInput, Config};
 use lapwing_runtime::detect::Detector;
 use lapwing_runtime::engine::{Manifest, Model};
+use lapwing_runtime::frame::printable::{self, Printable};
 use lapwing_runtime::legend::Legend;
 use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::{Input, Line};
@@ -21,7 +22,7 @@ use lapwing_runtime::privacy::Redactor;
 
 use super::cameras::{cameras, first_usable};
 use super::detect::in_words;
-use super::out::{Failure, Out, complain, line};
+use super::out::{Complaints, Failure, Out, complain, line};
 
 /// Arguments of `lapwing run`.
 #[derive(Default, clap::Args)]
@@ -35,7 +36,7 @@ pub struct Args {
     /// Configuration file; default: the built-in one (`lapwing check --print` shows it)
     #[arg(long, value_name = "F")]
     config: Option<PathBuf>,
-    /// v4l:/dev/video0, a picture, a folder, a .tar of pictures, a .y4m or .mjpeg clip, or `photos`
+    /// v4l:/dev/video0, a picture, a folder, a .tar of pictures, a .y4m or .mjpeg clip (`clip.mjpeg,fps=10`), or `photos`
     #[arg(long, value_name = "S")]
     source: Option<String>,
     /// Stop after this many frames
@@ -76,7 +77,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     )?;
     line!(out, "source  {}", source.describe())?;
     let stop = stop_flag()?;
-    let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand };
+    let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand, complaints: Complaints::new() };
     let pipeline = Pipeline {
         source,
         detector,
@@ -204,6 +205,8 @@ fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
 struct Teller {
     /// False for endless sources, where only events are told.
     every_frame: bool,
+    /// A damaged source must not fill a journal.
+    complaints: Complaints,
 }
 
 impl Observer for Teller {
@@ -223,7 +226,7 @@ impl Observer for Teller {
         println_quietly(format_args!(
             "#{:<3} {} ({}x{}, {:.0} ms{stale}): {}{picture}",
             seen.seq,
-            seen.name,
+            Printable(seen.name),
             seen.width,
             seen.height,
             seen.times.total().as_secs_f64() * 1e3,
@@ -238,14 +241,14 @@ impl Observer for Teller {
     }
 
     fn trouble(&mut self, what: &str) {
-        complain!("{what}");
+        self.complaints.tell(&what);
     }
 }
 
 /// Output that nobody reads is no reason to stop watching.
 fn println_quietly(text: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", printable::text(&text.to_string()));
 }
 
 fn tell_summary(report: &Report, manifest: &Manifest, data: &Path, out: &mut Out) -> Result<(), Failure> {
