@@ -13,19 +13,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from camera import degrade
 from dataset import SIDE, Dataset
 from pack import GREY
+from teacher import resize, shrink
+
+# share of single pictures (not mosaics) that are shown from afar or so near that figures are cut,
+# and the ranges of their scales; the rest lies between
+FAR, NEAR = (0.15, 0.3, 0.6), (0.15, 1.5, 2.4)
+CUT = 0.25  # a box of which less is left is neither object nor background
 
 
 class Batch(NamedTuple):
-    """`image` [B, 3, S, S] RGB 0..255; `box` [B, M, 4] pixels; `cls`, `difficult`, `valid`
-    [B, M]; `labelled` [B]: 1 where the boxes describe the picture, 0 where it is a blend."""
+    """`image` [B, 3, S, S] RGB 0..255; `clean` [B, 3, T, T]: the same for the teacher's eyes;
+    `box` [B, M, 4] pixels of `image`; `cls`, `difficult`, `valid` [B, M]; `known` [B, A, classes]:
+    1 where the boxes tell whether a cell shows the class, 0 in blends and in tiles whose source is
+    not labelled for the class; `labelled` [B]: 0 for blends."""
 
     image: Tensor
+    clean: Tensor
     box: Tensor
     cls: Tensor
     difficult: Tensor
     valid: Tensor
+    known: Tensor
     labelled: Tensor
 
 
@@ -116,10 +127,15 @@ def render(words: Tensor, size: int, plan: Layout) -> Tensor:
 
 
 class Augmenter:
-    """Draws batches from a data set."""
+    """Draws batches from a data set. With `view` every batch is rendered at that size, which the
+    teacher sees, and scaled to the student's; without, at the student's."""
 
-    def __init__(self, data: Dataset, knobs: Knobs, boxes: int = 32, render=render):
+    def __init__(
+        self, data: Dataset, knobs: Knobs, boxes: int = 32, view: int | None = None, render=render
+    ):
         self.data, self.knobs, self.boxes, self.render = data, knobs, boxes, render
+        self.view = view
+        self.filters: dict[int, Tensor] = {}
         yiq = [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]]
         self.to_yiq = torch.tensor(yiq, device=data.device)
         self.to_rgb = torch.linalg.inv(self.to_yiq.cpu()).to(data.device)
@@ -138,6 +154,16 @@ class Augmenter:
         turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], -1)
         matrix = self.to_rgb @ turn.reshape(count, 3, 3) @ self.to_yiq
         return matrix * gain[:, None, None], self._uniform(-15, 15, count) * strength
+
+    def _single_scale(self, count: int) -> Tensor:
+        """Logarithms of the scales of single pictures [count, 4]."""
+        chance = self._uniform(0, 1, count, 4)
+        between, far, near = (
+            self._uniform(math.log(low), math.log(high), count, 4)
+            for low, high in ((FAR[2], NEAR[1]), FAR[1:], NEAR[1:])
+        )
+        rest = torch.where(chance > 1 - NEAR[0], near, between)
+        return torch.where(chance < FAR[0], far, rest)
 
     def plan(self, count: int, size: int) -> Layout:
         """Draw tiles, placement, flips and colours for `count` pictures of side `size`."""
@@ -159,7 +185,7 @@ class Augmenter:
 
         fit = size / wh.amax(-1)
         tile = self._uniform(math.log(0.35), math.log(1.3), count, 4)
-        single = self._uniform(math.log(0.6), math.log(1.5), count, 4) * knobs.strength
+        single = self._single_scale(count) * knobs.strength
         zoom = torch.where(mosaic[:, None], tile, single).exp() * fit
         normal = torch.randn(count, 4, device=data.device).clamp(-2, 2)
         aspect = (normal * 0.1 * knobs.strength).exp()
@@ -172,7 +198,8 @@ class Augmenter:
     def boxes_of(self, plan: Layout) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map the boxes of all tiles, clip them to their rectangles and keep the largest.
 
-        A box survives if more than 4 pixels a side and a fifth of its area are left.
+        A box survives if more than 4 pixels a side and a tenth of its area are left; it is
+        difficult if less than CUT is left.
         """
         data = self.data
         box, width = data.box[plan.row], plan.wh[:, :, None, 0]
@@ -188,12 +215,13 @@ class Augmenter:
         second = torch.maximum(torch.minimum(box[..., 2:], highest), lowest)
         side = second - first
         left = side.prod(-1)
-        valid = data.valid[plan.row] & (side > 4).all(-1) & (left > 0.2 * area)
+        valid = data.valid[plan.row] & (side > 4).all(-1) & (left > 0.1 * area)
+        difficult = data.difficult[plan.row] | (left < CUT * area)
         clipped = torch.cat([first, second], -1).flatten(1, 2)
 
         valid, left = valid.flatten(1), left.flatten(1)
         keep = (valid * (1 + left)).topk(min(self.boxes, valid.shape[1]), 1).indices
-        cls, difficult = data.cls[plan.row].flatten(1), data.difficult[plan.row].flatten(1)
+        cls, difficult = data.cls[plan.row].flatten(1), difficult.flatten(1)
         return (
             clipped.gather(1, keep[..., None].expand(-1, -1, 4)),
             cls.gather(1, keep),
@@ -201,12 +229,31 @@ class Augmenter:
             valid.gather(1, keep),
         )
 
-    def batch(self, count: int, size: int) -> Batch:
-        """One augmented batch. A blend (mixup, arXiv:1710.09412) carries no boxes: it widens the
-        set of pictures on which the student follows its teacher (arXiv:2106.05237)."""
-        plan = self.plan(count, size)
-        image = self.render(self.data.words, size, plan)
+    def known_of(self, plan: Layout, centres: Tensor) -> Tensor:
+        """For each cell, the classes that are labelled in the tile it lies in [B, A, classes]."""
+        inside = (centres[None, None] >= plan.rect[:, :, None, :2]).all(-1)
+        inside = inside & (centres[None, None] < plan.rect[:, :, None, 2:]).all(-1)
+        known = self.data.known[plan.row].float()  # [B, 4, classes]
+        return inside.float().transpose(1, 2) @ known
+
+    def batch(self, count: int, size: int, centres: Tensor) -> Batch:
+        """One augmented batch; `centres` [A, 2] are the student's cells in pixels. A blend (mixup,
+        arXiv:1710.09412) carries no boxes: it widens the set of pictures on which the student
+        follows its teacher (arXiv:2106.05237)."""
+        view = self.view or size
+        plan = self.plan(count, view)
+        clean = self.render(self.data.words, view, plan)
         blended = self._uniform(0, 1, count) < self.knobs.blend
         weight = torch.where(blended, self._uniform(0.2, 0.5, count), 0.0)
-        image = torch.lerp(image, image.roll(1, 0), weight[:, None, None, None])
-        return Batch(image, *self.boxes_of(plan), (~blended).float())
+        clean = torch.lerp(clean, clean.roll(1, 0), weight[:, None, None, None])
+        image = clean
+        if view != size:
+            if size not in self.filters:
+                self.filters[size] = shrink(view, size).to(self.data.device)
+            image = resize(clean.contiguous(), self.filters[size])
+        box, cls, difficult, valid = self.boxes_of(plan)
+        labelled = (~blended).float()
+        known = self.known_of(plan, centres * (view / size)) * labelled[:, None, None]
+        return Batch(
+            degrade(image), clean, box * (size / view), cls, difficult, valid, known, labelled
+        )

@@ -37,7 +37,7 @@ class Engine:
         if teacher is not None:
             self.teacher = teacher.to(self.device).to(memory_format=torch.channels_last)
         self.knobs = Knobs.on(self.device)
-        self.augmenter = Augmenter(data, self.knobs)
+        self.augmenter = Augmenter(data, self.knobs, view=teacher.size if teacher else None)
         self.truth_weight, self.teacher_weight = truth_weight, teacher_weight
 
         self.lr = torch.zeros((), device=self.device)
@@ -60,9 +60,9 @@ class Engine:
         self.mode = "eager"
 
     def _body(self, size: int) -> None:
-        batch: Batch = self.augmenter.batch(self.count, size)
+        batch: Batch = self.augmenter.batch(self.count, size, self.grids[size][0])
+        target = self.run_teacher(batch.clean, size) if self.run_teacher is not None else None
         with torch.autocast(self.device, torch.bfloat16, enabled=self.gpu):
-            target = self.run_teacher(batch.image) if self.run_teacher is not None else None
             image = (batch.image / 255).contiguous(memory_format=torch.channels_last)
             logits, raw = self.run_student(image)
         loss, parts = self.run_loss(
@@ -82,9 +82,11 @@ class Engine:
     def prepare(self, sizes: list[int], mode: str) -> str:
         """Compile and capture every size, falling back to a simpler mode if one fails.
 
-        The learning rate is 0 while warming up: no weight moves. Returns the mode reached.
+        Warming up leaves no trace: weights, statistics and moments are as before. Returns the
+        mode reached.
         """
         self.lr.zero_()
+        before = [t.clone() for t in self._state()]
         for size in sizes:
             self.grids[size] = cells(size, self.device)
         for mode in MODES[MODES.index(mode if self.gpu else "eager") :]:
@@ -97,6 +99,11 @@ class Engine:
                 self.optimizer.zero_grad(set_to_none=True)
         self.mode = mode
         self.sums.zero_()
+        with torch.no_grad():
+            for target, source in zip(self._state(), before):
+                target.copy_(source)
+            for tensor in self._moments():
+                tensor.zero_()
         return mode
 
     def _prepare(self, sizes: list[int], mode: str) -> None:
@@ -142,24 +149,28 @@ class Engine:
         self.sums.zero_()
         return [term / max(steps, 1) for term in terms]
 
-    def tensors(self) -> list[Tensor]:
-        """Every tensor that training changes, in a fixed order (after the first step)."""
-        moments = [
+    def _state(self) -> list[Tensor]:
+        """Weights and statistics, of the network and of its average."""
+        return [*self.model.state_dict().values(), *self.average.state_dict().values()]
+
+    def _moments(self) -> list[Tensor]:
+        """What the optimiser keeps, in a fixed order (after the first step)."""
+        return [
             state[key]
             for group in self.optimizer.param_groups
             for state in (self.optimizer.state[p] for p in group["params"])
             for key in ("step", "exp_avg", "exp_avg_sq")
         ]
-        return [*self.model.state_dict().values(), *self.average.state_dict().values(), *moments]
 
     def snapshot(self) -> list[Tensor]:
-        """A copy of `tensors` in host memory."""
-        return [t.detach().to("cpu", copy=True) for t in self.tensors()]
+        """A copy of everything that training changes, in host memory."""
+        return [t.detach().to("cpu", copy=True) for t in [*self._state(), *self._moments()]]
 
     @torch.no_grad()
     def restore(self, saved: list[Tensor]) -> None:
-        """Copy a snapshot back in place, so that captured steps keep their addresses."""
-        for target, source in zip(self.tensors(), saved, strict=True):
+        """Copy a snapshot back in place, so that captured steps keep their addresses; one
+        without its last part (the moments) leaves those as they are."""
+        for target, source in zip([*self._state(), *self._moments()], saved):
             target.copy_(source)
 
 

@@ -64,7 +64,7 @@ def truth_terms(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ground-truth losses: quality-weighted class BCE, CIoU, smooth L1 on log-distances.
 
-    Cells of difficult boxes take no part; nor do pictures without labels.
+    Cells of difficult boxes take no part, nor do classes in places not labelled for them.
     """
     found = assign(
         logits.detach().sigmoid(), predicted.detach(), centres, batch.box, batch.cls, batch.valid
@@ -76,9 +76,9 @@ def truth_terms(
 
     target = torch.zeros_like(logits).scatter(2, cls[..., None], weight[..., None])
     total = weight.sum().clamp(min=1)
-    counted = (~ignored) * batch.labelled[:, None]
+    counted = batch.known * ~ignored[..., None]
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    loss_cls = (bce.sum(-1) * counted).sum() / total
+    loss_cls = (bce * counted).sum() / total
 
     loss_box = ((1 - ciou(predicted, box)) * weight).sum() / total
     wanted = torch.cat([centres - box[..., :2], box[..., 2:] - centres], -1) / strides

@@ -1,6 +1,6 @@
 """Time the training step of each engine on noise, fill the compiler's cache, name the fastest.
 
-    python speed.py OUT.json --teacher yolox_nano.onnx [--sizes 320,352] [--modes graph,fused]
+    python speed.py OUT.json --teacher yolox_nano.onnx:416,picodet_s_320.onnx:320 [--sizes 320,384] [--modes graph,fused]
 
 Needs no data set, so it can run while the data is still on its way. OUT.json is rewritten after
 each mode: {"graph": {"320": pictures a second, ...}, ..., "best": "graph"}.
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="320")
     parser.add_argument("--modes", default="graph,fused")
     parser.add_argument("--batch", type=int, default=192)
-    parser.add_argument("--pictures", type=int, default=7301, help="as many as the real set has")
+    parser.add_argument("--pictures", type=int, default=9362, help="as many as the real set has")
     parser.add_argument("--steps", type=int, default=40)
     args = parser.parse_args()
     seed_everything(0)

@@ -1,173 +1,227 @@
-"""The distillation teacher: YOLOX-nano (arXiv:2107.08430; COCO weights, Apache-2.0), from ONNX.
+"""The distillation teacher: open networks trained on COCO, run from their ONNX files.
 
-Only its outputs are used, as a training signal on the same augmented pictures. The graph is run
-by a small interpreter, which lets it take any size and batch on the GPU.
+YOLOX-nano (arXiv:2107.08430, Apache-2.0) and PicoDet-S (arXiv:2111.00902, Apache-2.0). Only their
+outputs are used, as a training signal: both look at the same clean pictures, which may be larger
+than the student's, and their scores and boxes are brought onto the student's grids.
+
+    python teacher.py PACKED --members yolox_nano.onnx:416,picodet_s_320.onnx:320 [--split val]
+
+scores what the student is taught as if it were a detector of its own.
 """
 
+import argparse
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import onnx
 import torch
 import torch.nn.functional as F
-from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from network import STRIDES, cells
+from network import STRIDES
+from onnxnet import OnnxNet
 
 # index among the 80 COCO classes of each of the 20 VOC classes, in alphabetical VOC order
 COCO_OF_VOC = (4, 1, 14, 8, 39, 5, 2, 15, 56, 19, 60, 16, 17, 3, 0, 58, 18, 57, 6, 62)
 
 
-class Op(NamedTuple):
-    """One operation: kind, input names, output name, a parameter, inputs that die here."""
+class Level(NamedTuple):
+    """One grid: `score` [B, 20, g, g] and `box` [B, 4, g, g], corners as shares of the side."""
 
-    kind: str
-    inputs: list[str]
-    output: str
-    parameter: object
-    dead: list[str]
+    score: Tensor
+    box: Tensor
 
 
-class OnnxNet(nn.Module):
-    """Runs the operators that YOLOX exports use."""
+def axes(cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cell indices x [1, g] and y [g, 1] of a square grid."""
+    axis = torch.arange(cells, device=device, dtype=torch.float32)
+    return axis[None], axis[:, None]
+
+
+def shrink(size: int, onto: int) -> Tensor:
+    """The antialiased bilinear filter between two lengths as a matrix [onto, size]."""
+    eye = torch.eye(size)[None, None]
+    if onto > size:
+        return F.interpolate(eye, (onto, size), mode="bilinear", align_corners=False)[0, 0]
+    return F.interpolate(eye, (onto, size), mode="bilinear", antialias=True)[0, 0]
+
+
+def resize(image: Tensor, matrix: Tensor) -> Tensor:
+    """Resize square pictures [..., S, S] by a `shrink` matrix along both axes."""
+    return matrix @ image @ matrix.T
+
+
+def run(net: OnnxNet, image: Tensor) -> list[Tensor]:
+    """The outputs of a network; bf16 inside on a GPU."""
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):
+        return net(image.contiguous(memory_format=torch.channels_last))
+
+
+class Yolox(nn.Module):
+    """Takes BGR 0..255."""
 
     def __init__(self, path: str):
         super().__init__()
-        graph = onnx.load(path).graph
-        self.input, self.output = graph.input[0].name, graph.output[0].name
-        values = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant":
-                values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-        gates = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Sigmoid"}
-        self.convs = nn.ModuleList()
-        ops = [self._op(n, values, gates) for n in graph.node if n.op_type != "Constant"]
-        self.ops = self._live(ops)
+        self.net = OnnxNet(path)
+        self.register_buffer("columns", torch.tensor(COCO_OF_VOC) + 5)
 
-    def _op(self, node: onnx.NodeProto, values: dict[str, np.ndarray], gates: dict) -> Op:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        inputs, output = list(node.input), node.output[0]
-        match node.op_type:
-            case "Conv":
-                weight = torch.tensor(values[inputs[1]])
-                groups = attributes.get("group", 1)
-                conv = nn.Conv2d(
-                    weight.shape[1] * groups, weight.shape[0], weight.shape[2:],
-                    attributes["strides"], attributes["pads"][:2], 1, groups, len(inputs) > 2,
-                )
-                conv.weight.data = weight
-                if len(inputs) > 2:
-                    conv.bias.data = torch.tensor(values[inputs[2]])
-                self.convs.append(conv)
-                return Op("conv", inputs[:1], output, len(self.convs) - 1, [])
-            case "Mul":
-                for gate, value in (inputs, inputs[::-1]):
-                    if gates.get(gate) == value:
-                        return Op("silu", [value], output, None, [])
-                raise ValueError("a product that is not SiLU")
-            case "Slice":
-                start, _, axis, step = (int(values[name].flatten()[0]) for name in inputs[1:5])
-                return Op("slice", inputs[:1], output, (axis, start, step), [])
-            case "MaxPool":
-                return Op("pool", inputs, output, attributes["kernel_shape"][0], [])
-            case "Concat":
-                return Op("concat", inputs, output, attributes["axis"], [])
-            case "Resize" | "Reshape":
-                kind = {"Resize": "up", "Reshape": "flatten"}[node.op_type]
-                return Op(kind, inputs[:1], output, None, [])
-            case "Sigmoid" | "Add" | "Transpose":
-                return Op(node.op_type.lower(), inputs, output, None, [])
-        raise ValueError(f"operator {node.op_type}")
-
-    def _live(self, ops: list[Op]) -> list[Op]:
-        """Drop operations that nothing uses and note where each value is last read."""
-        needed, seen, live = {self.output}, set(), []
-        for op in reversed(ops):
-            if op.output in needed:
-                needed.update(op.inputs)
-                live.append(op._replace(dead=[i for i in set(op.inputs) if i not in seen]))
-                seen.update(op.inputs)
-        return live[::-1]
-
-    def _run(self, op: Op, x: list[Tensor]) -> Tensor:
-        match op.kind:
-            case "conv":
-                return self.convs[op.parameter](x[0])
-            case "silu":
-                return F.silu(x[0])
-            case "sigmoid":
-                return x[0].sigmoid()
-            case "concat":
-                return torch.cat(x, op.parameter)
-            case "add":
-                return x[0] + x[1]
-            case "pool":
-                return F.max_pool2d(x[0], op.parameter, 1, op.parameter // 2)
-            case "up":
-                return F.interpolate(x[0], scale_factor=2, mode="nearest")
-            case "slice":
-                axis, start, step = op.parameter
-                return x[0][:, :, start::step] if axis == 2 else x[0][:, :, :, start::step]
-            case "flatten":
-                return x[0].flatten(2)
-            case "transpose":
-                return x[0].transpose(1, 2)
-        raise AssertionError(op.kind)
-
-    def forward(self, x: Tensor) -> Tensor:
-        values = {self.input: x}
-        for op in self.ops:
-            values[op.output] = self._run(op, [values[name] for name in op.inputs])
-            for name in op.dead:
-                del values[name]
-        return values[self.output]
+    def forward(self, bgr: Tensor) -> list[Level]:
+        size = bgr.shape[-1]
+        rows = run(self.net, bgr)[0].float()
+        levels = []
+        grids = [size // stride for stride in STRIDES]
+        for part, g in zip(rows.split([g * g for g in grids], 1), grids):
+            m = part.transpose(1, 2).unflatten(2, (g, g))
+            x, y = axes(g, m.device)  # offsets count from the cell's corner
+            mid_x, mid_y = (m[:, 0] + x) / g, (m[:, 1] + y) / g
+            half_x, half_y = m[:, 2:4].clamp(max=6).exp().div(2 * g).unbind(1)
+            sides = [mid_x - half_x, mid_y - half_y, mid_x + half_x, mid_y + half_y]
+            score = m[:, 4:5] * m.index_select(1, self.columns)
+            levels.append(Level(score, torch.stack(sides, 1)))
+        return levels
 
 
-def _mirror(rows: Tensor, size: int) -> Tensor:
-    """Reverse the cell columns of [B, A, C], so that a mirrored picture's cells line up."""
-    parts = []
-    for grid, stride in zip(rows.split([(size // s) ** 2 for s in STRIDES], 1), STRIDES):
-        side = size // stride
-        parts.append(grid.unflatten(1, (side, side)).flip(2).flatten(1, 2))
-    return torch.cat(parts, 1)
+class Picodet(nn.Module):
+    """Takes BGR 0..255. The fourth grid, of stride 64, is joined to the third."""
+
+    BINS = 8
+
+    def __init__(self, path: str):
+        super().__init__()
+        self.net = OnnxNet(path)
+        self.register_buffer("columns", torch.tensor(COCO_OF_VOC))
+        self.register_buffer("bins", torch.arange(float(self.BINS)))
+        self.register_buffer("mean", torch.tensor([103.53, 116.28, 123.675])[:, None, None])
+        self.register_buffer("std", torch.tensor([57.375, 57.12, 58.395])[:, None, None])
+
+    def _level(self, score: Tensor, distance: Tensor, stride: int, size: int) -> Level:
+        g = -(-size // stride)
+        score = score.float().transpose(1, 2).index_select(1, self.columns).unflatten(2, (g, g))
+        shares = distance.float().unflatten(2, (4, self.BINS)).softmax(-1)
+        spread = (shares * self.bins).sum(-1)
+        left, top, right, bottom = spread.transpose(1, 2).unflatten(2, (g, g)).unbind(1)
+        x, y = axes(g, score.device)
+        x, y = x + 0.5 - 0.5 / stride, y + 0.5 - 0.5 / stride
+        box = torch.stack([x - left, y - top, x + right, y + bottom], 1) * (stride / size)
+        return Level(score, box)
+
+    def forward(self, bgr: Tensor) -> list[Level]:
+        size = bgr.shape[-1]
+        out = run(self.net, (bgr - self.mean) / self.std)
+        strides = (*STRIDES, 64)
+        levels = [self._level(s, d, k, size) for s, d, k in zip(out[:4], out[4:], strides)]
+        third, fourth = levels[2], sample(levels[3], levels[2].score.shape[-1])
+        better = fourth.score.amax(1, True) > third.score.amax(1, True)
+        box = torch.where(better, fourth.box, third.box)
+        return [*levels[:2], Level(torch.maximum(third.score, fourth.score), box)]
+
+
+def sample(level: Level, onto: int) -> Level:
+    """The cell of a grid under the centre of each cell of another."""
+    grid = level.score.shape[-1]
+    if grid == onto:
+        return level
+    centre = (torch.arange(onto, device=level.score.device) + 0.5) * (grid / onto)
+    near = centre.long().clamp(max=grid - 1)
+    return Level(*(m.index_select(2, near).index_select(3, near) for m in level))
+
+
+def mirrored(level: Level) -> Level:
+    """A level of the mirror image, turned back."""
+    x0, y0, x1, y1 = level.box.flip(3).unbind(1)
+    return Level(level.score.flip(3), torch.stack([1 - x1, y0, 1 - x0, y1], 1))
+
+
+def join(a: Level, b: Level, share: Tensor | float, peak: float) -> Level:
+    """Two opinions on one grid. Scores: between their mean weighted by `share` of the second
+    and their maximum, the latter by `peak`. Boxes: weighted by the best scores."""
+    mean = a.score * (1 - share) + b.score * share
+    score = mean + peak * (torch.maximum(a.score, b.score) - mean)
+    wa = (a.score.amax(1, True) + 1e-4) ** 2
+    wb = (b.score.amax(1, True) + 1e-4) ** 2
+    return Level(score, (a.box * wa + b.box * wb) / (wa + wb))
+
+
+class Calibration(nn.Module):
+    """score -> sigmoid(slope * logit(score) + offset)."""
+
+    def __init__(self, slope: float, offset: float):
+        super().__init__()
+        self.slope, self.offset = slope, offset
+
+    def forward(self, level: Level) -> Level:
+        logit = level.score.clamp(1e-5, 1 - 1e-5).logit()
+        return Level((self.slope * logit + self.offset).sigmoid(), level.box)
 
 
 class Teacher(nn.Module):
-    """Input [B, 3, S, S] RGB 0..255; gives scores [B, A, 20] and boxes [B, A, 4] in pixels on the
-    student's own grids. With `mirror` the picture and its mirror image are averaged, which is
-    worth 1.3 to 1.9 points of the teacher's own AP50 (sizes 320 to 416)."""
+    """Clean pictures [B, 3, T, T], RGB 0..255, to scores [B, A, 20] and boxes [B, A, 4] in pixels
+    on the grids of a student of another size."""
 
-    def __init__(self, path: str, mirror: bool = True):
+    # PicoDet's curve puts its scores on the scale of YOLOX's: equal scores are as often right
+    KINDS = {"yolox": (Yolox, 1.0, 0.0), "picodet": (Picodet, 2.0, -0.36)}
+
+    def __init__(self, members: str, mirror: bool = False, share: float = 0.4, peak: float = 0.25):
         super().__init__()
-        self.net = OnnxNet(path)
-        self.mirror = mirror
-        self.register_buffer("columns", torch.tensor(COCO_OF_VOC) + 5)
+        self.mirror, self.share, self.peak = mirror, share, peak
+        self.nets, self.curves, self.sizes = nn.ModuleList(), nn.ModuleList(), []
+        for entry in members.split(","):
+            path, size = entry.rsplit(":", 1)
+            make, slope, offset = self.KINDS[Path(path).name.split("_")[0]]
+            self.nets.append(make(path))
+            self.curves.append(Calibration(slope, offset))
+            self.sizes.append(int(size))
+        self.size = max(self.sizes)
+        for size in set(self.sizes):
+            self.register_buffer(f"onto{size}", shrink(self.size, size))
         self.requires_grad_(False).eval()
 
-    def _look(self, bgr: Tensor) -> tuple[Tensor, Tensor]:
-        size = bgr.shape[-1]
-        out = self.net(bgr.contiguous(memory_format=torch.channels_last)).float()
-        centres, strides = cells(size, bgr.device)
-        corner = centres - strides / 2  # YOLOX offsets count from the cell's corner
-        middle = corner + out[..., :2] * strides
-        half = out[..., 2:4].clamp(max=6).exp() * strides / 2
-        score = out[..., 4:5] * out.index_select(2, self.columns)
-        return score, torch.cat([middle - half, middle + half], -1)
+    def opinions(self, image: Tensor, size: int) -> list[list[Level]]:
+        """Each member's levels on the student's grids."""
+        bgr, all_levels = image.flip(1), []
+        for net, curve, own in zip(self.nets, self.curves, self.sizes):
+            x = bgr if own == self.size else resize(bgr.float(), getattr(self, f"onto{own}"))
+            levels = [curve(level) for level in net(x)]
+            if self.mirror:
+                other = [mirrored(curve(level)) for level in net(x.flip(3))]
+                levels = [join(a, b, 0.5, 0.0) for a, b in zip(levels, other)]
+            all_levels.append([sample(m, size // k) for m, k in zip(levels, STRIDES)])
+        return all_levels
 
     @torch.no_grad()
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        bgr = image.flip(1)
-        if not self.mirror:
-            return self._look(bgr)
-        size = image.shape[-1]
-        score, box = self._look(torch.cat([bgr, bgr.flip(3)]))
-        score, other = score.chunk(2)
-        box, mirrored = box.chunk(2)
-        other, mirrored = _mirror(other, size), _mirror(mirrored, size)
-        x0, y0, x1, y1 = mirrored.unbind(-1)
-        mirrored = torch.stack([size - x1, y0, size - x0, y1], -1)
-        weight = score.amax(-1, keepdim=True) + 1e-6
-        other_weight = other.amax(-1, keepdim=True) + 1e-6
-        box = (box * weight + mirrored * other_weight) / (weight + other_weight)
-        return (score + other) / 2, box
+    def forward(self, image: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        opinions = self.opinions(image, size)
+        levels = opinions[0]
+        for other in opinions[1:]:
+            levels = [join(a, b, self.share, self.peak) for a, b in zip(levels, other)]
+        score = torch.cat([m.score.flatten(2) for m in levels], 2).transpose(1, 2)
+        box = torch.cat([m.box.flatten(2) for m in levels], 2).transpose(1, 2)
+        return score, box * size
+
+
+def main() -> None:
+    from dataset import Dataset
+    from evaluate import evaluate
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("packed", type=Path)
+    add("--members", required=True)
+    add("--split", default="val")
+    add("--student", type=int, default=320, help="input size whose grids the scores are put on")
+    add("--mirror", action="store_true")
+    add("--share", type=float, default=0.4)
+    add("--peak", type=float, default=0.25)
+    args = parser.parse_args()
+    teacher = Teacher(args.members, args.mirror, args.share, args.peak)
+    data = Dataset.load(args.packed, args.split, "cpu")
+
+    def predict(image: Tensor) -> tuple[Tensor, Tensor]:
+        score, box = teacher(image, args.student)
+        return score, box * (teacher.size / args.student)
+
+    result = evaluate(predict, data, teacher.size)
+    print(f"{args.members} on {args.split}: AP50 {result.map50:.2f}", result.per_class)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@
 //! # Example
 //!
 //! ```no_run
-//! use lapwing_runtime::{detect::{DetectOptions, Detector}, engine::Model, frame::{Frame, picture}};
+//! use lapwing_camera::frame::{Frame, picture};
 //!
 //! let model = Model::builtin()?;
 //! let mut detector = Detector::load(&model)?;
@@ -25,25 +25,15 @@
 //! ```
 #![deny(unsafe_code)]
 
-pub mod camera;
-pub mod clock;
 pub mod config;
-pub mod detect;
-pub mod engine;
-pub mod eval;
-pub mod flow;
-pub mod frame;
 #[cfg(any(test, fuzzing))]
-pub mod hostile;
-pub mod input;
-pub mod lanes;
+pub mod fuzz_targets;
 pub mod last_words;
 pub mod latency;
 pub mod legend;
-pub mod photos;
 pub mod pins;
 pub mod pipeline;
 pub mod privacy;
+pub mod queue;
 pub mod rules;
 pub mod sinks;
-pub mod track;

@@ -7,12 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::root;
+use crate::{board, call, root, target};
 
 /// The cores: Raspberry Pi 4, Raspberry Pi 5 (and near to a Jetson Orin).
 pub const CORES: [&str; 2] = ["cortex-a72", "cortex-a76"];
 
-const TARGET: &str = "aarch64-unknown-linux-musl";
 const EMULATOR: &str = "qemu-aarch64";
 
 /// Debian's package of the emulators.
@@ -57,21 +56,12 @@ impl Rig {
     pub fn build() -> Result<Rig, String> {
         install_emulator()?;
         install("gcc", "gcc")?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        let folder = target.join("bench/arm");
+        let folder = target().join("bench/arm");
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         let plugin = folder.join("plugin.so");
         let source = root().join("tests/bench/arm/plugin.c");
         call(Command::new("gcc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&plugin).arg(source))?;
-        call(Command::new("rustup").args(["target", "add", TARGET]))?;
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        call(
-            Command::new(cargo)
-                .args(["build", "--release", "--quiet", "--package", "lapwing-bench-arm", "--target", TARGET])
-                .arg("--target-dir")
-                .arg(&folder),
-        )?;
-        Ok(Rig { plugin, runner: folder.join(TARGET).join("release/lapwing-bench-arm") })
+        Ok(Rig { plugin, runner: board::programs()?.join("lapwing-bench-arm") })
     }
 
     /// Runs `artifact` on `core`; the executed blocks are written to `blocks`.
@@ -114,11 +104,4 @@ pub fn install(wanted: &str, package: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{wanted} is not here; install it: apt-get install {package}"))
-}
-
-/// Runs a program in the root of the workspace; gives what it wrote to standard error.
-fn call(command: &mut Command) -> Result<String, String> {
-    let output = command.current_dir(root()).output().map_err(|e| format!("{command:?} could not start: {e}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.success() { Ok(said) } else { Err(format!("{command:?} ended with {}: {said}", output.status)) }
 }

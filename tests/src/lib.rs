@@ -1,6 +1,10 @@
 //! Support for the end-to-end tests: the real binary, test inputs, and words for a skipped test.
 
 pub mod arm;
+pub mod board;
+pub mod imports;
+pub mod onnx;
+pub mod rust_tokens;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,23 +15,33 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// The release binary `lapwing`, built once a test process (which takes no time when it is fresh).
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Runs a program in the root of the workspace; gives what it wrote to standard error.
+fn call(command: &mut Command) -> Result<String, String> {
+    let output = command.current_dir(root()).output().map_err(|e| format!("{command:?} could not start: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() { Ok(said) } else { Err(format!("{command:?} ended with {}: {said}", output.status)) }
+}
+
+/// The binary `lapwing` that the tests call: the one that `LAPWING_BINARY` names, else the one that cargo built for
+/// this test program, in its profile.
 ///
 /// # Panics
-/// If it cannot be built: then no end-to-end test can say anything.
+/// If it is not there: then no end-to-end test can say anything.
 #[allow(clippy::panic)]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--release", "--quiet", "--package", "lapwing-runtime", "--bin", "lapwing"])
-            .current_dir(root())
-            .status();
-        match built {
-            Ok(status) if status.success() => target.join("release/lapwing"),
-            other => panic!("cargo build --release failed: {other:?}"),
+        let stated = ["LAPWING_BINARY", "CARGO_BIN_EXE_lapwing"].into_iter().find_map(std::env::var_os);
+        // a test program lies in `deps`, which lies beside the binaries
+        let beside = || Some(std::env::current_exe().ok()?.parent()?.with_file_name("lapwing"));
+        match stated.map(PathBuf::from).or_else(beside) {
+            Some(binary) if binary.is_file() => binary,
+            other => panic!("{other:?} is not there; call `cargo test --package lapwing-runtime --test end_to_end`"),
         }
     })
 }

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use lapwing_runtime::engine::artifact::Artifact;
-use lapwing_runtime::engine::manifest::{MeasuredMap, Numbers};
+use lapwing_engine::artifact::Artifact;
+use lapwing_engine::manifest::{MeasuredMap, Numbers};
 use lapwing_tests::{lapwing, shared, stderr};
 use serde_json::Value;
 
@@ -29,8 +29,9 @@ fn reaches(found: f64, expected: f64, tolerance: f64) {
 }
 
 #[test]
+#[ignore = "long: cargo xtask test --full"]
 fn the_shipped_detector_reaches_its_card() {
-    let manifest = lapwing_runtime::engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
+    let manifest = lapwing_engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
     let card = manifest.card.unwrap();
     let stated = |numbers: Numbers| {
         let fits = |m: &&MeasuredMap| m.size == manifest.input.width && m.split == "test" && m.numbers == numbers;
@@ -51,12 +52,13 @@ fn the_shipped_artifact_proves_itself() {
     let output = lapwing(folder.path(), &["model", "verify"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let artifact = Artifact::from_bytes(lapwing_models::DETECT_NANO.artifact).unwrap();
-    let manifest = lapwing_runtime::engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
+    let manifest = lapwing_engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
     assert_eq!(Some(artifact.calibration.source_sha256), manifest.sha256);
 }
 
 /// Networks made elsewhere, recognised by their checksum; reference values of their authors' weights.
 #[test]
+#[ignore = "long: cargo xtask test --full"]
 fn networks_from_elsewhere_reach_their_reference() {
     for (network, reference) in [("models/yolox_nano.onnx", 74.3), ("models/fastestdet.onnx", 54.0)] {
         if let Some(path) = shared(network)

@@ -8,14 +8,14 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use lapwing_runtime::detect::{DetectOptions, Detector};
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::flow::network::{context_values, unknown};
-use lapwing_runtime::flow::{Asked, FlowModel};
-use lapwing_runtime::frame::raw::RawLayout;
-use lapwing_runtime::frame::yuv::Colour;
-use lapwing_runtime::frame::{Frame, PixelFormat, picture};
-use lapwing_runtime::photos::PHOTOS;
+use lapwing_camera::frame::raw::RawLayout;
+use lapwing_camera::frame::yuv::Colour;
+use lapwing_camera::frame::{Frame, PixelFormat, picture};
+use lapwing_camera::photos::PHOTOS;
+use lapwing_flow::network::{context_values, unknown};
+use lapwing_flow::{Asked, FlowModel};
+use lapwing_vision::Model;
+use lapwing_vision::detect::{DetectOptions, Detector};
 
 /// The system's allocator, counting the requests of each thread.
 struct Counting;

@@ -8,25 +8,27 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lapwing_camera::clock::SystemClock;
+use lapwing_camera::frame::{Frame, picture};
+use lapwing_camera::photos::PHOTOS;
+use lapwing_camera::{Next, Pacing, Source};
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::{DirMedia, Watchdogs};
-use lapwing_firmware::log::{Item, Reader};
-use lapwing_runtime::camera::{Next, Pacing, Source};
-use lapwing_runtime::clock::SystemClock;
+use lapwing_firmware::log::{Durable, Item, Reader};
 use lapwing_runtime::config::{BoundRule, Config};
-use lapwing_runtime::detect::Detector;
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::frame::{Frame, picture};
 use lapwing_runtime::latency::Histogram;
 use lapwing_runtime::legend::Legend;
-use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::Line;
-use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, RuleRunner, Seen};
+use lapwing_runtime::pipeline::{DeadMan, Observer, Pipeline, Recorder, RuleRunner, Seen};
 use lapwing_runtime::privacy::Redactor;
+use lapwing_runtime::sinks::{Looked, Recorded, Sink, SinkError, Sinks, Wants};
 use lapwing_tests::Seeded;
+use lapwing_vision::Model;
+use lapwing_vision::detect::Detector;
 
 /// Frames before counting begins: every buffer of the pipeline has been used by then.
 const WARM: u64 = 200;
@@ -151,8 +153,27 @@ impl Source for Camera {
     }
 }
 
-/// Looks at the memory and counts, and asks for none.
+/// A sink that is told of everything and keeps nothing.
+struct Listener;
+
+impl Sink for Listener {
+    fn name(&self) -> &'static str {
+        "listener"
+    }
+
+    fn wants(&self) -> Wants {
+        Wants { events: true, frames: true, ..Wants::default() }
+    }
+
+    fn frame(&mut self, looked: &Looked) -> Result<(), SinkError> {
+        std::hint::black_box(looked);
+        Ok(())
+    }
+}
+
+/// Looks at the memory and counts, and asks for none; hands on what it is told to a sink, as a run does.
 struct Witness {
+    sinks: Sinks,
     frames: u64,
     first: Memory,
     last: Memory,
@@ -164,6 +185,7 @@ struct Witness {
 
 impl Observer for Witness {
     fn seen(&mut self, seen: &Seen<'_>) {
+        Observer::seen(&mut &self.sinks, seen);
         if seen.seq == WARM {
             let resident_kib = resident_kib();
             self.since = Instant::now();
@@ -176,7 +198,9 @@ impl Observer for Witness {
         }
     }
 
-    fn recorded(&mut self, _seq: u64, event: &Event, _legend: &Legend) {
+    fn recorded(&mut self, recorded: &Durable<Recorded>, legend: &Legend) {
+        Observer::recorded(&mut &self.sinks, recorded, legend);
+        let event = recorded.get().event;
         self.events += 1;
         if event.kind == EventKind::Fired {
             self.latencies.record(event.latency_us);
@@ -209,7 +233,7 @@ fn main() {
         detector: Detector::load(&model).unwrap(),
         options: bound.options,
         shown_score_min: bound.shown_score_min,
-        rules,
+        rules: Arc::new(DeadMan::new(rules)),
         inputs: Vec::new(),
         watchdogs: Watchdogs::default(),
         recorder,
@@ -218,6 +242,7 @@ fn main() {
         frames_max: Some(frames),
     };
     let mut witness = Witness {
+        sinks: Sinks::start(vec![Box::new(Listener)]).unwrap(),
         frames,
         first: Memory::default(),
         last: Memory::default(),
@@ -226,7 +251,7 @@ fn main() {
         since: Instant::now(),
         took: Duration::ZERO,
     };
-    let report = pipeline.run(&mut witness, &AtomicBool::new(false));
+    let report = pipeline.run(&mut witness, &AtomicBool::new(false)).unwrap();
     let (first, last) = (witness.first, witness.last);
     let (requests, grown_bytes) = (last.requests - first.requests, last.live_bytes - first.live_bytes);
     let grown_kib = last.resident_kib - first.resident_kib;

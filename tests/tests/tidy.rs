@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use lapwing_tests::{imports, root};
+
 const LINES_MAX: usize = 500;
 
 fn sources(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
@@ -19,10 +21,21 @@ fn sources(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     }
 }
 
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The folders of the workspace's crates.
+fn members() -> Vec<String> {
+    let manifest = read("Cargo.toml");
+    let list = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+    list.split(',').map(|word| word.trim().trim_matches('"').to_owned()).filter(|word| !word.is_empty()).collect()
+}
+
 fn all(endings: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for folder in ["firmware", "models", "runtime", "tests"] {
-        sources(&lapwing_tests::root().join(folder), endings, &mut found);
+        sources(&root().join(folder), endings, &mut found);
     }
     found.into_iter().map(|p| (p.clone(), std::fs::read_to_string(p).unwrap())).collect()
 }
@@ -41,7 +54,7 @@ fn the_top_level_holds_what_the_plan_names() {
         "runtime",
         "tests",
     ];
-    let tracked = std::process::Command::new("git").args(["ls-files"]).current_dir(lapwing_tests::root()).output();
+    let tracked = std::process::Command::new("git").args(["ls-files"]).current_dir(root()).output();
     let Ok(tracked) = tracked else {
         eprintln!("SKIPPED: git is not here");
         return;
@@ -84,11 +97,52 @@ fn no_dataset_is_called_by_a_benchmark_s_name() {
     }
 }
 
+/// A test that is not named is not run.
+#[test]
+fn every_file_of_tests_is_run() {
+    let mut files = Vec::new();
+    sources(&root().join("tests/tests"), &[".rs"], &mut files);
+    let (main, manifest) = (read("tests/tests/main.rs"), read("runtime/Cargo.toml"));
+    for path in files {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let named = main.lines().any(|line| line == format!("mod {name};"));
+        assert!(named || manifest.contains(&format!("path = \"../tests/tests/{name}.rs\"")), "{}", path.display());
+    }
+}
+
+/// What computes is built to be fast, in every profile, and procedural macros are not: an entry for `"*"` would take
+/// hold of them and of build scripts, which then take longest of all.
+#[test]
+fn the_profiles_name_every_crate_that_computes() {
+    let manifest = read("Cargo.toml");
+    assert!(!manifest.lines().any(|line| line.starts_with('[') && line.contains("package.\"*\"")));
+    let manifests: Vec<String> = members().iter().map(|member| read(&format!("{member}/Cargo.toml"))).collect();
+    for profile in ["release", "dev"] {
+        for member in imports::CRATES {
+            let name = member.replace('_', "-");
+            let entry = format!("[profile.{profile}.package.{name}]\nopt-level = ");
+            let exists = manifests.iter().any(|text| text.contains(&format!("name = \"{name}\"")));
+            assert!(!exists || name == "lapwing-models" || manifest.contains(&entry), "{entry}");
+        }
+    }
+}
+
+/// Two commands test lapwing, the README has both, and the whole one is what runs with every change that is shown.
+#[test]
+fn the_readme_has_the_test_commands() {
+    let readme = read("README.md");
+    for command in ["cargo xtask test ", "cargo xtask test --full"] {
+        assert!(readme.contains(command), "{command}");
+    }
+    let last = read(".ci/run").lines().last().unwrap().to_owned();
+    assert_eq!(last, "exec cargo xtask test --full");
+}
+
 /// `array::from_fn` and `array::map` are functions without the processor's features: what they call with
 /// them cannot be inlined, and vectors go through memory. Only optimisation over the whole program hides it.
 #[test]
 fn no_vector_goes_through_a_function_without_its_features() {
-    let folder = lapwing_tests::root().join("runtime/src/engine/kernels");
+    let folder = root().join("runtime/engine/src/kernels");
     let mut files = Vec::new();
     sources(&folder, &[".rs"], &mut files);
     let mut seen = 0;
@@ -105,4 +159,63 @@ fn no_vector_goes_through_a_function_without_its_features() {
         }
     }
     assert!(seen >= 9, "only {seen} kernel files were found");
+}
+
+/// Circles that are still there.
+const KNOWN_CIRCLES: [&str; 0] = [];
+
+/// No part of a folder needs a part that needs it: neither files nor subfolders, nor a folder's own file (`/mod`).
+/// Circles that are known are listed, so that none comes back and none is added.
+#[test]
+fn no_import_goes_in_a_circle() {
+    let mut found = Vec::new();
+    for member in members() {
+        for file in ["src/lib.rs", "src/main.rs"] {
+            let path = root().join(&member).join(file);
+            if !path.exists() {
+                continue;
+            }
+            let circles = imports::circles(&imports::Crate::read(&path).unwrap().arrows());
+            for circle in circles {
+                let at = [vec![format!("{member}/{file}")], circle.folder.clone()].concat().join("::");
+                found.push((format!("{at}: {}", circle.parts.join(" <-> ")), circle));
+            }
+        }
+    }
+    for (name, circle) in &found {
+        let uses: Vec<String> = circle
+            .arrows
+            .iter()
+            .map(|a| format!("{} uses {}, {}", a.from.join("::"), a.to.join("::"), a.place))
+            .collect();
+        assert!(KNOWN_CIRCLES.contains(&name.as_str()), "{name}\n{}", uses.join("\n"));
+    }
+    for known in KNOWN_CIRCLES {
+        assert!(found.iter().any(|(name, _)| name == known), "{known}: it is gone, take it out of the list");
+    }
+}
+
+/// Crates use those above them only, by their sources and by their manifests.
+#[test]
+fn no_crate_uses_one_that_stands_above_it() {
+    let mut seen = 0;
+    for member in members() {
+        let manifest = read(&format!("{member}/Cargo.toml"));
+        let name =
+            manifest.lines().find_map(|l| l.strip_prefix("name = \"")).unwrap().trim_end_matches('"').replace('-', "_");
+        let Some(allowed) = imports::may_use(&name) else { continue };
+        seen += 1;
+        let dependencies = manifest.split("\n[dev-dependencies]").next().unwrap();
+        let stated =
+            dependencies.lines().filter_map(|l| l.split(['.', ' ', '=']).next().filter(|w| w.starts_with("lapwing-")));
+        let mut used: Vec<(String, String)> =
+            stated.map(|word| (word.replace('-', "_"), format!("{member}/Cargo.toml"))).collect();
+        let mut sources = imports::Crate::read(&root().join(&member).join("src/lib.rs")).unwrap();
+        sources.arrows();
+        used.extend(sources.others);
+        for (other, place) in used {
+            assert!(other == name || allowed.contains(&other.as_str()), "{name} must not use {other}: {place}");
+        }
+    }
+    assert!(seen >= 3, "only {seen} crates were looked at");
 }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use lapwing_tests::arm::{CORES, Caches, Rig, install};
+use lapwing_tests::target;
 
 use super::{root, step};
 
 /// Where environments, networks and results are kept; git ignores it.
 fn folder() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join("bench")
+    target().join("bench")
 }
 
 fn text(path: &Path) -> Result<&str, String> {

@@ -40,14 +40,10 @@ pub fn fuzz(options: &[String]) -> Result<(), String> {
         std::fs::remove_dir_all(&seeds).map_err(|e| format!("{}: {e}", seeds.display()))?;
     }
     let seeds_there = [("LAPWING_SEEDS".to_owned(), path(&seeds)?)];
-    for (package, features) in [("lapwing-runtime", "--no-default-features"), ("lapwing-firmware", "--features=linux")]
-    {
-        step_with(
-            "cargo",
-            &["test", "--package", package, features, "--lib", "hostile::tests::good_bytes"],
-            &seeds_there,
-        )?;
-    }
+    let packages = ["engine", "camera", "vision", "flow", "runtime", "firmware"].map(|name| format!("lapwing-{name}"));
+    let mut call = vec!["test", "--features", "lapwing-firmware/linux", "--lib", "fuzz_targets::tests::good_bytes"];
+    packages.iter().for_each(|package| call.extend(["--package", package]));
+    step_with("cargo", &call, &seeds_there)?;
     let formats = formats(&seeds)?;
     if let Some(other) = chosen.iter().find(|name| !formats.iter().any(|known| known == *name)) {
         return Err(format!("{other:?} is no format; give --seconds N or some of {}", formats.join(", ")));
@@ -94,7 +90,7 @@ pub fn fuzz(options: &[String]) -> Result<(), String> {
     if broken.is_empty() { Ok(()) } else { Err(format!("a promise was broken: {}", broken.join(", "))) }
 }
 
-/// The formats of both crates, for which their tests have written seeds: a folder each.
+/// The formats of all crates, for which their tests have written seeds: a folder each.
 fn formats(seeds: &Path) -> Result<Vec<String>, String> {
     let entries = std::fs::read_dir(seeds).map_err(|e| format!("{}: {e}", seeds.display()))?;
     let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();

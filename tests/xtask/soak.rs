@@ -13,6 +13,6 @@ pub fn soak(arguments: &[String]) -> Result<(), String> {
             _ => return Err(format!("{}: give --frames N and --seed S", pair.join(" "))),
         }
     }
-    let call = ["test", "--package", "lapwing-tests", "--test", "soak", "--", "--nocapture"];
+    let call = ["test", "--release", "--package", "lapwing-runtime", "--test", "soak", "--", "--nocapture"];
     step_with("cargo", &call, &[("LAPWING_SOAK_FRAMES".into(), frames), ("LAPWING_SOAK_SEED".into(), seed)])
 }

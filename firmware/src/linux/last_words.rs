@@ -48,11 +48,14 @@ impl LastWords {
         Ok((LastWords { file: Arc::new(file) }, found))
     }
 
-    /// From now on the first panic of this process writes its words to the file, then does what it did before.
-    pub fn keep_panics(&self) {
+    /// From now on each panic of this process calls `make_safe` before anything else; the first one then writes its
+    /// words to the file. After that a panic does what it did before. A disk that hangs holds up what comes after it,
+    /// so whatever must not wait belongs into `make_safe`.
+    pub fn keep_panics(&self, make_safe: impl Fn() + Send + Sync + 'static) {
         let (file, said) = (Arc::clone(&self.file), AtomicBool::new(false));
         let before = panic::take_hook();
         panic::set_hook(std::boxed::Box::new(move |info| {
+            make_safe();
             if !said.swap(true, Ordering::SeqCst) {
                 let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok();
                 let mut words = Epitaph::new(wall.and_then(|d| i64::try_from(d.as_micros()).ok()).unwrap_or(0));
@@ -61,6 +64,15 @@ impl LastWords {
                 // a disk that fails now has the last word
                 let _ = file.write_all_at(&words.encode(), 0).and_then(|()| file.sync_data());
             }
+            before(info);
+        }));
+    }
+
+    /// From now on each panic of this process calls `make_safe` before anything else, and no words are kept.
+    pub fn before_panics(make_safe: impl Fn() + Send + Sync + 'static) {
+        let before = panic::take_hook();
+        panic::set_hook(std::boxed::Box::new(move |info| {
+            make_safe();
             before(info);
         }));
     }
@@ -85,8 +97,17 @@ mod tests {
     #[test]
     fn child() {
         let Some(folder) = std::env::var_os("LAPWING_TEST_LAST_WORDS") else { return };
-        let (words, _) = LastWords::open(Path::new(&folder)).unwrap();
-        words.keep_panics();
+        let folder = Path::new(&folder).to_path_buf();
+        let (words, _) = LastWords::open(&folder).unwrap();
+        words.keep_panics(move || {
+            // a disk may hang from the first write on: lines come before words
+            let written = std::fs::read(folder.join(FILE)).unwrap();
+            let order = if written.iter().all(|byte| *byte == 0) { "lines, then words" } else { "words were first" };
+            let place = folder.join("order");
+            if !place.exists() {
+                std::fs::write(place, order).unwrap();
+            }
+        });
         let _ = std::thread::Builder::new()
             .name("camera".into())
             .spawn(|| panic!("the sensor said {}", 42))
@@ -105,6 +126,7 @@ mod tests {
             .output()
             .unwrap();
         assert!(!output.status.success());
+        assert_eq!(std::fs::read_to_string(folder.path().join("order")).unwrap(), "lines, then words");
         let (words, found) = LastWords::open(folder.path()).unwrap();
         let found = found.unwrap();
         for word in ["\"camera\"", "last_words.rs", "the sensor said 42"] {

@@ -45,7 +45,7 @@
 //! What a power cut can take is what was never acknowledged: one group in memory and what the caller holds back.
 
 #[cfg(any(test, all(fuzzing, feature = "linux")))]
-pub mod hostile;
+pub mod fuzz_targets;
 mod media;
 #[cfg(any(test, feature = "linux"))]
 pub mod mem;

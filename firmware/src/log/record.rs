@@ -49,6 +49,14 @@ impl<T: Copy> Durable<T> {
     }
 }
 
+impl Durable<Seq> {
+    /// `value`, which record `seq` of the same log carries, if that record is durable too: records become durable in
+    /// the order of their numbers, so the last one vouches for those before it.
+    pub fn covers<T>(self, seq: Seq, value: T) -> Option<Durable<T>> {
+        (seq <= self.0).then_some(Durable(value))
+    }
+}
+
 /// What some bytes begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed<'a> {

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::hostile::{Headers, goes_on, read};
+use super::fuzz_targets::{Headers, goes_on, read};
 use super::mem::{FaultyMedia, Plan};
 use super::*;
 use crate::event::Event;

@@ -6,9 +6,11 @@
 mod debounce;
 mod output;
 mod rule;
+mod rule_config;
 mod simulated;
 
 pub use debounce::{DebouncedPin, Debouncer};
 pub use output::{Edge, Output, OutputWish, Polarity};
-pub use rule::{Rule, RuleConfig, RuleError, State, Step, Transition};
+pub use rule::{Rule, State, Step, Transition};
+pub use rule_config::{RuleConfig, RuleError, TIME_MS_MAX};
 pub use simulated::{EDGES_MAX, SimulatedError, SimulatedPin};

@@ -1,87 +1,19 @@
 //! The rule's state machine: when an output goes on, how long it stays, when it may again.
 //!
 //! ```text
-//! Disarmed ⇄ Armed ─match─▶ Confirming ─enough frames─▶ Active ─hold over─▶ CoolDown ─over─▶ Armed
+//! Disarmed ⇄ Armed ─match─▶ Confirming ─enough frames─▶ Active ─a frame without, hold over─▶ CoolDown ─over─▶ Armed
 //!              ▲              │ a frame without              │
 //!              └──────────────┘                              └─ no frame for stall_ms ─▶ Armed, safe
 //! ```
 //!
+//! An active rule is released by what a frame shows and never by time alone: where frames take longer than `hold_ms`,
+//! an object that stands still would otherwise fire the rule with every frame.
+//!
 //! It promises: the output is never wished on outside `Active`; every `Fired` is followed by exactly
-//! one `Released`, `Failsafe` or `Disarmed` before the next; a clock that goes backwards is taken
-//! to stand still.
+//! one `Released`, `Failsafe` or `Disarmed` before the next; without a frame for `stall_ms` the output is wished off;
+//! a clock that goes backwards is taken to stand still.
 
-use core::fmt;
-
-use super::OutputWish;
-
-pub use crate::limits::TIME_MS_MAX;
-
-/// When a rule fires and releases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RuleConfig {
-    /// Objects that must match in a frame; at least 1.
-    pub count_min: u16,
-    /// Consecutive frames in which they must; at least 1.
-    pub confirm_frames: u16,
-    /// The rule stays active this long after the last match, in milliseconds.
-    pub hold_ms: u32,
-    /// After it was active it cannot fire for this long, in milliseconds.
-    pub cooldown_ms: u32,
-    /// 0: the output is on while the rule is active; else at most this long, in milliseconds.
-    pub pulse_ms: u32,
-    /// Without a frame for this long the output takes its safe level, in milliseconds; at least 1.
-    pub stall_ms: u32,
-}
-
-impl Default for RuleConfig {
-    fn default() -> Self {
-        RuleConfig { count_min: 1, confirm_frames: 1, hold_ms: 800, cooldown_ms: 0, pulse_ms: 0, stall_ms: 2000 }
-    }
-}
-
-/// Why a configuration is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RuleError {
-    /// The named field must be at least 1.
-    Zero(&'static str),
-    /// The named field exceeds [`TIME_MS_MAX`].
-    TooLong(&'static str, u32),
-}
-
-impl fmt::Display for RuleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RuleError::Zero(field) => write!(f, "{field} is 0: give at least 1"),
-            RuleError::TooLong(field, value) => write!(f, "{field} is {value}: give at most {TIME_MS_MAX} (a day)"),
-        }
-    }
-}
-
-impl core::error::Error for RuleError {}
-
-impl RuleConfig {
-    /// Checks the limits.
-    ///
-    /// # Errors
-    /// [`RuleError`] names the field.
-    pub fn validate(&self) -> Result<(), RuleError> {
-        for (field, value) in [("count_min", self.count_min), ("confirm_frames", self.confirm_frames)] {
-            if value == 0 {
-                return Err(RuleError::Zero(field));
-            }
-        }
-        if self.stall_ms == 0 {
-            return Err(RuleError::Zero("stall_ms"));
-        }
-        let times = [
-            ("hold_ms", self.hold_ms),
-            ("cooldown_ms", self.cooldown_ms),
-            ("pulse_ms", self.pulse_ms),
-            ("stall_ms", self.stall_ms),
-        ];
-        times.into_iter().find(|(_, value)| *value > TIME_MS_MAX).map_or(Ok(()), |(f, v)| Err(RuleError::TooLong(f, v)))
-    }
-}
+use super::{OutputWish, RuleConfig, RuleError};
 
 /// Where a rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +97,7 @@ impl Rule {
 
     /// A frame at `now_us` showed `matches` matching objects.
     ///
-    /// If a hold ended before this frame, the call reports that alone and the frame counts for
+    /// If frames stalled before this one, the call reports that alone and the frame counts for
     /// nothing: [`tick`](Rule::tick) first to have it count.
     pub fn observe(&mut self, now_us: u64, matches: u16) -> Step {
         let passed = self.pass_time(now_us);
@@ -180,6 +112,10 @@ impl Rule {
                 self.state = State::Active { since_us, matched_us: self.now_us };
                 None
             }
+            State::Active { matched_us, .. } if self.now_us - matched_us > us(self.config.hold_ms) => {
+                self.leave_active();
+                Some(Transition::Released)
+            }
             State::CoolDown { .. } if matched => {
                 self.suppressed = self.suppressed.saturating_add(1);
                 None
@@ -187,6 +123,15 @@ impl Rule {
             State::Disarmed | State::Active { .. } | State::CoolDown { .. } => None,
         };
         self.step(transition)
+    }
+
+    /// When time alone changes this rule's output next, in microseconds; `None` while its output is off. The caller
+    /// must [`tick`](Rule::tick) by then.
+    pub fn deadline_us(&self) -> Option<u64> {
+        let State::Active { since_us, .. } = self.state else { return None };
+        let stall_us = self.frame_us.saturating_add(us(self.config.stall_ms));
+        let pulse_us = since_us.saturating_add(us(self.config.pulse_ms));
+        Some(if self.config.pulse_ms > 0 && self.now_us < pulse_us { stall_us.min(pulse_us) } else { stall_us })
     }
 
     /// Something other than a frame says that it is time, such as a switch: an armed rule fires at once, an active one
@@ -261,20 +206,13 @@ impl Rule {
         Some(Transition::Fired)
     }
 
-    /// Lets hold, cool-down and stall expire. At most one transition a call: the rule leaves `Active` once.
+    /// Lets cool-down and stall expire. At most one transition a call: the rule leaves `Active` once.
     fn pass_time(&mut self, now_us: u64) -> Option<Transition> {
         self.now_us = self.now_us.max(now_us);
         let since_frame_us = self.now_us - self.frame_us;
         match self.state {
-            State::Active { matched_us, .. } if self.now_us - matched_us > us(self.config.hold_ms) => {
-                // the cool-down counts from the moment the hold ended, not from the call that noticed
-                let ended_us = matched_us.saturating_add(us(self.config.hold_ms));
-                let stalled = since_frame_us >= us(self.config.stall_ms);
-                self.leave_active(ended_us);
-                Some(if stalled { Transition::Failsafe } else { Transition::Released })
-            }
             State::Active { .. } if since_frame_us >= us(self.config.stall_ms) => {
-                self.leave_active(self.now_us);
+                self.leave_active();
                 Some(Transition::Failsafe)
             }
             State::CoolDown { until_us } if self.now_us >= until_us => {
@@ -289,8 +227,8 @@ impl Rule {
         }
     }
 
-    fn leave_active(&mut self, ended_us: u64) {
-        let until_us = ended_us.saturating_add(us(self.config.cooldown_ms));
+    fn leave_active(&mut self) {
+        let until_us = self.now_us.saturating_add(us(self.config.cooldown_ms));
         self.state = if until_us > self.now_us { State::CoolDown { until_us } } else { State::Armed };
     }
 
@@ -335,10 +273,43 @@ mod tests {
         assert_eq!(r.observe(110 * MS, 0), Step { transition: None, output: OutputWish::On });
         assert_eq!(r.observe(111 * MS, 0), Step { transition: Some(Transition::Released), output: OutputWish::Off });
         r.observe(150 * MS, 1);
-        r.observe(160 * MS, 1);
-        assert_eq!(r.suppressed(), 2);
         r.observe(310 * MS, 1);
+        assert_eq!(r.suppressed(), 2);
+        r.observe(311 * MS, 1);
         assert_eq!(r.observe(320 * MS, 1).transition, Some(Transition::Fired));
+    }
+
+    #[test]
+    fn a_hold_shorter_than_a_frame_takes_fires_once_for_one_who_stands_still() {
+        let mut r = rule(RuleConfig { hold_ms: 50, stall_ms: 2000, ..RuleConfig::default() });
+        let mut fired = 0;
+        for frame in 0..300 {
+            let now_us = frame * 400 * MS;
+            for later_us in [0, 20 * MS, 200 * MS] {
+                assert_eq!(r.tick(now_us.saturating_sub(400 * MS) + later_us).transition, None, "frame {frame}");
+            }
+            let step = r.observe(now_us, 1);
+            fired += u32::from(step.transition == Some(Transition::Fired));
+            assert_eq!(step.output, OutputWish::On);
+        }
+        assert_eq!(fired, 1);
+        assert_eq!(
+            r.observe(300 * 400 * MS, 0),
+            Step { transition: Some(Transition::Released), output: OutputWish::Off }
+        );
+    }
+
+    #[test]
+    fn time_alone_ends_no_hold_and_its_deadline_is_told() {
+        let mut r = rule(RuleConfig { hold_ms: 100, pulse_ms: 30, stall_ms: 1000, ..RuleConfig::default() });
+        assert_eq!(r.deadline_us(), None);
+        r.observe(10 * MS, 1);
+        assert_eq!(r.deadline_us(), Some(40 * MS), "the pulse's end");
+        r.tick(40 * MS);
+        assert_eq!(r.deadline_us(), Some(1010 * MS), "the stall");
+        assert_eq!(r.tick(1009 * MS).transition, None);
+        assert_eq!(r.tick(1010 * MS).transition, Some(Transition::Failsafe));
+        assert_eq!(r.deadline_us(), None);
     }
 
     #[test]
@@ -384,22 +355,14 @@ mod tests {
         r.observe(0, 0);
         assert_eq!(r.trigger(MS).transition, Some(Transition::Fired));
         assert_eq!(r.trigger(700 * MS), Step { transition: None, output: OutputWish::On });
-        assert_eq!(r.tick(1500 * MS).output, OutputWish::On, "the second one held it");
-        assert_eq!(r.tick(1501 * MS).transition, Some(Transition::Released));
+        assert_eq!(r.observe(1500 * MS, 0).output, OutputWish::On, "the second one held it");
+        assert_eq!(r.observe(1501 * MS, 0).transition, Some(Transition::Released));
         assert_eq!((r.trigger(1550 * MS).transition, r.suppressed()), (None, 1));
-        assert_eq!(r.trigger(2000 * MS).transition, None, "no frame for stall_ms");
-        r.observe(2001 * MS, 0);
-        assert_eq!(r.trigger(2002 * MS).transition, Some(Transition::Fired));
-        r.disarm(2003 * MS);
-        assert_eq!(r.trigger(2004 * MS).transition, None);
-    }
-
-    #[test]
-    fn bad_configurations_are_named() {
-        let good = RuleConfig::default();
-        assert_eq!(RuleConfig { count_min: 0, ..good }.validate(), Err(RuleError::Zero("count_min")));
-        assert_eq!(RuleConfig { stall_ms: 0, ..good }.validate(), Err(RuleError::Zero("stall_ms")));
-        assert_eq!(RuleConfig { hold_ms: u32::MAX, ..good }.validate(), Err(RuleError::TooLong("hold_ms", u32::MAX)));
+        assert_eq!(r.trigger(3501 * MS).transition, None, "no frame for stall_ms");
+        r.observe(3502 * MS, 0);
+        assert_eq!(r.trigger(3503 * MS).transition, Some(Transition::Fired));
+        r.disarm(3504 * MS);
+        assert_eq!(r.trigger(3505 * MS).transition, None);
     }
 
     #[derive(Debug, Clone, Copy)]
@@ -437,11 +400,13 @@ mod tests {
             let mut fired_us = 0;
             let mut left_us: Option<u64> = None;
             let mut in_a_row = 0u16;
+            let mut frame_us = 0u64;
             let mut trail = Vec::new();
             for (ms, back, call) in calls {
                 clock_us = if back { clock_us.saturating_sub(ms * MS) } else { clock_us + ms * MS };
                 now_us = now_us.max(clock_us);
                 let armed = r.state() != State::Disarmed;
+                let due = r.deadline_us().is_some_and(|at_us| now_us >= at_us);
                 let step = match call {
                     Call::Observe(matches) => {
                         in_a_row = if matches >= count_min && armed { in_a_row + 1 } else { 0 };
@@ -464,8 +429,12 @@ mod tests {
                         active = true;
                         fired_us = now_us;
                     }
-                    Some(Transition::Released | Transition::Failsafe) => {
+                    Some(left @ (Transition::Released | Transition::Failsafe)) => {
                         prop_assert!(active, "released while not active: {trail:?}");
+                        let by_a_frame = matches!(call, Call::Observe(matches) if matches < count_min);
+                        let released = left == Transition::Released;
+                        prop_assert!(!released || by_a_frame || matches!(call, Call::Disarm), "{trail:?}");
+                        prop_assert!(released || due, "no stall: {trail:?}");
                         active = false;
                         left_us = Some(now_us);
                     }
@@ -473,7 +442,12 @@ mod tests {
                     Some(Transition::Armed) | None => {}
                 }
                 prop_assert_eq!(active, matches!(r.state(), State::Active { .. }), "{:?}", trail);
+                if matches!(call, Call::Observe(_)) || step.transition == Some(Transition::Armed) {
+                    frame_us = now_us;
+                }
+                prop_assert!(r.deadline_us().is_none_or(|at_us| at_us > now_us), "late: {trail:?}");
                 if step.output == OutputWish::On {
+                    prop_assert!(now_us - frame_us < us(stall_ms), "on without frames: {trail:?}");
                     prop_assert!(active, "on while not active: {trail:?}");
                     prop_assert!(pulse_ms == 0 || now_us - fired_us < us(pulse_ms), "the pulse is too long: {trail:?}");
                 }

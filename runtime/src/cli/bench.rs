@@ -4,15 +4,16 @@ mod latency;
 
 use std::time::{Duration, Instant};
 
-use lapwing_runtime::detect::{DetectOptions, Detector};
+use lapwing_camera::frame::{Frame, picture};
+use lapwing_engine::artifact::golden_input;
+use lapwing_engine::ir::Op;
+use lapwing_engine::{Artifact, EngineError, Int8Engine, kernels};
+use lapwing_flow::FlowModel;
 #[cfg(feature = "onnx")]
-use lapwing_runtime::engine::FloatEngine;
-use lapwing_runtime::engine::artifact::golden_input;
-use lapwing_runtime::engine::ir::Op;
-use lapwing_runtime::engine::model::Network;
-use lapwing_runtime::engine::{Artifact, EngineError, Int8Engine, Model, kernels};
-use lapwing_runtime::flow::FlowModel;
-use lapwing_runtime::frame::{Frame, picture};
+use lapwing_quantize::FloatEngine;
+use lapwing_vision::detect::{DetectOptions, Detector};
+use lapwing_vision::model::Network;
+use lapwing_vision::{Model, ModelError};
 use serde_json::{Value, json};
 
 use super::bench_flow;
@@ -56,7 +57,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         Network::Onnx(_) => float(args, &model, start)?,
         #[cfg(not(feature = "onnx"))]
         Network::Onnx(_) => {
-            return Err(lapwing_runtime::engine::EngineError::NoOnnx { origin: model.origin().to_owned() }.into());
+            return Err(ModelError::NoOnnx { origin: model.origin().to_owned() }.into());
         }
     };
     if args.json {
@@ -137,7 +138,8 @@ fn tail_ops(runs: u32, engine: &mut Int8Engine) -> Vec<Value> {
 
 #[cfg(feature = "onnx")]
 fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
-    let mut engine = FloatEngine::load(model)?;
+    let Some(file) = model.onnx() else { return Err(Failure::Call(format!("{} is an artifact", model.origin()))) };
+    let mut engine = FloatEngine::load(file)?;
     let load_ms = ms(start.elapsed());
     let input = vec![0.5; engine.input_shape().iter().product()];
     let mut failed = None;
@@ -172,12 +174,12 @@ struct Stages {
 }
 
 fn stages(args: &Args, model: &Model) -> Result<Stages, Failure> {
-    let Some((name, bytes)) = lapwing_runtime::photos::PHOTOS.first() else { return Ok(Stages::default()) };
+    let Some((name, bytes)) = lapwing_camera::photos::PHOTOS.first() else { return Ok(Stages::default()) };
     let mut frame = Frame::new();
     picture::decode(bytes, name, &mut frame).map_err(|e| Failure::Job(e.to_string()))?;
     let mut detector = match Detector::with_threads(model, usize::from(args.threads)) {
         Ok(detector) => detector,
-        Err(EngineError::Shape { what, .. }) => {
+        Err(ModelError::Engine(EngineError::Shape { what, .. })) => {
             eprintln!("lapwing: only the network is timed, for no head reads it: {what}");
             return Ok(Stages::default());
         }
@@ -189,7 +191,7 @@ fn stages(args: &Args, model: &Model) -> Result<Stages, Failure> {
         detector.detect(&frame, &options).map_err(|e| Failure::Job(e.to_string()))?;
         times.push(detector.times());
     }
-    let median = |of: fn(&lapwing_runtime::detect::StageTimes) -> Duration| {
+    let median = |of: fn(&lapwing_vision::detect::StageTimes) -> Duration| {
         let mut all: Vec<Duration> = times.iter().map(of).collect();
         all.sort_unstable();
         round(ms(all[all.len() / 2]))

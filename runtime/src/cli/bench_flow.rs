@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use lapwing_runtime::engine::kernels;
-use lapwing_runtime::flow::model::Source;
-use lapwing_runtime::flow::network::{Asked, whole_context};
-use lapwing_runtime::flow::{Filler, FlowModel, Network};
+use lapwing_engine::kernels;
+use lapwing_flow::model::Source;
+use lapwing_flow::network::{Asked, whole_context};
+use lapwing_flow::{Filler, FlowModel, Network};
 use serde_json::{Map, Value, json};
 
 use super::bench::Args;

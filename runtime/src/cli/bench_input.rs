@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lapwing_runtime::engine::manifest::{InputSpec, Layout};
-use lapwing_runtime::frame::raw::RawLayout;
-use lapwing_runtime::frame::yuv::Colour;
-use lapwing_runtime::frame::{Frame, PixelFormat};
-use lapwing_runtime::input::InputTensor;
+use lapwing_camera::frame::raw::RawLayout;
+use lapwing_camera::frame::yuv::Colour;
+use lapwing_camera::frame::{Frame, PixelFormat};
+use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_vision::input::InputTensor;
 use serde_json::{Value, json};
 
 use super::out::Failure;

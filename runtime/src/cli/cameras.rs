@@ -1,9 +1,9 @@
 //! Cameras as the command line meets them: which one `run` takes by itself, and what `doctor` says of each.
 
-use lapwing_runtime::camera::v4l::choose::NoChoice;
-use lapwing_runtime::camera::v4l::fourcc::use_of;
-use lapwing_runtime::camera::v4l::kernel::Size;
-use lapwing_runtime::camera::v4l::{BAYER_CURE, CameraOptions, Found, FourCc, Verdict, find};
+use lapwing_camera::v4l::choose::NoChoice;
+use lapwing_camera::v4l::fourcc::use_of;
+use lapwing_camera::v4l::kernel::Size;
+use lapwing_camera::v4l::{BAYER_CURE, CameraOptions, Found, FourCc, Verdict, find};
 
 /// Set to `none`, no camera is looked for: for tests and for machines whose cameras are not lapwing's.
 pub const CAMERAS_VARIABLE: &str = "LAPWING_CAMERAS";
@@ -109,9 +109,9 @@ fn list(sizes: &[Size]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapwing_runtime::camera::v4l::controls::{Knob, Offer};
-    use lapwing_runtime::camera::v4l::driver::Wish;
-    use lapwing_runtime::camera::v4l::kernel::Identity;
+    use lapwing_camera::v4l::controls::{Knob, Offer};
+    use lapwing_camera::v4l::driver::Wish;
+    use lapwing_camera::v4l::kernel::Identity;
 
     fn device(number: u32, verdict: Verdict) -> Found {
         Found { path: format!("/dev/video{number}").into(), verdict }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use lapwing_runtime::camera::SourceSpec;
+use lapwing_camera::SourceSpec;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_runtime::config::{BUILTIN, Config};
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::frame::printable::Printable;
+use lapwing_vision::Model;
 
 use super::out::{Failure, Out, line};
 

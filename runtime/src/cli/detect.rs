@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lapwing_runtime::camera::v4l::CameraOptions;
-use lapwing_runtime::camera::{Next, Pacing, SourceSpec};
-use lapwing_runtime::detect::{DetectOptions, Detection, Detector};
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::eval::canonical_class;
-use lapwing_runtime::frame::printable::Printable;
-use lapwing_runtime::frame::{Frame, picture};
+use lapwing_camera::frame::printable::Printable;
+use lapwing_camera::frame::{Frame, picture};
+use lapwing_camera::v4l::CameraOptions;
+use lapwing_camera::{Next, Pacing, SourceSpec};
 use lapwing_runtime::sinks::annotate;
+use lapwing_vision::Model;
+use lapwing_vision::detect::{DetectOptions, Detection, Detector};
+use lapwing_vision::eval::canonical_class;
 use serde_json::{Value, json};
 
 use super::out::{Complaints, Failure, Out, complain, line};
@@ -83,7 +83,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let mut frame = Frame::new();
     for spec in &specs {
         job.is_clip = matches!(spec, SourceSpec::Y4m(_) | SourceSpec::Mjpeg(..));
-        let mut source = match spec.open_live(lapwing_runtime::photos::PHOTOS, &CameraOptions::default()) {
+        let mut source = match spec.open_live(lapwing_camera::photos::PHOTOS, &CameraOptions::default()) {
             Ok(source) => source,
             Err(error) => {
                 job.failed(&error);

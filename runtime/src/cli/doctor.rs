@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use lapwing_runtime::camera::v4l::CameraOptions;
-use lapwing_runtime::clock::{Clock, SystemClock, WALL_VALID_FROM_US, iso8601};
-use lapwing_runtime::detect::Detector;
-use lapwing_runtime::engine::Model;
+use lapwing_camera::clock::{Clock, SystemClock, iso8601};
+use lapwing_camera::v4l::CameraOptions;
+use lapwing_vision::Model;
+use lapwing_vision::detect::Detector;
 use serde::Serialize;
 
 use super::out::{Failure, Out, line};
@@ -185,15 +185,15 @@ fn cameras() -> Vec<Finding> {
 }
 
 fn clock() -> Finding {
-    let wall_us = SystemClock::default().wall_us();
-    if wall_us < WALL_VALID_FROM_US {
+    let wall = SystemClock::default().wall();
+    if !wall.is_set() {
         return Finding::note(
             "clock",
             "not set",
             "events are ordered by number all the same; set the time (timesyncd, chrony) or fit a battery-backed clock",
         );
     }
-    Finding::good("clock", iso8601(wall_us))
+    Finding::good("clock", iso8601(wall.us()))
 }
 
 /// File systems that live in memory, by the magic number of `statfs`.

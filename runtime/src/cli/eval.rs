@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lapwing_runtime::detect::{DetectOptions, Detector};
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::eval::listing::Roll;
-use lapwing_runtime::eval::{Scorer, coco::Annotations, match_classes};
-use lapwing_runtime::flow::FlowModel;
-use lapwing_runtime::frame::Frame;
+use lapwing_camera::frame::Frame;
+use lapwing_flow::FlowModel;
+use lapwing_vision::Model;
+use lapwing_vision::detect::{DetectOptions, Detector};
+use lapwing_vision::eval::listing::Roll;
+use lapwing_vision::eval::{Scorer, coco::Annotations, match_classes};
 use serde_json::json;
 
 use super::frames::{all_used, each_frame};

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use lapwing_runtime::eval::coco::Annotations;
-use lapwing_runtime::flow::model::FLOAT;
-use lapwing_runtime::flow::quantise::measure::{self, Cost, Holed};
-use lapwing_runtime::flow::quantise::windows::window;
-use lapwing_runtime::flow::real::RealFlow;
-use lapwing_runtime::flow::{Filler, FlowModel};
+use lapwing_flow::model::FLOAT;
+use lapwing_flow::quantise::measure::{self, Cost, Holed};
+use lapwing_flow::quantise::windows::window;
+use lapwing_flow::real::RealFlow;
+use lapwing_flow::{Filler, FlowModel};
+use lapwing_vision::eval::coco::Annotations;
 use serde_json::json;
 
 use super::frames::each_frame;

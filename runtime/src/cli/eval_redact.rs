@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::eval::listing::Roll;
-use lapwing_runtime::eval::{canonical_class, coco::Annotations};
-use lapwing_runtime::frame::Frame;
+use lapwing_camera::frame::Frame;
 use lapwing_runtime::privacy::hidden::Hidden;
 use lapwing_runtime::privacy::{Account, Rect, Regions};
+use lapwing_vision::Model;
+use lapwing_vision::eval::listing::Roll;
+use lapwing_vision::eval::{canonical_class, coco::Annotations};
 use serde_json::json;
 
 use super::frames::{all_used, each_frame};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lapwing_runtime::camera::{Next, SourceSpec};
-use lapwing_runtime::frame::Frame;
-use lapwing_runtime::frame::printable::Printable;
+use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::printable::Printable;
+use lapwing_camera::{Next, SourceSpec};
 
 use super::out::{Complaints, Failure};
 
@@ -20,7 +20,7 @@ pub fn each_frame(paths: &[PathBuf], each: &mut dyn FnMut(&mut Frame) -> Result<
     let (mut frame, mut failures, mut complaints) = (Frame::new(), 0, Complaints::new());
     let parsed = paths.iter().map(|path| SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call));
     for spec in parsed.collect::<Result<Vec<_>, _>>()? {
-        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
+        let mut source = spec.open(lapwing_camera::photos::PHOTOS).map_err(Failure::call)?;
         loop {
             let (failed, is_over) = match source.next(&mut frame, WAIT) {
                 Next::End => break,

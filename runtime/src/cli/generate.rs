@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use lapwing_runtime::flow::generate::{Made, PICTURES_MAX, Request, Walk, generate};
-use lapwing_runtime::flow::manifest::STEPS_MAX;
-use lapwing_runtime::flow::{FlowModel, plot};
-use lapwing_runtime::frame::{Frame, picture};
+use lapwing_camera::frame::{Frame, picture};
+use lapwing_flow::generate::{Made, PICTURES_MAX, Request, Walk, generate};
+use lapwing_flow::manifest::STEPS_MAX;
+use lapwing_flow::{FlowModel, plot};
 use serde_json::json;
 
 use super::out::{Failure, Out, line};
@@ -130,26 +130,25 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 #[cfg(feature = "onnx")]
 fn guided(
     model: &FlowModel,
-    network: &mut dyn lapwing_runtime::flow::Network,
+    network: &mut dyn lapwing_flow::Network,
     request: &Request,
     scale: f64,
 ) -> Result<Made, Failure> {
-    let mut guide = lapwing_runtime::flow::real::RealGuide::load(model)?;
+    let mut guide = lapwing_flow::real::RealGuide::load(model)?;
     let mut buffers = (Vec::new(), Vec::new(), Vec::new());
-    let mut gradient =
-        |x: &[f64], t: f64, label: usize, g: &mut [f64]| -> Result<(), lapwing_runtime::flow::FlowError> {
-            let (plain, found, logits) = &mut buffers;
-            *plain = x.iter().map(|&v| v as f32).collect::<Vec<f32>>();
-            found.resize(x.len(), 0f32);
-            guide.gradient(plain, t, label, found, logits)?;
-            g.iter_mut().zip(&*found).for_each(|(to, &from)| *to = f64::from(from));
-            Ok(())
-        };
+    let mut gradient = |x: &[f64], t: f64, label: usize, g: &mut [f64]| -> Result<(), lapwing_flow::FlowError> {
+        let (plain, found, logits) = &mut buffers;
+        *plain = x.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+        found.resize(x.len(), 0f32);
+        guide.gradient(plain, t, label, found, logits)?;
+        g.iter_mut().zip(&*found).for_each(|(to, &from)| *to = f64::from(from));
+        Ok(())
+    };
     Ok(generate(network, request, Some((scale, &mut gradient)))?)
 }
 
 #[cfg(not(feature = "onnx"))]
-fn guided(_: &FlowModel, _: &mut dyn lapwing_runtime::flow::Network, _: &Request, _: f64) -> Result<Made, Failure> {
+fn guided(_: &FlowModel, _: &mut dyn lapwing_flow::Network, _: &Request, _: f64) -> Result<Made, Failure> {
     Err(Failure::call("--classifier needs a lapwing with ONNX (feature `onnx`); use --guidance"))
 }
 

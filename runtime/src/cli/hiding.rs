@@ -1,8 +1,8 @@
 //! What commands share that hide: classes by name, and a redactor with all that this build has.
 
 use lapwing_runtime::config::{Bound, Config};
-use lapwing_runtime::detect::{DetectOptions, Detector};
 use lapwing_runtime::privacy::{Account, Eye, Hiding, Lazy, Level, Redactor};
+use lapwing_vision::detect::{DetectOptions, Detector};
 
 use super::out::Failure;
 

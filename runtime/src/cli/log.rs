@@ -5,11 +5,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lapwing_camera::clock::iso8601;
 use lapwing_firmware::epitaph::Epitaph;
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::DirMedia;
 use lapwing_firmware::log::{Damage, DamageKind, Item, Position, Reader, name};
-use lapwing_runtime::clock::iso8601;
 use lapwing_runtime::last_words;
 use lapwing_runtime::latency::Histogram;
 use lapwing_runtime::legend::Legend;

@@ -31,13 +31,13 @@ mod redact;
 mod redact_paths;
 mod run;
 mod score;
+mod signals;
 mod table;
+mod voice;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lapwing_runtime::frame::printable;
 use out::{Failure, Out, complain};
 
 /// Turns a board with a camera into a sentinel: sees, acts, hides and remembers.
@@ -78,19 +78,12 @@ enum Command {
 
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn,tract=error"))
-        .format(|to, record| {
-            let (style, level) = (to.default_level_style(record.level()), record.level());
-            let what = record.args().to_string();
-            let what = printable::text(&what); // names of files and cameras are in it
-            writeln!(to, "[{} {style}{level:<5}{style:#} {}] {what}", to.timestamp_millis(), record.target())
-        })
-        .init();
+    voice::start_logger();
     let cli = Cli::parse(); // ends the process with 2 where the call is wrong
     let mut out = Out::default();
     let done = match cli.command {
-        None => run::run(&run::Args::default(), &mut out),
-        Some(Command::Run(args)) => run::run(&args, &mut out),
+        None => run::run(&run::Args::default()),
+        Some(Command::Run(args)) => run::run(&args),
         Some(Command::Detect(args)) => detect::run(&args, &mut out),
         Some(Command::Redact(args)) => redact::run(&args, &mut out),
         Some(Command::Eval(args)) => eval::run(&args, &mut out),
@@ -106,6 +99,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Quiet) => ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => ExitCode::from(code),
         Err(Failure::Job(what)) => report(&what, 1),
         Err(Failure::Call(what)) => report(&what, 2),
     }

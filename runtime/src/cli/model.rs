@@ -1,9 +1,10 @@
 //! `lapwing model`: make, look into and prove artifacts.
 
-use lapwing_runtime::engine::ir::Op;
-use lapwing_runtime::engine::model::Network;
-use lapwing_runtime::engine::{Artifact, Int8Engine, Model, kernels};
-use lapwing_runtime::flow::FlowModel;
+use lapwing_engine::ir::Op;
+use lapwing_engine::{Artifact, Int8Engine, kernels};
+use lapwing_flow::FlowModel;
+use lapwing_vision::Model;
+use lapwing_vision::model::Network;
 
 use super::model_flow;
 use super::out::{Failure, Out, line};

@@ -1,12 +1,12 @@
 //! `lapwing model info` and `verify` of a flow.
 
-use lapwing_runtime::engine::kernels;
-use lapwing_runtime::flow::int8::recipe::Kind;
-use lapwing_runtime::flow::int8::{FlowArtifact, Int8Flow};
-use lapwing_runtime::flow::model::Source;
-use lapwing_runtime::flow::network::whole_context;
-use lapwing_runtime::flow::normal::Normal;
-use lapwing_runtime::flow::{Asked, FlowError, FlowModel, Network};
+use lapwing_engine::kernels;
+use lapwing_flow::int8::recipe::Kind;
+use lapwing_flow::int8::{FlowArtifact, Int8Flow};
+use lapwing_flow::model::Source;
+use lapwing_flow::network::whole_context;
+use lapwing_flow::normal::Normal;
+use lapwing_flow::{Asked, FlowError, FlowModel, Network};
 
 use super::out::{Failure, Out, line};
 

@@ -6,10 +6,11 @@ use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
 use std::time::Instant;
 
+use lapwing_camera::frame::printable;
+use lapwing_engine::EngineError;
+use lapwing_flow::FlowError;
 use lapwing_runtime::config::ConfigError;
-use lapwing_runtime::engine::EngineError;
-use lapwing_runtime::flow::FlowError;
-use lapwing_runtime::frame::printable;
+use lapwing_vision::ModelError;
 
 /// `complain!("…", …)` tells of what went wrong and goes on.
 macro_rules! complain {
@@ -24,6 +25,8 @@ pub enum Failure {
     Job(String),
     /// The call or the configuration is wrong: exit code 2.
     Call(String),
+    /// It was told already: this exit code and no more words.
+    Told(u8),
     /// Nobody reads the output any more (`lapwing … | head`): not a failure.
     Quiet,
 }
@@ -48,10 +51,17 @@ impl From<ConfigError> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
+        Failure::job(error)
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Failure {
         match error {
-            EngineError::Missing { .. } | EngineError::NoManifest { .. } | EngineError::Manifest { .. } => {
-                Failure::call(error)
-            }
+            ModelError::Missing { .. }
+            | ModelError::NotFound { .. }
+            | ModelError::NoManifest { .. }
+            | ModelError::Manifest { .. } => Failure::call(error),
             _ => Failure::job(error),
         }
     }
@@ -114,7 +124,7 @@ impl Out {
 
 /// Writes a line to standard error. Errors that nobody reads are no reason to end.
 pub fn tell_error(line: Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "lapwing: {}", printable::text(&line.to_string()));
+    super::voice::say_error(&format!("lapwing: {line}"));
 }
 
 /// What went wrong with inputs, of which there may be millions: the first ones are told, then one a second.
@@ -126,27 +136,34 @@ pub struct Complaints {
     untold: u64,
 }
 
-impl Complaints {
-    /// Most that are told at once.
-    pub const TOLD_MAX: f64 = 100.0;
+/// Most complaints that are told at once.
+const TOLD_MAX: f64 = 100.0;
 
+impl Complaints {
     /// Nothing went wrong yet.
     pub fn new() -> Complaints {
-        Complaints { left: Self::TOLD_MAX, then: Instant::now(), untold: 0 }
+        Complaints { left: TOLD_MAX, then: Instant::now(), untold: 0 }
+    }
+
+    /// Whether another one may be told.
+    pub fn may_tell(&mut self) -> bool {
+        let now = Instant::now();
+        self.left = (self.left + (now - self.then).as_secs_f64()).min(TOLD_MAX);
+        self.then = now;
+        let may = self.left >= 1.0;
+        match may {
+            true => self.left -= 1.0,
+            false => self.untold += 1,
+        }
+        may
     }
 
     /// Tells it, unless too much was told already.
     pub fn tell(&mut self, what: &dyn Display) {
-        let now = Instant::now();
-        self.left = (self.left + (now - self.then).as_secs_f64()).min(Self::TOLD_MAX);
-        self.then = now;
-        if self.left < 1.0 {
-            self.untold += 1;
-            return;
+        if self.may_tell() {
+            self.tell_untold();
+            complain!("{what}");
         }
-        self.left -= 1.0;
-        self.tell_untold();
-        complain!("{what}");
     }
 
     fn tell_untold(&mut self) {

@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use lapwing_runtime::camera::{Next, SourceSpec};
-use lapwing_runtime::engine::artifact::{self, Artifact, Calibration};
-use lapwing_runtime::engine::import::Options;
-use lapwing_runtime::engine::ir::{Checked, Graph};
-use lapwing_runtime::engine::manifest::{InputSpec, Layout};
-use lapwing_runtime::engine::model::Network;
-use lapwing_runtime::engine::network::Network as Real;
-use lapwing_runtime::engine::quantize::{Phase, Quantised, Report, Request, Samples, tuned};
-use lapwing_runtime::engine::tail::Tail;
-use lapwing_runtime::engine::{Model, float, import, own_scales};
-use lapwing_runtime::flow::FlowModel;
-use lapwing_runtime::frame::Frame;
-use lapwing_runtime::input::InputTensor;
+use lapwing_camera::frame::Frame;
+use lapwing_camera::{Next, SourceSpec};
+use lapwing_engine::artifact::{self, Artifact, Calibration};
+use lapwing_engine::ir::{Checked, Graph};
+use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_engine::tail::Tail;
+use lapwing_flow::FlowModel;
+use lapwing_quantize::import::Options;
+use lapwing_quantize::network::Network as Real;
+use lapwing_quantize::{Phase, Quantised, Report, Request, Samples, tuned};
+use lapwing_quantize::{float, import, own_scales};
+use lapwing_vision::Model;
+use lapwing_vision::input::InputTensor;
 use serde_json::json;
 
 use super::eval::{Scores, score};
@@ -85,13 +85,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         return quantize_flow::run(args, out);
     }
     let model = Model::open(&args.network)?;
-    let Network::Onnx(source) = model.network() else {
+    let Some(file) = model.onnx() else {
         return Err(Failure::Call(format!("{} is an artifact already; give the .onnx it was made from", args.network)));
     };
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
     let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
     let behind = Options { behind: true, ..Options::default() };
-    let network = import::regions(float::typed(&model, source)?, &behind).map_err(named)?;
+    let network = import::regions(float::typed(file)?, &behind).map_err(named)?;
     let tail = import::tail(&network).map_err(named)?;
     let (graph, report) = if network.has_own_scales() {
         (own_scales::graph(&network).map_err(named)?, None)
@@ -100,7 +100,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         (graph, Some(report))
     };
     let pictures = report.as_ref().map_or(0, |r| r.pictures);
-    let made = artifact_of(&model, source, graph, tail, pictures).map_err(named)?;
+    let made = artifact_of(&model, file.bytes, graph, tail, pictures).map_err(named)?;
     let bytes = made.to_bytes().map_err(named)?;
     write(&output, &bytes)?;
     let size = bytes.len();
@@ -304,7 +304,7 @@ fn samples(paths: &[PathBuf], spec: &InputSpec, most: usize) -> Result<Samples, 
     let bar = progress::bar(None, "reading pictures", false);
     for path in paths {
         let spec = SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call)?;
-        let mut source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
+        let mut source = spec.open(lapwing_camera::photos::PHOTOS).map_err(Failure::call)?;
         loop {
             let next = if samples.wants_next() { source.next(&mut frame, WAIT) } else { source.skip(&mut frame) };
             match next {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use lapwing_runtime::flow::FlowModel;
-use lapwing_runtime::flow::quantise::windows::{WINDOWS_MAX, Windows};
-use lapwing_runtime::flow::quantise::{BANDS, quantise};
+use lapwing_flow::FlowModel;
+use lapwing_flow::quantise::windows::{WINDOWS_MAX, Windows};
+use lapwing_flow::quantise::{BANDS, quantise};
 use serde_json::json;
 
 use super::eval_flow;

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lapwing_runtime::camera::{Next, Source, SourceSpec};
+use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::printable::Printable;
+use lapwing_camera::{Next, Source, SourceSpec};
 use lapwing_runtime::config::Config;
-use lapwing_runtime::detect::{DetectOptions, Detector};
-use lapwing_runtime::engine::Model;
-use lapwing_runtime::frame::Frame;
-use lapwing_runtime::frame::printable::Printable;
-use lapwing_runtime::privacy::{Account, Cover, Level, Redactor};
+use lapwing_runtime::privacy::{Account, Cover, Level, MISSED_FRAMES_MIN, Redactor};
 use lapwing_runtime::sinks::{ClipSink, write_picture};
-use lapwing_runtime::track::Patience;
+use lapwing_vision::Model;
+use lapwing_vision::detect::{DetectOptions, Detector};
+use lapwing_vision::track::Patience;
 use serde_json::json;
 
 use super::detect::fraction;
@@ -71,7 +71,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let spec = SourceSpec::parse(&args.input).map_err(Failure::call)?;
     let target = target(&spec, &args.output)?;
     let hider = Hider::new(args, &Model::open(&args.model)?)?;
-    let source = spec.open(lapwing_runtime::photos::PHOTOS).map_err(Failure::call)?;
+    let source = spec.open(lapwing_camera::photos::PHOTOS).map_err(Failure::call)?;
     let sink = match &target {
         Target::Clip(clip) => Some(ClipSink::create(&args.output, clip.kind.clone()).map_err(Failure::job)?),
         _ => None,
@@ -110,8 +110,11 @@ impl Hider {
     pub fn of(model: &Model, classes: &[String], score_min: Option<f32>, how: Option<How>) -> Result<Hider, Failure> {
         // the configuration's own words for it, so that a misspelt class gets the same cure
         let names: Vec<String> = classes.iter().map(|c| format!("{:?}", c.trim())).collect();
-        let score_min = score_min.map_or(String::new(), |s| format!("hide_score_min = {s:?}\n"));
-        let text = format!("[privacy]\nhide = [{}]\n{score_min}", names.join(", "));
+        // one score for both: nothing is shown here that is not hidden
+        let (shown, hidden) = score_min.map_or_else(Default::default, |s| {
+            (format!("[model]\nscore_min = {s:?}\n"), format!("hide_score_min = {s:?}\n"))
+        });
+        let text = format!("{shown}[privacy]\nhide = [{}]\n{hidden}", names.join(", "));
         let bound = Config::parse(&text, "--hide")?.bind(model.manifest())?;
         let level = how.map_or(Level::Fill, How::level);
         let options = DetectOptions { score_min: bound.hiding.score_min(), ..bound.options };
@@ -165,7 +168,8 @@ impl Job<'_> {
     fn all(&mut self, mut source: Box<dyn Source>) -> Result<(), Failure> {
         let bar = progress::bar(source.len_hint(), "redacting", true);
         let persist_ms = self.args.persist_ms;
-        let patience = Patience { time_us: persist_ms * 1000, frames: if persist_ms > 0 { PERSIST_FRAMES } else { 0 } };
+        let frames = if persist_ms > 0 { MISSED_FRAMES_MIN } else { 0 };
+        let patience = Patience { time_us: persist_ms * 1000, frames };
         let mut cover = self.sink.is_some().then(|| Cover::new(self.hider.redactor.hiding().clone(), patience));
         let mut frame = Frame::new();
         loop {

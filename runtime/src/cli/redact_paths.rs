@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use lapwing_runtime::camera::{SourceSpec, Y4m};
-use lapwing_runtime::frame::printable::Printable;
+use lapwing_camera::frame::printable::Printable;
+use lapwing_camera::{SourceSpec, Y4m};
 use lapwing_runtime::sinks::ClipKind;
 
 use super::out::Failure;
@@ -80,7 +80,7 @@ pub fn target(spec: &SourceSpec, output: &Path) -> Result<Target, Failure> {
     }
 }
 
-fn header(path: &Path) -> Result<lapwing_runtime::camera::y4m::Header, Failure> {
+fn header(path: &Path) -> Result<lapwing_camera::y4m::Header, Failure> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|e| Failure::Call(format!("{}: {e}", Printable(&name))))?;
     Ok(Y4m::new(file, &name).map_err(Failure::call)?.header().clone())

@@ -2,27 +2,32 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use lapwing_firmware::event::{Event, EventKind};
+use lapwing_camera::clock::SystemClock;
+use lapwing_camera::photos::PHOTOS;
+use lapwing_camera::v4l::kernel::Kernel;
+use lapwing_camera::{Pacing, Source, SourceSpec};
+use lapwing_engine::Manifest;
 use lapwing_firmware::linux::{LastWords, Watchdogs};
-use lapwing_runtime::camera::v4l::kernel::Kernel;
-use lapwing_runtime::camera::{Pacing, Source, SourceSpec};
-use lapwing_runtime::clock::SystemClock;
 use lapwing_runtime::config::{Bound, BoundInput, Config};
-use lapwing_runtime::detect::Detector;
-use lapwing_runtime::engine::{Manifest, Model};
-use lapwing_runtime::frame::printable::{self, Printable};
-use lapwing_runtime::legend::Legend;
-use lapwing_runtime::photos::PHOTOS;
 use lapwing_runtime::pins::{Input, Line};
-use lapwing_runtime::pipeline::{Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
+use lapwing_runtime::pipeline::{DeadMan, Pipeline, Recorder, Report, RuleRunner};
 use lapwing_runtime::privacy::Redactor;
+use lapwing_runtime::sinks::{Names, Sink, Sinks, Stream};
+use lapwing_vision::Model;
+use lapwing_vision::detect::Detector;
 
 use super::cameras::{cameras, first_usable};
-use super::detect::in_words;
-use super::out::{Complaints, Failure, Out, complain, line};
+use super::out::{Failure, complain};
+use super::signals;
+use super::voice::{self, Complainer, Printer};
+
+/// `say!(sinks, "...", ...)` tells a person a line, and does not wait until it is read.
+macro_rules! say {
+    ($sinks:expr, $($format:tt)*) => { $sinks.words(Stream::Out, &format!($($format)*)) };
+}
 
 /// Arguments of `lapwing run`.
 #[derive(Default, clap::Args)]
@@ -47,10 +52,41 @@ pub struct Args {
     data: Option<PathBuf>,
 }
 
-/// Runs the command.
-pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
+/// Longest wait at the end for whoever does not read what was said.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Runs the command. Whatever it says from here on goes through sinks: a terminal that is stopped, a pipe that nobody
+/// reads and a full disk neither end the run nor hold it up.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let every_frame = Arc::new(AtomicBool::new(false));
+    let voices: Vec<Box<dyn Sink>> =
+        vec![Box::new(Printer::new(Arc::clone(&every_frame))), Box::new(Complainer::new())];
+    let sinks = Sinks::start(voices).map_err(|e| Failure::Job(format!("a thread could not be started: {e}")))?;
+    let sinks = Arc::new(sinks);
+    voice::speak_through(&sinks);
+    let done = watch(args, &sinks, &every_frame);
+    let (told, code) = match &done {
+        Ok(()) => (None, 0),
+        Err(Failure::Quiet | Failure::Told(_)) => return done,
+        Err(Failure::Job(what)) => (Some(what), 1),
+        Err(Failure::Call(what)) => (Some(what), 2),
+    };
+    if let Some(what) = told {
+        complain!("{what}");
+    }
+    sinks.finish(LAST_WORDS, |report| {
+        if !report.is_clean() {
+            complain!("{report}"); // it is no failure of the run
+        }
+    });
+    if code == 0 { Ok(()) } else { Err(Failure::Told(code)) }
+}
+
+/// The run itself.
+fn watch(args: &Args, sinks: &Sinks, every_frame: &AtomicBool) -> Result<(), Failure> {
     let clock = SystemClock::default();
     let start = Instant::now();
+    signals::bear_the_harmless().map_err(Failure::job)?;
     let config = match &args.config {
         Some(path) => Config::read(path)?,
         None => Config::builtin()?,
@@ -59,25 +95,26 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
     // lines first: outputs take their safe level and edges are armed before anything slow or anything that may fail
-    let rules = make_rules(&bound)?;
+    let rules = Arc::new(DeadMan::new(make_rules(&bound)?));
     let inputs = open_inputs(&bound)?;
-    let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config, out)?;
+    let source = open_source(args.source.as_deref().unwrap_or(&config.source), &config, sinks)?;
     let detector = Detector::load(&model)?;
     let manifest = model.into_manifest();
     let redactor = super::hiding::configured(&config, &bound, &detector)?;
-    let mut recorder = open_recorder(&config, redactor, &bound, data, out)?;
-    tell_last_words(&mut recorder, data);
+    let mut recorder = open_recorder(&config, redactor, &bound, data, sinks)?;
+    tell_last_words(&mut recorder, data, &rules);
     let watchdogs = Watchdogs::open(config.watchdog.device.as_deref()).map_err(Failure::job)?;
-    line!(
-        out,
+    say!(
+        sinks,
         "model   {} ({}), ready after {:.0} ms",
         manifest.name,
         detector.engine_name(),
         start.elapsed().as_secs_f64() * 1e3
-    )?;
-    line!(out, "source  {}", source.describe())?;
-    let stop = stop_flag()?;
-    let mut teller = Teller { every_frame: source.pacing() == Pacing::OnDemand, complaints: Complaints::new() };
+    );
+    say!(sinks, "source  {}", source.describe());
+    let stop = signals::stop_flag(&rules).map_err(Failure::job)?;
+    every_frame.store(source.pacing() == Pacing::OnDemand, Ordering::Relaxed);
+    sinks.begin(Names { classes: manifest.classes.names.clone(), legend: bound.legend.clone() });
     let pipeline = Pipeline {
         source,
         detector,
@@ -91,8 +128,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         stale_us: u64::from(*config.camera.stale_ms.get_ref()) * 1000,
         frames_max: args.frames,
     };
-    let report = pipeline.run(&mut teller, &stop);
-    tell_summary(&report, &manifest, data, out)?;
+    let report = pipeline.run(&mut &*sinks, &stop).map_err(Failure::job)?;
+    tell_summary(&report, &manifest, data, sinks);
     if report.is_clean() {
         Ok(())
     } else {
@@ -101,7 +138,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// `auto` means the first camera that lapwing can read, else the bundled photographs; it says which, and why.
-fn open_source(word: &str, config: &Config, out: &mut Out) -> Result<Box<dyn Source>, Failure> {
+fn open_source(word: &str, config: &Config, sinks: &Sinks) -> Result<Box<dyn Source>, Failure> {
     let options = &config.camera.options();
     let found;
     let word = if word == "auto" {
@@ -111,10 +148,10 @@ fn open_source(word: &str, config: &Config, out: &mut Out) -> Result<Box<dyn Sou
                 &found
             }
             Err(why) => {
-                line!(
-                    out,
+                say!(
+                    sinks,
                     "camera  {why}: replaying the bundled photographs (--source takes a camera, picture, folder or clip)"
-                )?;
+                );
                 "photos"
             }
         }
@@ -137,12 +174,12 @@ fn open_recorder(
     redactor: Redactor,
     bound: &Bound,
     data: &Path,
-    out: &mut Out,
+    sinks: &Sinks,
 ) -> Result<Recorder, Failure> {
     let recorder = Recorder::open(config, redactor, bound.legend.clone(), data).map_err(Failure::job)?;
     let recovery = recorder.recovery();
-    line!(
-        out,
+    say!(
+        sinks,
         "log     {}: run {}, {} records from before{}",
         data.join("log").display(),
         recovery.run,
@@ -152,15 +189,21 @@ fn open_recorder(
         } else {
             String::new()
         }
-    )?;
+    );
     Ok(recorder)
 }
 
 /// What the process before this one said when it died becomes a record; what this one says will be kept.
-fn tell_last_words(recorder: &mut Recorder, data: &Path) {
+/// A panic makes the lines of `rules` safe before it touches a disk, also where its words cannot be kept.
+fn tell_last_words(recorder: &mut Recorder, data: &Path, rules: &Arc<DeadMan>) {
+    let rules = Arc::clone(rules);
+    let make_safe = move || rules.make_safe();
     let (file, found) = match LastWords::open(data) {
         Ok(opened) => opened,
-        Err(error) => return complain!("{}: last words cannot be kept: {error}", data.display()),
+        Err(error) => {
+            LastWords::before_panics(make_safe);
+            return complain!("{}: last words cannot be kept: {error}", data.display());
+        }
     };
     if let Some(words) = found {
         complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
@@ -169,7 +212,7 @@ fn tell_last_words(recorder: &mut Recorder, data: &Path) {
             complain!("its last words stay in {}: {error}", data.display());
         }
     }
-    file.keep_panics();
+    file.keep_panics(make_safe);
 }
 
 fn make_rules(bound: &Bound) -> Result<Vec<RuleRunner>, Failure> {
@@ -191,67 +234,7 @@ fn open_inputs(bound: &Bound) -> Result<Vec<Input>, Failure> {
     bound.inputs.iter().map(named).collect()
 }
 
-/// A flag that Ctrl-C and a service manager's stop set. A second Ctrl-C ends the process at once.
-fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Failure::job)?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Failure::job)?;
-    }
-    Ok(stop)
-}
-
-/// Tells a person what happens. Runs on the recorder's thread.
-struct Teller {
-    /// False for endless sources, where only events are told.
-    every_frame: bool,
-    /// A damaged source must not fill a journal.
-    complaints: Complaints,
-}
-
-impl Observer for Teller {
-    fn seen(&mut self, seen: &Seen<'_>) {
-        if !self.every_frame && seen.picture.is_none() {
-            return;
-        }
-        let class = |c: u16| seen.classes.get(usize::from(c)).map_or("?", String::as_str);
-        let picture = seen.picture.and_then(Path::file_name).map_or(String::new(), |name| {
-            let hidden = match seen.hidden.regions {
-                0 => String::new(),
-                _ => format!(", {}", super::hiding::in_words(&seen.hidden)),
-            };
-            format!(" -> {}{hidden}", name.to_string_lossy())
-        });
-        let stale = seen.stale_us.map_or(String::new(), |age_us| format!(", stale: {:.1} s old", age_us as f64 / 1e6));
-        println_quietly(format_args!(
-            "#{:<3} {} ({}x{}, {:.0} ms{stale}): {}{picture}",
-            seen.seq,
-            Printable(seen.name),
-            seen.width,
-            seen.height,
-            seen.times.total().as_secs_f64() * 1e3,
-            in_words(seen.detections, class),
-        ));
-    }
-
-    fn recorded(&mut self, seq: u64, event: &Event, legend: &Legend) {
-        if !matches!(event.kind, EventKind::Started | EventKind::Stopped) {
-            println_quietly(format_args!("     {}", super::log::in_words(seq, event, legend)));
-        }
-    }
-
-    fn trouble(&mut self, what: &str) {
-        self.complaints.tell(&what);
-    }
-}
-
-/// Output that nobody reads is no reason to stop watching.
-fn println_quietly(text: std::fmt::Arguments<'_>) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{}", printable::text(&text.to_string()));
-}
-
-fn tell_summary(report: &Report, manifest: &Manifest, data: &Path, out: &mut Out) -> Result<(), Failure> {
+fn tell_summary(report: &Report, manifest: &Manifest, data: &Path, sinks: &Sinks) {
     let names = &manifest.classes.names;
     let counts: Vec<String> = report
         .record
@@ -262,43 +245,47 @@ fn tell_summary(report: &Report, manifest: &Manifest, data: &Path, out: &mut Out
         .map(|(class, count)| format!("{count} {}", names.get(class).map_or("?", String::as_str)))
         .collect();
     let saw = if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") };
-    line!(out, "saw     {saw} in {} frames{}", report.frames, dropped(report))?;
+    say!(sinks, "saw     {saw} in {} frames{}", report.frames, dropped(report));
     if report.frames_untold > 0 {
-        line!(out, "missed  {} of these were not counted or stored: the recorder was busy", report.frames_untold)?;
+        say!(sinks, "missed  {} of these were not counted or stored: the recorder was busy", report.frames_untold);
+    }
+    if let Some(name) = report.panicked {
+        complain!("the {name} thread panicked: the run ended early, with its outputs safe");
     }
     if report.record.panicked {
-        complain!("the recorder's thread panicked: what it logged and stored is not counted here");
+        complain!(
+            "the recorder thread panicked: the run ended early, and what was logged and stored is not counted here"
+        );
     }
     for rule in &report.rules {
-        line!(out, "fired   {}: {} times, released {}", rule.name, rule.fired, rule.released)?;
+        say!(sinks, "fired   {}: {} times, released {}", rule.name, rule.fired, rule.released);
     }
-    line!(
-        out,
+    say!(
+        sinks,
         "logged  {} events, durable; `lapwing log show --data {}`",
         report.record.events_durable,
         data.display()
-    )?;
-    line!(out, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display())?;
-    tell_hidden(report, out)?;
+    );
+    say!(sinks, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display());
+    tell_hidden(report, sinks);
     if let Some(us) = report.first_detection_us {
-        line!(out, "first detection {:.0} ms after the start", us as f64 / 1e3)?;
+        say!(sinks, "first detection {:.0} ms after the start", us as f64 / 1e3);
     }
-    Ok(())
 }
 
 /// What was hidden, how, and how well there was time for it.
-fn tell_hidden(report: &Report, out: &mut Out) -> Result<(), Failure> {
+fn tell_hidden(report: &Report, sinks: &Sinks) {
     let (account, levels) = (&report.record.redaction, &report.record.levels);
     if account.regions > 0 {
         let fell_back = match account.fell_back {
             0 => String::new(),
             count => format!("; {count} fills did not pass the second look"),
         };
-        line!(out, "hid     {}{fell_back}", super::hiding::in_words(account))?;
+        say!(sinks, "hid     {}{fell_back}", super::hiding::in_words(account));
     }
     if levels.falls > 0 || levels.dropped > 0 {
-        line!(
-            out,
+        say!(
+            sinks,
             "budget  {} pictures filled, {} mosaic, {} black, {} not kept; {} times down, {} up",
             levels.fill,
             levels.mosaic,
@@ -306,9 +293,8 @@ fn tell_hidden(report: &Report, out: &mut Out) -> Result<(), Failure> {
             levels.dropped,
             levels.falls,
             levels.rises
-        )?;
+        );
     }
-    Ok(())
 }
 
 fn dropped(report: &Report) -> String {

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use lapwing_runtime::flow::anomaly::{Bits, CELLS, ORDINARY_MIN, Scene, bits};
-use lapwing_runtime::flow::crop::cut;
-use lapwing_runtime::flow::likelihood::Settings;
-use lapwing_runtime::flow::manifest::STEPS_MAX;
-use lapwing_runtime::flow::{FlowModel, Network};
-use lapwing_runtime::frame::Frame;
+use lapwing_camera::frame::Frame;
+use lapwing_flow::anomaly::{Bits, CELLS, ORDINARY_MIN, Scene, bits};
+use lapwing_flow::crop::cut;
+use lapwing_flow::likelihood::Settings;
+use lapwing_flow::manifest::STEPS_MAX;
+use lapwing_flow::{FlowModel, Network};
 use serde_json::json;
 
 use super::frames::each_frame;

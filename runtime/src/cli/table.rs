@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lapwing_runtime::flow::generate::{PICTURES_MAX, Request};
-use lapwing_runtime::flow::network::whole_context;
-use lapwing_runtime::flow::table::{Row, Tabled};
-use lapwing_runtime::flow::{Asked, FlowModel, Network, plot};
-use lapwing_runtime::frame::Frame;
+use lapwing_camera::frame::Frame;
+use lapwing_flow::generate::{PICTURES_MAX, Request};
+use lapwing_flow::network::whole_context;
+use lapwing_flow::table::{Row, Tabled};
+use lapwing_flow::{Asked, FlowModel, Network, plot};
 use serde_json::json;
 
 use super::frames::{all_used, each_frame};
@@ -67,7 +67,7 @@ pub fn run(wanted: &Wanted<'_>, model: &FlowModel, base: &Request, out: &mut Out
 #[cfg(feature = "onnx")]
 fn measured(model: &FlowModel, tabled: &Tabled<'_>, told: &mut dyn FnMut(usize, usize)) -> Result<Vec<Row>, Failure> {
     let make = || model.network(1);
-    let Some(mut found) = lapwing_runtime::flow::real::RealMeasure::of(model)? else {
+    let Some(mut found) = lapwing_flow::real::RealMeasure::of(model)? else {
         complain!("no classifier belongs to this flow: distances in cells only");
         return Ok(tabled.rows(&make, None, told)?);
     };

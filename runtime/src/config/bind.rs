@@ -9,12 +9,12 @@ use toml::Spanned;
 use super::lines::SIMULATED;
 use super::schema::{Active, RuleSection};
 use super::{Config, ConfigError};
-use crate::detect::DetectOptions;
-use crate::engine::Manifest;
-use crate::eval::canonical_class;
 use crate::legend::Legend;
 use crate::privacy::Hiding;
 use crate::rules::{Watch, Zone};
+use lapwing_engine::Manifest;
+use lapwing_vision::detect::DetectOptions;
+use lapwing_vision::eval::canonical_class;
 
 /// A configuration that fits a model.
 #[derive(Debug)]
@@ -72,12 +72,13 @@ impl Config {
             options.nms_iou = *nms_iou.get_ref();
         }
         let shown_score_min = options.score_min;
-        let hide_score_min = *self.privacy.hide_score_min.get_ref();
         let hidden = self.classes(&self.privacy.hide, manifest)?;
+        let hide_score_min = self.hide_score_min(shown_score_min, &hidden)?;
         if !hidden.is_empty() {
             options.score_min = options.score_min.min(hide_score_min);
         }
-        let rules = self.rules.iter().map(|rule| self.bind_rule(rule, manifest)).collect::<Result<Vec<_>, _>>()?;
+        let bind = |rule| self.bind_rule(rule, manifest, shown_score_min);
+        let rules = self.rules.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let hiding = Hiding::new(&hidden, hide_score_min);
         let legend = self.legend(manifest)?;
         let inputs = self.inputs.iter().map(|input| BoundInput {
@@ -86,6 +87,24 @@ impl Config {
             options: input.options(),
         });
         Ok(Bound { options, shown_score_min, hiding, legend, inputs: inputs.collect(), rules })
+    }
+
+    /// The score from which `hidden` is hidden: nobody may be shown, or fire a rule, and not be hidden.
+    fn hide_score_min(&self, shown_score_min: f32, hidden: &[u16]) -> Result<f32, ConfigError> {
+        let asked = &self.privacy.hide_score_min;
+        if hidden.is_empty() || *asked.get_ref() <= shown_score_min {
+            return Ok(*asked.get_ref());
+        }
+        if !self.placed(asked) {
+            return Ok(shown_score_min); // the default gives way to a model that shows more
+        }
+        let asked_min = asked.get_ref();
+        let what = format!(
+            "hide_score_min is {asked_min}, but detections show and fire rules from {shown_score_min}: between the two \
+             people would be stored uncovered"
+        );
+        let cure = format!("give at most {shown_score_min}, or raise [model] score_min to {asked_min}");
+        Err(self.error(asked, what, cure))
     }
 
     fn legend(&self, manifest: &Manifest) -> Result<Legend, ConfigError> {
@@ -99,7 +118,13 @@ impl Config {
         Ok(legend)
     }
 
-    fn bind_rule(&self, rule: &RuleSection, manifest: &Manifest) -> Result<BoundRule, ConfigError> {
+    /// A detection below `shown_score_min` fires no rule, whatever score the rule asks for.
+    fn bind_rule(
+        &self,
+        rule: &RuleSection,
+        manifest: &Manifest,
+        shown_score_min: f32,
+    ) -> Result<BoundRule, ConfigError> {
         let classes = self.classes(rule.classes.get_ref(), manifest)?;
         let zone = rule
             .zone
@@ -130,8 +155,9 @@ impl Config {
                 (Some(output.address()), polarity(output.active_low))
             }
         };
+        let score_min = rule.score_min.get_ref().max(shown_score_min);
         Ok(BoundRule {
-            watch: Watch::new(rule.name.get_ref(), &classes, *rule.score_min.get_ref(), zone),
+            watch: Watch::new(rule.name.get_ref(), &classes, score_min, zone),
             trigger,
             output,
             polarity,
@@ -244,6 +270,38 @@ mod tests {
         }
     }
 
+    /// Whether something is hidden decides how low the detector looks, and not what fires.
+    #[test]
+    fn the_model_s_score_binds_rules_whether_or_not_something_is_hidden() {
+        for hide in ["[]", "[\"person\"]"] {
+            let rule = "[[rule]]\nname = \"a\"\nclasses = [\"person\"]\nscore_min = 0.2\n";
+            let text = format!("[model]\nscore_min = 0.5\n[privacy]\nhide = {hide}\n{rule}");
+            let bound = Config::parse(&text, "f.toml").unwrap().bind(&manifest()).unwrap();
+            let person = manifest().classes.names.iter().position(|n| n == "person").unwrap() as u16;
+            let seen = |score| {
+                let detection =
+                    lapwing_vision::detect::Detection { class: person, score, bounds: [0.0, 0.0, 9.0, 9.0] };
+                bound.rules[0].watch.look(&[detection], 10, 10).count
+            };
+            assert_eq!((seen(0.3), seen(0.5)), (0, 1), "hide = {hide}");
+        }
+    }
+
+    #[test]
+    fn a_hide_score_above_one_that_shows_or_fires_is_refused() {
+        let bind = |text: &str| Config::parse(text, "f.toml").unwrap().bind(&manifest());
+        let rule = "[[rule]]\nname = \"v\"\nclasses = [\"person\"]\n";
+        let error = bind(&format!("[privacy]\nhide_score_min = 0.95\n{rule}")).unwrap_err();
+        assert_eq!(error.line, 2);
+        assert!(error.cure.contains("give at most"), "{error}");
+        assert!(bind("[privacy]\nhide_score_min = 0.95\nhide = []\n").is_ok(), "nothing is hidden");
+        let raised = bind("[model]\nscore_min = 0.96\n[privacy]\nhide_score_min = 0.95\n").unwrap();
+        assert_eq!((raised.hiding.score_min(), raised.options.score_min), (0.95, 0.95));
+        // a default does not refuse a model that shows more
+        let low = bind("[model]\nscore_min = 0.05\n").unwrap();
+        assert_eq!((low.hiding.score_min(), low.options.score_min), (0.05, 0.05));
+    }
+
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_file() {
         let error = Config::parse("\u{feff}sauce = 1\n", "f.toml").unwrap_err();
@@ -252,7 +310,7 @@ mod tests {
         let manifest = format!("\u{feff}{}", lapwing_models::DETECT_NANO.manifest);
         assert!(Manifest::parse(&manifest).is_ok());
         let flow = format!("\u{feff}{}", lapwing_models::FLOW_PATCH.manifest);
-        assert!(crate::flow::FlowManifest::parse(&flow).is_ok());
+        assert!(lapwing_flow::FlowManifest::parse(&flow).is_ok());
     }
 
     #[test]

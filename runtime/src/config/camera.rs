@@ -8,10 +8,10 @@ use toml::Spanned;
 
 use super::schema::unplaced;
 use super::{Config, ConfigError};
-use crate::camera::v4l::controls::{Controls, Knob, Setting, Settings};
-use crate::camera::v4l::driver::BUFFERS_MAX;
-use crate::camera::v4l::fourcc::{USABLE, use_of};
-use crate::camera::v4l::{CameraOptions, FourCc};
+use lapwing_camera::v4l::controls::{Controls, Knob, Setting, Settings};
+use lapwing_camera::v4l::driver::BUFFERS_MAX;
+use lapwing_camera::v4l::fourcc::{USABLE, use_of};
+use lapwing_camera::v4l::{CameraOptions, FourCc};
 
 /// The word for a format that lapwing chooses.
 const AUTO: &str = "auto";
@@ -182,8 +182,8 @@ fn fourcc(word: &str) -> Option<FourCc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::v4l::controls::Span;
     use crate::config::BUILTIN;
+    use lapwing_camera::v4l::controls::Span;
 
     #[test]
     fn the_builtin_file_says_what_the_defaults_are() {

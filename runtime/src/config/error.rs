@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::frame::printable::Printable;
+use lapwing_camera::frame::printable::Printable;
 
 /// A mistake in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -228,7 +228,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Manifest;
+    use lapwing_engine::Manifest;
 
     const WIRED: &str = r#"
 [[output]]

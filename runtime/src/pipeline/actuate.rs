@@ -1,20 +1,28 @@
 //! A rule with its line: what is seen becomes a level on a pin.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use lapwing_firmware::event::{Event, EventKind};
-use lapwing_firmware::trigger::{Output, Rule, RuleError, Step, Transition};
+use lapwing_firmware::trigger::{Output, OutputWish, Rule, RuleError, Step, Transition};
 
 use super::report::RuleReport;
 use crate::config::BoundRule;
-use crate::detect::Detection;
-use crate::pins::Line;
+use crate::pins::{Line, LineError};
 use crate::rules::{Sighting, Watch};
+use lapwing_vision::detect::Detection;
+
+/// A line that its rule drives, and that somebody else may make safe at any time.
+pub(super) type SharedOutput = Arc<Mutex<Output<Line>>>;
 
 /// One rule: what it watches, its state machine, its output.
 pub struct RuleRunner {
     index: u16,
     watch: Watch,
     machine: Rule,
-    output: Output<Line>,
+    output: SharedOutput,
+    /// The line refused the last write, which was told.
+    refuses: bool,
+    simulated: bool,
     stall_us: u64,
     /// Inputs that arm and fire it.
     armed_by: Option<usize>,
@@ -39,13 +47,16 @@ impl RuleRunner {
     /// Makes the rule and drives its line to the safe level.
     pub fn new(index: u16, rule: &BoundRule, line: Line) -> Result<RuleRunner, RuleError> {
         let report = RuleReport { name: rule.watch.name.clone(), ..RuleReport::default() };
+        let simulated = line.is_simulated();
         let output = Output::new(line, rule.polarity);
         let machine = Rule::new(rule.trigger)?;
         Ok(RuleRunner {
             index,
             watch: rule.watch.clone(),
             machine,
-            output,
+            output: Arc::new(Mutex::new(output)),
+            refuses: false,
+            simulated,
             stall_us: u64::from(rule.trigger.stall_ms) * 1000,
             armed_by: rule.armed_by,
             fired_by: rule.fired_by,
@@ -97,21 +108,59 @@ impl RuleRunner {
 
     /// The line takes its safe level and the rule ends.
     pub fn stand_down(&mut self, now_us: u64) -> Option<Firing> {
-        if let Err(error) = self.output.fail_safe() {
-            self.report.pin_errors += 1;
-            log::error!("rule {:?}: {error}; check the wiring and the line's owner", self.watch.name);
-        }
+        self.make_safe();
         self.seen = Sighting::default();
         let step = self.machine.disarm(now_us);
         self.act(step)
     }
 
-    fn act(&mut self, step: Step) -> Option<Firing> {
-        // the pin first; everything else afterwards
-        if let Err(error) = self.output.set(step.output) {
-            self.report.pin_errors += 1;
+    /// The line takes its safe level, whatever the rule says; the next frame that is looked at decides anew.
+    pub(super) fn make_safe(&mut self) {
+        let driven = lock(&self.output).fail_safe();
+        self.note(driven.err());
+    }
+
+    /// The line, for somebody who may not wait for its rule.
+    pub(super) fn output(&self) -> SharedOutput {
+        Arc::clone(&self.output)
+    }
+
+    /// True unless the line is known to be at its safe level.
+    pub(super) fn is_on(&self) -> bool {
+        lock(&self.output).driven() != Some(OutputWish::Off)
+    }
+
+    /// True if no wire leaves its line.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.simulated
+    }
+
+    /// When the rule wants to be told the time at the latest, in microseconds; `None`: time changes nothing.
+    pub(super) fn deadline_us(&self) -> Option<u64> {
+        self.machine.deadline_us()
+    }
+
+    /// How long the line may stay on without a frame, in microseconds.
+    pub(super) fn stall_us(&self) -> u64 {
+        self.stall_us
+    }
+
+    /// Counts what a line refused. Told once until it works again: a dead line is tried again with every frame.
+    fn note(&mut self, refused: Option<LineError>) {
+        let Some(error) = refused else {
+            self.refuses = false;
+            return;
+        };
+        self.report.pin_errors += 1;
+        if !std::mem::replace(&mut self.refuses, true) {
             log::error!("rule {:?}: {error}; check the wiring and the line's owner", self.watch.name);
         }
+    }
+
+    fn act(&mut self, step: Step) -> Option<Firing> {
+        // the pin first; everything else afterwards
+        let driven = lock(&self.output).set(step.output);
+        self.note(driven.err());
         let kind = match step.transition? {
             Transition::Fired => EventKind::Fired,
             Transition::Released => EventKind::Released,
@@ -124,13 +173,17 @@ impl RuleRunner {
             EventKind::Released => self.report.released += 1,
             _ => {}
         }
-        let simulated = self.output.pin().is_simulated();
-        Some(Firing { kind, rule: self.index, seen: self.seen, frame_px: self.frame_px, simulated })
+        Some(Firing { kind, rule: self.index, seen: self.seen, frame_px: self.frame_px, simulated: self.simulated })
     }
 
-    pub(super) fn into_report(self) -> RuleReport {
-        self.report
+    pub(super) fn report(&self) -> RuleReport {
+        self.report.clone()
     }
+}
+
+/// A panic elsewhere leaves an output as it is: its level and what is known of it change together.
+fn lock(output: &SharedOutput) -> MutexGuard<'_, Output<Line>> {
+    output.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Firing {

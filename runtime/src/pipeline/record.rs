@@ -19,27 +19,25 @@ use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_
 use lapwing_firmware::linux::{DirError, DirMedia};
 use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
 
-use super::back::Back;
 use super::queue::{Pop, Queue};
+use super::recycle::Recycle;
 use super::report::{Observer, RecordReport, Seen};
 use super::{About, Message, SeenFrame};
-use crate::camera::Pacing;
-use crate::clock::Clock;
 use crate::config::{Config, FillMode, Keep};
-use crate::frame::Frame;
 use crate::last_words;
 use crate::legend::Legend;
 use crate::privacy::budget::Job;
-use crate::privacy::{Account, Budget, Cover, Level, Redactor};
-use crate::sinks::{PictureError, PictureSink, annotate, annotate_stale};
-use crate::track::Patience;
+use crate::privacy::{Account, Budget, Cover, Level, MISSED_FRAMES_MIN, Redactor};
+use crate::sinks::{PictureError, PictureSink, Recorded, annotate, annotate_stale};
+use lapwing_camera::Pacing;
+use lapwing_camera::clock::Clock;
+use lapwing_camera::frame::Frame;
+use lapwing_vision::track::Patience;
 
 /// Messages whose events are made durable together.
 const GROUP_MAX: usize = 64;
 /// Events that fit into a group of the log.
 const WAITING_MAX: usize = GROUP_BYTES_MAX / (RECORD_HEADER_BYTES + EVENT_BYTES) + 1;
-/// A live source may be slow: what is hidden stays so for at least this many frames in which it is missed.
-const MISSED_FRAMES_MIN: u32 = 2;
 /// Longest wait for a message before looking again.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -62,7 +60,7 @@ pub enum RecorderError {
 /// When the recorder's thread ends, by a panic too, nobody waits for it.
 struct Ending<'a> {
     messages: &'a Queue<Message>,
-    back: Back<'a>,
+    back: Recycle<'a>,
 }
 
 impl Drop for Ending<'_> {
@@ -143,9 +141,9 @@ impl Recorder {
     }
 
     /// What finds the regions to hide, frame by frame: the detector's thread shows it every frame.
-    pub(super) fn cover(&self, pacing: Pacing) -> Cover {
-        let frames = if pacing == Pacing::Live { MISSED_FRAMES_MIN } else { 0 };
-        Cover::new(self.redactor.hiding().clone(), Patience { time_us: self.persist_us, frames })
+    pub(super) fn cover(&self) -> Cover {
+        let patience = Patience { time_us: self.persist_us, frames: MISSED_FRAMES_MIN };
+        Cover::new(self.redactor.hiding().clone(), patience)
     }
 
     /// How much there is time for. A replay waits for its pictures, so that they do not depend on the machine.
@@ -158,7 +156,7 @@ impl Recorder {
     pub(super) fn run(
         mut self,
         messages: &Queue<Message>,
-        back: Back<'_>,
+        back: Recycle<'_>,
         observer: &mut dyn Observer,
         classes: &[String],
         clock: &dyn Clock,
@@ -233,10 +231,12 @@ impl Recorder {
     fn commit(&mut self, observer: &mut dyn Observer) {
         let done = self.log.commit();
         match done {
-            Ok(_) => {
+            Ok(durable) => {
                 self.report.events_durable += self.waiting.len() as u64;
-                for (seq, event) in &self.waiting {
-                    observer.recorded(*seq, event, &self.legend);
+                for &(seq, event) in &self.waiting {
+                    if let Some(recorded) = durable.and_then(|upto| upto.covers(Seq(seq), Recorded { seq, event })) {
+                        observer.recorded(&recorded, &self.legend);
+                    }
                 }
             }
             Err(error) => {
@@ -304,9 +304,9 @@ impl Recorder {
             observer.seen(&Seen { name: frame.name(), ..told });
             return frame;
         }
-        let start_us = clock.mono_us();
+        let start = clock.mono();
         let (mut redacted, account) = self.redactor.redact(frame, &regions, level);
-        budget.measured(level, &job, clock.mono_us().saturating_sub(start_us));
+        budget.measured(level, &job, clock.mono().since_us(start));
         self.report.redaction.add(&account);
         if let Some(trouble) = self.redactor.take_trouble() {
             observer.trouble(&format!("{}: {trouble}", redacted.get().name()));
@@ -329,6 +329,6 @@ impl Recorder {
                 observer.seen(&Seen { name: redacted.get().name(), ..told });
             }
         }
-        redacted.recycle()
+        observer.picture(redacted)
     }
 }

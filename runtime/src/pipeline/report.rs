@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use lapwing_firmware::event::Event;
+use lapwing_firmware::log::Durable;
 
-use crate::detect::{Detection, StageTimes};
 use crate::legend::Legend;
-use crate::privacy::{Account, Tally};
+use crate::privacy::{Account, Redacted, Tally};
+use crate::sinks::Recorded;
+use lapwing_camera::frame::Frame;
+use lapwing_vision::detect::{Detection, StageTimes};
 
 /// One frame as the observer is told of it.
 #[derive(Debug)]
@@ -37,10 +39,27 @@ pub struct Seen<'a> {
 pub trait Observer: Send {
     /// A frame was looked at.
     fn seen(&mut self, seen: &Seen<'_>);
-    /// An event is durable in the log under `seq`.
-    fn recorded(&mut self, seq: u64, event: &Event, legend: &Legend);
+    /// An event is durable in the log.
+    fn recorded(&mut self, recorded: &Durable<Recorded>, legend: &Legend);
+    /// A picture was redacted, and stored where that was asked for; a frame to be used again is given for it.
+    fn picture(&mut self, picture: Redacted<Frame>) -> Frame {
+        picture.recycle()
+    }
     /// Something failed and the run goes on.
     fn trouble(&mut self, what: &str);
+}
+
+/// The run could not begin.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the {name} thread could not be started ({cause}); outputs are safe. Free memory, or raise the limit on threads \
+     (`ulimit -u`, TasksMax= of the service)"
+)]
+pub struct PipelineError {
+    /// The thread.
+    pub name: &'static str,
+    /// The system's words.
+    pub cause: std::io::Error,
 }
 
 /// What a rule did in a run.
@@ -103,6 +122,8 @@ pub struct Report {
     pub rules: Vec<RuleReport>,
     /// The record.
     pub record: RecordReport,
+    /// The first thread that panicked, by name; the recorder's is in its own report.
+    pub panicked: Option<&'static str>,
 }
 
 impl Report {
@@ -110,6 +131,7 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         self.broken == 0
             && self.source_lost == 0
+            && self.panicked.is_none()
             && !self.record.panicked
             && self.messages_lost == 0
             && self.record.events_lost == 0

@@ -7,10 +7,11 @@ use lapwing_firmware::linux::DirMedia;
 use lapwing_firmware::log::{Item, Reader};
 
 use super::simulated::Step::{
-    Blank, Broken, BrokenUntil, Do, Hold, Lost, Panic, Pass, Release, Settle, Show, Stop, Until,
+    Blank, Broken, BrokenUntil, Do, Hold, Lost, Make, Panic, Pass, Release, Settle, Show, Stop, Until,
 };
 use super::simulated::{Stage, Step, told};
-use crate::camera::Pacing;
+use lapwing_camera::Pacing;
+use lapwing_camera::frame::Frame;
 
 /// A person is in it.
 const PERSON: &str = "astronaut.jpg";
@@ -36,17 +37,17 @@ fn of_a_camera_that_is_too_fast_the_newest_frame_wins_and_drops_are_counted_and_
     let stage = Stage::new(&GATE.replace("60000", "0"));
     let mut script = vec![Hold];
     script.extend((0..6).map(|_| Blank));
-    script.extend([Show(PERSON), Release, told(Fired, 1), Hold, Pass(10)]);
+    script.extend([Show(PERSON), Release, told(Fired, 1), Pass(10), Blank, told(Released, 1), Hold, Pass(10)]);
     script.extend((0..4).map(|_| Blank));
     script.extend([Show(PERSON), Release, told(Fired, 2), Hold]);
     script.extend((0..3).map(|_| Blank));
     script.push(Release);
     let report = stage.act(Pacing::Live, script, nothing);
     let state = stage.state();
-    assert_eq!(state.shown, 15);
+    assert_eq!(state.shown, 16);
     let seen: Vec<&str> = state.seen.iter().map(|(_, name)| name.as_str()).collect();
-    assert_eq!(seen, ["astronaut.jpg 7", "astronaut.jpg 12", "blank 15"]);
-    assert_eq!((report.frames, report.frames_dropped), (3, 12));
+    assert_eq!(seen, ["astronaut.jpg 7", "blank 8", "astronaut.jpg 13", "blank 16"]);
+    assert_eq!((report.frames, report.frames_dropped), (4, 12));
     let dropped: Vec<u32> = state.events.iter().filter(|e| e.kind == FramesDropped).map(|e| e.value).collect();
     assert_eq!(dropped, [6, 4, 2], "the last ones at the end, though no rule fired");
     assert_eq!(logged(&stage), state.kinds());
@@ -156,6 +157,7 @@ fn without_a_log_the_line_is_driven_and_the_failure_told() {
             std::fs::create_dir(&again).unwrap(); // the medium is back
         })),
         Pass(501),
+        Blank,
         told(Released, 1),
     ];
     let report = stage.act(Pacing::Live, script, || std::fs::remove_dir_all(&log).unwrap());
@@ -243,12 +245,28 @@ fn a_panic_in_the_camera_s_thread_ends_the_run_with_the_line_at_its_safe_level()
     for pacing in [Pacing::Live, Pacing::OnDemand] {
         let stage = Stage::new(GATE);
         let script = vec![Show(PERSON), told(Fired, 1), Panic];
-        let run = std::panic::AssertUnwindSafe(|| stage.act(pacing, script, nothing));
-        assert!(std::panic::catch_unwind(run).is_err(), "a panic stays a panic");
+        let report = stage.act(pacing, script, nothing);
+        assert_eq!((report.panicked, report.is_clean()), (Some("camera"), false));
         let state = stage.state();
         assert_eq!(state.kinds(), [Started, Fired, Released, Stopped]);
         assert_eq!(state.wires[0].edges, [false, true, false]);
     }
+}
+
+#[test]
+fn a_live_picture_past_the_limit_is_refused_in_words_and_a_replay_s_goes_through() {
+    let large = |frame: &mut Frame| frame.reset(4200, 3100).unwrap();
+    let stage = Stage::new(GATE);
+    let script = vec![Blank, Settle, Make(large), Make(large), told(SourceLost, 1), Blank, told(SourceBack, 1)];
+    let report = stage.act(Pacing::Live, script, nothing);
+    let state = stage.state();
+    assert_eq!((report.frames, report.source_lost, state.troubles.len()), (2, 1, 1), "{:?}", state.troubles);
+    let words = &state.troubles[0];
+    assert!(words.contains("4200x3100") && words.contains("12.6 megapixels") && words.contains("[camera]"), "{words}");
+    drop(state);
+    let stage = Stage::new(GATE);
+    let report = stage.act(Pacing::OnDemand, vec![Make(large), Blank, Make(large), Make(large), Blank], nothing);
+    assert_eq!((report.frames, report.is_clean()), (5, true));
 }
 
 /// Whatever the camera does, the books balance.

@@ -1,6 +1,6 @@
 //! What paints a hole: the generator as redaction sees it.
 
-use crate::flow::{Filler, FlowError, filler};
+use lapwing_flow::{Filler, FlowError, filler};
 
 /// Width and height of a window, in pixels.
 pub const SIDE: usize = 64;

@@ -1,8 +1,8 @@
 //! What is hidden: classes, from which score up, and by how much more than the detector's box.
 
 use super::region::Regions;
-use crate::detect::Detection;
-use crate::track::{Patience, Track, Tracker};
+use lapwing_vision::detect::Detection;
+use lapwing_vision::track::{Patience, Track, Tracker};
 
 /// Each hidden box grows by this share of its longer side on every side, because detectors cut hair, hands and feet.
 /// The flow was trained on holes with this margin.
@@ -15,6 +15,10 @@ const GUESS: f32 = 0.05;
 const GUESS_A_SECOND: f32 = 0.15;
 /// No more than this share is added.
 const GUESS_MAX: f32 = 0.3;
+
+/// What is hidden stays so for at least this many frames in which it is missed, whatever time they take: slow boards and
+/// replays see few frames in any time.
+pub const MISSED_FRAMES_MIN: u32 = 2;
 
 /// Which classes are hidden.
 #[derive(Debug, Clone, Default)]
@@ -118,7 +122,7 @@ impl Cover {
 mod tests {
     use super::*;
     use crate::privacy::region::Rect;
-    use crate::track::TRACKS_MAX;
+    use lapwing_vision::track::TRACKS_MAX;
     use proptest::prelude::*;
 
     const PERSON: u16 = 1;

@@ -2,8 +2,8 @@
 
 use super::hiding::Hiding;
 use super::region::Rect;
-use crate::detect::{DetectOptions, Detection, Detector};
-use crate::frame::Frame;
+use lapwing_camera::frame::Frame;
+use lapwing_vision::detect::{DetectOptions, Detection, Detector};
 
 /// Looks at a frame again.
 pub trait Look: Send {
@@ -37,7 +37,7 @@ impl Look for Eye {
 const SHARED_MIN: f64 = 0.25;
 
 /// The hidden things of a look: most that are kept; the surest come first.
-pub const FOUND_MAX: usize = crate::detect::DETECTIONS_MAX;
+pub const FOUND_MAX: usize = lapwing_vision::detect::DETECTIONS_MAX;
 
 /// The boxes of a look that are to be hidden, in whole pixels of the frame.
 pub fn hidden_boxes(hiding: &Hiding, frame: &Frame, detections: &[Detection]) -> heapless::Vec<Rect, FOUND_MAX> {

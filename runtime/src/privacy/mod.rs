@@ -37,7 +37,7 @@ mod tests;
 
 pub use budget::{Budget, Tally};
 pub use fill::{Fill, FillError, Lazy};
-pub use hiding::{Cover, Hiding};
+pub use hiding::{Cover, Hiding, MISSED_FRAMES_MIN};
 pub use look::{Eye, Look};
 pub use redactor::{Account, Level, Redactor};
 pub use region::{Rect, Region, Regions};
@@ -47,7 +47,7 @@ pub use region::{Rect, Region, Regions};
 /// Only this module makes one, so a function that takes `Redacted<T>` cannot be handed a raw `T`:
 ///
 /// ```compile_fail
-/// use lapwing_runtime::frame::Frame;
+/// use lapwing_camera::frame::Frame;
 /// use lapwing_runtime::privacy::Redacted;
 /// fn sink(_: &Redacted<Frame>) {}
 /// sink(&Frame::new());

@@ -4,7 +4,7 @@
 //! that the mosaic can be painted again over what was painted over it.
 
 use super::region::Rect;
-use crate::frame::Frame;
+use lapwing_camera::frame::Frame;
 
 /// Tiles along each side of a region, however large it is.
 const TILES: usize = 5;

@@ -10,7 +10,7 @@ use super::fill::{Fill, FillError, PIXELS};
 use super::hidden::Hidden;
 use super::region::Region;
 use super::window::{Window, place_around};
-use crate::frame::Frame;
+use lapwing_camera::frame::Frame;
 
 /// A window of which more than this share is hole, in hundredths, says too little of what belongs there: the flow was
 /// trained on holes of up to four fifths.

@@ -13,7 +13,7 @@ use super::look::{FOUND_MAX, Look, hidden_boxes, is_in};
 use super::mosaic::{self, Averages};
 use super::paint::{Painted, Painter};
 use super::region::{REGIONS_MAX, Rect, Region, Regions, union_px};
-use crate::frame::Frame;
+use lapwing_camera::frame::Frame;
 
 /// Most looks at one frame: one at the fills, one at the second tries, one at the mosaics that took their place.
 const LOOKS_MAX: usize = 3;

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::detect::Detection;
-use crate::flow::Filler;
-use crate::frame::Frame;
+use lapwing_camera::frame::Frame;
+use lapwing_flow::Filler;
+use lapwing_vision::detect::Detection;
 
 const PERSON: u16 = 0;
 

@@ -7,7 +7,7 @@
 use super::fill::{PIXELS, SIDE};
 use super::hidden::Hidden;
 use super::region::Rect;
-use crate::frame::Frame;
+use lapwing_camera::frame::Frame;
 
 /// The longer side of a region takes at most this share of the window's side, in hundredths, where the frame has room.
 const HOLE_SIDE_PERCENT: u64 = 70;

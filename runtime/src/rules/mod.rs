@@ -7,7 +7,7 @@ mod zone;
 
 pub use zone::{ZONE_POINTS_MAX, Zone, ZoneError};
 
-use crate::detect::Detection;
+use lapwing_vision::detect::Detection;
 
 /// Most rules in one configuration.
 pub const RULES_MAX: usize = 16;

@@ -1,7 +1,7 @@
 //! Draws detections on a picture.
 
-use crate::detect::Detection;
-use crate::frame::{Frame, draw};
+use lapwing_camera::frame::{Frame, draw};
+use lapwing_vision::detect::Detection;
 
 /// Draws each detection's box with its class name and score.
 pub fn annotate<'a>(frame: &mut Frame, detections: &[Detection], class_name: impl Fn(u16) -> &'a str) {

@@ -8,10 +8,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::PictureError;
-use crate::camera::y4m::Header;
-use crate::frame::yuv::{self, Chroma, Range};
-use crate::frame::{Frame, picture};
 use crate::privacy::Redacted;
+use lapwing_camera::frame::yuv::{self, Chroma, Range};
+use lapwing_camera::frame::{Frame, picture};
+use lapwing_camera::y4m::Header;
 
 /// A file in the making; without [`Part::finish`] it vanishes.
 #[derive(Debug)]
@@ -158,8 +158,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::camera::{Mjpeg, Next, Source, Y4m};
     use crate::privacy::{Hiding, Level, Redactor, Regions};
+    use lapwing_camera::{Mjpeg, Next, Source, Y4m};
 
     fn redacted(value: u8, width: u32) -> Redacted<Frame> {
         let mut frame = Frame::new();

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::files::Part;
-use crate::frame::{Frame, picture};
 use crate::privacy::Redacted;
+use lapwing_camera::frame::{Frame, picture};
 
 /// A picture could not be stored.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,13 @@ static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
 
 fn choose() {
     let asked = std::env::var("LAPWING_FUZZ").unwrap_or_default();
-    let all = lapwing_runtime::hostile::TARGETS.into_iter().chain(lapwing_firmware::log::hostile::TARGETS);
+    let all = lapwing_engine::fuzz_targets::TARGETS
+        .into_iter()
+        .chain(lapwing_camera::fuzz_targets::TARGETS)
+        .chain(lapwing_vision::fuzz_targets::TARGETS)
+        .chain(lapwing_flow::fuzz_targets::TARGETS)
+        .chain(lapwing_runtime::fuzz_targets::TARGETS)
+        .chain(lapwing_firmware::log::fuzz_targets::TARGETS);
     let found = all.clone().find(|(name, _)| *name == asked);
     let Some((_, target)) = found else {
         let names: Vec<&str> = all.map(|(name, _)| name).collect();

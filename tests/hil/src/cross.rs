@@ -1,35 +1,24 @@
 //! Programs for the board and for the microcontroller, cross-built with cargo alone.
 //!
-//! `lapwing` is built as shipped, without tract and without link-time optimisation (which takes
-//! minutes and changes no behaviour).
+//! `lapwing` is built as it is shipped for boards, without tract.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use lapwing_tests::root;
+use lapwing_tests::{board, root, target};
 
-use crate::tools::{call, folder};
-use crate::trouble::Result;
+use crate::tools::call;
+use crate::trouble::{Result, Trouble};
 
-/// The board's target: static, no C toolchain needed.
-const BOARD: &str = "aarch64-unknown-linux-musl";
 /// The microcontroller's target.
 pub const MICROCONTROLLER: &str = "thumbv7em-none-eabihf";
 
-/// Builds `lapwing` for the board.
+/// Builds the board's programs; gives the folder that holds them.
 ///
 /// # Errors
 /// cargo's own words.
-pub fn lapwing() -> Result<PathBuf> {
-    build(&["--package", "lapwing-runtime", "--bin", "lapwing", "--no-default-features"], BOARD, "lapwing")
-}
-
-/// Builds the board's agent.
-///
-/// # Errors
-/// cargo's own words.
-pub fn guest() -> Result<PathBuf> {
-    build(&["--package", "lapwing-hil-guest"], BOARD, "lapwing-hil-guest")
+pub fn board() -> Result<PathBuf> {
+    board::programs().map_err(Trouble::Rig)
 }
 
 /// Builds the microcontroller's program.
@@ -37,21 +26,13 @@ pub fn guest() -> Result<PathBuf> {
 /// # Errors
 /// cargo's own words.
 pub fn microcontroller() -> Result<PathBuf> {
-    build(&["--package", "lapwing-hil-mcu"], MICROCONTROLLER, "lapwing-hil-mcu")
-}
-
-fn build(what: &[&str], target: &str, program: &str) -> Result<PathBuf> {
-    call(Command::new("rustup").args(["target", "add", target]).current_dir(root()))?;
+    call(Command::new("rustup").args(["target", "add", MICROCONTROLLER]).current_dir(root()))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let kept = folder().join("cargo");
+    let package = "lapwing-hil-mcu";
     call(
         Command::new(cargo)
-            .args(["build", "--release", "--quiet", "--target", target, "--target-dir"])
-            .arg(&kept)
-            .args(what)
-            .current_dir(root())
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+            .args(["build", "--release", "--quiet", "--target", MICROCONTROLLER, "--package", package])
+            .current_dir(root()),
     )?;
-    Ok(kept.join(target).join("release").join(program))
+    Ok(target().join(MICROCONTROLLER).join("release").join(package))
 }

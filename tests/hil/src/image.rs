@@ -12,9 +12,9 @@ use crate::tools::{folder, read, write};
 use crate::{cross, trouble::Result};
 
 /// What busybox is called as.
-const APPLETS: [&str; 26] = [
+const APPLETS: [&str; 27] = [
     "sh", "mount", "umount", "insmod", "rmmod", "stty", "kill", "cat", "ls", "sleep", "dd", "df", "rm", "mkdir",
-    "sync", "echo", "head", "tail", "grep", "cp", "free", "dmesg", "cmp", "wc", "chmod", "ps",
+    "sync", "echo", "head", "tail", "grep", "cp", "free", "dmesg", "cmp", "wc", "chmod", "ps", "renice",
 ];
 /// Loaded by every board: the disk and its file systems.
 const BASE: [&str; 7] = ["virtio_mmio", "virtio_blk", "crc32_generic", "crc32c_generic", "libcrc32c", "ext4", "f2fs"];
@@ -74,10 +74,11 @@ fn board<'a>(busybox: &Path, modules: impl Iterator<Item = &'a (String, PathBuf)
         archive.folder(name);
     }
     archive.device("dev/console", 5, 1);
-    archive.file("init", &read(&cross::guest()?)?);
+    let programs = cross::board()?;
+    archive.file("init", &read(&programs.join("lapwing-hil-guest"))?);
     archive.link("bin/exercise", "/init");
     archive.link("bin/camera", "/init");
-    archive.file("bin/lapwing", &read(&cross::lapwing()?)?);
+    archive.file("bin/lapwing", &read(&programs.join("lapwing"))?);
     archive.file("bin/busybox", &read(busybox)?);
     for applet in APPLETS {
         archive.link(&format!("bin/{applet}"), "busybox");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use lapwing_tests::root;
+use lapwing_tests::target;
 
 use crate::trouble::{Result, Trouble, at};
 
@@ -74,7 +74,7 @@ pub fn call(command: &mut Command) -> Result<Output> {
 
 /// `target/hil`, where everything is kept.
 pub fn folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("hil")
+    target().join("hil")
 }
 
 /// Makes a folder and all above it.

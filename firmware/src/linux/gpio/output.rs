@@ -8,10 +8,12 @@
 //! | what happens | who sees to it |
 //! |---|---|
 //! | start | the request itself: the line is driven safe before the detector is loaded or a camera opened |
-//! | stop (Ctrl-C, SIGTERM), end of the source | the rule stands down before the record is closed |
-//! | no frame for `stall_ms`; frames that are stale or cannot be looked at count as none | the rule's state machine |
-//! | a panic | unwinding drops [`Output`](crate::trigger::Output), which drives the safe level |
-//! | SIGKILL, out of memory, `abort` | nobody in this process: the kernel closes the device and frees the line |
+//! | stop (Ctrl-C, SIGTERM, SIGHUP, SIGQUIT), end of the source | the dead-man's thread: the rules stand down before the record is closed |
+//! | no frame was looked at for `stall_ms`: the camera is silent, frames are stale or damaged, the detector hangs or fails | the dead-man's thread, which waits for nobody |
+//! | the recorder, a disk or the terminal hangs | nothing is needed: the line goes on following what is seen |
+//! | a thread panics or cannot be created | the panic hook, before it does anything else; then the run ends with its lines safe |
+//! | Ctrl-Z | the dead-man's thread, before the process is suspended |
+//! | SIGSTOP, SIGKILL, out of memory, `abort` | nobody in this process: a killed one's lines are freed by the kernel; a stopped one starves its watchdog |
 //! | kernel panic, lock-up | the hardware watchdog resets the board |
 //! | reset, no power | the processor: its pins become inputs |
 //!

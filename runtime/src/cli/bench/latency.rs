@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
+use lapwing_camera::frame::Frame;
 use lapwing_firmware::trigger::{Polarity, RuleConfig};
 use lapwing_runtime::config::BoundRule;
-use lapwing_runtime::detect::{DetectOptions, Detector};
-use lapwing_runtime::frame::Frame;
 use lapwing_runtime::latency::Histogram;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::RuleRunner;
 use lapwing_runtime::rules::Watch;
+use lapwing_vision::detect::{DetectOptions, Detector};
 
 use super::Failure;
 
@@ -20,7 +20,7 @@ pub(super) fn frame_to_pin(detector: &mut Detector, frame: &Frame, runs: u32) ->
         (0..detector.manifest().classes.names.len()).filter_map(|c| u16::try_from(c).ok()).collect();
     let rule = BoundRule {
         watch: Watch::new("bench", &classes, 0.0, None),
-        // released by the tick before the next frame, so that every frame moves the pin
+        // released by an empty frame before each, so that every frame moves the pin
         trigger: RuleConfig { hold_ms: 0, ..RuleConfig::default() },
         output: None,
         polarity: Polarity::ActiveHigh,
@@ -31,8 +31,8 @@ pub(super) fn frame_to_pin(detector: &mut Detector, frame: &Frame, runs: u32) ->
         RuleRunner::new(0, &rule, Line::open(None, rule.polarity).map_err(Failure::job)?).map_err(Failure::job)?;
     let mut found = Histogram::default();
     for run in 0..u64::from(runs) {
-        let now_us = run * 40_000;
-        runner.tick(now_us);
+        let now_us = (run + 1) * 40_000;
+        runner.observe(now_us - 20_000, 0, &[], (frame.width(), frame.height()));
         let start = Instant::now();
         detector.detect(frame, &options).map_err(Failure::job)?;
         let fired = runner.observe(now_us, 0, detector.detections(), (frame.width(), frame.height()));

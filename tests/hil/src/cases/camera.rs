@@ -19,6 +19,8 @@ const PHOTO: &str = "astronaut";
 /// The lowest score that counts as seen.
 const RULE: &str =
     "[[rule]]\nname = \"visitor\"\nclasses = [\"person\"]\nscore_min = 0.4\nhold_ms = 60000\nstall_ms = 60000\n";
+/// A camera that is there again is used within so many seconds.
+const BACK_S_MAX: f64 = 2.0;
 const UNBIND: &str = "echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind";
 const BIND: &str = "echo vivid.0 >/sys/bus/platform/drivers/vivid/bind";
 
@@ -177,9 +179,13 @@ pub fn faults(bench: &Bench<'_>) -> Result<Figures> {
     let mut watched = Watched { board: &mut board, job };
     let modules: Vec<&str> = bench.image.camera.iter().map(String::as_str).collect();
     let mut times = serde_json::Map::new();
+    let mut late = Vec::new();
     let mut note = |name: &str, seconds: f64| {
         eprintln!("hil: camera-faults {name}: back after {seconds:.1} s");
         times.insert(name.into(), json!((seconds * 10.0).round() / 10.0));
+        if seconds > BACK_S_MAX {
+            late.push(format!("{name} after {seconds:.1} s"));
+        }
     };
 
     // no camera at the start: lapwing waits for one
@@ -198,6 +204,7 @@ pub fn faults(bench: &Bench<'_>) -> Result<Figures> {
     note("unbind_and_bind", watched.fault(|w| w.call(UNBIND), |w| w.call(BIND))?);
     let replug = |w: &mut Watched<'_>| w.call(&format!("{UNBIND}; {BIND}"));
     note("disconnect", watched.fault(|w| w.control("Disconnect", 0), replug)?);
+    must(late.is_empty(), || format!("back later than {BACK_S_MAX} s: {}", late.join(", ")))?;
     // these two cost pictures, and no more
     watched.control("Percentage of Dropped Buffers", 50)?;
     for _ in 0..5 {

@@ -95,7 +95,7 @@ pub const ALL: &[Case] = &[
     Case {
         name: "camera-faults",
         tier: Tier::Full,
-        about: "every fault that the camera can be told to make is told, and it comes back by itself",
+        about: "every fault that the camera can be told to make is told, and it is used again within 2 s",
         run: camera::faults,
     },
     Case {
@@ -107,7 +107,7 @@ pub const ALL: &[Case] = &[
     Case {
         name: "pins-fail-safe",
         tier: Tier::Full,
-        about: "the output is safe when frames stop, after SIGTERM, after SIGKILL and a restart, after a kernel panic",
+        about: "the output is safe when frames stop, when the detector hangs, after signals, SIGKILL and a restart, a kernel panic",
         run: pins::fail_safe,
     },
     Case {

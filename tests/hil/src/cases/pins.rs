@@ -138,7 +138,56 @@ fn in_short(mut times_ms: Vec<u64>) -> serde_json::Value {
         "max": times_ms.last(), "histogram": bins})
 }
 
-/// The output is safe when frames stop, after SIGTERM, after SIGKILL and a restart, after a kernel panic.
+/// How the detector's thread, which is the process's first, is kept from the only core: it is as nice as a thread can be,
+/// and beside it are three that are not. A frame then takes many times [`STALL_MS`].
+const HOGS: &str = "sh -c 'while :; do :; done'";
+/// Within so much more than `stall_ms` a line is safe on an emulated core that is fully busy.
+const SLACK: Duration = Duration::from_secs(4);
+
+/// The output is safe when the detector hangs: its thread gets no time, all others do.
+fn starved_detector(guard: &mut Guard) -> Result<Duration> {
+    guard.arm()?;
+    let board = &mut guard.looped.board;
+    board.must(&format!("renice -n 19 -p {}", guard.pid), SHORT)?;
+    let mut hogs = Vec::new();
+    for _ in 0..3 {
+        let mut job = board.start(&format!("exec {HOGS}"))?;
+        hogs.push(board.pid(&mut job)?);
+    }
+    let start = Instant::now();
+    let took = guard.safe(start, "the detector's thread gets no time")?;
+    let board = &mut guard.looped.board;
+    for hog in hogs {
+        board.must(&format!("kill -9 {hog}"), SHORT)?;
+    }
+    board.must(&format!("renice -n 0 -p {}", guard.pid), SHORT)?;
+    guard.pins.drive(KEY, false)?;
+    guard.pins.forget();
+    must(took <= Duration::from_millis(u64::from(STALL_MS)) + SLACK, || format!("safe only after {took:?}"))?;
+    Ok(took)
+}
+
+/// The output is safe when the terminal goes, when somebody quits, and when somebody suspends the process.
+fn signals(guard: &mut Guard) -> Result<Vec<(&'static str, Duration)>> {
+    let mut took = Vec::new();
+    for signal in ["HUP", "QUIT", "TSTP"] {
+        guard.arm()?;
+        let start = Instant::now();
+        guard.looped.board.must(&format!("kill -{signal} {}", guard.pid), SHORT)?;
+        took.push((signal, guard.safe(start, signal)?));
+        guard.pins.drive(KEY, false)?;
+        if signal == "TSTP" {
+            guard.looped.board.must(&format!("kill -CONT {}", guard.pid), SHORT)?;
+        } else {
+            (guard.job, guard.pid) = launch(&mut guard.looped)?;
+        }
+        guard.pins.forget();
+    }
+    Ok(took)
+}
+
+/// The output is safe when frames stop, when the detector hangs, after SIGHUP, SIGQUIT, SIGTSTP and SIGTERM, after SIGKILL
+/// and a restart, after a kernel panic.
 pub fn fail_safe(bench: &Bench<'_>) -> Result<Figures> {
     let mut guard = Guard::boot(bench, "pins-fail-safe", true, STALL_MS)?;
 
@@ -150,6 +199,9 @@ pub fn fail_safe(bench: &Bench<'_>) -> Result<Figures> {
     guard.looped.board.must("camera set /dev/video0 Percentage of Dropped Buffers 0", SHORT)?;
     guard.pins.drive(KEY, false)?;
     guard.pins.forget();
+
+    let starved = starved_detector(&mut guard)?;
+    let signalled = signals(&mut guard)?;
 
     // it is asked to stop
     guard.arm()?;
@@ -180,6 +232,11 @@ pub fn fail_safe(bench: &Bench<'_>) -> Result<Figures> {
     Ok(vec![
         ("stall_ms", json!(STALL_MS)),
         ("stall_to_safe_s", json!(seconds(stall))),
+        ("starved_detector_to_safe_s", json!(seconds(starved))),
+        (
+            "signal_to_safe_s",
+            signalled.iter().map(|(name, took)| ((*name).to_owned(), json!(seconds(*took)))).collect(),
+        ),
         ("sigterm_to_safe_s", json!(seconds(stopped))),
         ("sigkill_keeps_level", json!(kept)),
         ("restart_to_safe_s", json!(restarted.map(seconds))),

@@ -1,0 +1,180 @@
+//! Segments of any bytes: a log reads them to their end, opens, and goes on. For tests and `cargo xtask fuzz`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a promise that is broken is a panic")]
+
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+use super::mem::FaultyMedia;
+use super::record::{self, Parsed, encode};
+use super::{Damage, Item, Limits, Log, LogError, Media, Reader, SegmentHeader, Seq};
+use crate::epitaph::Epitaph;
+use crate::event::Event;
+use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+
+/// A format's name and what its bytes are given to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every format.
+pub const TARGETS: [Target; 2] = [("log", log), ("event", event)];
+
+/// Small, so that little makes the oldest go.
+pub const LIMITS: Limits = Limits { segment_bytes: 16_384, total_bytes: 4 * 16_384 };
+/// Most segments of one log here.
+const SEGMENTS_MAX: usize = 3;
+
+/// A log of up to three segments: the first byte says how many and which of them have a whole header, three bytes
+/// lead each. Where something looks like a record, its checksum is put right.
+fn log(bytes: &[u8]) {
+    let Some((&kind, bytes)) = bytes.split_first() else { return };
+    let count = 1 + usize::from(kind) % SEGMENTS_MAX;
+    let mut media = FaultyMedia::new(1);
+    let mut headers = Headers::Agree;
+    for (index, part) in bytes.chunks(bytes.len().div_ceil(count).max(1)).enumerate() {
+        let id = index as u32 + 1;
+        media.create(id).unwrap();
+        let mut part = part;
+        if let (Some(([run, low, high], rest)), true) = (part.split_first_chunk(), kind >> (2 + index) & 1 == 0) {
+            let header = SegmentHeader {
+                id,
+                run: u32::from(*run),
+                first_seq: Seq(u64::from_le_bytes([*low, *high, 0, 0, 0, 0, 0, 0])),
+            };
+            if read(&mut media).0.last_key_value().is_some_and(|(last, _)| *last >= header.first_seq.0) {
+                headers = Headers::Contradict;
+            }
+            media.append(id, &header.encode()).unwrap();
+            part = rest;
+        }
+        let mut records = part.to_vec();
+        repair(&mut records);
+        media.append(id, &records).unwrap();
+    }
+    goes_on(&mut media, headers);
+}
+
+/// What the headers of a log say of the records before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Headers {
+    /// A segment begins with a number above all before it, whatever was cut or has rotted.
+    Agree,
+    /// One begins with a number that an older segment holds. No fault makes that: it is forged. Opening takes the
+    /// header's word, as it does not read older segments.
+    Contradict,
+}
+
+/// Reads a log, opens it, adds to it, and holds it to its promises.
+pub fn goes_on(media: &mut FaultyMedia, headers: Headers) {
+    let (before, _) = read(media);
+    let seq = match Log::open(&mut *media, LIMITS) {
+        Ok((mut log, _)) => {
+            match log.append(b"after") {
+                Err(LogError::Exhausted) => return,
+                appended => appended.unwrap(),
+            };
+            log.commit().unwrap().unwrap().get()
+        }
+        Err(LogError::Media(error)) => panic!("a medium without a fault: {error:?}"),
+        // another format
+        Err(_) => return,
+    };
+    let new = before.last_key_value().is_none_or(|(last, _)| *last < seq.0);
+    assert!(new || headers == Headers::Contradict, "{seq} is given twice");
+    let (after, _) = read(media);
+    assert_eq!(after.get(&seq.0).map(Vec::as_slice), Some(b"after".as_slice()));
+    // nothing comes up that was not there; which records count among contradicting headers is not promised
+    let mut kept = after.iter().filter(|(number, _)| **number < seq.0);
+    let known = kept.all(|(number, payload)| before.get(number) == Some(payload));
+    assert!(known || headers == Headers::Contradict, "other records than before");
+}
+
+/// All records by their number, and what is damaged.
+pub fn read(media: &mut FaultyMedia) -> (BTreeMap<u64, Vec<u8>>, Vec<Damage>) {
+    let (mut records, mut damage) = (BTreeMap::new(), Vec::new());
+    let mut reader = Reader::new(media);
+    while let Some(item) = reader.next().unwrap() {
+        match item {
+            Item::Record { seq, .. } => {
+                assert!(records.last_key_value().is_none_or(|(last, _)| *last < seq.0), "numbers must grow");
+                records.insert(seq.0, reader.payload().to_vec());
+            }
+            Item::Damage(found) => damage.push(found),
+        }
+    }
+    (records, damage)
+}
+
+/// Puts the checksums right of what begins like a record and is long enough.
+fn repair(bytes: &mut [u8]) {
+    let mut from = 0;
+    while let Some(at) = record::find_magic(bytes, from) {
+        from = at + 2;
+        let Some(head) = bytes[at..].first_chunk::<RECORD_HEADER_BYTES>() else { return };
+        let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
+        let seq = Seq(u64::from_le_bytes(head[4..12].try_into().unwrap()));
+        let Some(payload) = bytes[at + RECORD_HEADER_BYTES..].get(..length) else { continue };
+        let mut whole = heapless::Vec::<u8, { RECORD_HEADER_BYTES + RECORD_BYTES_MAX }>::new();
+        if encode(seq, bytes[at + 1] == b'f', payload, &mut whole) {
+            bytes[at..][..whole.len()].copy_from_slice(&whole);
+            assert!(matches!(record::parse(&bytes[at..]), Parsed::Record { .. }));
+            from = at + whole.len();
+        }
+    }
+}
+
+/// What a record carries, and the last words of a panic.
+fn event(bytes: &[u8]) {
+    if let Ok(event) = Event::decode(bytes) {
+        assert_eq!(Event::decode(&event.encode()), Ok(event));
+    }
+    if let Some(epitaph) = Epitaph::decode(bytes) {
+        assert!(Epitaph::decode(&epitaph.encode()).is_some_and(|again| again.text() == epitaph.text()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three segments of three commits each.
+    fn seed() -> Vec<u8> {
+        let mut bytes = std::vec![2u8];
+        let mut records = heapless::Vec::<u8, 4096>::new();
+        let mut seq = 1;
+        for run in 1..=3 {
+            records.clear();
+            for _ in 0..3 {
+                assert!(
+                    encode(Seq(seq), true, &[7; 20], &mut records)
+                        && encode(Seq(seq + 1), false, &[8; 9], &mut records)
+                );
+                seq += 2;
+            }
+            bytes.extend([run, (seq - 6) as u8, 0]);
+            bytes.extend(&records);
+        }
+        bytes
+    }
+
+    /// A record may have the last of all numbers; none is given after it.
+    #[test]
+    fn no_number_is_given_twice() {
+        let mut media = FaultyMedia::new(1);
+        media.create(1).unwrap();
+        media.append(1, &SegmentHeader { id: 1, run: 1, first_seq: Seq(u64::MAX) }.encode()).unwrap();
+        let mut record = heapless::Vec::<u8, 64>::new();
+        assert!(encode(Seq(u64::MAX), true, &[1], &mut record));
+        media.append(1, &record).unwrap();
+        assert_eq!(read(&mut media).0.len(), 1);
+        let (mut log, _) = Log::open(&mut media, LIMITS).unwrap();
+        assert_eq!(log.append(&[2]), Err(LogError::Exhausted));
+    }
+
+    #[test]
+    fn good_bytes_are_taken() {
+        let mut event = std::vec![0; crate::event::EVENT_BYTES];
+        event[..2].copy_from_slice(&[crate::event::EVENT_VERSION, 1]);
+        assert!(Event::decode(&event).is_ok());
+        let events = std::vec![Epitaph::new(5).encode().to_vec(), event];
+        lapwing_seeds::take(&TARGETS, &[("log", std::vec![seed()]), ("event", events)]);
+    }
+}

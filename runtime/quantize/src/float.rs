@@ -1,0 +1,182 @@
+//! The float engine: stock tract runs the network in f32.
+//!
+//! It is the reference for every faster engine: the same manifest, the same input, the same
+//! outputs. One plan is made at load and its state is reused for every picture.
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_hir::internal::DimLike;
+
+use lapwing_engine::EngineError;
+use lapwing_engine::manifest::{InputSpec, Layout};
+
+/// A network as an ONNX file, and what the manifest says of its input.
+#[derive(Debug, Clone, Copy)]
+pub struct OnnxFile<'a> {
+    /// The file's bytes.
+    pub bytes: &'a [u8],
+    /// From picture to input tensor.
+    pub input: &'a InputSpec,
+    /// Where it came from, for messages.
+    pub origin: &'a str,
+}
+
+/// A network that is ready to run in f32.
+pub struct FloatEngine {
+    state: TypedSimpleState,
+    input_shape: [usize; 4],
+    output_names: Vec<String>,
+    output_shapes: Vec<Vec<usize>>,
+    origin: String,
+}
+
+/// The raw outputs of one run, in the order of the network.
+pub struct Outputs(TVec<TValue>);
+
+impl Outputs {
+    /// Output `index` as a flat slice in row-major order; `None` if there is no such output.
+    pub fn get(&self, index: usize) -> Option<&[f32]> {
+        self.0.get(index).and_then(|value| value.as_plain_ram()?.as_slice::<f32>().ok())
+    }
+
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if the network has no output.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FloatEngine {
+    /// Parses, types, optimises and plans the network. Takes some hundred milliseconds.
+    ///
+    /// # Errors
+    /// tract's words, with the step that failed.
+    pub fn load(file: OnnxFile<'_>) -> Result<FloatEngine, EngineError> {
+        let origin = file.origin.to_owned();
+        let failed = |stage: &'static str| {
+            let origin = origin.clone();
+            move |e: TractError| EngineError::Load { origin, stage, what: one_line(&e) }
+        };
+        let input_shape = input_shape(file.input);
+        let typed = typed(file)?;
+        let output_names = output_names(&typed).map_err(failed("finding its outputs"))?;
+        let plan = typed.into_optimized().and_then(|m| m.into_runnable()).map_err(failed("optimising it"))?;
+        let output_shapes = output_shapes(&plan).map_err(failed("working out its outputs"))?;
+        let state = plan.spawn().map_err(failed("planning it"))?;
+        Ok(FloatEngine { state, input_shape, output_names, output_shapes, origin })
+    }
+
+    /// Another engine of the same network, which is planned once for both.
+    ///
+    /// # Errors
+    /// tract's words.
+    pub fn twin(&self) -> Result<FloatEngine, EngineError> {
+        let FloatEngine { state, input_shape, output_names, output_shapes, origin, .. } = self;
+        let failed = |e| EngineError::Load { origin: origin.clone(), stage: "planning it", what: one_line(&e) };
+        Ok(FloatEngine {
+            state: state.plan().spawn().map_err(failed)?,
+            input_shape: *input_shape,
+            output_names: output_names.clone(),
+            output_shapes: output_shapes.clone(),
+            origin: origin.clone(),
+        })
+    }
+
+    /// Shape of the input tensor: (1, 3, h, w) or (1, h, w, 3).
+    pub fn input_shape(&self) -> [usize; 4] {
+        self.input_shape
+    }
+
+    /// Shapes of the outputs, in the order of the network.
+    pub fn output_shapes(&self) -> &[Vec<usize>] {
+        &self.output_shapes
+    }
+
+    /// Names of the outputs, in the order of the network.
+    pub fn output_names(&self) -> &[String] {
+        &self.output_names
+    }
+
+    /// Runs the network on `input`, a flat tensor of [`FloatEngine::input_shape`].
+    pub fn run(&mut self, input: &[f32]) -> Result<Outputs, EngineError> {
+        Tensor::from_shape(&self.input_shape, input)
+            .and_then(|tensor| self.state.run(tvec!(tensor.into_tvalue())))
+            .map(Outputs)
+            .map_err(|e| EngineError::Run { origin: self.origin.clone(), what: one_line(&e) })
+    }
+}
+
+/// The network as tract understands it, its shapes fixed by the manifest.
+///
+/// # Errors
+/// tract's words, with the step that failed.
+pub fn typed(file: OnnxFile<'_>) -> Result<TypedModel, EngineError> {
+    let origin = file.origin.to_owned();
+    let failed = |stage: &'static str| {
+        let origin = origin.clone();
+        move |e: TractError| EngineError::Load { origin, stage, what: one_line(&e) }
+    };
+    let input_shape = input_shape(file.input);
+    let mut network = file.bytes;
+    let parsed = tract_onnx::onnx().model_for_read(&mut network).map_err(failed("reading it as ONNX"))?;
+    check_input(&parsed, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
+    parsed
+        .with_input_fact(0, f32::fact(input_shape).into())
+        .and_then(|m| m.into_typed())
+        .map_err(failed("working out its shapes"))
+}
+
+fn input_shape(spec: &InputSpec) -> [usize; 4] {
+    let (h, w) = (spec.height as usize, spec.width as usize);
+    match spec.layout {
+        Layout::Nchw => [1, 3, h, w],
+        Layout::Nhwc => [1, h, w, 3],
+    }
+}
+
+/// A static input of the file must agree with the manifest; a dynamic one takes the manifest's.
+fn check_input(parsed: &InferenceModel, expected: [usize; 4]) -> Result<(), String> {
+    let outlets = parsed.input_outlets().map_err(|e| one_line(&e))?;
+    if outlets.len() != 1 {
+        return Err(format!("it has {} inputs; a detector has one", outlets.len()));
+    }
+    let fact = parsed.outlet_fact(outlets[0]).map_err(|e| one_line(&e))?;
+    if let Some(found) =
+        fact.shape.concretize().and_then(|dims| dims.iter().map(|d| d.to_usize().ok()).collect::<Option<Vec<_>>>())
+        && found != expected
+    {
+        return Err(format!(
+            "input {:?} has shape {found:?}, the manifest says {expected:?}; correct `input.width`, `input.height` or `input.layout`",
+            parsed.node(outlets[0].node).name
+        ));
+    }
+    Ok(())
+}
+
+fn output_names(model: &TypedModel) -> TractResult<Vec<String>> {
+    let name = |o: &OutletId| model.outlet_label(*o).map_or_else(|| model.node(o.node).name.clone(), str::to_owned);
+    Ok(model.output_outlets()?.iter().map(name).collect())
+}
+
+fn output_shapes(plan: &Arc<TypedSimplePlan>) -> TractResult<Vec<Vec<usize>>> {
+    let model = plan.model();
+    let shape = |o: &OutletId| -> TractResult<Vec<usize>> {
+        model.outlet_fact(*o)?.shape.iter().map(|d| Ok(d.to_usize()?)).collect()
+    };
+    model.output_outlets()?.iter().map(shape).collect()
+}
+
+/// A chain of causes on one line, bounded, without backtraces.
+fn one_line(error: &TractError) -> String {
+    const LENGTH_MAX: usize = 600;
+    let mut line = error.chain().map(|c| c.to_string()).collect::<Vec<_>>().join(": ").replace('\n', " ");
+    if let Some((cut, _)) = line.char_indices().nth(LENGTH_MAX) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line
+}

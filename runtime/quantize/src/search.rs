@@ -1,0 +1,425 @@
+//! The order of decisions, each by measured error.
+//!
+//! Sixteen bits first, where they are allowed: they spare what follows. Then equalisations, since they
+//! change what is seen; then rounding, ranges, biases. A decision is kept only if the error at the outputs
+//! falls by more than [`GAIN_MIN`]: less than that is luck.
+
+use std::collections::HashMap;
+
+use super::build::{Lowered, lower};
+use super::choices::{Choices, Range};
+use super::classes::Classes;
+use super::correct::{self, Means};
+use super::equalise::{self, Equalisation, Undo};
+use super::harm;
+use super::judge::Judge;
+use super::ranges::Method;
+use super::report::{self, Report, StepReport, Subject};
+use super::samples::Samples;
+use super::split::{self, Split};
+use super::widen;
+use crate::calibrate::{Calibrator, Observed, RealMaps, RealOutputs, RealRun, Seen};
+use crate::network::{MapId, Network};
+use lapwing_engine::int8::input_quant;
+use lapwing_engine::ir::Graph;
+use lapwing_engine::manifest::HeadFamily;
+use lapwing_engine::parallel;
+use lapwing_engine::tail::Tail;
+
+/// Least share of the error that a decision must take away.
+pub const GAIN_MIN: f64 = 0.001;
+/// Least share of the error that splitting a convolution must take away: it costs time in every run.
+pub const SPLIT_GAIN_MIN: f64 = 0.01;
+
+/// What is asked.
+pub struct Request<'a> {
+    /// Pictures, at least one.
+    pub samples: &'a Samples,
+    /// What reads the outputs.
+    pub family: HeadFamily,
+    /// Threads that pictures are dealt over. The result is the same for every number of them.
+    pub threads: usize,
+    /// Try all methods; without it every range takes the first one.
+    pub search: bool,
+    /// Share of all convolutions' results that may have sixteen bits where that helps; 0 for none.
+    pub wide: f64,
+    /// Measure what each layer costs.
+    pub harm: bool,
+    /// What follows the graph in real numbers.
+    pub tail: Option<&'a Tail>,
+}
+
+/// Most bytes that all threads together hold of a network's maps in real numbers.
+const REAL_BYTES_MAX: usize = 4 << 30;
+
+impl Request<'_> {
+    /// Threads that may run the network in real numbers at the same time: memory bounds them.
+    pub(super) fn threads_real(&self, network: &Network) -> usize {
+        let bytes: usize = network.maps.iter().map(|m| m.shape.elements() * size_of::<f32>()).sum();
+        self.threads.min(REAL_BYTES_MAX / bytes.max(1)).max(1)
+    }
+}
+
+/// What comes of it.
+pub struct Quantised {
+    /// The network.
+    pub graph: Graph,
+    /// How it was made and how good it is.
+    pub report: Report,
+}
+
+/// Where the work stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phase {
+    /// What is being done.
+    pub name: &'static str,
+    /// Steps done.
+    pub done: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
+pub(super) type Told<'a> = &'a mut dyn FnMut(Phase);
+
+/// Calibrates, quantises and tunes a network; `told` hears of every step.
+///
+/// # Errors
+/// The node or the picture, and what is wrong with it.
+pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Result<Quantised, String> {
+    let samples = request.samples;
+    if samples.is_empty() {
+        return Err("there is no picture to calibrate on".into());
+    }
+    let classes = Classes::of(&network);
+    let (mut observed, places) = observe(&network, &classes, request, told)?;
+    let (judges, others) = samples.split();
+    let input = input_quant(samples.spec());
+    let real = real_outputs(&network, request, &judges, told)?;
+    let mut judge = Judge::new(samples, &judges, request.family, request.threads, input, real);
+    if let Some(tail) = request.tail {
+        let shapes: Vec<Vec<usize>> = network.outputs.iter().map(|o| o.shape.clone()).collect();
+        judge = judge.through(tail, &shapes)?;
+    }
+    let mut steps = Vec::new();
+
+    let structure = network.clone(); // weights change below, shapes and functions do not
+    let mut choices = Choices::new(&structure, &classes, &observed, input)?;
+    let mut rounding = true;
+    let first = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
+    let mut best = judge.error(&first.graph)?;
+    steps.push(StepReport { step: "mse ranges", tried: 0, kept: 0, error: best });
+
+    if request.wide > 0.0 {
+        let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
+        let (tried, kept) = widen::widen(&subject, request.wide, &mut choices, &mut judge, &mut best, told)?;
+        steps.push(StepReport { step: "sixteen bits", tried, kept, error: best });
+    }
+    let mut scales: HashMap<MapId, Vec<f32>> = HashMap::new();
+    if request.search {
+        let (of, mut kept) = (places.len(), 0);
+        for (done, place) in places.into_iter().enumerate() {
+            told(Phase { name: "equalising", done, of });
+            if let Way::Split(split, _) = &place.way
+                && choices.is_wide(split.producer)
+            {
+                continue; // it has all the bits that a table of its own would give
+            }
+            let maps: Vec<MapId> = place.scaled.iter().map(|(map, _)| *map).collect();
+            let undo = place.apply(&mut network);
+            let swap = |observed: &mut [Observed], scaled: Vec<(MapId, Observed)>| -> Vec<(MapId, Observed)> {
+                scaled.into_iter().map(|(map, seen)| (map, std::mem::replace(&mut observed[map], seen))).collect()
+            };
+            let before = swap(&mut observed, place.scaled);
+            choices.observe(&observed, &maps);
+            let gain = match &place.way {
+                Way::Whole(_) => GAIN_MIN,
+                Way::Split(split, groups) => {
+                    choices.split(split, groups);
+                    SPLIT_GAIN_MIN
+                }
+            };
+            let trial = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
+            let (error, better) = judge.beats(&trial.graph, best * (1.0 - gain))?;
+            if better {
+                best = error;
+                kept += 1;
+                scales.extend(maps.into_iter().map(|map| (map, place.way.scales())));
+            } else {
+                if let Way::Split(..) = place.way {
+                    choices.unsplit();
+                }
+                undo.apply(&mut network);
+                swap(&mut observed, before);
+                choices.observe(&observed, &maps);
+            }
+        }
+        steps.push(StepReport { step: "equalisation", tried: of, kept, error: best });
+
+        let rough = lower(&network, &classes, &observed, &choices.quants()?, false)?;
+        let (error, better) = judge.beats(&rough.graph, best * (1.0 - GAIN_MIN))?;
+        rounding = !better;
+        best = if better { error } else { best };
+        steps.push(StepReport { step: "rounding off biases", tried: 1, kept: usize::from(rounding), error: best });
+
+        let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
+        let (tried, kept) = subject.ranges(&mut choices, &mut judge, &mut best, told)?;
+        steps.push(StepReport { step: "ranges", tried, kept, error: best });
+    }
+    let mut lowered = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
+
+    if request.search {
+        let (tried, kept) =
+            correct_all(&mut lowered, &network, &scales, &mut judge, &others, request, &mut best, told)?;
+        steps.push(StepReport { step: "bias correction", tried, kept, error: best });
+    }
+    lowered.graph.check()?;
+
+    let outputs = report::outputs(&lowered.graph, &judge.outputs(&lowered.graph)?);
+    let mut done = 0;
+    let subject =
+        Subject { network: &network, classes: &classes, choices: &choices, lowered: &lowered, scales: &scales };
+    let mut layers = subject.layers(samples, &judges, request.threads_real(&network), &judge, &mut || {
+        done += 1;
+        told(Phase { name: "comparing", done, of: judges.len() });
+    })?;
+    if request.harm {
+        let of = layers.len();
+        for (done, (index, layer)) in layers.iter_mut().enumerate() {
+            told(Phase { name: "weighing", done, of });
+            if let Some(coarser) = harm::coarser(&lowered.graph, *index) {
+                layer.harm = Some(harm::share(best, judge.error(&coarser)?));
+            }
+        }
+        layers.sort_by(|a, b| b.1.harm.unwrap_or(0.0).total_cmp(&a.1.harm.unwrap_or(0.0)));
+    } else {
+        layers.sort_by(|a, b| a.1.sqnr_db.total_cmp(&b.1.sqnr_db));
+    }
+    let layers = layers.into_iter().map(|(_, layer)| layer).collect();
+    let report = Report { pictures: samples.len(), judged_on: judges.len(), steps, outputs, layers };
+    Ok(Quantised { graph: lowered.graph, report })
+}
+
+/// A place where channels can be scaled, with what its maps hold then.
+struct Place {
+    way: Way,
+    scaled: Vec<(MapId, Observed)>,
+}
+
+/// How channels are scaled.
+enum Way {
+    /// In the weights of the convolution.
+    Whole(Equalisation),
+    /// In the tables of its groups of channels, with what each holds before them.
+    Split(Split, Vec<Observed>),
+}
+
+impl Place {
+    fn apply(&self, network: &mut Network) -> Undo {
+        match &self.way {
+            Way::Whole(equalisation) => equalisation.apply(network),
+            Way::Split(split, _) => split.apply(network),
+        }
+    }
+}
+
+impl Way {
+    fn scales(&self) -> Vec<f32> {
+        match self {
+            Way::Whole(equalisation) => equalisation.scales.clone(),
+            Way::Split(split, _) => split.scales(),
+        }
+    }
+}
+
+/// Both passes of calibration: what every map holds, and where channels can be scaled, with what
+/// the scaled maps hold.
+fn observe(
+    network: &Network,
+    classes: &Classes,
+    request: &Request<'_>,
+    told: Told<'_>,
+) -> Result<(Vec<Observed>, Vec<Place>), String> {
+    let samples = request.samples;
+    let mut calibrator = Calibrator::new(network);
+    let (mut done, of) = (0, 2 * samples.len());
+    let mut told = || {
+        done += 1;
+        told(Phase { name: "calibrating", done, of });
+    };
+    for seen in pass(network, request, &calibrator, Calibrator::extremes, &mut told)? {
+        calibrator.join_extremes(&seen);
+    }
+    let places = equalise::find(network, classes, calibrator.seen());
+    for place in &places {
+        place.maps.iter().for_each(|&map| calibrator.scale(map, place.scales.clone()));
+    }
+    let splits = split::find(network, classes, calibrator.seen_so_far());
+    for split in &splits {
+        split.maps.iter().for_each(|&map| calibrator.scale(map, split.scales()));
+        let groups: Vec<Vec<usize>> = split.groups.iter().map(|g| g.channels.clone()).collect();
+        calibrator.group(split.before, &groups);
+    }
+    for seen in pass(network, request, &calibrator, Calibrator::count, &mut told)? {
+        calibrator.join_counts(&seen);
+    }
+    let Seen { maps: observed, mut scaled, mut grouped } = calibrator.finish();
+    let mut of = |maps: &[MapId]| maps.iter().filter_map(|map| Some((*map, scaled.remove(map)?))).collect();
+    let mut found: Vec<Place> = Vec::new();
+    for place in places {
+        found.push(Place { scaled: of(&place.maps), way: Way::Whole(place) });
+    }
+    for split in splits {
+        let groups = grouped.remove(&split.before).unwrap_or_default();
+        found.push(Place { scaled: of(&split.maps), way: Way::Split(split, groups) });
+    }
+    found.sort_by_key(|place| match &place.way {
+        Way::Whole(equalisation) => equalisation.producer,
+        Way::Split(split, _) => split.producer,
+    });
+    Ok((observed, found))
+}
+
+/// One pass of calibration over all pictures, on threads that hold each their own run of the network.
+fn pass(
+    network: &Network,
+    request: &Request<'_>,
+    begin: &Calibrator,
+    look: fn(&mut Calibrator, &RealMaps<'_>) -> Result<(), String>,
+    told: &mut dyn FnMut(),
+) -> Result<Vec<Calibrator>, String> {
+    let samples = request.samples;
+    let pictures: Vec<usize> = (0..samples.len()).collect();
+    let worker = || Ok::<_, String>((RealRun::new(network)?, Vec::new()));
+    let each = |(run, input): &mut (RealRun, Vec<f32>), seen: &mut Calibrator, picture: usize| {
+        samples.real(picture, input);
+        let looked = run.run(input).and_then(|maps| look(seen, &maps));
+        looked.map_err(|what| format!("picture {:?}: {what}", samples.name(picture)))
+    };
+    parallel::over(request.threads_real(network), &pictures, worker, || begin.clone(), each, told)
+}
+
+fn real_outputs(
+    network: &Network,
+    request: &Request<'_>,
+    pictures: &[usize],
+    told: Told<'_>,
+) -> Result<Vec<Vec<Vec<f32>>>, String> {
+    let of = pictures.len();
+    let mut done = 0;
+    let worker = || Ok::<_, String>((RealOutputs::new(network)?, Vec::new()));
+    let each = |(run, input): &mut (RealOutputs, Vec<f32>), real: &mut Vec<Vec<Vec<f32>>>, picture: usize| {
+        request.samples.real(picture, input);
+        real.push(run.run(input)?);
+        Ok(())
+    };
+    let lanes = parallel::over(request.threads_real(network), pictures, worker, Vec::new, each, &mut || {
+        done += 1;
+        told(Phase { name: "running in real numbers", done, of });
+    })?;
+    Ok(parallel::in_order(lanes).collect())
+}
+
+/// What choices are made for.
+pub(super) struct Subjects<'a> {
+    pub network: &'a Network,
+    pub classes: &'a Classes,
+    pub observed: &'a [Observed],
+    pub rounding: bool,
+}
+
+impl Subjects<'_> {
+    /// The graph that follows from the choices.
+    pub fn lowered(&self, choices: &mut Choices<'_>) -> Result<Graph, String> {
+        Ok(lower(self.network, self.classes, self.observed, &choices.quants()?, self.rounding)?.graph)
+    }
+
+    /// Tries every method for every range; (tried, kept).
+    fn ranges(
+        &self,
+        choices: &mut Choices<'_>,
+        judge: &mut Judge<'_>,
+        best: &mut f64,
+        told: Told<'_>,
+    ) -> Result<(usize, usize), String> {
+        let mut ranges: Vec<Range> = Vec::new();
+        for (index, node) in self.network.nodes.iter().enumerate() {
+            let root = self.classes.root(node.output);
+            if root != 0 {
+                ranges.push(Range::Class(root));
+            }
+            if self.classes.fused.contains_key(&index) {
+                ranges.push(Range::Before(index));
+            }
+        }
+        for split in choices.splits() {
+            let (node, groups) = (split.producer, 0..split.groups.len());
+            ranges.extend(groups.map(|group| Range::BeforePart(node, group)));
+        }
+        let mut seen = std::collections::HashSet::new();
+        ranges.retain(|range| seen.insert(*range));
+        let (mut tried, mut kept) = (0, 0);
+        for (done, &range) in ranges.iter().enumerate() {
+            told(Phase { name: "choosing ranges", done, of: ranges.len() });
+            let mut chosen = choices.method(range);
+            let mut known = vec![choices.quants()?];
+            for method in Method::ALL.into_iter().skip(1) {
+                choices.choose(range, method);
+                let quants = choices.quants()?;
+                if known.contains(&quants) {
+                    continue; // another method gave the same
+                }
+                tried += 1;
+                let trial = lower(self.network, self.classes, self.observed, &quants, self.rounding)?;
+                known.push(quants);
+                let (error, better) = judge.beats(&trial.graph, *best * (1.0 - GAIN_MIN))?;
+                if better {
+                    *best = error;
+                    chosen = method;
+                    kept += 1;
+                }
+            }
+            choices.choose(range, chosen);
+        }
+        Ok((tried, kept))
+    }
+}
+
+/// Corrects the bias of one convolution after the other; (tried, kept).
+#[allow(clippy::too_many_arguments)]
+fn correct_all(
+    lowered: &mut Lowered,
+    network: &Network,
+    scales: &HashMap<MapId, Vec<f32>>,
+    judge: &mut Judge<'_>,
+    pictures: &[usize],
+    request: &Request<'_>,
+    best: &mut f64,
+    told: Told<'_>,
+) -> Result<(usize, usize), String> {
+    let mut done = 0;
+    let scales = |map: MapId| scales.get(&map).cloned();
+    let means = Means::of(network, request.samples, pictures, request.threads_real(network), scales, &mut || {
+        done += 1;
+        told(Phase { name: "taking means", done, of: pictures.len() });
+    })?;
+    let (mut tried, mut kept) = (0, 0);
+    let of = lowered.graph.nodes.len();
+    for index in 0..of {
+        told(Phase { name: "correcting biases", done: index, of });
+        let before = lowered.graph.nodes[index].op.clone();
+        if !correct::correct(lowered, index, network, &means, judge, pictures)? {
+            continue;
+        }
+        tried += 1;
+        let bound = *best * (1.0 - GAIN_MIN);
+        let valid = lowered.graph.check().is_ok();
+        let (error, better) = if valid { judge.beats(&lowered.graph, bound)? } else { (bound, false) };
+        if better {
+            *best = error;
+            kept += 1;
+        } else {
+            lowered.graph.nodes[index].op = before;
+        }
+    }
+    Ok((tried, kept))
+}

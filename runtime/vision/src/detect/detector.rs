@@ -1,0 +1,323 @@
+//! A detector: input, engine, head and NMS of one model, with every buffer it needs.
+
+use std::time::{Duration, Instant};
+
+use super::head::{EightBits, Head};
+use super::{Candidates, DETECTIONS_MAX, Detection, nms};
+use crate::input::{InputError, InputTensor};
+use crate::model::{Model, ModelError, Network};
+use lapwing_camera::frame::Frame;
+use lapwing_engine::finite::first_not_finite;
+use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_engine::{EngineError, Int8Engine, Manifest};
+#[cfg(feature = "onnx")]
+use lapwing_quantize::float::{FloatEngine, OnnxFile};
+
+/// How detections are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DetectOptions {
+    /// Lowest score that is reported, in 0..=1.
+    pub score_min: f32,
+    /// Two boxes of one class that overlap more are one object.
+    pub nms_iou: f32,
+    /// One class a cell, or every class above the threshold.
+    pub labels: Labels,
+}
+
+/// Which classes of a cell become candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Labels {
+    /// The best one: what people expect to see.
+    Best,
+    /// All above the threshold: what average precision is measured with.
+    All,
+}
+
+impl Default for DetectOptions {
+    fn default() -> Self {
+        DetectOptions { score_min: 0.25, nms_iou: 0.55, labels: Labels::Best }
+    }
+}
+
+impl DetectOptions {
+    /// The operating point that the model's manifest states.
+    pub fn of(manifest: &Manifest) -> DetectOptions {
+        DetectOptions { score_min: manifest.head.score_min, nms_iou: manifest.head.nms_iou, labels: Labels::Best }
+    }
+
+    /// The protocol for average precision: all labels, a threshold low enough for the whole curve.
+    pub fn for_evaluation(manifest: &Manifest) -> DetectOptions {
+        DetectOptions { score_min: 0.005, nms_iou: manifest.head.nms_iou, labels: Labels::All }
+    }
+}
+
+/// Where the time of one picture went.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StageTimes {
+    /// Resize and normalise.
+    pub input: Duration,
+    /// The network.
+    pub model: Duration,
+    /// Decode and NMS.
+    pub decode: Duration,
+}
+
+impl StageTimes {
+    /// All stages together.
+    pub fn total(&self) -> Duration {
+        self.input + self.model + self.decode
+    }
+}
+
+/// Detection failed on one picture.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// The picture could not be brought to the input's size.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The network failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The network ran, and what it gave is of no use: nobody knows what is in the picture.
+    #[error("model {model}: {what}; nothing is known of this picture. Make the model anew, or use another")]
+    Unusable {
+        /// The model.
+        model: String,
+        /// What it gave.
+        what: String,
+    },
+}
+
+/// What runs the network, and the input it takes.
+enum Engine {
+    #[cfg(feature = "onnx")]
+    Float(Box<InputTensor<f32>>, Box<FloatEngine>),
+    Int8(Box<InputTensor<u8>>, Box<Int8Engine>),
+}
+
+impl Engine {
+    fn load(model: &Model, threads: usize) -> Result<Engine, ModelError> {
+        let spec = &model.manifest().input;
+        Ok(match model.network() {
+            #[cfg(feature = "onnx")]
+            Network::Onnx(bytes) => {
+                Engine::float(spec, FloatEngine::load(OnnxFile { bytes, input: spec, origin: model.origin() })?)
+            }
+            #[cfg(not(feature = "onnx"))]
+            Network::Onnx(_) => return Err(ModelError::NoOnnx { origin: model.origin().to_owned() }),
+            Network::Int8(artifact) => {
+                let engine = Int8Engine::load(artifact, threads).map_err(|what| EngineError::Load {
+                    origin: model.origin().to_owned(),
+                    stage: "planning it",
+                    what,
+                })?;
+                Engine::int8(spec, engine)
+            }
+        })
+    }
+
+    #[cfg(feature = "onnx")]
+    fn float(spec: &InputSpec, engine: FloatEngine) -> Engine {
+        Engine::Float(Box::new(InputTensor::real(spec)), Box::new(engine))
+    }
+
+    fn int8(spec: &InputSpec, engine: Int8Engine) -> Engine {
+        let input = InputTensor::new(spec, Layout::Nhwc, *engine.tables());
+        Engine::Int8(Box::new(input), Box::new(engine))
+    }
+
+    /// Another engine of the same weights, for `manifest`.
+    fn twin(&self, manifest: &Manifest) -> Result<Engine, EngineError> {
+        Ok(match self {
+            #[cfg(feature = "onnx")]
+            Engine::Float(_, engine) => Engine::float(&manifest.input, engine.twin()?),
+            Engine::Int8(_, engine) => {
+                let failed =
+                    |what| EngineError::Load { origin: manifest.name.clone(), stage: "planning it again", what };
+                Engine::int8(&manifest.input, engine.twin().map_err(failed)?)
+            }
+        })
+    }
+
+    fn output_shapes(&self) -> &[Vec<usize>] {
+        match self {
+            #[cfg(feature = "onnx")]
+            Engine::Float(_, engine) => engine.output_shapes(),
+            Engine::Int8(_, engine) => engine.output_shapes(),
+        }
+    }
+}
+
+/// A model with its buffers; one a thread.
+pub struct Detector {
+    manifest: Manifest,
+    engine: Engine,
+    head: Head,
+    /// How the head reads an artifact's outputs without dequantising them.
+    eight_bits: Option<EightBits>,
+    candidates: Candidates,
+    kept: Vec<u16>,
+    detections: Vec<Detection>,
+    times: StageTimes,
+}
+
+impl Detector {
+    /// Loads the network on one thread and checks its outputs against the manifest's head.
+    pub fn load(model: &Model) -> Result<Detector, ModelError> {
+        Detector::with_threads(model, 1)
+    }
+
+    /// As [`Detector::load`]; an artifact runs on `threads` threads.
+    pub fn with_threads(model: &Model, threads: usize) -> Result<Detector, ModelError> {
+        let engine = Engine::load(model, threads)?;
+        let head = Head::new(model.manifest(), engine.output_shapes())
+            .map_err(|what| EngineError::Shape { origin: model.origin().to_owned(), what })?;
+        Ok(Detector::of(model.manifest().clone(), engine, head))
+    }
+
+    /// Another detector of the same network, whose weights are in memory once for both.
+    ///
+    /// # Errors
+    /// If the system has no thread or memory for it.
+    pub fn twin(&self) -> Result<Detector, EngineError> {
+        Ok(Detector::of(self.manifest.clone(), self.engine.twin(&self.manifest)?, self.head.clone()))
+    }
+
+    fn of(manifest: Manifest, engine: Engine, head: Head) -> Detector {
+        let eight_bits = match &engine {
+            Engine::Int8(_, engine) if engine.tail().is_none() => head.eight_bits(engine.plan().signature()),
+            _ => None,
+        };
+        Detector {
+            manifest,
+            engine,
+            head,
+            eight_bits,
+            candidates: Candidates::default(),
+            kept: Vec::with_capacity(DETECTIONS_MAX),
+            detections: Vec::with_capacity(DETECTIONS_MAX),
+            times: StageTimes::default(),
+        }
+    }
+
+    /// What runs the network: `float`, or the name of the int8 kernels.
+    pub fn engine_name(&self) -> &'static str {
+        match &self.engine {
+            #[cfg(feature = "onnx")]
+            Engine::Float(..) => "float",
+            Engine::Int8(_, engine) => engine.plan().program().kernels(),
+        }
+    }
+
+    /// The model's manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Name of a class; `?` for an index outside the manifest.
+    pub fn class_name(&self, class: u16) -> &str {
+        self.manifest.classes.names.get(usize::from(class)).map_or("?", String::as_str)
+    }
+
+    /// Finds objects in `frame`, best first, at most [`DETECTIONS_MAX`].
+    ///
+    /// # Errors
+    /// Nothing is then known of the picture, and [`Detector::detections`] is empty: whoever hides must not show it.
+    pub fn detect(&mut self, frame: &Frame, options: &DetectOptions) -> Result<&[Detection], DetectError> {
+        let start = Instant::now();
+        self.candidates.clear();
+        self.detections.clear(); // those of another picture are not this one's
+        let (fitting, filled, run) = match &mut self.engine {
+            #[cfg(feature = "onnx")]
+            Engine::Float(input, engine) => {
+                let fitting = input.fill(frame)?;
+                let filled = Instant::now();
+                let outputs = engine.run(input.values())?;
+                let run = Instant::now();
+                for index in 0..outputs.len() {
+                    usable(&self.manifest, index, outputs.get(index))?;
+                }
+                self.head.decode(|i| outputs.get(i), options, &mut self.candidates);
+                (fitting, filled, run)
+            }
+            Engine::Int8(input, engine) => {
+                let fitting = input.fill(frame)?;
+                let filled = Instant::now();
+                engine.run(input.values());
+                let run = Instant::now();
+                if let Some(way) = &mut self.eight_bits {
+                    self.head.decode_bytes(way, engine.plan(), options, &mut self.candidates);
+                } else {
+                    engine.dequantise();
+                    for index in 0..engine.output_shapes().len() {
+                        usable(&self.manifest, index, engine.output(index))?;
+                    }
+                    self.head.decode(|i| engine.output(i), options, &mut self.candidates);
+                }
+                (fitting, filled, run)
+            }
+        };
+        if self.candidates.refused() > 0 {
+            let what = format!("{} of its boxes are NaN or infinite", self.candidates.refused());
+            return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
+        }
+        let sorted = self.candidates.sorted();
+        nms::suppress(sorted, options.nms_iou, DETECTIONS_MAX, &mut self.kept);
+        self.detections.extend(self.kept.iter().map(|&k| {
+            let c = &sorted[usize::from(k)];
+            Detection { class: c.class, score: c.score, bounds: fitting.to_picture(c.bounds) }
+        }));
+        self.times = StageTimes { input: filled - start, model: run - filled, decode: run.elapsed() };
+        Ok(&self.detections)
+    }
+
+    /// What the last call of [`Detector::detect`] found.
+    pub fn detections(&self) -> &[Detection] {
+        &self.detections
+    }
+
+    /// Where the time of the last picture went.
+    pub fn times(&self) -> StageTimes {
+        self.times
+    }
+}
+
+/// An output is of use if it is there and every value of it is finite.
+fn usable(manifest: &Manifest, index: usize, output: Option<&[f32]>) -> Result<(), DetectError> {
+    let what = match output.map(first_not_finite) {
+        Some(None) => return Ok(()),
+        Some(Some((at, value))) => format!("value {at} of output {index} is {value}"),
+        None => format!("output {index} is not of float32"),
+    };
+    Err(DetectError::Unusable { model: manifest.name.clone(), what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_camera::frame::picture;
+    use lapwing_camera::photos::PHOTOS;
+
+    #[test]
+    fn a_twin_finds_the_same() {
+        let models = [
+            Model::builtin(),
+            #[cfg(feature = "onnx")]
+            Model::shipped_float(),
+        ];
+        for model in models {
+            let mut detector = Detector::load(&model.unwrap()).unwrap();
+            let options = DetectOptions::of(detector.manifest());
+            let mut twin = detector.twin().unwrap();
+            let mut frame = Frame::new();
+            let mut found = 0;
+            for (name, bytes) in PHOTOS {
+                picture::decode(bytes, name, &mut frame).unwrap();
+                let expected = detector.detect(&frame, &options).unwrap();
+                found += expected.len();
+                assert_eq!(twin.detect(&frame, &options).unwrap(), expected, "{name}");
+            }
+            assert!(found > 0);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Heads give the same boxes from bytes as from the real numbers that the bytes stand for.
+
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+
+use super::Head;
+use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
+use lapwing_engine::Manifest;
+use lapwing_engine::ir::{Checked, Graph, Node, Op, Output, Part, Shape, Signature, Tensor, TensorId};
+use lapwing_engine::kernels;
+use lapwing_engine::plan::Plan;
+use lapwing_engine::quant::Quant;
+
+const CLASSES: usize = 3;
+
+fn manifest(family: &str) -> Manifest {
+    let text = format!(
+        "format = 1\nname = \"toy\"\nfile = \"toy.onnx\"\n[input]\nwidth = 48\nheight = 32\ncolour = \"rgb\"\n\
+        layout = \"nchw\"\nmean = [0.0, 0.0, 0.0]\nscale = [1.0, 1.0, 1.0]\nfit = \"letterbox\"\n[head]\n\
+        family = \"{family}\"\nstrides = [8, 16]\nscore_min = 0.25\nnms_iou = 0.5\n[classes]\nnames = [\"a\", \"b\", \"c\"]\n"
+    );
+    Manifest::parse(&text).unwrap()
+}
+
+/// Tensors of random bytes, two grids of 6x4 and 3x2 pixels.
+struct Net {
+    rng: TestRng,
+    graph: Graph,
+}
+
+impl Net {
+    fn new(seed: u64) -> Net {
+        let mut bytes = [9u8; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        Net { rng: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), graph: Graph::default() }
+    }
+
+    /// An input and a table of its values whose result reaches from `low` to `high`.
+    fn tensor(&mut self, width: usize, channels: usize, low: f32, high: f32) -> TensorId {
+        let shape = Shape { height: width * 2 / 3, width, channels };
+        let part = |rng: &mut TestRng| (rng.next_u32() % 1000) as f32 / 1000.0;
+        let quant = Quant::covering(low * part(&mut self.rng), high * part(&mut self.rng));
+        let id = TensorId(self.graph.tensors.len() as u32);
+        let result = TensorId(id.0 + 1);
+        self.graph.tensors.extend([Tensor { shape, quant }, Tensor { shape, quant }]);
+        self.graph.inputs.push(id);
+        let table = Box::new(std::array::from_fn(|_| (self.rng.next_u32() >> 9) as u8));
+        let name = format!("t{}", id.0);
+        self.graph.nodes.push(Node { name, op: Op::Table(table), inputs: vec![id], output: result });
+        result
+    }
+
+    fn ltrb(seed: u64) -> Graph {
+        let mut net = Net::new(seed);
+        for width in [6, 3] {
+            for (channels, low, high) in [(CLASSES, -9.0, 5.0), (4, -8.0, 7.0)] {
+                let tensor = net.tensor(width, channels, low, high);
+                let area = width * width * 2 / 3;
+                let parts = vec![Part { tensor, base: 0, strides: [width, 1, area] }];
+                let shape = vec![1, channels, width * 2 / 3, width];
+                net.graph.outputs.push(Output { name: "y".into(), shape, parts });
+            }
+        }
+        net.graph
+    }
+
+    fn yolox(seed: u64, joined: bool) -> Graph {
+        let mut net = Net::new(seed);
+        let row = 5 + CLASSES;
+        let mut parts = Vec::new();
+        for (first, width) in [(0, 6), (24, 3)] {
+            let split: &[(usize, usize)] = if joined { &[(0, row)] } else { &[(0, 4), (4, 1), (5, CLASSES)] };
+            for &(channel, channels) in split {
+                let tensor = net.tensor(width, channels, -1.5, 1.0);
+                parts.push(Part { tensor, base: first * row + channel, strides: [width * row, row, 1] });
+            }
+        }
+        net.graph.outputs.push(Output { name: "y".into(), shape: vec![1, 30, row], parts });
+        net.graph
+    }
+}
+
+/// Candidates from real numbers and from bytes.
+fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<Candidate>; 2] {
+    let shapes = graph.output_shapes();
+    let head = Head::new(&manifest(family), &shapes).unwrap();
+    let mut way = head.eight_bits(&Signature::of(&graph)).unwrap();
+    let mut noise = Net::new(!seed);
+    let all = kernels::available();
+    let kernels = all[noise.rng.next_u32() as usize % all.len()];
+    let mut plan = Plan::new(&Checked::new(graph).unwrap(), kernels, 1).unwrap();
+    for input in 0..plan.signature().inputs.len() {
+        for y in 0..8 {
+            let row: Vec<u8> = (0..6 * 8).map(|_| (noise.rng.next_u32() >> 7) as u8).collect();
+            plan.write_row(input, y, &row);
+        }
+    }
+    plan.run();
+    let mut outputs = vec![Vec::new(); shapes.len()];
+    outputs.iter_mut().enumerate().for_each(|(index, values)| plan.real_output(index, values));
+    let [mut real, mut bytes] = [Candidates::default(), Candidates::default()];
+    head.decode(|i| outputs.get(i).map(Vec::as_slice), options, &mut real);
+    head.decode_bytes(&mut way, &plan, options, &mut bytes);
+    [real.sorted().to_vec(), bytes.sorted().to_vec()]
+}
+
+proptest! {
+    #[test]
+    fn bytes_give_what_real_numbers_give(seed: u64, score_min in 0.0f32..1.0, all: bool, exact: bool, joined: bool) {
+        // a threshold that some byte stands for exactly
+        let score_min = if exact { 0.5 } else { score_min };
+        let labels = if all { Labels::All } else { Labels::Best };
+        let options = DetectOptions { score_min, labels, ..DetectOptions::default() };
+        let [real, bytes] = both(Net::ltrb(seed), "ltrb", &options, seed);
+        prop_assert_eq!(real, bytes);
+        let [real, bytes] = both(Net::yolox(seed, joined), "yolox", &options, seed);
+        prop_assert_eq!(real, bytes);
+    }
+}
+
+#[test]
+fn the_property_is_not_about_nothing() {
+    let options = DetectOptions { score_min: 0.2, labels: Labels::All, ..DetectOptions::default() };
+    let found = |family: &str, graph: fn(u64) -> Graph| {
+        (0..20).map(|seed| both(graph(seed), family, &options, seed)[0].len()).sum::<usize>()
+    };
+    assert!(found("ltrb", Net::ltrb) > 50);
+    assert!(found("yolox", |seed| Net::yolox(seed, false)) > 50);
+}
+
+#[test]
+fn outputs_in_another_order_are_dequantised_first() {
+    let mut graph = Net::ltrb(1);
+    let head = Head::new(&manifest("ltrb"), &graph.output_shapes()).unwrap();
+    assert!(head.eight_bits(&Signature::of(&graph)).is_some());
+    graph.outputs[0].parts[0].strides = [1, 4, 24];
+    assert!(head.eight_bits(&Signature::of(&graph)).is_none());
+    let mut graph = Net::yolox(1, false);
+    let head = Head::new(&manifest("yolox"), &graph.output_shapes()).unwrap();
+    graph.outputs[0].parts[1].strides[1] = 1;
+    assert!(head.eight_bits(&Signature::of(&graph)).is_none());
+}

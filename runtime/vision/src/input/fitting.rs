@@ -1,0 +1,92 @@
+//! Where a picture lies in the network's input, and the way back for boxes.
+
+use lapwing_engine::manifest::{Fit, InputSpec};
+
+/// The placement of one picture in the input: scaled to `width` x `height` pixels at the top left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fitting {
+    /// Width of the scaled picture inside the input, in pixels; at least 1.
+    pub width: u32,
+    /// Height of the scaled picture inside the input, in pixels; at least 1.
+    pub height: u32,
+    /// Input pixels per picture pixel, horizontally.
+    pub scale_x: f32,
+    /// Input pixels per picture pixel, vertically.
+    pub scale_y: f32,
+    picture: (u32, u32),
+}
+
+impl Fitting {
+    /// The placement of a picture of `width` x `height` pixels under `spec`.
+    pub fn new(spec: &InputSpec, width: u32, height: u32) -> Fitting {
+        let (w, h) = (width.max(1) as f32, height.max(1) as f32);
+        let (sx, sy) = (spec.width as f32 / w, spec.height as f32 / h);
+        match spec.fit {
+            Fit::Stretch => {
+                Fitting { width: spec.width, height: spec.height, scale_x: sx, scale_y: sy, picture: (width, height) }
+            }
+            Fit::Letterbox => {
+                let scale = sx.min(sy);
+                Fitting {
+                    width: ((w * scale).round() as u32).clamp(1, spec.width),
+                    height: ((h * scale).round() as u32).clamp(1, spec.height),
+                    scale_x: scale,
+                    scale_y: scale,
+                    picture: (width, height),
+                }
+            }
+        }
+    }
+
+    /// A box `[x0, y0, x1, y1]` in input pixels, brought to picture pixels and clipped to the picture.
+    pub fn to_picture(&self, b: [f32; 4]) -> [f32; 4] {
+        let (w, h) = (self.picture.0 as f32, self.picture.1 as f32);
+        [
+            (b[0] / self.scale_x).clamp(0.0, w),
+            (b[1] / self.scale_y).clamp(0.0, h),
+            (b[2] / self.scale_x).clamp(0.0, w),
+            (b[3] / self.scale_y).clamp(0.0, h),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_engine::manifest::{Colour, Layout};
+    use proptest::prelude::*;
+
+    fn spec(fit: Fit) -> InputSpec {
+        InputSpec {
+            width: 320,
+            height: 320,
+            colour: Colour::Rgb,
+            layout: Layout::Nchw,
+            mean: [0.0; 3],
+            scale: [1.0; 3],
+            fit,
+            pad: 114,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_picture_fits_and_boxes_come_back(w in 1u32..9000, h in 1u32..9000, fx in 0.0f32..1.0, fy in 0.0f32..1.0) {
+            for fit in [Fit::Letterbox, Fit::Stretch] {
+                let f = Fitting::new(&spec(fit), w, h);
+                prop_assert!((1..=320).contains(&f.width) && (1..=320).contains(&f.height));
+                let (x, y) = (fx * w as f32, fy * h as f32);
+                let back = f.to_picture([x * f.scale_x, y * f.scale_y, 1e9, f32::INFINITY]);
+                prop_assert!((back[0] - x).abs() <= 1e-3 * w as f32 && (back[1] - y).abs() <= 1e-3 * h as f32);
+                prop_assert_eq!((back[2], back[3]), (w as f32, h as f32));
+            }
+        }
+    }
+
+    #[test]
+    fn a_letterbox_keeps_the_aspect() {
+        let f = Fitting::new(&spec(Fit::Letterbox), 640, 480);
+        assert_eq!((f.width, f.height), (320, 240));
+        assert_eq!(f.scale_x, f.scale_y);
+    }
+}

@@ -1,0 +1,230 @@
+//! The network's input tensor and the work of filling it from a picture.
+
+use fast_image_resize as fir;
+use fir::images::{Image, ImageRef};
+
+use super::fused::Fused;
+use super::{Fitting, InputError};
+use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::raw::to_rgb;
+use lapwing_engine::manifest::{Colour, InputSpec, Layout};
+
+/// The input tensor with its scratch buffers.
+///
+/// Resizing is area-aware bilinear interpolation (a triangle filter that widens when it shrinks),
+/// rounded to 8 bits; then `x = (pixel - mean) * scale` by plane through a table.
+pub struct InputTensor<T> {
+    spec: InputSpec,
+    store: Store<T>,
+    fused: Fused,
+    resizer: fir::Resizer,
+    options: fir::ResizeOptions,
+    /// (h, w, 3), at most the input's size.
+    scaled: Vec<u8>,
+    /// (h, w, 3): a raw picture in RGB, on the plain way.
+    developed: Vec<u8>,
+}
+
+impl InputTensor<f32> {
+    /// Buffers for inputs of `spec` in real numbers, in the manifest's layout.
+    pub fn real(spec: &InputSpec) -> InputTensor<f32> {
+        let table = |plane: usize| std::array::from_fn(|v| (v as f32 - spec.mean[plane]) * spec.scale[plane]);
+        InputTensor::new(spec, spec.layout, [table(0), table(1), table(2)])
+    }
+}
+
+impl<T: Copy> InputTensor<T> {
+    /// Buffers for inputs of `spec` in which pixel value v of plane p becomes `tables[p][v]`.
+    pub fn new(spec: &InputSpec, layout: Layout, tables: [[T; 256]; 3]) -> InputTensor<T> {
+        let pixels = spec.width as usize * spec.height as usize;
+        InputTensor {
+            spec: spec.clone(),
+            store: Store {
+                values: vec![tables[0][0]; pixels * 3],
+                layout,
+                width: spec.width as usize,
+                height: spec.height as usize,
+                colours: match spec.colour {
+                    Colour::Rgb => [0, 1, 2],
+                    Colour::Bgr => [2, 1, 0],
+                },
+                pads: std::array::from_fn(|plane| tables[plane][usize::from(spec.pad)]),
+                tables,
+            },
+            fused: Fused::default(),
+            resizer: fir::Resizer::new(),
+            options: fir::ResizeOptions::new()
+                .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
+                .use_alpha(false),
+            scaled: Vec::with_capacity(pixels * 3),
+            developed: Vec::new(),
+        }
+    }
+
+    /// The tensor of the last picture, flat.
+    pub fn values(&self) -> &[T] {
+        &self.store.values
+    }
+
+    /// Fills the tensor from `frame` and says where the picture lies in it. A raw frame is brought here in one pass.
+    pub fn fill(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
+        let Some(raw) = frame.raw() else { return self.fill_plainly(frame) };
+        let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
+        self.fused.run(&raw, &fitting, |y, row| self.store.row(y, row));
+        self.store.pad_below(fitting.height as usize);
+        Ok(fitting)
+    }
+
+    /// As [`InputTensor::fill`], step by step: all of the picture to RGB, then resized, then looked up. It is the way
+    /// of frames that are RGB already, and what the other is measured against.
+    pub fn fill_plainly(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
+        let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
+        let rgb = match frame.raw() {
+            Some(raw) => {
+                self.developed.resize(frame.width() as usize * frame.height() as usize * 3, 0);
+                to_rgb(&raw, &mut self.developed);
+                &self.developed[..]
+            }
+            None => frame.rgb(),
+        };
+        if (fitting.width, fitting.height) == (frame.width(), frame.height()) {
+            self.scaled.clear();
+            self.scaled.extend_from_slice(rgb);
+        } else {
+            let (width, height) = (frame.width(), frame.height());
+            resize(&mut self.resizer, &self.options, (width, height, rgb), fitting, &mut self.scaled)
+                .map_err(|cause| InputError { width, height, cause })?;
+        }
+        for (y, row) in self.scaled.chunks_exact(fitting.width as usize * 3).enumerate() {
+            self.store.row(y, row);
+        }
+        self.store.pad_below(fitting.height as usize);
+        Ok(fitting)
+    }
+}
+
+fn resize(
+    resizer: &mut fir::Resizer,
+    options: &fir::ResizeOptions,
+    (width, height, rgb): (u32, u32, &[u8]),
+    to: Fitting,
+    scaled: &mut Vec<u8>,
+) -> Result<(), String> {
+    let source = ImageRef::new(width, height, rgb, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
+    scaled.resize(to.width as usize * to.height as usize * 3, 0);
+    let mut target =
+        Image::from_slice_u8(to.width, to.height, scaled, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
+    resizer.resize(&source, &mut target, options).map_err(|e| e.to_string())
+}
+
+/// The tensor's values and how pixels become values.
+struct Store<T> {
+    /// Flat, in `layout`.
+    values: Vec<T>,
+    layout: Layout,
+    width: usize,
+    height: usize,
+    /// Which colour of an RGB pixel goes to each tensor plane.
+    colours: [usize; 3],
+    /// What each pixel value becomes, by tensor plane.
+    tables: [[T; 256]; 3],
+    /// What pads, by tensor plane.
+    pads: [T; 3],
+}
+
+impl<T: Copy> Store<T> {
+    /// Stores row `y`, `pixels` (w, 3) in RGB, and pads it to the right.
+    fn row(&mut self, y: usize, pixels: &[u8]) {
+        match self.layout {
+            Layout::Nchw => {
+                for plane in 0..3 {
+                    let (colour, table) = (self.colours[plane], &self.tables[plane]);
+                    let line = &mut self.values[(plane * self.height + y) * self.width..][..self.width];
+                    for (value, pixel) in line.iter_mut().zip(pixels.chunks_exact(3)) {
+                        *value = table[usize::from(pixel[colour])];
+                    }
+                    line[pixels.len() / 3..].fill(self.pads[plane]);
+                }
+            }
+            Layout::Nhwc => {
+                let line = &mut self.values[y * self.width * 3..][..self.width * 3];
+                let (filled, rest) = line.split_at_mut(pixels.len());
+                let [a, b, c] = self.colours;
+                for (values, pixel) in filled.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
+                    values[0] = self.tables[0][usize::from(pixel[a])];
+                    values[1] = self.tables[1][usize::from(pixel[b])];
+                    values[2] = self.tables[2][usize::from(pixel[c])];
+                }
+                rest.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
+            }
+        }
+    }
+
+    /// Pads the rows from `y` on.
+    fn pad_below(&mut self, y: usize) {
+        match self.layout {
+            Layout::Nchw => {
+                for (plane, values) in self.values.chunks_exact_mut(self.width * self.height).enumerate() {
+                    values[y * self.width..].fill(self.pads[plane]);
+                }
+            }
+            Layout::Nhwc => {
+                let rest = &mut self.values[y * self.width * 3..];
+                rest.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapwing_engine::manifest::Fit;
+
+    fn spec(layout: Layout, colour: Colour) -> InputSpec {
+        InputSpec {
+            width: 8,
+            height: 4,
+            colour,
+            layout,
+            mean: [1.0, 2.0, 3.0],
+            scale: [0.5, 1.0, 2.0],
+            fit: Fit::Letterbox,
+            pad: 114,
+        }
+    }
+
+    fn frame() -> Frame {
+        let mut frame = Frame::new();
+        frame.reset(4, 4).unwrap();
+        for (i, byte) in frame.rgb_mut().iter_mut().enumerate() {
+            *byte = (i * 5) as u8;
+        }
+        frame
+    }
+
+    #[test]
+    fn planes_and_pixels_hold_the_same_values() {
+        let frame = frame();
+        for colour in [Colour::Rgb, Colour::Bgr] {
+            let mut planes = InputTensor::real(&spec(Layout::Nchw, colour));
+            let mut pixels = InputTensor::real(&spec(Layout::Nhwc, colour));
+            planes.fill(&frame).unwrap();
+            pixels.fill(&frame).unwrap();
+            for plane in 0..3 {
+                for at in 0..32 {
+                    assert_eq!(planes.values()[plane * 32 + at], pixels.values()[at * 3 + plane]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_normalised_and_the_rest_is_padding() {
+        let mut tensor = InputTensor::real(&spec(Layout::Nchw, Colour::Bgr));
+        tensor.fill(&frame()).unwrap();
+        // plane 0 of a BGR input is blue; pixel 1 of row 0 has blue = 5 * 5
+        assert_eq!(tensor.values()[1], (25.0 - 1.0) * 0.5);
+        assert_eq!(tensor.values()[4], (114.0 - 1.0) * 0.5);
+    }
+}

@@ -1,0 +1,24 @@
+//! From a frame to detections in the picture's own pixels.
+//!
+//! ```text
+//! Model ─▶ Detector: Frame ─▶ input ─▶ engine ─▶ head (decode) ─▶ NMS ─▶ Detections ─▶ track
+//! ```
+//!
+//! | module | noun |
+//! |---|---|
+//! | [`model`] | a manifest and its network, by the word a user gives |
+//! | [`input`] | fitting a frame to the input tensor |
+//! | [`detect`] | heads, candidates, NMS, the detector |
+//! | [`track`] | detections of one object over time |
+//! | [`eval`] | average precision on annotated pictures |
+#![deny(unsafe_code)]
+
+pub mod detect;
+pub mod eval;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_targets;
+pub mod input;
+pub mod model;
+pub mod track;
+
+pub use model::{Model, ModelError};

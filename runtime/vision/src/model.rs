@@ -1,0 +1,295 @@
+//! A model: a manifest and the bytes of its network, from the binary or from a file.
+//!
+//! Having a [`Model`] means that the manifest is valid and, where it states a checksum, that the
+//! bytes are the ones it speaks of. Nothing is known yet about what is inside the network.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lapwing_engine::EngineError;
+use lapwing_engine::artifact::{Artifact, sha256_hex};
+use lapwing_engine::bytes::Bytes;
+use lapwing_engine::kernels::memory::Piece;
+use lapwing_engine::manifest::Manifest;
+#[cfg(feature = "onnx")]
+use lapwing_quantize::float::OnnxFile;
+
+/// Largest network file that is read, in bytes.
+pub const NETWORK_BYTES_MAX: u64 = 1 << 30;
+
+/// What can be wrong with a model. Each message names the file or the node, and the cure.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No such file, and no built-in model of that name.
+    #[error("model {path:?}: no such file; give a .onnx or .toml file, or the built-in `{known}`")]
+    Missing {
+        /// What the user asked for.
+        path: PathBuf,
+        /// The built-in model's name.
+        known: &'static str,
+    },
+    /// A model of lapwing's own whose file does not travel in the binary and was not found.
+    #[error("model {word}: {what}")]
+    NotFound {
+        /// What the user asked for.
+        word: String,
+        /// Where it was looked for, and what to do.
+        what: String,
+    },
+    /// The file exists and cannot be read.
+    #[error("model {path:?}: cannot be read: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        cause: std::io::Error,
+    },
+    /// A network without a manifest that lapwing does not know.
+    #[error(
+        "model {network:?}: no manifest beside it and its checksum is unknown; write {manifest:?} (the README shows one) to state input size, colours, head and classes"
+    )]
+    NoManifest {
+        /// The network.
+        network: PathBuf,
+        /// Where the manifest should be.
+        manifest: PathBuf,
+    },
+    /// The manifest has a mistake.
+    #[error("manifest {path:?}: {what}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The field and the cure.
+        what: String,
+    },
+    /// The network is not the one the manifest speaks of.
+    #[error(
+        "model {origin}: its SHA-256 is {found}, the manifest says {stated}; copy the file again or correct `sha256`"
+    )]
+    Checksum {
+        /// The network.
+        origin: String,
+        /// What the manifest says.
+        stated: String,
+        /// What the file has.
+        found: String,
+    },
+    /// The network is larger than the limit.
+    #[error("model {path:?}: {bytes} bytes is more than the limit of {} bytes", NETWORK_BYTES_MAX)]
+    TooLarge {
+        /// The network.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A network in real numbers, and a build that runs artifacts only.
+    #[error(
+        "model {origin}: this lapwing was built without ONNX (feature `onnx`); run `lapwing model quantize` with a full build, on any machine, and give the .lap"
+    )]
+    NoOnnx {
+        /// The network.
+        origin: String,
+    },
+    /// The network.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl ModelError {
+    fn read(path: &Path, cause: std::io::Error) -> ModelError {
+        ModelError::Read { path: path.into(), cause }
+    }
+
+    /// Points a manifest error at the file the manifest was read from.
+    fn in_file(self, path: &Path) -> ModelError {
+        match self {
+            ModelError::Manifest { what, .. } => ModelError::Manifest { path: path.into(), what },
+            other => other,
+        }
+    }
+}
+
+/// A manifest and the bytes of its network.
+#[derive(Debug, Clone)]
+pub struct Model {
+    manifest: Manifest,
+    network: Network,
+    origin: String,
+}
+
+/// What a model's network is.
+#[derive(Debug, Clone)]
+pub enum Network {
+    /// The bytes of an ONNX file, to be run in real numbers.
+    Onnx(Vec<u8>),
+    /// A quantised network.
+    Int8(Arc<Artifact>),
+}
+
+impl Model {
+    /// The detector that travels inside the binary, quantised.
+    pub fn builtin() -> Result<Model, ModelError> {
+        let shipped = &lapwing_models::DETECT_NANO;
+        Model::of(Artifact::from_binary(shipped.artifact), format!("{} (built in)", shipped.name))
+    }
+
+    /// As [`Model::open`]; the checksum of a built-in model is proved as well.
+    ///
+    /// # Errors
+    /// As for [`Model::open`].
+    pub fn open_proved(word: &str) -> Result<Model, ModelError> {
+        let shipped = &lapwing_models::DETECT_NANO;
+        if word == shipped.name { Model::from_artifact(shipped.artifact, word.to_owned()) } else { Model::open(word) }
+    }
+
+    /// The shipped detector in float32, as it was trained. Its network is a file: see [`lapwing_models::folder`].
+    ///
+    /// # Errors
+    /// That the file was not found, and what to do.
+    #[cfg(feature = "onnx")]
+    pub fn shipped_float() -> Result<Model, ModelError> {
+        let (shipped, file) = (&lapwing_models::DETECT_NANO, lapwing_models::NETWORK);
+        let folder = lapwing_models::folder(shipped.name, file)
+            .map_err(|e| ModelError::NotFound { word: format!("{}-float", shipped.name), what: e.to_string() })?;
+        let network = folder.join(file);
+        Model::new(shipped.manifest, read_bounded(&network)?, network.display().to_string())
+    }
+
+    /// Opens a model by the word a user gives: the name of a built-in one, an artifact (`.lap`), a
+    /// network (`.onnx`, with its manifest beside it under the same name and the ending `.toml`), or
+    /// a manifest (`.toml`).
+    ///
+    /// A network without a manifest is recognised by its checksum when lapwing knows it.
+    pub fn open(word: &str) -> Result<Model, ModelError> {
+        let name = lapwing_models::DETECT_NANO.name;
+        if word == name {
+            return Model::builtin();
+        }
+        if word.strip_suffix("-float") == Some(name) {
+            #[cfg(feature = "onnx")]
+            return Model::shipped_float();
+            #[cfg(not(feature = "onnx"))]
+            return Err(ModelError::NoOnnx { origin: word.to_owned() });
+        }
+        let path = Path::new(word);
+        if !path.exists() {
+            return Err(ModelError::Missing { path: path.into(), known: name });
+        }
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("toml") => Model::from_manifest(path),
+            Some("lap") => Model::from_artifact(read_to_stay(path)?, path.display().to_string()),
+            _ => Model::from_network(path),
+        }
+    }
+
+    /// The artifact in `bytes`; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// What is wrong with the artifact.
+    pub fn from_artifact(bytes: impl Into<Bytes>, origin: String) -> Result<Model, ModelError> {
+        Model::of(Artifact::from_bytes(bytes), origin)
+    }
+
+    fn of(artifact: Result<Artifact, String>, origin: String) -> Result<Model, ModelError> {
+        match artifact {
+            Ok(artifact) => {
+                Ok(Model { manifest: artifact.manifest.clone(), network: Network::Int8(Arc::new(artifact)), origin })
+            }
+            Err(what) => Err(EngineError::Load { origin, stage: "reading it as an artifact", what }.into()),
+        }
+    }
+
+    fn from_manifest(path: &Path) -> Result<Model, ModelError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ModelError::read(path, e))?;
+        let manifest = parse(path, &text)?;
+        let network = path.with_file_name(&manifest.file);
+        Model::new(&text, read_bounded(&network)?, network.display().to_string()).map_err(|e| e.in_file(path))
+    }
+
+    fn from_network(path: &Path) -> Result<Model, ModelError> {
+        let bytes = read_bounded(path)?;
+        let beside = path.with_extension("toml");
+        if beside.exists() {
+            let text = std::fs::read_to_string(&beside).map_err(|e| ModelError::read(&beside, e))?;
+            return Model::new(&text, bytes, path.display().to_string()).map_err(|e| e.in_file(&beside));
+        }
+        let sum = sha256_hex(&bytes);
+        match lapwing_models::KNOWN.iter().find(|text| text.contains(&sum)) {
+            Some(text) => Model::new(text, bytes, path.display().to_string()),
+            None => Err(ModelError::NoManifest { network: path.into(), manifest: beside }),
+        }
+    }
+
+    fn new(manifest: &str, network: Vec<u8>, origin: String) -> Result<Model, ModelError> {
+        let manifest = parse(Path::new(&origin), manifest)?;
+        if cfg!(not(feature = "onnx")) {
+            return Err(ModelError::NoOnnx { origin });
+        }
+        if let Some(stated) = &manifest.sha256 {
+            let found = sha256_hex(&network);
+            if !stated.eq_ignore_ascii_case(&found) {
+                return Err(ModelError::Checksum { origin, stated: stated.clone(), found });
+            }
+        }
+        Ok(Model { manifest, network: Network::Onnx(network), origin })
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The manifest alone; the network's memory goes back unless somebody else holds it.
+    pub fn into_manifest(self) -> Manifest {
+        self.manifest
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network as an ONNX file; `None` if it is an artifact.
+    #[cfg(feature = "onnx")]
+    pub fn onnx(&self) -> Option<OnnxFile<'_>> {
+        match &self.network {
+            Network::Onnx(bytes) => Some(OnnxFile { bytes, input: &self.manifest.input, origin: &self.origin }),
+            Network::Int8(_) => None,
+        }
+    }
+
+    /// Where the network came from, for messages.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Manifest, ModelError> {
+    Manifest::parse(text).map_err(|what| ModelError::Manifest { path: PathBuf::from(path), what })
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
+    length_bounded(path)?;
+    std::fs::read(path).map_err(|e| ModelError::read(path, e))
+}
+
+/// The bytes of a file that stays in memory as long as its model.
+fn read_to_stay(path: &Path) -> Result<Bytes, ModelError> {
+    let Some(mut bytes) = Piece::mapped(length_bounded(path)?) else { return Ok(read_bounded(path)?.into()) };
+    let read = || {
+        let mut file = File::open(path)?;
+        file.read_exact(&mut bytes)?;
+        let mut grown = Vec::new();
+        file.take(NETWORK_BYTES_MAX).read_to_end(&mut grown)?;
+        Ok(if grown.is_empty() { bytes.into() } else { [&*bytes, &grown].concat().into() })
+    };
+    read().map_err(|e| ModelError::read(path, e))
+}
+
+fn length_bounded(path: &Path) -> Result<usize, ModelError> {
+    let length = std::fs::metadata(path).map_err(|e| ModelError::read(path, e))?.len();
+    let fits = usize::try_from(length).ok().filter(|_| length <= NETWORK_BYTES_MAX);
+    fits.ok_or_else(|| ModelError::TooLarge { path: path.into(), bytes: length })
+}

@@ -1,0 +1,14 @@
+//! All end-to-end tests in one program: it is linked once.
+
+mod accuracy;
+mod allocation;
+mod commands;
+mod instructions;
+mod kill;
+mod log;
+mod models;
+mod privacy;
+mod quantize;
+mod run;
+mod service;
+mod tidy;
