@@ -24,8 +24,6 @@ use super::redact_paths::{Target, refuse_same, target};
 pub const QUALITY: u8 = 92;
 /// What is hidden in a clip stays so for this long after it was found last, in milliseconds.
 const PERSIST_MS: u64 = 800;
-/// And for this many frames, in clips that have few.
-const PERSIST_FRAMES: u32 = 2;
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Arguments of `lapwing redact`.
