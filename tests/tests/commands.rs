@@ -43,6 +43,143 @@ fn detect_draws_pictures() {
     assert!(folder.path().join("seen/cat-2.jpg").exists());
 }
 
+#[test]
+fn frames_of_clips_have_numbers_and_a_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let cat = std::fs::read(photo("cat.jpg")).unwrap();
+    std::fs::write(folder.path().join("clip.mjpeg"), cat.repeat(3)).unwrap();
+    let output = lapwing(folder.path(), &["detect", "--json", "clip.mjpeg,fps=10", &photo("cat.jpg")]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let numbers: Vec<Value> =
+        stdout(&output).lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["frame"].clone()).collect();
+    assert_eq!(numbers, [Value::from(0), Value::from(1), Value::from(2), Value::Null]);
+    let said = stdout(&lapwing(folder.path(), &["detect", "clip.mjpeg"]));
+    assert!(said.lines().nth(2).unwrap().starts_with("clip.mjpeg, frame 2 ("), "{said}");
+}
+
+#[test]
+fn drawn_people_are_said_to_be_not_redacted() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, is_told) in [("astronaut.jpg", true), ("cat.jpg", false)] {
+        let output = lapwing(folder.path(), &["detect", "--annotate", "seen", &photo(name)]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert_eq!(said.contains("1 of the pictures in seen show people and are not redacted"), is_told, "{said}");
+    }
+}
+
+/// A name that moves the cursor, sets the title, begins a line that looks like ours, and turns the reading direction.
+const NASTY: &str = "a\u{1b}]0;gone\u{7}\u{9b}2J\n#1 safe.jpg\u{202e}gpj";
+
+#[test]
+fn no_control_character_of_a_name_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    std::fs::create_dir(inside("in")).unwrap();
+    std::fs::copy(photo("cat.jpg"), inside(&format!("in/{NASTY}.jpg"))).unwrap();
+    std::fs::write(inside(&format!("in/{NASTY}-bad.jpg")), b"text").unwrap();
+    let mut tar = tar_of(&format!("{NASTY}.jpg"), &std::fs::read(photo("cat.jpg")).unwrap());
+    tar.extend(tar_of(&format!("{NASTY}-bad.jpg"), b"text"));
+    std::fs::write(inside(&format!("{NASTY}.tar")), [tar, vec![0; 1024]].concat()).unwrap();
+    std::fs::write(inside(&format!("{NASTY}.toml")), "sauce = 1 # \u{1b}[2J\n").unwrap();
+    std::fs::create_dir(inside(&format!("{NASTY}.d"))).unwrap();
+    let (tar, toml, empty) = (format!("{NASTY}.tar"), format!("{NASTY}.toml"), format!("{NASTY}.d"));
+    let calls: &[&[&str]] = &[
+        &["detect", "in"],
+        &["detect", "--json", "in"],
+        &["detect", "--annotate", "seen", "in", &tar],
+        &["detect", &tar],
+        &["detect", &empty],
+        &["detect", NASTY],
+        &["redact", "--how", "black", "in", "out"],
+        &["redact", "--how", "black", &tar, "out-tar"],
+        &["score", "--steps", "1", "in"],
+        &["run", "--source", "in", "--data", "kept"],
+        &["check", "--config", &toml],
+        &["model", "info", NASTY],
+        &["log", "show", "--data", NASTY],
+        &["eval", "--images", "in", "--annotations", NASTY],
+    ];
+    for call in calls {
+        let output = lapwing(folder.path(), call);
+        for said in [stdout(&output), stderr(&output)] {
+            let obeyed = |c: char| (c.is_control() && c != '\n' && c != '\t') || c == '\u{202e}';
+            assert!(!said.contains(obeyed), "{call:?}: {said:?}");
+            assert!(!said.lines().any(|line| line.starts_with("#1 safe")), "{call:?}: {said}");
+        }
+    }
+}
+
+/// One member of an archive.
+fn tar_of(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
+    header[148..156].fill(b' ');
+    header[156] = b'0';
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header.extend(bytes);
+    header.resize(header.len().next_multiple_of(512), 0);
+    header
+}
+
+#[test]
+fn a_damaged_clip_is_told_in_few_words() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pairs.mjpeg"), [0xFF, 0xD8].repeat(1_500_000)).unwrap();
+    std::fs::write(folder.path().join("empty.mjpeg"), [0xFF, 0xD8, 0xFF, 0xDA, 0, 2].repeat(5000)).unwrap();
+    for (name, least) in [("pairs.mjpeg", "starts of image"), ("empty.mjpeg", "more messages like these")] {
+        let calls: [&[&str]; 3] =
+            [&["detect", name], &["redact", name, "out.mjpeg"], &["run", "--source", name, "--data", "kept"]];
+        for call in calls {
+            let output = lapwing(folder.path(), call);
+            let said = stderr(&output);
+            assert!(said.contains(least) || call[0] == "run", "{call:?}: {said}");
+            assert!(said.len() + output.stdout.len() < 100_000, "{call:?}: {} bytes", said.len());
+        }
+    }
+}
+
+/// Annotations of two cameras whose pictures have the same names.
+#[test]
+fn annotated_pictures_are_told_apart_by_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    for (camera, name) in [("cam1", "astronaut.jpg"), ("cam2", "rocket.jpg")] {
+        std::fs::create_dir_all(inside("set").join(camera)).unwrap();
+        std::fs::copy(photo(name), inside("set").join(camera).join("0001.jpg")).unwrap();
+    }
+    let file = |boxes: &str, categories: &str| {
+        format!(
+            r#"{{"images":[{{"id":1,"file_name":"cam1/0001.jpg"}},{{"id":2,"file_name":"cam2/0001.jpg"}}],
+                "categories":[{categories}],"annotations":[{boxes}]}}"#
+        )
+    };
+    let person = r#"{"id":1,"image_id":1,"category_id":7,"bbox":[12,14,350,498]}"#;
+    let known = r#"{"id":7,"name":"person"}"#;
+    std::fs::write(inside("good.json"), format!("\u{feff}{}", file(person, known))).unwrap();
+    std::fs::write(inside("none.json"), file("", known)).unwrap();
+    std::fs::write(inside("twice.json"), file(person, &format!(r#"{known},{{"id":9,"name":"Person"}}"#))).unwrap();
+    let call = |how: &[&str], annotations: &str| {
+        let call = [&["eval"], how, &["--json", "--images", "set", "--annotations", annotations]].concat();
+        lapwing(folder.path(), &call)
+    };
+    let scored: Value = serde_json::from_slice(&call(&[], "good.json").stdout).unwrap();
+    assert_eq!((&scored["map50"], &scored["images"]), (&Value::from(100.0), &Value::from(2)));
+    let hidden: Value = serde_json::from_slice(&call(&["--redact"], "good.json").stdout).unwrap();
+    assert_eq!((&hidden["annotated"], &hidden["annotated_covered"]), (&Value::from(1), &Value::from(1)));
+    for (annotations, words) in [("none.json", "no annotated boxes"), ("twice.json", "two categories are called")] {
+        for how in [&[][..], &["--redact"]] {
+            let output = call(how, annotations);
+            assert_eq!(output.status.code(), Some(2), "{annotations}");
+            assert!(stderr(&output).contains(words) && stdout(&output).is_empty(), "{}", stderr(&output));
+        }
+    }
+}
+
 /// Each call, its exit code, and words that standard error must hold.
 #[test]
 fn mistakes_end_with_their_code_and_name_the_cure() {
@@ -51,6 +188,10 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
     std::fs::write(folder.path().join("text.jpg"), b"hello").unwrap();
     std::fs::write(folder.path().join("net.onnx"), b"not a network").unwrap();
     std::fs::write(folder.path().join("bad.toml"), "[[rule]]\nname = \"x\"\nclasses = [\"persn\"]\n").unwrap();
+    std::fs::write(folder.path().join("latin1.toml"), b"source = \"photos\"\n# caf\xe9\n").unwrap();
+    std::fs::write(folder.path().join("tilde.toml"), "data = \"~/lapwing\"\n").unwrap();
+    let zone = "[[rule]]\nname = \"x\"\nclasses = [\"person\"]\nzone = [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]\n";
+    std::fs::write(folder.path().join("zone.toml"), zone).unwrap();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     std::fs::copy(photo("cat.jpg"), folder.path().join("cat.jpg")).unwrap();
     let flow = std::fs::read(root().join("models/flow-cifar/model.lap")).unwrap();
@@ -69,6 +210,9 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
         (&["run", "--config", "none.toml"], 2, &["none.toml"]),
         (&["run", "--config", "bad.toml"], 2, &["bad.toml:3", "person"]),
         (&["check", "--config", "bad.toml"], 2, &["bad.toml:3:12", "did you mean \"person\"?"]),
+        (&["check", "--config", "latin1.toml"], 2, &["latin1.toml:2:6", "not UTF-8", "iconv"]),
+        (&["check", "--config", "tilde.toml"], 2, &["tilde.toml:1", "not expanded", "/home/NAME"]),
+        (&["check", "--config", "zone.toml"], 2, &["zone.toml:4", "no area", "corners"]),
         (&["eval", "--images", "empty", "--annotations", "none.json"], 2, &["none.json"]),
         (&["log", "show", "--data", "nowhere"], 2, &["nowhere"]),
         (&["generate", "--class", "lapwing", "-o", "x.png"], 2, &["lapwing", "airplane"]),

@@ -117,7 +117,8 @@ fn a_segment_is_as_long_as_it_will_be_and_its_owner_s_alone() {
 /// The folder goes away under a log in one of several ways: what is committed next is told, and is where a reader looks.
 #[test]
 fn a_log_whose_folder_goes_away_is_begun_anew() {
-    let away: [(&str, fn(&Path)); 4] = [
+    type Way = (&'static str, fn(&Path));
+    let away: [Way; 4] = [
         ("removed", |log| fs::remove_dir_all(log).unwrap()),
         ("removed with all above it", |log| fs::remove_dir_all(log.parent().unwrap()).unwrap()),
         ("moved", |log| fs::rename(log, log.with_file_name("elsewhere")).unwrap()),

@@ -5,13 +5,15 @@ use std::io;
 use thiserror::Error;
 
 use crate::frame::PictureError;
+use crate::frame::printable::Printable;
 
 /// Why a source could not be opened, or why one of its inputs could not be used.
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// The words name no source.
     #[error(
-        "'{spec}' names no source: {why}; give v4l:/dev/video0, a picture, a folder, a .tar, .y4m or .mjpeg file, or photos"
+        "'{}' names no source: {why}; give v4l:/dev/video0, a picture, a folder, a .tar, .y4m or .mjpeg file, or photos",
+        Printable(.spec)
     )]
     BadSpec {
         /// The operator's words.
@@ -20,13 +22,13 @@ pub enum SourceError {
         why: String,
     },
     /// The path does not exist.
-    #[error("{path} does not exist; check the spelling, and that its disk is mounted")]
+    #[error("{} does not exist; check the spelling, and that its disk is mounted", Printable(.path))]
     NoSuchPath {
         /// The path.
         path: String,
     },
     /// The operating system refused.
-    #[error("{path} cannot be read: {cause}; check its permissions and the disk")]
+    #[error("{} cannot be read: {cause}; check its permissions and the disk", Printable(.path))]
     Unreadable {
         /// The path.
         path: String,
@@ -34,13 +36,13 @@ pub enum SourceError {
         cause: io::Error,
     },
     /// There is nothing to show.
-    #[error("{path} holds no pictures; put .jpg or .png files into it or name another place")]
+    #[error("{} holds no pictures; put .jpg or .png files into it or name another place", Printable(.path))]
     NoPictures {
         /// The path.
         path: String,
     },
     /// A folder is too deep or too full.
-    #[error("{path} is too large to walk: more than {bound} {what}; name a folder inside it")]
+    #[error("{} is too large to walk: more than {bound} {what}; name a folder inside it", Printable(.path))]
     TooMany {
         /// The folder.
         path: String,
@@ -50,7 +52,7 @@ pub enum SourceError {
         what: &'static str,
     },
     /// A file or an entry of an archive is larger than any picture.
-    #[error("{name} has {bytes} bytes, more than the {bytes_max} that a picture may have; scale it down")]
+    #[error("{} has {bytes} bytes, more than the {bytes_max} that a picture may have; scale it down", Printable(.name))]
     TooLarge {
         /// The file.
         name: String,
@@ -63,7 +65,11 @@ pub enum SourceError {
     #[error(transparent)]
     Picture(#[from] PictureError),
     /// The archive is damaged.
-    #[error("{path} is damaged as a tar archive near byte {at}: {why}; pack it again (plain .tar, not compressed)")]
+    #[error(
+        "{} is damaged as a tar archive near byte {at}: {}; pack it again (plain .tar, not compressed)",
+        Printable(.path),
+        Printable(.why)
+    )]
     Tar {
         /// The archive.
         path: String,
@@ -72,9 +78,17 @@ pub enum SourceError {
         /// What is wrong.
         why: String,
     },
+    /// A member of an archive that is stored without its zeros.
+    #[error("{} is a sparse member, which is not put together; pack it again without tar's --sparse", Printable(.name))]
+    Sparse {
+        /// The archive and the member.
+        name: String,
+    },
     /// The clip's header or one of its frames cannot be used.
     #[error(
-        "{path}, frame {frame}: {why}; make the clip again, for example with ffmpeg -i IN -pix_fmt yuv420p OUT.y4m"
+        "{}, frame {frame}: {}; make the clip again, for example with ffmpeg -i IN -pix_fmt yuv420p OUT.y4m",
+        Printable(.path),
+        Printable(.why)
     )]
     Y4m {
         /// The clip.
@@ -86,7 +100,8 @@ pub enum SourceError {
     },
     /// The stream of JPEGs is damaged here.
     #[error(
-        "{path}, frame {frame}, near byte {at}: {why}; the frame is skipped, copy the clip again if there are many"
+        "{}, frame {frame}, near byte {at}: {why}; the frame is skipped, copy the clip again if there are many",
+        Printable(.path)
     )]
     Mjpeg {
         /// The clip.
@@ -99,7 +114,7 @@ pub enum SourceError {
         why: String,
     },
     /// A camera cannot be used, at least not now.
-    #[error("{device}: {what}; {cure}")]
+    #[error("{}: {}; {cure}", Printable(.device), Printable(.what))]
     Camera {
         /// The device.
         device: String,

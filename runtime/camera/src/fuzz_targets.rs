@@ -92,7 +92,10 @@ pub fn drain(source: &mut dyn Source, calls_max: usize) {
 mod tests {
     use super::*;
     use crate::hostile_tests::{JPEG, PNG, y4m_clip};
-    use crate::tarball::tests::pack;
+    use crate::tarball::tests::{pack, sparse};
+
+    const SCANS: &[u8] = include_bytes!("frame/fixtures/scans_2x2_37x21.jpg");
+    const FINER: &[u8] = include_bytes!("frame/fixtures/chroma_finer_37x21.jpg");
 
     #[test]
     fn good_bytes_are_taken() {
@@ -101,9 +104,9 @@ mod tests {
         let seeds = [
             ("words", words.map(|word| word.as_bytes().to_vec()).to_vec()),
             ("y4m", vec![y4m_clip()]),
-            ("mjpeg", vec![[JPEG, b"junk", JPEG].concat()]),
-            ("tarball", vec![pack(&[("a.jpg", JPEG), (&long, PNG), ("b.png", PNG)])]),
-            ("picture", vec![JPEG.to_vec(), PNG.to_vec()]),
+            ("mjpeg", vec![[JPEG, b"junk", &JPEG[..JPEG.len() - 2], JPEG].concat()]),
+            ("tarball", vec![pack(&[("a.jpg", JPEG), (&long, PNG), ("b.png", PNG)]), sparse()]),
+            ("picture", vec![JPEG.to_vec(), PNG.to_vec(), SCANS.to_vec(), FINER.to_vec()]),
         ];
         lapwing_seeds::take(&TARGETS, &seeds);
     }

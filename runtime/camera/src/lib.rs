@@ -27,6 +27,7 @@ pub mod paced;
 pub mod photos;
 pub mod pictures;
 pub mod spec;
+mod splitter;
 pub mod tarball;
 pub mod v4l;
 pub mod y4m;
@@ -36,7 +37,7 @@ mod hostile_tests;
 
 pub use bundled::{Bundled, Photo};
 pub use error::SourceError;
-pub use mjpeg::Mjpeg;
+pub use mjpeg::{ClipRate, Mjpeg};
 pub use paced::Paced;
 pub use pictures::Pictures;
 pub use spec::SourceSpec;

@@ -1,125 +1,52 @@
 //! `.mjpeg`, `.mjpg`: JPEG pictures one after another, as cameras and `ffmpeg -f mjpeg` write them.
 //!
-//! A picture ends where its segments say ([`crate::frame::segments`]); whatever lies between two pictures, such as the
-//! part headers of an HTTP stream, is passed over. A damaged picture is one [`Next::Broken`], and the reading goes on at
-//! the next start-of-image marker. Memory is bounded by [`FRAME_BYTES_MAX`], and the buffer is used
-//! again; what decoding asks for is said at `frame::picture`. The stream has no clock: frames are taken
-//! to be [`PERIOD_US`] apart.
+//! A picture ends where its segments say ([`crate::frame::segments`]), or, where a camera leaves the end-of-image marker
+//! out, where the next one begins; whatever lies between two pictures, such as the part headers of an HTTP stream, is
+//! passed over. A damaged picture is one [`Next::Broken`], and the reading goes on at the next start-of-image marker.
+//! Starts of image one after another that lead to no data are one [`Next::Broken`] together. Memory is bounded by
+//! `splitter::FRAME_BYTES_MAX`, and the buffers are used again; what decoding asks for is said at `frame::picture`.
+//! The stream has no clock: frames come at a [`ClipRate`] that the operator gives.
 
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::time::Duration;
 
+use super::paced::{FPS_MAX, FPS_MIN};
+use super::splitter::{Cut, Splitter};
 use super::{Next, Pacing, Source, SourceError};
-use crate::frame::segments::{SOI, Step, Walker, find_soi};
+use crate::frame::outline::with_tables;
 use crate::frame::{Frame, picture};
 
-/// The most bytes that one picture of the stream may have.
-pub const FRAME_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Time between two frames, in microseconds of `captured_us` (25 a second).
-pub const PERIOD_US: u64 = 40_000;
-
-const READ_BYTES: usize = 64 * 1024;
-
-/// Splits a stream into pictures.
-#[derive(Debug)]
-struct Splitter<R> {
-    reader: R,
-    buffer: Vec<u8>,
-    /// Where in `buffer` the unread part begins.
-    start: usize,
-    /// The place of `buffer[0]` in the stream.
-    base: u64,
-    at_end: bool,
+/// Frames a second of a clip, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClipRate {
+    fps_milli: u32,
 }
 
-/// What the splitter found.
-#[derive(Debug)]
-enum Cut {
-    /// A picture: `buffer[from..to]`.
-    Picture {
-        from: usize,
-        to: usize,
-    },
-    /// A picture that is not whole.
-    Broken {
-        at: u64,
-        why: &'static str,
-    },
-    End,
+impl ClipRate {
+    /// `fps` frames a second; `None` outside of [`FPS_MIN`] to [`FPS_MAX`].
+    #[must_use]
+    pub fn new(fps: f64) -> Option<ClipRate> {
+        let is_usable = (FPS_MIN..=FPS_MAX).contains(&fps);
+        is_usable.then(|| ClipRate { fps_milli: (fps * 1e3).round() as u32 }) // at least 1
+    }
+
+    /// Frames a second.
+    #[must_use]
+    pub fn fps(self) -> f64 {
+        f64::from(self.fps_milli) / 1e3
+    }
+
+    /// When frame `number` was taken, in microseconds after the first.
+    fn captured_us(self, number: u64) -> u64 {
+        let us = u128::from(number) * 1_000_000_000 / u128::from(self.fps_milli);
+        u64::try_from(us).unwrap_or(u64::MAX)
+    }
 }
 
-impl<R: Read> Splitter<R> {
-    fn new(reader: R) -> Self {
-        Self { reader, buffer: Vec::with_capacity(2 * READ_BYTES), start: 0, base: 0, at_end: false }
-    }
-
-    /// Drops what was read and appends more; false at the end.
-    fn more(&mut self) -> std::io::Result<bool> {
-        self.base += self.start as u64;
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + READ_BYTES, 0);
-        let got = loop {
-            match self.reader.read(&mut self.buffer[filled..]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer.truncate(filled + *got.as_ref().unwrap_or(&0));
-        self.at_end = got? == 0;
-        Ok(!self.at_end)
-    }
-
-    /// Finds the next picture.
-    fn cut(&mut self) -> std::io::Result<Cut> {
-        while !self.seek_start() {
-            if !self.more()? {
-                self.start = self.buffer.len();
-                return Ok(Cut::End);
-            }
-        }
-        let at = self.base + self.start as u64;
-        let mut walker = Walker::new();
-        let mut walked = 0;
-        loop {
-            match walker.feed(&self.buffer[self.start + walked..]) {
-                Step::End(len) => {
-                    let from = self.start;
-                    self.start += walked + len;
-                    return Ok(Cut::Picture { from, to: self.start });
-                }
-                Step::Broken { at: offset, why } => {
-                    // One back: the offending byte may be the second of the next start of image. The walker is past
-                    // the three bytes of this one, so that this always goes forward.
-                    self.start += walked + offset - 1;
-                    return Ok(Cut::Broken { at, why });
-                }
-                Step::More => walked = self.buffer.len() - self.start,
-            }
-            if walked > FRAME_BYTES_MAX {
-                self.start += walked;
-                return Ok(Cut::Broken { at, why: "larger than any picture may be" });
-            }
-            if !self.more()? {
-                self.start = self.buffer.len();
-                return Ok(Cut::Broken { at, why: "the clip ends inside a picture" });
-            }
-        }
-    }
-
-    /// Moves to the next start of image; false if the buffer holds none (what may be half of one stays).
-    fn seek_start(&mut self) -> bool {
-        match find_soi(&self.buffer[self.start..]) {
-            Some(offset) => {
-                self.start += offset;
-                true
-            }
-            None => {
-                self.start = self.start.max(self.buffer.len().saturating_sub(SOI.len() - 1));
-                false
-            }
-        }
+impl Default for ClipRate {
+    /// 25 frames a second.
+    fn default() -> ClipRate {
+        ClipRate { fps_milli: 25_000 }
     }
 }
 
@@ -128,15 +55,26 @@ impl<R: Read> Splitter<R> {
 pub struct Mjpeg<R> {
     splitter: Splitter<R>,
     path: String,
+    rate: ClipRate,
     next: u64,
     ended: bool,
+    /// A picture with its tables, if it came without.
+    completed: Vec<u8>,
 }
 
 impl<R: Read + Seek + Send> Mjpeg<R> {
     /// A replay of `reader`; `path` is its name in messages and frames.
     #[must_use]
     pub fn new(reader: R, path: &str) -> Self {
-        Self { splitter: Splitter::new(reader), path: path.to_owned(), next: 0, ended: false }
+        let (splitter, rate) = (Splitter::new(reader), ClipRate::default());
+        Self { splitter, path: path.to_owned(), rate, next: 0, ended: false, completed: Vec::new() }
+    }
+
+    /// At another rate.
+    #[must_use]
+    pub fn at(mut self, rate: ClipRate) -> Self {
+        self.rate = rate;
+        self
     }
 
     /// The next picture's place in the buffer, or what else there is to say.
@@ -151,7 +89,7 @@ impl<R: Read + Seek + Send> Mjpeg<R> {
             }
             Ok(Cut::Broken { at, why }) => {
                 self.next += 1;
-                Err(Next::Broken(self.damage(at, why.to_owned())))
+                Err(Next::Broken(self.damage(at, why.into_owned())))
             }
             Ok(Cut::End) => {
                 self.ended = true;
@@ -179,12 +117,12 @@ impl<R: Read + Seek + Send> Source for Mjpeg<R> {
             Ok(place) => place,
             Err(other) => return other,
         };
-        let bytes = &self.splitter.buffer[from..to];
+        let (bytes, at) = self.splitter.picture(from, to);
         frame.seq = self.next - 1;
-        frame.captured_us = frame.seq.saturating_mul(PERIOD_US);
-        match picture::decode(bytes, &self.path, frame) {
+        frame.captured_us = self.rate.captured_us(frame.seq);
+        match picture::decode(with_tables(bytes, &mut self.completed), &self.path, frame) {
             Ok(()) => Next::Frame,
-            Err(error) => Next::Broken(self.damage(self.splitter.base + from as u64, error.to_string())),
+            Err(error) => Next::Broken(self.damage(at, error.to_string())),
         }
     }
 
@@ -193,7 +131,7 @@ impl<R: Read + Seek + Send> Source for Mjpeg<R> {
     }
 
     fn describe(&self) -> String {
-        format!("{} (motion JPEG)", self.path)
+        format!("{} (motion JPEG, {} frames a second)", self.path, self.rate.fps())
     }
 
     fn len_hint(&self) -> Option<u64> {
@@ -208,10 +146,8 @@ impl<R: Read + Seek + Send> Source for Mjpeg<R> {
     }
 
     fn rewind(&mut self) -> Result<bool, SourceError> {
-        let splitter = &mut self.splitter;
-        splitter.reader.seek(SeekFrom::Start(0)).map_err(|cause| SourceError::io(&self.path, cause))?;
-        splitter.buffer.clear();
-        (splitter.start, splitter.base, splitter.at_end) = (0, 0, false);
+        let sought = self.splitter.rewind();
+        sought.map_err(|cause| SourceError::io(&self.path, cause))?;
         (self.next, self.ended) = (0, false);
         Ok(true)
     }
@@ -220,6 +156,7 @@ impl<R: Read + Seek + Send> Source for Mjpeg<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::splitter::{FRAME_BYTES_MAX, READ_BYTES};
     use std::io::Cursor;
 
     const A: &[u8] = include_bytes!("frame/fixtures/baseline_32x16.jpg");
@@ -263,8 +200,53 @@ mod tests {
         let (good, bad) = replay([A, &A[..A.len() - 30], B, &B[..100]].concat());
         assert_eq!(good, [0, 2]);
         assert_eq!(bad.len(), 2);
-        assert!(bad[0].contains("clip.mjpeg, frame 1, near byte 694: a second start"), "{}", bad[0]);
+        assert!(bad[0].contains("clip.mjpeg, frame 1, near byte 694: ") && bad[0].contains("cut short"), "{}", bad[0]);
         assert!(bad[1].contains("frame 3") && bad[1].contains("ends inside a picture"), "{}", bad[1]);
+    }
+
+    /// A baseline picture of 32x16 in colour, from another encoder.
+    fn of_a_camera() -> Vec<u8> {
+        let mut frame = Frame::new();
+        frame.reset(32, 16).unwrap();
+        frame.rgb_mut().iter_mut().enumerate().for_each(|(i, b)| *b = (i * 89 % 251) as u8);
+        let mut jpeg = Vec::new();
+        picture::encode_jpeg(&frame, 90, &mut jpeg).unwrap();
+        jpeg
+    }
+
+    #[test]
+    fn a_picture_without_its_end_marker_ends_where_the_next_begins() {
+        let c = of_a_camera();
+        let (a, bare_a, bare_c) = (A, &A[..A.len() - 2], &c[..c.len() - 2]);
+        let part: &[u8] = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n";
+        // the last one is whole, too
+        assert_eq!(replay([bare_a, bare_c, a, bare_c, part, bare_a].concat()), (vec![0, 1, 2, 3, 4], vec![]));
+        // and a piece is none
+        let (good, bad) = replay([bare_a, bare_c, &bare_c[..bare_c.len() - 60]].concat());
+        assert_eq!(good, [0, 1]);
+        assert!(bad.len() == 1 && bad[0].contains("frame 2") && bad[0].contains("cut short"), "{bad:?}");
+        // a longer clip than the buffer, at any place of it
+        let clip = bare_c.repeat(300);
+        assert!(clip.len() > 3 * READ_BYTES);
+        let mut source = Mjpeg::new(Cursor::new(clip), "clip");
+        let mut frame = Frame::new();
+        for n in 0..300 {
+            assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame), "{n}");
+        }
+        assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::End));
+    }
+
+    #[test]
+    fn starts_that_lead_nowhere_are_told_together() {
+        let (good, bad) = replay([&[0xFF, 0xD8].repeat(100_000)[..], A, &[0xFF, 0xD8].repeat(70_000), A].concat());
+        assert_eq!(good, [1, 3]);
+        assert_eq!(bad.len(), 2, "{bad:?}");
+        // the last pair is the start of the picture behind them
+        assert!(bad[0].contains("frame 0, near byte 0: 100000 starts of image"), "{}", bad[0]);
+        assert!(bad[1].contains("frame 2, near byte 200691: 70000 starts of image"), "{}", bad[1]);
+        let (good, bad) = replay([A, &[0xFF, 0xD8, 0xFF, 0xC0, 0, 0], A].concat());
+        assert_eq!(good, [0, 2]);
+        assert!(bad.len() == 1 && bad[0].contains("frame 1") && bad[0].contains("shorter than its own"), "{bad:?}");
     }
 
     #[test]
@@ -277,9 +259,9 @@ mod tests {
             assert!(matches!(source.skip(&mut frame), Next::Frame));
         }
         assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame));
-        assert_eq!((frame.seq, frame.captured_us), (399, 399 * PERIOD_US));
+        assert_eq!((frame.seq, frame.captured_us), (399, 399 * 40_000));
         assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::End));
-        assert!(source.splitter.buffer.capacity() <= 4 * READ_BYTES);
+        assert!(source.splitter.capacity() <= 4 * READ_BYTES);
         assert!(source.rewind().unwrap());
         assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame));
         assert_eq!(frame.seq, 0);

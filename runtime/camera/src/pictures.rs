@@ -3,7 +3,8 @@
 //! A folder is walked once, when the source is opened, to [`FOLDER_DEPTH_MAX`] levels, by name and without following links
 //! to folders; what does not end like a picture is passed over in silence. A file that was named by itself is tried
 //! whatever it is called, and told about if it is no picture. An archive is read in its own order, without unpacking.
-//! The list is fixed at opening; a file that vanishes later is one [`Next::Broken`].
+//! The list is fixed at opening; a file that vanishes later is one [`Next::Broken`], and so is a folder inside that cannot
+//! be looked into, at its place among the others.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use super::tarball::{Entry, Tarball};
 use super::{Next, Pacing, STILL_PERIOD_US, Source, SourceError};
+use crate::frame::printable::Printable;
 use crate::frame::{Frame, picture};
 
 /// The most bytes of one picture file.
@@ -36,13 +38,22 @@ pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     extension.is_some_and(|extension| extensions.iter().any(|e| e.eq_ignore_ascii_case(extension)))
 }
 
+/// What a walk finds.
+#[derive(Debug, Clone)]
+enum Item {
+    /// A picture or an archive.
+    File(PathBuf),
+    /// A folder that cannot be looked into, with the system's words.
+    Closed { folder: PathBuf, kind: io::ErrorKind, cause: String },
+}
+
 /// Replays pictures.
 #[derive(Debug)]
 pub struct Pictures {
-    paths: Vec<PathBuf>,
+    items: Vec<Item>,
     described: String,
-    /// The next of `paths`.
-    path_at: usize,
+    /// The next of `items`.
+    item_at: usize,
     tarball: Option<Tarball<File>>,
     next: u64,
     bytes: Vec<u8>,
@@ -56,31 +67,42 @@ impl Pictures {
     /// [`SourceError::NoPictures`] if nothing is found, [`SourceError::Unreadable`] and [`SourceError::TooMany`] for a
     /// folder that cannot be walked. A file that does not exist is told about on its turn.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, SourceError> {
+        Self::open_with(paths, list)
+    }
+
+    /// As [`Pictures::open`], with another way to list a folder.
+    fn open_with<P: AsRef<Path>>(paths: &[P], list: List) -> Result<Self, SourceError> {
         let described = describe(paths);
-        let mut found = Vec::new();
-        let mut visited = 0;
+        let mut walk = Walk { list, visited: 0, found: Vec::new() };
         for path in paths.iter().map(AsRef::as_ref) {
             if path.is_dir() {
-                let before = found.len();
-                walk(path, 0, &mut visited, &mut found)?;
-                if found.len() == before {
-                    log::warn!("{} holds no pictures (.jpg, .jpeg, .png)", path.display());
+                let before = walk.found.len();
+                walk.folder(path, 0)?;
+                if walk.found.len() == before {
+                    log::warn!("{} holds no pictures (.jpg, .jpeg, .png)", Printable(path.display()));
                 }
             } else {
-                found.push(path.to_owned());
+                walk.found.push(Item::File(path.to_owned()));
             }
         }
-        if found.is_empty() {
+        if walk.found.is_empty() {
             return Err(SourceError::NoPictures { path: described });
         }
         let (bytes, name) = (Vec::new(), String::new());
-        Ok(Self { paths: found, described, path_at: 0, tarball: None, next: 0, bytes, name })
+        Ok(Self { items: walk.found, described, item_at: 0, tarball: None, next: 0, bytes, name })
     }
 
     /// Enters the next path: its bytes are read, or its archive opened.
     fn enter(&mut self, read: bool) -> Option<Result<Entry, SourceError>> {
-        let path = self.paths.get(self.path_at)?;
-        self.path_at += 1;
+        let item = self.items.get(self.item_at)?;
+        self.item_at += 1;
+        let path = match item {
+            Item::File(path) => path,
+            Item::Closed { folder, kind, cause } => {
+                let cause = io::Error::new(*kind, cause.clone());
+                return Some(Err(SourceError::io(&folder.to_string_lossy(), cause)));
+            }
+        };
         self.name.clear();
         self.name.push_str(&path.to_string_lossy());
         if has_extension(path, &["tar"]) {
@@ -132,31 +154,52 @@ fn describe<P: AsRef<Path>>(paths: &[P]) -> String {
     }
 }
 
-/// Adds the pictures under `folder` to `found`, by name.
-fn walk(folder: &Path, depth: usize, visited: &mut usize, found: &mut Vec<PathBuf>) -> Result<(), SourceError> {
-    let path = || folder.display().to_string();
-    if depth > FOLDER_DEPTH_MAX {
-        return Err(SourceError::TooMany { path: path(), bound: FOLDER_DEPTH_MAX, what: "levels" });
-    }
-    let unreadable = |cause| SourceError::io(&path(), cause);
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        *visited += 1;
-        if *visited > FILES_MAX {
+/// The paths in a folder, and which of them are folders and no links; at most so many.
+type List = fn(&Path, usize) -> io::Result<Vec<(PathBuf, bool)>>;
+
+fn list(folder: &Path, most: usize) -> io::Result<Vec<(PathBuf, bool)>> {
+    let entries = fs::read_dir(folder)?.take(most);
+    entries.map(|entry| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?.is_dir())))).collect()
+}
+
+/// A walk over folders.
+struct Walk {
+    list: List,
+    visited: usize,
+    found: Vec<Item>,
+}
+
+impl Walk {
+    /// Adds the pictures under `folder`, by name. Only the first folder must let itself be looked into.
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<(), SourceError> {
+        let path = || folder.display().to_string();
+        if depth > FOLDER_DEPTH_MAX {
+            return Err(SourceError::TooMany { path: path(), bound: FOLDER_DEPTH_MAX, what: "levels" });
+        }
+        let left = FILES_MAX - self.visited;
+        let mut inside = match (self.list)(folder, left + 1) {
+            Ok(inside) => inside,
+            Err(cause) if depth == 0 => return Err(SourceError::io(&path(), cause)),
+            Err(cause) => {
+                let (kind, cause) = (cause.kind(), cause.to_string());
+                self.found.push(Item::Closed { folder: folder.to_owned(), kind, cause });
+                return Ok(());
+            }
+        };
+        if inside.len() > left {
             return Err(SourceError::TooMany { path: path(), bound: FILES_MAX, what: "files" });
         }
-        entries.push(entry.map_err(unreadable)?);
-    }
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let kind = entry.file_type().map_err(unreadable)?;
-        if kind.is_dir() {
-            walk(&entry.path(), depth + 1, visited, found)?;
-        } else if is_picture_name(&entry.file_name().to_string_lossy()) && is_file(&entry.path()) {
-            found.push(entry.path());
+        self.visited += inside.len();
+        inside.sort_unstable();
+        for (path, is_folder) in inside {
+            if is_folder {
+                self.folder(&path, depth + 1)?;
+            } else if path.file_name().is_some_and(|name| is_picture_name(&name.to_string_lossy())) && is_file(&path) {
+                self.found.push(Item::File(path));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether it is a file, through links.
@@ -204,8 +247,8 @@ impl Source for Pictures {
     }
 
     fn len_hint(&self) -> Option<u64> {
-        let archives = self.paths.iter().any(|path| has_extension(path, &["tar"]));
-        (!archives).then_some(self.paths.len() as u64)
+        let is_archive = |item: &Item| matches!(item, Item::File(path) if has_extension(path, &["tar"]));
+        (!self.items.iter().any(is_archive)).then_some(self.items.len() as u64)
     }
 
     fn skip(&mut self, _scratch: &mut Frame) -> Next {
@@ -217,7 +260,7 @@ impl Source for Pictures {
     }
 
     fn rewind(&mut self) -> Result<bool, SourceError> {
-        (self.path_at, self.tarball, self.next) = (0, None, 0);
+        (self.item_at, self.tarball, self.next) = (0, None, 0);
         Ok(true)
     }
 }

@@ -121,3 +121,32 @@ fn names_of_pictures() {
         assert!(!is_picture_name(no), "{no}");
     }
 }
+
+/// As [`list`], but folders called `closed` do not let themselves be looked into.
+fn some_closed(folder: &Path, most: usize) -> io::Result<Vec<(PathBuf, bool)>> {
+    match folder.ends_with("closed") {
+        true => Err(io::ErrorKind::PermissionDenied.into()),
+        false => list(folder, most),
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_looked_into_is_named_and_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    fs::create_dir_all(root.join("b/closed")).unwrap();
+    fs::create_dir_all(root.join("closed")).unwrap();
+    for name in ["a.jpg", "b/1.jpg", "b/closed/2.jpg", "d.jpg"] {
+        fs::write(root.join(name), A).unwrap();
+    }
+    let mut source = Pictures::open_with(&[root], some_closed).unwrap();
+    for _ in 0..2 {
+        let all = replay(&mut source, root);
+        assert_eq!((all[0].as_str(), all[1].as_str(), all[4].as_str()), ("a.jpg", "b/1.jpg", "d.jpg"), "{all:?}");
+        for (at, name) in [(2, "b/closed"), (3, "closed")] {
+            assert!(all[at].starts_with(&format!("! {name} cannot be read: permission denied")), "{all:?}");
+        }
+        assert!(source.rewind().unwrap());
+    }
+    assert!(matches!(Pictures::open_with(&[root.join("closed")], some_closed), Err(SourceError::Unreadable { .. })));
+}

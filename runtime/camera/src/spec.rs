@@ -8,7 +8,8 @@
 //! | a folder | its pictures and those of the folders inside, by name |
 //! | a `.tar` file | the pictures in it, in its order |
 //! | a `.y4m` file | raw video |
-//! | a `.mjpeg` or `.mjpg` file | motion JPEG |
+//! | a `.mjpeg` or `.mjpg` file | motion JPEG, 25 frames a second |
+//! | `clip.mjpeg,fps=10` | the same at another rate, for it does not say its own |
 //!
 //! Having a [`SourceSpec`] means that the words were understood and that the path existed when they were read.
 //! [`SourceSpec::parse`] opens nothing; [`SourceSpec::open`] does.
@@ -18,6 +19,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::mjpeg::ClipRate;
+use super::paced::{FPS_MAX, FPS_MIN};
 use super::pictures::has_extension;
 use super::v4l::{Camera, CameraOptions, DeviceFile};
 use super::{Bundled, Mjpeg, Photo, Pictures, Source, SourceError, Y4m};
@@ -27,6 +30,8 @@ pub const SPEC_BYTES_MAX: usize = 4096;
 
 const CAMERA_PREFIX: &str = "v4l:";
 const BUNDLED: &str = "photos";
+/// What stands between a clip's path and its rate.
+const RATE: &str = ",fps=";
 
 /// A source in words that were understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +44,8 @@ pub enum SourceSpec {
     Pictures(PathBuf),
     /// A raw video clip.
     Y4m(PathBuf),
-    /// A motion JPEG clip.
-    Mjpeg(PathBuf),
+    /// A motion JPEG clip and its rate.
+    Mjpeg(PathBuf, ClipRate),
 }
 
 impl SourceSpec {
@@ -76,14 +81,26 @@ impl SourceSpec {
         if words.starts_with("/dev/video") {
             return bad(&format!("a camera is written {CAMERA_PREFIX}{words}"));
         }
-        let path = Path::new(words);
-        let data = fs::metadata(path).map_err(|cause| SourceError::io(words, cause))?;
-        let path = path.to_owned();
+        let (path, rate) = match words.rsplit_once(RATE) {
+            Some((path, rate)) if !Path::new(words).exists() => (path, Some(rate)),
+            _ => (words, None),
+        };
+        let data = fs::metadata(path).map_err(|cause| SourceError::io(path, cause))?;
+        let path = PathBuf::from(path);
+        let is_mjpeg = data.is_file() && has_extension(&path, &["mjpeg", "mjpg"]);
+        let clip_rate = match rate.map(|rate| rate.parse().ok().and_then(ClipRate::new)) {
+            Some(_) if !is_mjpeg => {
+                return bad("only a .mjpeg takes fps: other clips say their own, and pictures have none");
+            }
+            Some(None) => return bad(&format!("fps is {FPS_MIN} to {FPS_MAX} frames a second")),
+            Some(Some(rate)) => rate,
+            None => ClipRate::default(),
+        };
         match () {
             () if data.is_dir() => Ok(Self::Pictures(path)),
             () if has_extension(&path, &["jpg", "jpeg", "png", "tar"]) => Ok(Self::Pictures(path)),
             () if has_extension(&path, &["y4m"]) => Ok(Self::Y4m(path)),
-            () if has_extension(&path, &["mjpeg", "mjpg"]) => Ok(Self::Mjpeg(path)),
+            () if is_mjpeg => Ok(Self::Mjpeg(path, clip_rate)),
             () if has_extension(&path, &["gz", "tgz", "xz", "zst", "bz2", "zip"]) => {
                 bad("it is compressed; unpack it first")
             }
@@ -120,7 +137,9 @@ impl SourceSpec {
             Self::Bundled => Ok(Box::new(Bundled::new(bundled))),
             Self::Pictures(path) => Ok(Box::new(Pictures::open(&[path])?)),
             Self::Y4m(path) => Ok(Box::new(Y4m::new(open_file(path)?, &path.display().to_string())?)),
-            Self::Mjpeg(path) => Ok(Box::new(Mjpeg::new(open_file(path)?, &path.display().to_string()))),
+            Self::Mjpeg(path, rate) => {
+                Ok(Box::new(Mjpeg::new(open_file(path)?, &path.display().to_string()).at(*rate)))
+            }
         }
     }
 }
@@ -147,7 +166,10 @@ impl fmt::Display for SourceSpec {
         match self {
             Self::V4l(device) => write!(f, "{CAMERA_PREFIX}{}", device.display()),
             Self::Bundled => f.write_str(BUNDLED),
-            Self::Pictures(path) | Self::Y4m(path) | Self::Mjpeg(path) => write!(f, "{}", path.display()),
+            Self::Mjpeg(path, rate) if *rate != ClipRate::default() => {
+                write!(f, "{}{RATE}{}", path.display(), rate.fps())
+            }
+            Self::Pictures(path) | Self::Y4m(path) | Self::Mjpeg(path, _) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -182,6 +204,7 @@ mod tests {
             .map(|name| dir.path().join(name).display().to_string())
             .to_vec();
         all.push("photos".to_owned());
+        all.push(format!("{},fps=12.5", dir.path().join("e.mjpeg").display()));
         for words in all {
             let spec: SourceSpec = words.parse().unwrap();
             assert_eq!(spec.to_string(), words);
@@ -214,7 +237,7 @@ mod tests {
     #[test]
     fn wrong_words_get_a_cure() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["clip.mp4", "x.tar.gz", "what", "x.bmp"] {
+        for name in ["clip.mp4", "x.tar.gz", "what", "x.bmp", "a.mjpeg", "a.y4m"] {
             fs::write(dir.path().join(name), b"").unwrap();
         }
         let inside = |name: &str| dir.path().join(name).display().to_string();
@@ -228,11 +251,35 @@ mod tests {
             (inside("x.tar.gz"), "unpack it first"),
             (inside("what"), "without an extension"),
             (inside("x.bmp"), "extension is not known"),
+            (inside("a.mjpeg,fps=0"), "0.001 to 1000"),
+            (inside("a.mjpeg,fps=ten"), "0.001 to 1000"),
+            (inside("a.y4m,fps=10"), "only a .mjpeg takes fps"),
+            (inside("b.mjpeg,fps=10"), "does not exist"),
             ("é".repeat(5000), "no path is like that"),
         ] {
             let error = SourceSpec::parse(&words).unwrap_err().to_string();
             assert!(error.contains(cure), "{words}: {error}");
         }
         assert!(SourceSpec::Bundled.open(&[]).is_err());
+    }
+
+    #[test]
+    fn a_clip_runs_at_the_rate_that_it_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.mjpeg"), GREY.repeat(31)).unwrap();
+        // a file whose name ends like a rate is that file
+        fs::write(dir.path().join("b,fps=10.mjpeg"), GREY.repeat(31)).unwrap();
+        for (words, last_us) in [
+            ("a.mjpeg", 1_200_000),
+            ("a.mjpeg,fps=10", 3_000_000),
+            ("a.mjpeg,fps=29.97", 1_001_001),
+            ("b,fps=10.mjpeg", 1_200_000),
+        ] {
+            let spec = SourceSpec::parse(&dir.path().join(words).display().to_string()).unwrap();
+            let mut source = spec.open(&[]).unwrap();
+            let mut frame = Frame::new();
+            while matches!(source.next(&mut frame, Duration::ZERO), Next::Frame) {}
+            assert_eq!((frame.seq, frame.captured_us), (30, last_us), "{words}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! [`Tarball`] visits the regular files whose names end like a picture's; folders, links, other files and names that
 //! begin with a dot (macOS' shadow files) are passed over. It reads one header at a time and knows where the next one is,
 //! so that nothing is read that is not wanted. Plain and GNU or pax long names are read, compressed archives are not.
+//! A sparse member, of which the archive holds only the parts that are not zero, is one [`Entry::Broken`]: it would have
+//! to be put together.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -46,6 +48,8 @@ struct Found {
     bytes: u64,
     kind: EntryType,
     name: String,
+    /// Some of its zeros are left out.
+    is_sparse: bool,
 }
 
 impl<R: Read + Seek> Tarball<R> {
@@ -100,7 +104,7 @@ impl<R: Read + Seek> Tarball<R> {
         Ok(got as u64)
     }
 
-    /// The next picture's place. An error ends the archive: where the next header is, is then unknown.
+    /// The next picture's place. A damaged header ends the archive: where the next one is, is then unknown.
     fn find(&mut self) -> Result<Option<Found>, SourceError> {
         while !self.ended {
             let found = self.header();
@@ -108,8 +112,11 @@ impl<R: Read + Seek> Tarball<R> {
             let Some(found) = found? else {
                 break;
             };
-            let wanted = matches!(found.kind, EntryType::Regular | EntryType::Continuous);
+            let wanted = matches!(found.kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse);
             if wanted && is_picture_name(&found.name) {
+                if found.is_sparse {
+                    return Err(SourceError::Sparse { name: format!("{}/{}", self.path, found.name) });
+                }
                 return Ok(Some(found));
             }
         }
@@ -127,9 +134,6 @@ impl<R: Read + Seek> Tarball<R> {
         let Some(found) = found else {
             return Ok(None);
         };
-        if found.kind == EntryType::GNUSparse {
-            return Err(self.damage(at, format!("{} is a sparse file", found.name)));
-        }
         let padded = found.bytes.checked_next_multiple_of(BLOCK_BYTES);
         let next = padded.and_then(|bytes| found.data_at.checked_add(bytes)).filter(|&next| next > at);
         self.at = next.ok_or_else(|| self.damage(at, "an entry's size is impossible".to_owned()))?;
@@ -149,16 +153,55 @@ impl<R: Read + Seek> Tarball<R> {
 /// Reads one header at `at`, with the long names before it. `None`: the archive ends here.
 fn read_header<R: Read + Seek>(reader: &mut R, at: u64) -> Result<Option<Found>, String> {
     reader.seek(SeekFrom::Start(at)).map_err(|error| error.to_string())?;
-    let mut archive = Archive::new(reader.take(HEADER_BYTES_MAX));
+    let mut archive = Archive::new((&mut *reader).take(HEADER_BYTES_MAX));
     let mut entries = archive.entries().map_err(|error| error.to_string())?;
-    let entry = match entries.next() {
+    let (mut found, header_at) = match entries.next() {
         None => return Ok(None),
         Some(Err(error)) => return Err(error.to_string()),
-        Some(Ok(entry)) => entry,
+        Some(Ok(mut entry)) => (found(&mut entry).map_err(|error| error.to_string())?, entry.raw_header_position()),
     };
-    let data_at = at.checked_add(entry.raw_file_position()).ok_or("an entry lies past the end of all files")?;
-    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-    Ok(Some(Found { data_at, bytes: entry.size(), kind: entry.header().entry_type(), name }))
+    let maps = match found.kind {
+        EntryType::GNUSparse => maps(reader, at.saturating_add(header_at)).map_err(|error| error.to_string())?,
+        _ => 0,
+    };
+    let past = "an entry lies past the end of all files";
+    found.data_at = found.data_at.checked_add(at).and_then(|place| place.checked_add(maps)).ok_or(past)?;
+    Ok(Some(found))
+}
+
+/// What an entry's headers say; its place is counted from the first of them.
+fn found(entry: &mut tar::Entry<'_, impl Read>) -> std::io::Result<Found> {
+    let mut name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let (data_at, kind) = (entry.raw_file_position(), entry.header().entry_type());
+    if kind == EntryType::GNUSparse {
+        // the entry's size is that of the whole file, the header's that of what is stored
+        let bytes = entry.header().entry_size()?;
+        return Ok(Found { data_at, bytes, kind, name, is_sparse: true });
+    }
+    let (bytes, mut is_sparse) = (entry.size(), false);
+    for record in entry.pax_extensions()?.into_iter().flatten() {
+        let record = record?;
+        is_sparse |= record.key_bytes().starts_with(b"GNU.sparse.");
+        if record.key_bytes() == b"GNU.sparse.name" {
+            name = String::from_utf8_lossy(record.value_bytes()).into_owned(); // the header's is that of no file
+        }
+    }
+    Ok(Found { data_at, bytes, kind, name, is_sparse })
+}
+
+/// Bytes of the maps behind the header of an old GNU sparse member: blocks, each of which says whether another follows.
+fn maps<R: Read + Seek>(reader: &mut R, header_at: u64) -> std::io::Result<u64> {
+    /// Where the header and each block behind it say so.
+    const MORE_AT: [usize; 2] = [482, 504];
+    reader.seek(SeekFrom::Start(header_at))?;
+    let mut block = [0; BLOCK_BYTES as usize];
+    reader.read_exact(&mut block)?;
+    let (mut bytes, mut more) = (0, block[MORE_AT[0]]);
+    while more != 0 && bytes < HEADER_BYTES_MAX {
+        reader.read_exact(&mut block)?;
+        (bytes, more) = (bytes + BLOCK_BYTES, block[MORE_AT[1]]);
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -218,6 +261,89 @@ pub(crate) mod tests {
             builder.append_link(&mut header, name, "target").unwrap();
         }
         assert!(list(builder.into_inner().unwrap()).is_empty());
+    }
+
+    /// A header of `size` stored bytes with its checksum.
+    fn header(name: &str, kind: EntryType, size: usize, change: impl Fn(&mut [u8])) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_entry_type(kind);
+        header.set_size(size as u64);
+        change(header.as_mut_bytes());
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    }
+
+    fn padded(bytes: &[u8]) -> Vec<u8> {
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len().next_multiple_of(512), 0);
+        padded
+    }
+
+    /// Old GNU sparse: 30 parts of 512 bytes, in a map of two blocks behind the header.
+    fn old_sparse(name: &str) -> Vec<u8> {
+        let number = |field: &mut [u8], n: usize| field.copy_from_slice(format!("{n:011o}\0").as_bytes());
+        let part = |place: &mut [u8], n: usize| {
+            number(&mut place[..12], n * 4096);
+            number(&mut place[12..24], 512);
+        };
+        let mut member = header(name, EntryType::GNUSparse, 30 * 512, |bytes| {
+            (0..4).for_each(|n| part(&mut bytes[386 + 24 * n..], n));
+            bytes[482] = 1;
+            number(&mut bytes[483..495], 29 * 4096 + 512);
+        });
+        for (from, to) in [(4, 25), (25, 30)] {
+            let mut block = [0; 512];
+            (from..to).for_each(|n| part(&mut block[24 * (n - from)..], n));
+            block[504] = u8::from(to < 30);
+            member.extend(block);
+        }
+        member.extend([7; 30 * 512]);
+        member
+    }
+
+    /// A pax member with these records.
+    fn pax(records: &[(&str, &str)], name: &str, bytes: &[u8]) -> Vec<u8> {
+        let mut text = String::new();
+        for (key, value) in records {
+            let rest = format!(" {key}={value}\n");
+            let length = (1..).find(|n| n.to_string().len() + rest.len() == *n).unwrap();
+            text += &format!("{length}{rest}");
+        }
+        let mut member = header("PaxHeaders/x", EntryType::XHeader, text.len(), |_| {});
+        member.extend(padded(text.as_bytes()));
+        member.extend(header(name, EntryType::Regular, bytes.len(), |_| {}));
+        member.extend(padded(bytes));
+        member
+    }
+
+    /// Sparse members of all kinds among others.
+    pub fn sparse() -> Vec<u8> {
+        let plain = |name: &str| [header(name, EntryType::Regular, 3, |_| {}), padded(b"abc")].concat();
+        let newest = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "d.jpg")];
+        [
+            old_sparse("a.jpg"),
+            plain("b.jpg"),
+            old_sparse("no-picture.img"),
+            pax(&newest, "GNUSparseFile.1/d.jpg", &[1; 700]),
+            pax(&[("GNU.sparse.map", "0,5")], "e.jpg", &[1; 5]),
+            pax(&[("mtime", "1.5")], "f.jpg", b"abcd"),
+            vec![0; 1024],
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_sparse_member_is_named_and_passed_over() {
+        let archive = sparse();
+        let all = list(archive.clone());
+        let sparse = |line: &str, name: &str| line.starts_with(&format!("a.tar/{name} is a sparse member"));
+        assert!(sparse(&all[0], "a.jpg") && sparse(&all[2], "d.jpg") && sparse(&all[3], "e.jpg"), "{all:?}");
+        assert_eq!([&all[1], &all[4]], ["a.tar/b.jpg=3", "a.tar/f.jpg=4"]);
+        assert_eq!(all.len(), 5);
+        let mut tarball = Tarball::new(Cursor::new(archive), "a.tar");
+        let skipped: Vec<bool> = (0..6).map(|_| matches!(tarball.skip_picture(), Entry::Picture)).collect();
+        assert_eq!(skipped, [false, true, false, false, true, false]);
     }
 
     #[test]

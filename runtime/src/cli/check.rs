@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lapwing_camera::SourceSpec;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_runtime::config::{BUILTIN, Config};
 use lapwing_vision::Model;
 
@@ -31,9 +32,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(&config.model.path)?;
     let bound = config.bind(model.manifest())?;
     if config.source != "auto" {
-        SourceSpec::parse(&config.source).map_err(|e| Failure::Call(format!("{}: source: {e}", path.display())))?;
+        SourceSpec::parse(&config.source)
+            .map_err(|e| Failure::Call(format!("{}: source: {e}", Printable(path.display()))))?;
     }
-    line!(out, "{}: good", path.display())?;
+    line!(out, "{}: good", Printable(path.display()))?;
     line!(out, "  model   {} ({} classes)", model.manifest().name, model.manifest().classes.names.len())?;
     line!(out, "  source  {}", config.source)?;
     line!(out, "  data    {}", config.data.display())?;

@@ -3,21 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::frame::{Frame, picture};
 use lapwing_camera::v4l::CameraOptions;
 use lapwing_camera::{Next, Pacing, SourceSpec};
 use lapwing_runtime::sinks::annotate;
 use lapwing_vision::Model;
 use lapwing_vision::detect::{DetectOptions, Detection, Detector};
+use lapwing_vision::eval::canonical_class;
 use serde_json::{Value, json};
 
-use super::out::{Failure, Out, complain, line};
+use super::out::{Complaints, Failure, Out, complain, line};
 use super::progress;
 
 /// Arguments of `lapwing detect`.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  lapwing detect garden.jpg\n  lapwing detect --json photos/ more.tar > found.jsonl\n  \
+    lapwing detect --json clip.mjpeg,fps=10 clip.y4m > frames.jsonl\n  \
     lapwing detect --model yolox_nano.onnx --annotate seen/ garden.jpg"
 )]
 pub struct Args {
@@ -30,10 +33,10 @@ pub struct Args {
     /// Lowest score that is reported; default: the manifest's
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     score_min: Option<f32>,
-    /// One JSON object a picture, on standard output
+    /// One JSON object a picture, or a frame of a clip with its number, on standard output
     #[arg(long)]
     json: bool,
-    /// Also write each picture with its boxes drawn, as JPEG, into this folder
+    /// Also write each picture with its boxes drawn, as JPEG, into this folder; people in it are not redacted
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
 }
@@ -46,6 +49,8 @@ pub fn fraction(word: &str) -> Result<f32, String> {
     }
 }
 
+/// Whom nobody expects in a picture that is passed on.
+const PERSON: &str = "person";
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Runs the command.
@@ -56,15 +61,28 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         .map(|p| SourceSpec::parse(&p.to_string_lossy()).map_err(Failure::call))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(folder) = &args.annotate {
-        std::fs::create_dir_all(folder).map_err(|e| Failure::Call(format!("--annotate {}: {e}", folder.display())))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|e| Failure::Call(format!("--annotate {}: {e}", Printable(folder.display()))))?;
     }
     let detector = Detector::load(&Model::open(&args.model)?)?;
     let mut options = DetectOptions::of(detector.manifest());
     options.score_min = args.score_min.unwrap_or(options.score_min);
-    let mut job = Job { args, detector, options, out, encoded: Vec::new(), pictures: 0, failures: 0 };
+    let mut job = Job {
+        args,
+        detector,
+        options,
+        out,
+        complaints: Complaints::new(),
+        encoded: Vec::new(),
+        is_clip: false,
+        pictures: 0,
+        showing: 0,
+        failures: 0,
+    };
     let bar = progress::bar(None, "detecting", true);
     let mut frame = Frame::new();
     for spec in &specs {
+        job.is_clip = matches!(spec, SourceSpec::Y4m(_) | SourceSpec::Mjpeg(..));
         let mut source = match spec.open_live(lapwing_camera::photos::PHOTOS, &CameraOptions::default()) {
             Ok(source) => source,
             Err(error) => {
@@ -92,6 +110,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         }
     }
     bar.finish_and_clear();
+    job.tell_showing();
     match (job.failures, job.pictures) {
         (0, 0) => Err(Failure::job("no picture was found there; give JPEG or PNG files, folders or archives of them")),
         (0, _) => Ok(()),
@@ -106,28 +125,44 @@ struct Job<'a> {
     detector: Detector,
     options: DetectOptions,
     out: &'a mut Out,
+    complaints: Complaints,
     encoded: Vec<u8>,
+    /// Frames have numbers.
+    is_clip: bool,
     pictures: usize,
+    /// Drawn pictures that show people.
+    showing: usize,
     failures: usize,
 }
 
 impl Job<'_> {
     fn failed(&mut self, error: &dyn std::fmt::Display) {
         self.failures += 1;
-        complain!("{error}");
+        self.complaints.tell(error);
+    }
+
+    /// Drawn pictures leave as they are: whoever expects them redacted must learn that they are not.
+    fn tell_showing(&self) {
+        if let (1.., Some(folder)) = (self.showing, &self.args.annotate) {
+            complain!(
+                "{} of the pictures in {} show people and are not redacted; `lapwing redact` hides them",
+                self.showing,
+                Printable(folder.display())
+            );
+        }
     }
 
     fn picture(&mut self, frame: &mut Frame) -> Result<(), Failure> {
         if let Err(error) = self.detector.detect(frame, &self.options) {
-            let what = format!("{}: {error}", frame.name());
+            let what = format!("{}: {error}", Printable(frame.name()));
             self.failed(&what);
             return Ok(());
         }
         self.pictures += 1;
         if self.args.json {
-            self.out.json(&as_json(frame, &self.detector))?;
+            self.out.json(&as_json(frame, &self.detector, self.is_clip))?;
         } else {
-            line!(self.out, "{}", as_text(frame, &self.detector))?;
+            line!(self.out, "{}", as_text(frame, &self.detector, self.is_clip))?;
         }
         if let Some(folder) = &self.args.annotate {
             if let Err(error) = frame.develop() {
@@ -142,8 +177,11 @@ impl Job<'_> {
                 .map_err(|e| e.to_string())
                 .and_then(|()| std::fs::write(&path, &self.encoded).map_err(|e| e.to_string()));
             if let Err(error) = stored {
-                self.failed(&format!("{}: {error}", path.display()));
+                self.failed(&format!("{}: {error}", Printable(path.display())));
+                return Ok(());
             }
+            let is_person = |d: &Detection| canonical_class(self.detector.class_name(d.class)) == PERSON;
+            self.showing += usize::from(self.detector.detections().iter().any(is_person));
         }
         Ok(())
     }
@@ -157,7 +195,7 @@ fn annotated_path(folder: &Path, name: &str, number: usize) -> PathBuf {
     if plain.exists() { folder.join(format!("{stem}-{number}.jpg")) } else { plain }
 }
 
-fn as_json(frame: &Frame, detector: &Detector) -> Value {
+fn as_json(frame: &Frame, detector: &Detector, is_clip: bool) -> Value {
     let round = |value: f32, places: i32| {
         let unit = 10f64.powi(places);
         (f64::from(value) * unit).round() / unit
@@ -169,20 +207,25 @@ fn as_json(frame: &Frame, detector: &Detector) -> Value {
         .collect();
     let ms = |stage: Duration| (stage.as_secs_f64() * 1e6).round() / 1e3;
     let times = detector.times();
-    json!({
+    let mut object = json!({
         "image": frame.name(),
         "width": frame.width(),
         "height": frame.height(),
         "detections": detections,
         "ms": { "input": ms(times.input), "model": ms(times.model), "decode": ms(times.decode) },
-    })
+    });
+    if is_clip {
+        object["frame"] = frame.seq.into();
+    }
+    object
 }
 
-fn as_text(frame: &Frame, detector: &Detector) -> String {
+fn as_text(frame: &Frame, detector: &Detector, is_clip: bool) -> String {
     let ms = detector.times().total().as_secs_f64() * 1e3;
+    let number = if is_clip { format!(", frame {}", frame.seq) } else { String::new() };
     format!(
-        "{} ({}x{}, {ms:.0} ms): {}",
-        frame.name(),
+        "{}{number} ({}x{}, {ms:.0} ms): {}",
+        Printable(frame.name()),
         frame.width(),
         frame.height(),
         in_words(detector.detections(), |c| detector.class_name(c))
@@ -195,8 +238,11 @@ pub fn in_words<'a>(detections: &[Detection], class_name: impl Fn(u16) -> &'a st
     if detections.is_empty() {
         return "nothing".to_owned();
     }
-    let mut words: Vec<String> =
-        detections.iter().take(SHOWN_MAX).map(|d| format!("{} {:.0}%", class_name(d.class), d.score * 100.0)).collect();
+    let mut words: Vec<String> = detections
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|d| format!("{} {:.0}%", Printable(class_name(d.class)), d.score * 100.0))
+        .collect();
     if detections.len() > SHOWN_MAX {
         words.push(format!("and {} more", detections.len() - SHOWN_MAX));
     }

@@ -7,6 +7,7 @@ use lapwing_camera::frame::Frame;
 use lapwing_flow::FlowModel;
 use lapwing_vision::Model;
 use lapwing_vision::detect::{DetectOptions, Detector};
+use lapwing_vision::eval::listing::Roll;
 use lapwing_vision::eval::{Scorer, coco::Annotations, match_classes};
 use serde_json::json;
 
@@ -113,11 +114,12 @@ pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'stat
         options: DetectOptions::for_evaluation(model.manifest()),
         scorer: Scorer::new(annotations.categories.len()),
         annotations: &annotations,
+        roll: Roll::new(&annotations.listing),
         category_of,
         times_ms: Vec::new(),
         unlisted: 0,
     };
-    let bar = progress::bar(Some(annotations.truths.len() as u64), what, false);
+    let bar = progress::bar(Some(annotations.listing.len() as u64), what, false);
     let failures = each_frame(images, &mut |frame| {
         let done = tally.picture(frame);
         bar.set_position(tally.scorer.pictures() as u64);
@@ -132,6 +134,7 @@ struct Tally<'a> {
     options: DetectOptions,
     scorer: Scorer,
     annotations: &'a Annotations,
+    roll: Roll<'a>,
     category_of: Vec<Option<usize>>,
     times_ms: Vec<f64>,
     unlisted: usize,
@@ -139,10 +142,11 @@ struct Tally<'a> {
 
 impl Tally<'_> {
     fn picture(&mut self, frame: &Frame) -> Result<(), String> {
-        let Some(truths) = self.annotations.of(frame.name()) else {
+        let Some(listed) = self.roll.meet(frame.name())? else {
             self.unlisted += 1;
             return Ok(());
         };
+        let truths = self.annotations.truths(listed);
         let detections = self.detector.detect(frame, &self.options).map_err(|error| error.to_string())?;
         let claims: Vec<(usize, f32, [f32; 4])> = detections
             .iter()
@@ -162,7 +166,7 @@ impl Tally<'_> {
         if self.unlisted > 0 {
             complain!("{} pictures are not in the annotations and were passed over", self.unlisted);
         }
-        let missing = self.annotations.truths.len().saturating_sub(self.scorer.pictures());
+        let missing = self.annotations.listing.len().saturating_sub(self.scorer.pictures());
         if missing > 0 {
             complain!("{missing} annotated pictures were not among the images; the score is over the others");
         }
@@ -175,6 +179,12 @@ impl Tally<'_> {
             .filter(|(index, _)| self.category_of.contains(&Some(*index)))
             .filter_map(|(_, (ap, name))| Some((name.clone(), round(ap? * 100.0, 2))))
             .collect();
+        if per_class.is_empty() {
+            return Err(Failure::job(
+                "no annotated box counts: none is in these pictures and of a class that the model knows, difficult and \
+                crowd boxes aside",
+            ));
+        }
         let map50 = round(per_class.values().sum::<f64>() / per_class.len().max(1) as f64, 2);
         self.times_ms.sort_by(f64::total_cmp);
         let ms_median = round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3);

@@ -46,7 +46,8 @@ pub fn compare(
             seed += 1;
             let (pixels, [left, top, size]) = window(frame, side, seed)?;
             let scale = side as f64 / size.max(1.0);
-            let truths = truths.of(frame.name()).unwrap_or_default().iter();
+            let listed = truths.listing.find(frame.name()).map_err(|error| error.to_string())?;
+            let truths = listed.map_or(&[][..], |picture| truths.truths(picture)).iter();
             let objects: Vec<[f32; 4]> = truths
                 .map(|t| {
                     let [x0, y0, x1, y1] = t.bounds.map(f64::from);

@@ -7,6 +7,7 @@ use lapwing_camera::frame::Frame;
 use lapwing_runtime::privacy::hidden::Hidden;
 use lapwing_runtime::privacy::{Account, Rect, Regions};
 use lapwing_vision::Model;
+use lapwing_vision::eval::listing::Roll;
 use lapwing_vision::eval::{canonical_class, coco::Annotations};
 use serde_json::json;
 
@@ -33,6 +34,7 @@ pub fn run(
         hider: Hider::of(model, classes, None, None)?,
         categories: annotations.categories.iter().map(|name| hidden.contains(&canonical_class(name))).collect(),
         annotations: &annotations,
+        roll: Roll::new(&annotations.listing),
         map: Hidden::default(),
         pictures: 0,
         people: 0,
@@ -40,7 +42,7 @@ pub fn run(
         total: Account::default(),
         times_ms: Vec::new(),
     };
-    let bar = progress::bar(Some(annotations.truths.len() as u64), "redacting", false);
+    let bar = progress::bar(Some(annotations.listing.len() as u64), "redacting", false);
     let failures = each_frame(images, &mut |frame| {
         let done = tally.picture(frame);
         bar.set_position(tally.pictures);
@@ -55,6 +57,7 @@ struct Tally<'a> {
     /// Which categories are hidden.
     categories: Vec<bool>,
     annotations: &'a Annotations,
+    roll: Roll<'a>,
     map: Hidden,
     pictures: u64,
     /// Annotated boxes of hidden classes.
@@ -68,7 +71,8 @@ struct Tally<'a> {
 impl Tally<'_> {
     /// Redacts in place of the frame, which is as good as new afterwards.
     fn picture(&mut self, frame: &mut Frame) -> Result<(), String> {
-        let Some(truths) = self.annotations.of(frame.name()) else { return Ok(()) };
+        let Some(listed) = self.roll.meet(frame.name())? else { return Ok(()) };
+        let truths = self.annotations.truths(listed);
         let (width, height) = (frame.width(), frame.height());
         let (detector, options) = self.hider.detector();
         let detections = detector.detect(frame, options).map_err(|error| error.to_string())?.to_vec();
@@ -97,6 +101,12 @@ impl Tally<'_> {
         if self.pictures == 0 {
             return Err(Failure::job(
                 "none of the pictures is listed in the annotations; check that both belong together",
+            ));
+        }
+        if self.people == 0 {
+            return Err(Failure::job(
+                "nobody to hide is annotated in these pictures, difficult and crowd boxes aside, so there is nothing to \
+                measure by",
             ));
         }
         let total = &self.total;

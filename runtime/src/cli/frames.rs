@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::{Next, SourceSpec};
 
-use super::out::{Failure, complain};
+use super::out::{Complaints, Failure};
 
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -16,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// A path that is no source.
 pub fn each_frame(paths: &[PathBuf], each: &mut dyn FnMut(&mut Frame) -> Result<bool, String>) -> Result<u64, Failure> {
-    let (mut frame, mut failures) = (Frame::new(), 0);
+    let (mut frame, mut failures, mut complaints) = (Frame::new(), 0, Complaints::new());
     let parsed = paths.iter().map(|path| SourceSpec::parse(&path.to_string_lossy()).map_err(Failure::call));
     for spec in parsed.collect::<Result<Vec<_>, _>>()? {
         let mut source = spec.open(lapwing_camera::photos::PHOTOS).map_err(Failure::call)?;
@@ -27,12 +28,12 @@ pub fn each_frame(paths: &[PathBuf], each: &mut dyn FnMut(&mut Frame) -> Result<
                 Next::Frame => match each(&mut frame) {
                     Ok(true) => continue,
                     Ok(false) => return Ok(failures),
-                    Err(what) => (format!("{}: {what}", frame.name()), false),
+                    Err(what) => (format!("{}: {what}", Printable(frame.name())), false),
                 },
                 Next::Broken(error) => (error.to_string(), false),
                 Next::Lost(error) => (error.to_string(), true),
             };
-            complain!("{failed}");
+            complaints.tell(&failed);
             failures += 1;
             if is_over {
                 break;

@@ -1,12 +1,22 @@
-//! Standard output, and the ways a command can fail.
+//! Standard output, standard error, and the ways a command can fail.
+//!
+//! Everything for people passes [`printable::text`] here, so that no control character of a name reaches a terminal.
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Display};
 use std::io::{self, Write};
+use std::time::Instant;
 
+use lapwing_camera::frame::printable;
 use lapwing_engine::EngineError;
 use lapwing_flow::FlowError;
 use lapwing_runtime::config::ConfigError;
 use lapwing_vision::ModelError;
+
+/// `complain!("…", …)` tells of what went wrong and goes on.
+macro_rules! complain {
+    ($($format:tt)*) => { $crate::cli::out::tell_error(format_args!($($format)*)) };
+}
+pub(crate) use complain;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -79,14 +89,23 @@ pub struct Out {
 impl Out {
     /// Writes a line.
     pub fn line(&mut self, line: Arguments<'_>) -> Result<(), Failure> {
-        // writing to a Vec cannot fail
-        let _ = writeln!(self.buffer, "{line}");
+        self.buffer.extend_from_slice(printable::text(&line.to_string()).as_bytes());
+        self.buffer.push(b'\n');
         self.flush()
     }
 
     /// Writes a line of JSON.
     pub fn json(&mut self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut self.buffer, value).map_err(Failure::job)?;
+        let line = serde_json::to_string(value).map_err(Failure::job)?;
+        // Outside of its strings JSON is plain ASCII, and serde spells only the control characters of ASCII out.
+        for part in line.split_inclusive(printable::is_obeyed) {
+            let obeyed = part.chars().next_back().filter(|c| printable::is_obeyed(*c));
+            let plain = &part[..part.len() - obeyed.map_or(0, char::len_utf8)];
+            self.buffer.extend_from_slice(plain.as_bytes());
+            for unit in obeyed.iter().flat_map(|c| c.encode_utf16(&mut [0; 2]).to_vec()) {
+                self.buffer.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            }
+        }
         self.buffer.push(b'\n');
         self.flush()
     }
@@ -108,11 +127,58 @@ pub fn tell_error(line: Arguments<'_>) {
     super::voice::say_error(&format!("lapwing: {line}"));
 }
 
-/// `complain!("…", …)` tells of what went wrong and goes on.
-macro_rules! complain {
-    ($($format:tt)*) => { $crate::cli::out::tell_error(format_args!($($format)*)) };
+/// What went wrong with inputs, of which there may be millions: the first ones are told, then one a second.
+pub struct Complaints {
+    /// How many may be told now.
+    left: f64,
+    then: Instant,
+    /// How many were not told since the last one that was.
+    untold: u64,
 }
-pub(crate) use complain;
+
+/// Most complaints that are told at once.
+const TOLD_MAX: f64 = 100.0;
+
+impl Complaints {
+    /// Nothing went wrong yet.
+    pub fn new() -> Complaints {
+        Complaints { left: TOLD_MAX, then: Instant::now(), untold: 0 }
+    }
+
+    /// Whether another one may be told.
+    pub fn may_tell(&mut self) -> bool {
+        let now = Instant::now();
+        self.left = (self.left + (now - self.then).as_secs_f64()).min(TOLD_MAX);
+        self.then = now;
+        let may = self.left >= 1.0;
+        match may {
+            true => self.left -= 1.0,
+            false => self.untold += 1,
+        }
+        may
+    }
+
+    /// Tells it, unless too much was told already.
+    pub fn tell(&mut self, what: &dyn Display) {
+        if self.may_tell() {
+            self.tell_untold();
+            complain!("{what}");
+        }
+    }
+
+    fn tell_untold(&mut self) {
+        match std::mem::take(&mut self.untold) {
+            0 => {}
+            untold => complain!("{untold} more messages like these were not shown"),
+        }
+    }
+}
+
+impl Drop for Complaints {
+    fn drop(&mut self) {
+        self.tell_untold();
+    }
+}
 
 /// `line!(out, "…", …)?` writes a line.
 macro_rules! line {

@@ -6,11 +6,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lapwing_camera::frame::printable::{self, Printable};
 use lapwing_firmware::event::EventKind;
 use lapwing_firmware::log::Durable;
 use lapwing_runtime::sinks::{Looked, Names, Recorded, Sink, SinkError, Stream, Wants};
 
 use super::detect::in_words;
+use super::out::Complaints;
 
 /// Writes lines to a stream of the process without a buffer of its own: a line that fails is gone and holds up none.
 struct Lines {
@@ -26,7 +28,7 @@ impl Lines {
     fn write(&mut self, words: std::fmt::Arguments<'_>) -> Result<(), SinkError> {
         let Some(file) = &mut self.file else { return Err(SinkError("it is closed".into())) };
         self.line.clear();
-        let _ = writeln!(self.line, "{words}"); // writing to a Vec cannot fail
+        let _ = writeln!(self.line, "{}", printable::text(&words.to_string())); // writing to a Vec cannot fail
         Ok(file.write_all(&self.line)?)
     }
 }
@@ -82,7 +84,7 @@ impl Sink for Printer {
         self.lines.write(format_args!(
             "#{:<3} {} ({}x{}, {:.0} ms{stale}): {}{picture}",
             looked.seq,
-            looked.name,
+            Printable(&looked.name),
             looked.width,
             looked.height,
             looked.times.total().as_secs_f64() * 1e3,
@@ -98,12 +100,14 @@ impl Sink for Printer {
 /// Tells a person what goes wrong, on standard error.
 pub struct Complainer {
     lines: Lines,
+    /// A damaged source must not fill a journal.
+    complaints: Complaints,
 }
 
 impl Complainer {
     /// Complains to whoever reads the errors of this process.
     pub fn new() -> Complainer {
-        Complainer { lines: Lines::of(&io::stderr()) }
+        Complainer { lines: Lines::of(&io::stderr()), complaints: Complaints::new() }
     }
 }
 
@@ -117,7 +121,10 @@ impl Sink for Complainer {
     }
 
     fn trouble(&mut self, what: &str) -> Result<(), SinkError> {
-        self.lines.write(format_args!("lapwing: {what}"))
+        match self.complaints.may_tell() {
+            true => self.lines.write(format_args!("lapwing: {what}")),
+            false => Ok(()),
+        }
     }
 
     fn words(&mut self, line: &str) -> Result<(), SinkError> {

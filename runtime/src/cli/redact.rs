@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::{Next, Source, SourceSpec};
 use lapwing_runtime::config::Config;
 use lapwing_runtime::privacy::{Account, Cover, Level, MISSED_FRAMES_MIN, Redactor};
@@ -15,14 +16,14 @@ use serde_json::json;
 
 use super::detect::fraction;
 use super::hiding::{How, in_words, redactor};
-use super::out::{Failure, Out, complain, line};
+use super::out::{Complaints, Failure, Out, complain, line};
 use super::progress;
 use super::redact_paths::{Taken, Target, refuse_same, target};
 
 /// JPEG quality of what is written.
 pub const QUALITY: u8 = 92;
-/// What is hidden in a clip stays so for this long after it was found last, in microseconds.
-const PERSIST_US: u64 = 800_000;
+/// What is hidden in a clip stays so for this long after it was found last, in milliseconds.
+const PERSIST_MS: u64 = 800;
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Arguments of `lapwing redact`.
@@ -32,9 +33,9 @@ const WAIT: Duration = Duration::from_secs(5);
     folder or a .tar; what was under its name before is replaced once the new file is whole. Pictures are encoded anew,\n\
     without EXIF. A region is filled from what lies around it; then the detector looks again, and where it still finds\n\
     someone, the region is filled once more, becomes a 5x5 mosaic, or black. In clips, what is missed for less\n\
-    than a second stays hidden.\n\n\
+    than a second stays hidden. The account says which share of each picture is covered.\n\n\
     Examples:\n  lapwing redact party.jpg party-redacted.jpg\n  lapwing redact --how mosaic --hide person,car street/ safe/\n  \
-    lapwing redact --json clip.y4m safe.y4m > account.jsonl"
+    lapwing redact --json clip.y4m safe.y4m > account.jsonl\n  lapwing redact clip.mjpeg,fps=10 safe.mjpeg"
 )]
 pub struct Args {
     /// A picture, a folder or .tar of pictures, a .y4m or .mjpeg clip
@@ -52,6 +53,9 @@ pub struct Args {
     /// Lowest score that hides; default: the configuration's
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     score_min: Option<f32>,
+    /// How long what is missed in a clip stays hidden, in milliseconds; 0: each frame is hidden by itself
+    #[arg(long, value_name = "MS", default_value_t = PERSIST_MS, value_parser = clap::value_parser!(u64).range(..=60_000))]
+    persist_ms: u64,
     /// A built-in model, an artifact, a .onnx with its manifest beside it, or a manifest
     #[arg(long, value_name = "M", default_value = "detect-nano")]
     model: String,
@@ -65,10 +69,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let spec = SourceSpec::parse(&args.input).map_err(Failure::call)?;
     let target = target(&spec, &args.output)?;
     let hider = Hider::new(args, &Model::open(&args.model)?)?;
-    let source = match &target {
-        Target::Clip(clip) => clip.source()?,
-        _ => spec.open(lapwing_camera::photos::PHOTOS).map_err(Failure::call)?,
-    };
+    let source = spec.open(lapwing_camera::photos::PHOTOS).map_err(Failure::call)?;
     let sink = match &target {
         Target::Clip(clip) => Some(ClipSink::create(&args.output, clip.kind.clone()).map_err(Failure::job)?),
         _ => None,
@@ -80,6 +81,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         sink,
         out,
         total: Account::default(),
+        shares: Shares::default(),
+        complaints: Complaints::new(),
         pictures: 0,
         failures: 0,
         encoded: Vec::new(),
@@ -146,16 +149,27 @@ struct Job<'a> {
     sink: Option<ClipSink>,
     out: &'a mut Out,
     total: Account,
+    shares: Shares,
+    complaints: Complaints,
     pictures: u64,
     failures: u64,
     encoded: Vec<u8>,
     taken: Taken,
 }
 
+/// Which share of the pictures is covered.
+#[derive(Debug, Default)]
+struct Shares {
+    sum: f64,
+    most: f64,
+}
+
 impl Job<'_> {
     fn all(&mut self, mut source: Box<dyn Source>) -> Result<(), Failure> {
         let bar = progress::bar(source.len_hint(), "redacting", true);
-        let patience = Patience { time_us: PERSIST_US, frames: MISSED_FRAMES_MIN };
+        let persist_ms = self.args.persist_ms;
+        let frames = if persist_ms > 0 { MISSED_FRAMES_MIN } else { 0 };
+        let patience = Patience { time_us: persist_ms * 1000, frames };
         let mut cover = self.sink.is_some().then(|| Cover::new(self.hider.redactor.hiding().clone(), patience));
         let mut frame = Frame::new();
         loop {
@@ -177,7 +191,7 @@ impl Job<'_> {
 
     fn failed(&mut self, error: &dyn std::fmt::Display) {
         self.failures += 1;
-        complain!("{error}");
+        self.complaints.tell(error);
     }
 
     /// One picture or frame; gives the buffer back.
@@ -188,7 +202,7 @@ impl Job<'_> {
         let detections = match detector.detect(&frame, options) {
             Ok(detections) => detections,
             Err(error) => {
-                let what = format!("{}: {error}; it is not written", frame.name());
+                let what = format!("{}: {error}; it is not written", Printable(frame.name()));
                 self.failed(&what);
                 return Ok(frame);
             }
@@ -201,7 +215,7 @@ impl Job<'_> {
         let (redacted, account) = redactor.redact(frame, &regions, *level);
         let took = start.elapsed() - looked;
         if let Some(trouble) = redactor.take_trouble() {
-            let what = format!("{}: {trouble}", redacted.get().name());
+            let what = format!("{}: {trouble}", Printable(redacted.get().name()));
             self.failed(&what);
         }
         let path = self.target.path_of(redacted.get().name());
@@ -211,7 +225,7 @@ impl Job<'_> {
                 None => {
                     path = self.taken.free(path);
                     let parent = path.parent().unwrap_or(Path::new(""));
-                    std::fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
+                    std::fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", Printable(parent.display())))?;
                     refuse_same(Path::new(redacted.get().name()), &path)?; // now that its folder is there
                     write_picture(&path, &redacted, QUALITY, &mut self.encoded)
                 }
@@ -244,11 +258,14 @@ impl Job<'_> {
         took: Duration,
     ) -> Result<(), Failure> {
         let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        let pixels = f64::from(frame.width()) * f64::from(frame.height());
+        let covered = account.covered_px as f64 / pixels.max(1.0);
+        (self.shares.sum, self.shares.most) = (self.shares.sum + covered, self.shares.most.max(covered));
         if self.args.json {
             return self.out.json(&json!({
                 "image": frame.name(), "frame": frame.seq, "out": path,
                 "width": frame.width(), "height": frame.height(),
-                "regions": account.regions, "filled": account.filled, "mosaic": account.mosaic, "black": account.black,
+                "covered": (covered * 1e4).round() / 1e4, "regions": account.regions, "filled": account.filled, "mosaic": account.mosaic, "black": account.black,
                 "second_tries": account.second_tries, "fell_back": account.fell_back, "no_surroundings": account.no_surroundings,
                 "second_look": { "found": account.found, "found_late": account.found_late },
                 "ms": { "detect": ms(looked), "redact": ms(took) },
@@ -258,8 +275,8 @@ impl Job<'_> {
             line!(
                 self.out,
                 "{} -> {}: {} ({:.0} ms)",
-                frame.name(),
-                path.display(),
+                Printable(frame.name()),
+                Printable(path.display()),
                 in_words(account),
                 ms(looked + took)
             )?;
@@ -275,7 +292,11 @@ impl Job<'_> {
             clip.finish().map_err(Failure::job)?;
         }
         let what = if matches!(self.target, Target::Clip(_)) { "frames" } else { "pictures" };
-        let said = summary(self.pictures, what, &self.total);
+        let mut said = summary(self.pictures, what, &self.total);
+        if self.total.regions > 0 {
+            let (mean, most) = (self.shares.sum / self.pictures as f64 * 100.0, self.shares.most * 100.0);
+            said += &format!("; {mean:.1} % of the picture covered in the mean, {most:.1} % at most");
+        }
         match self.args.json {
             true => complain!("{said}"),
             false => line!(self.out, "{said}")?,

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use lapwing_camera::{Mjpeg, Source, SourceSpec, Y4m};
+use lapwing_camera::frame::printable::Printable;
+use lapwing_camera::{SourceSpec, Y4m};
 use lapwing_runtime::sinks::ClipKind;
 
 use super::out::Failure;
@@ -23,33 +24,20 @@ pub enum Target {
 
 /// A clip of the kind of another.
 pub struct Clip {
-    from: PathBuf,
     to: PathBuf,
     /// What is written.
     pub kind: ClipKind,
 }
 
-impl Clip {
-    /// The clip that is read.
-    pub fn source(&self) -> Result<Box<dyn Source>, Failure> {
-        let name = self.from.display().to_string();
-        let file = File::open(&self.from).map_err(|e| Failure::Call(format!("{name}: {e}")))?;
-        Ok(match self.kind {
-            ClipKind::Y4m(_) => Box::new(Y4m::new(file, &name).map_err(Failure::call)?),
-            ClipKind::Mjpeg(_) => Box::new(Mjpeg::new(file, &name)),
-        })
-    }
-}
-
 /// What `output` means for a source, or why it cannot be.
 pub fn target(spec: &SourceSpec, output: &Path) -> Result<Target, Failure> {
-    let call = |what: String| Failure::Call(format!("OUT {}: {what}", output.display()));
+    let call = |what: String| Failure::Call(format!("OUT {}: {what}", Printable(output.display())));
     let (from, to) = match spec {
         SourceSpec::V4l(_) => {
             return Err(Failure::Call("a camera is redacted by `lapwing run`; give a picture, folder or clip".into()));
         }
         SourceSpec::Bundled => (PathBuf::new(), output.to_owned()),
-        SourceSpec::Pictures(path) | SourceSpec::Y4m(path) | SourceSpec::Mjpeg(path) => {
+        SourceSpec::Pictures(path) | SourceSpec::Y4m(path) | SourceSpec::Mjpeg(path, _) => {
             (path.clone(), output.to_owned())
         }
     };
@@ -58,14 +46,14 @@ pub fn target(spec: &SourceSpec, output: &Path) -> Result<Target, Failure> {
         endings.iter().any(|e| e.eq_ignore_ascii_case(ending))
     };
     match spec {
-        SourceSpec::Y4m(_) | SourceSpec::Mjpeg(_) => {
+        SourceSpec::Y4m(_) | SourceSpec::Mjpeg(..) => {
             let raw = matches!(spec, SourceSpec::Y4m(_));
             if !ends_like(if raw { &["y4m"] } else { &["mjpeg", "mjpg"] }) || output.is_dir() {
                 return Err(call(format!("give a {} file", if raw { ".y4m" } else { ".mjpeg" })));
             }
             refuse_same(&from, &to).map_err(Failure::Call)?;
             let kind = if raw { ClipKind::Y4m(header(&from)?) } else { ClipKind::Mjpeg(QUALITY) };
-            Ok(Target::Clip(Clip { from, to, kind }))
+            Ok(Target::Clip(Clip { to, kind }))
         }
         SourceSpec::Pictures(path)
             if path.is_file() && !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tar")) =>
@@ -95,7 +83,7 @@ pub fn target(spec: &SourceSpec, output: &Path) -> Result<Target, Failure> {
 
 fn header(path: &Path) -> Result<lapwing_camera::y4m::Header, Failure> {
     let name = path.display().to_string();
-    let file = File::open(path).map_err(|e| Failure::Call(format!("{name}: {e}")))?;
+    let file = File::open(path).map_err(|e| Failure::Call(format!("{}: {e}", Printable(&name))))?;
     Ok(Y4m::new(file, &name).map_err(Failure::call)?.header().clone())
 }
 
@@ -116,7 +104,7 @@ pub fn refuse_same(from: &Path, to: &Path) -> Result<(), String> {
     if let (Ok(a), Ok(b)) = (fs::metadata(from), fs::metadata(to))
         && (a.dev(), a.ino()) == (b.dev(), b.ino())
     {
-        return Err(format!("{} is the file that is read; give another OUT", to.display()));
+        return Err(format!("{} is the file that is read; give another OUT", Printable(to.display())));
     }
     Ok(())
 }
@@ -157,7 +145,11 @@ impl Target {
                 if inside.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
                     Ok(to.join(inside))
                 } else {
-                    Err(format!("{name}: its name leads out of {}; it is not written", to.display()))
+                    Err(format!(
+                        "{}: its name leads out of {}; it is not written",
+                        Printable(name),
+                        Printable(to.display())
+                    ))
                 }
             }
         }

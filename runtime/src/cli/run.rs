@@ -42,7 +42,7 @@ pub struct Args {
     /// Configuration file; default: the built-in one (`lapwing check --print` shows it)
     #[arg(long, value_name = "F")]
     config: Option<PathBuf>,
-    /// v4l:/dev/video0, a picture, a folder, a .tar of pictures, a .y4m or .mjpeg clip, or `photos`
+    /// v4l:/dev/video0, a picture, a folder, a .tar of pictures, a .y4m or .mjpeg clip (`clip.mjpeg,fps=10`), or `photos`
     #[arg(long, value_name = "S")]
     source: Option<String>,
     /// Stop after this many frames

@@ -88,7 +88,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let deviations = scene.as_ref().map(|scene| scene.deviations(&bits));
         let place = scene.as_ref().map(|scene| scorer.place(frame, scene.strangest(&bits)));
-        let (name, whole) = (frame.name(), bits.whole);
+        let (name, whole) = (frame.name(), bits.whole); // for JSON
         trouble = match (args.json, deviations, place) {
             (true, ..) => out.json(&json!({
                 "image": name, "bits_per_dimension": whole, "deviations": deviations, "where": place, "ms": ms,

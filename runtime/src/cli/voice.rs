@@ -7,6 +7,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
 
+use lapwing_camera::frame::printable;
 use lapwing_runtime::sinks::{Sinks, Stream};
 
 /// The sinks of the run of this process.
@@ -27,7 +28,7 @@ pub fn speak_through(sinks: &Arc<Sinks>) {
 pub fn say_error(line: &str) {
     match RUN.get() {
         Some(sinks) => sinks.words(Stream::Err, line),
-        None => drop(writeln!(io::stderr().lock(), "{line}")),
+        None => drop(writeln!(io::stderr().lock(), "{}", printable::text(line))),
     }
 }
 

@@ -253,6 +253,11 @@ mod tests {
             ("pin = \"simulated\"", "pin = \"gpiochip0:17\"", "simulated"),
             ("stall_ms = 2000", "stall_ms = 0", "2000"),
             ("# zone = [[0.0, 0.5]", "zone = [[0.0, 5.5]", "corners"),
+            ("# zone = [[0.0, 0.5]", "zone = [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]] # ", "corners"),
+            ("data = \"lapwing-data\"", "data = \"~/lapwing\"", "/home/NAME"),
+            ("source = \"auto\"", "source = \"~/clip.y4m\"", "/home/NAME"),
+            ("path = \"detect-nano\"", "path = \"~guest/net.onnx\"", "/home/NAME"),
+            ("# device = ", "device = \"~/watchdog\" # ", "/home/NAME"),
             ("[log]", "[log", ""),
         ];
         for (from, to, cure) in cases {
@@ -295,6 +300,17 @@ mod tests {
         // a default does not refuse a model that shows more
         let low = bind("[model]\nscore_min = 0.05\n").unwrap();
         assert_eq!((low.hiding.score_min(), low.options.score_min), (0.05, 0.05));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_file() {
+        let error = Config::parse("\u{feff}sauce = 1\n", "f.toml").unwrap_err();
+        assert_eq!((error.line, error.column), (1, 1));
+        assert_eq!(Config::parse("\u{feff}source = \"photos\"\n", "f.toml").unwrap().source, "photos");
+        let manifest = format!("\u{feff}{}", lapwing_models::DETECT_NANO.manifest);
+        assert!(Manifest::parse(&manifest).is_ok());
+        let flow = format!("\u{feff}{}", lapwing_models::FLOW_PATCH.manifest);
+        assert!(lapwing_flow::FlowManifest::parse(&flow).is_ok());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use lapwing_camera::frame::printable::Printable;
+
 /// A mistake in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -40,10 +42,15 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, cure) = (&self.what, &self.cure);
         if self.line == 0 {
-            return write!(f, "{}: {what}; {cure}", self.file);
+            return write!(f, "{}: {what}; {cure}", Printable(&self.file));
         }
         let (line, column) = (self.line, self.column);
-        write!(f, "{}:{line}:{column}: {what}\n  {line} | {}\n  cure: {cure}", self.file, self.text.trim_end())
+        write!(
+            f,
+            "{}:{line}:{column}: {what}\n  {line} | {}\n  cure: {cure}",
+            Printable(&self.file),
+            self.text.trim_end()
+        )
     }
 }
 

@@ -8,7 +8,9 @@ mod bind;
 mod camera;
 mod error;
 mod lines;
+mod path;
 mod schema;
+mod text;
 
 pub use bind::{Bound, BoundInput, BoundRule};
 pub use camera::CameraSection;

@@ -11,11 +11,10 @@ use toml::Spanned;
 use super::ConfigError;
 use super::camera::CameraSection;
 use super::lines::{InputSection, OutputSection};
+use super::path;
+use super::text::{self, NoText};
 use crate::privacy::Level;
 use crate::rules::RULES_MAX;
-
-/// Most bytes of a configuration file.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// Longest time of redaction that may be configured, in milliseconds.
 const TIME_MS_MAX: u32 = 60_000;
@@ -25,10 +24,10 @@ const TIME_MS_MAX: u32 = 60_000;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where frames come from.
-    #[serde(default = "source")]
+    #[serde(default = "source", deserialize_with = "path::written_out")]
     pub source: String,
     /// Where the log and the pictures go.
-    #[serde(default = "data")]
+    #[serde(default = "data", deserialize_with = "path::written_out")]
     pub data: PathBuf,
     /// What is asked of a camera.
     #[serde(default)]
@@ -68,6 +67,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSection {
     /// A built-in name, a network or a manifest.
+    #[serde(deserialize_with = "path::written_out")]
     pub path: String,
     /// Overrides the manifest's `score_min`.
     pub score_min: Option<Spanned<f32>>,
@@ -102,6 +102,7 @@ pub struct PictureSection {
 #[serde(deny_unknown_fields, default)]
 pub struct WatchdogSection {
     /// The hardware watchdog, such as `/dev/watchdog`; none: systemd's alone, where it asks for it.
+    #[serde(deserialize_with = "path::maybe_written_out")]
     pub device: Option<PathBuf>,
 }
 
@@ -283,23 +284,15 @@ impl Config {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let file = path.display().to_string();
-        let failed = |what: String, cure: &str| ConfigError {
-            file: file.clone(),
-            line: 0,
-            column: 0,
-            text: String::new(),
-            what,
-            cure: cure.to_owned(),
-        };
-        let text = user_file::read_text(path, CONFIG_BYTES_MAX).map_err(|e| match e.kind() {
-            ErrorKind::FileTooLarge => failed("it has more than 1 MiB".into(), "give a configuration file"),
-            _ => failed(e.to_string(), "check the path and its permissions"),
-        })?;
-        Config::parse(&text, &file)
+        match text::read(path) {
+            Ok(text) => Config::parse(&text, &file),
+            Err(NoText { what, cure, line, column, text }) => Err(ConfigError { file, line, column, text, what, cure }),
+        }
     }
 
     /// Parses and checks `text`, the content of `file`.
     pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut config: Config = toml::from_str(text).map_err(|e| {
             let (what, cure) = split_cure(e.message(), text, e.span());
             ConfigError::at(file, text, e.span().unwrap_or(0..0), what, cure)

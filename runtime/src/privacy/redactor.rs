@@ -12,7 +12,7 @@ use super::hiding::{Hiding, grown};
 use super::look::{FOUND_MAX, Look, hidden_boxes, is_in};
 use super::mosaic::{self, Averages};
 use super::paint::{Painted, Painter};
-use super::region::{REGIONS_MAX, Rect, Region, Regions};
+use super::region::{REGIONS_MAX, Rect, Region, Regions, union_px};
 use lapwing_camera::frame::Frame;
 
 /// Most looks at one frame: one at the fills, one at the second tries, one at the mosaics that took their place.
@@ -58,6 +58,8 @@ pub struct Account {
     pub found_late: u64,
     /// Second looks that failed; every fill of their frames fell back.
     pub look_errors: u64,
+    /// Pixels of all regions, those that two share once.
+    pub covered_px: u64,
 }
 
 impl Account {
@@ -74,6 +76,7 @@ impl Account {
         self.found += other.found;
         self.found_late += other.found_late;
         self.look_errors += other.look_errors;
+        self.covered_px += other.covered_px;
     }
 }
 
@@ -164,6 +167,7 @@ impl Redactor {
             self.look_again(&mut frame, &mut account);
         }
         account.regions = self.works.len() as u64;
+        account.covered_px = union_px(self.works.iter().map(|work| work.region.rect));
         let count = |level| self.works.iter().filter(|w| w.level == level).count() as u64;
         (account.filled, account.mosaic, account.black) =
             (count(Level::Fill), count(Level::Mosaic), count(Level::Black));
@@ -270,7 +274,7 @@ impl Redactor {
 /// What was found, with the margin of everything that is hidden.
 fn margined(found: &Rect, frame: &Frame) -> Rect {
     let edges = [found.x0, found.y0, found.x1, found.y1].map(|v| v as f32);
-    Rect::touched(grown(edges, 0), frame.width(), frame.height()).unwrap_or(*found)
+    Rect::touched(grown(edges), frame.width(), frame.height()).unwrap_or(*found)
 }
 
 impl Work {

@@ -76,6 +76,26 @@ impl Rect {
     }
 }
 
+/// Pixels of rectangles, those that several share once.
+pub fn union_px(rects: impl Iterator<Item = Rect> + Clone) -> u64 {
+    // strip by strip between two edges, left to right, and in each from the top down; nothing is allocated
+    let next_after = |x: u32| rects.clone().flat_map(|r| [r.x0, r.x1]).filter(|&edge| edge > x).min();
+    let (mut px, mut left) = (0, rects.clone().map(|r| r.x0).min());
+    while let Some(x0) = left {
+        let Some(x1) = next_after(x0) else { break };
+        let inside = || rects.clone().filter(|r| r.x0 <= x0 && r.x1 >= x1);
+        let (mut y, mut rows) = (0, 0);
+        while let Some(top) = inside().filter(|r| r.y1 > y).map(|r| r.y0.max(y)).min() {
+            let bottom = inside().filter(|r| r.y0 <= top && r.y1 > top).map(|r| r.y1).max().unwrap_or(top);
+            rows += u64::from(bottom - top);
+            y = bottom;
+        }
+        px += rows * u64::from(x1 - x0);
+        left = Some(x1);
+    }
+    px
+}
+
 /// A rectangle to hide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
@@ -139,6 +159,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn shared_pixels_count_once(boxes in prop::collection::vec((0u32..30, 0u32..30, 1u32..12, 1u32..12), 0..12)) {
+            let rects = boxes.iter().map(|&(x, y, w, h)| Rect { x0: x, y0: y, x1: x + w, y1: y + h });
+            let is_in = |x: u32, y: u32| rects.clone().any(|r| (r.x0..r.x1).contains(&x) && (r.y0..r.y1).contains(&y));
+            let counted = (0..50).flat_map(|y| (0..50).map(move |x| (x, y))).filter(|&(x, y)| is_in(x, y)).count();
+            prop_assert_eq!(union_px(rects), counted as u64);
+        }
+
         /// However many come, every pixel of every box stays in some region.
         #[test]
         fn nothing_is_left_out(

@@ -19,7 +19,13 @@ pub enum ZoneError {
     /// A corner outside the frame.
     #[error("corners are fractions of the frame, [x, y] with both in 0..=1; corner {0} is not")]
     Outside(usize),
+    /// Nothing can be in it.
+    #[error("its corners enclose no area, so nothing is ever in it")]
+    NoArea,
 }
+
+/// A zone that covers less of every row than this fraction of the frame's width covers nothing.
+const WIDTH_MIN: f32 = 1e-5;
 
 impl Zone {
     /// A zone with these corners, in order around it.
@@ -29,8 +35,34 @@ impl Zone {
         }
         match points.iter().position(|p| !p.iter().all(|v| (0.0..=1.0).contains(v))) {
             Some(index) => Err(ZoneError::Outside(index + 1)),
-            None => Ok(Zone { points: points.to_vec() }),
+            None => {
+                let zone = Zone { points: points.to_vec() };
+                if zone.has_area() { Ok(zone) } else { Err(ZoneError::NoArea) }
+            }
         }
+    }
+
+    /// Whether a row between two corners has a part inside: some row of each band without corners is asked. Three of a
+    /// band, for edges may cross in one.
+    fn has_area(&self) -> bool {
+        let mut rows: Vec<f32> = self.points.iter().map(|point| point[1]).collect();
+        rows.sort_by(f32::total_cmp);
+        let bands = rows.windows(2).filter(|band| band[0] < band[1]);
+        let mut between = bands.flat_map(|band| [0.21, 0.5, 0.83].map(|part| band[0] + (band[1] - band[0]) * part));
+        between.any(|y| self.width_at(y) >= WIDTH_MIN)
+    }
+
+    /// How much of the row at `y` lies inside.
+    fn width_at(&self, y: f32) -> f32 {
+        let mut crossings: Vec<f32> = self.edges().filter_map(|edge| crossing(edge, y)).collect();
+        crossings.sort_by(f32::total_cmp);
+        crossings.chunks_exact(2).map(|span| span[1] - span[0]).sum()
+    }
+
+    /// The edges around it, each from one corner to the next.
+    fn edges(&self) -> impl Iterator<Item = [[f32; 2]; 2]> {
+        let before = self.points.iter().cycle().skip(self.points.len() - 1);
+        before.zip(&self.points).map(|(&from, &to)| [from, to])
     }
 
     /// True if the middle of the lower edge of `bounds` (pixels of a `width` x `height` frame) lies inside.
@@ -43,17 +75,13 @@ impl Zone {
 
     /// Even-odd rule: a ray to the right crosses the outline an odd number of times.
     fn contains(&self, x: f32, y: f32) -> bool {
-        let mut inside = false;
-        let mut previous = self.points[self.points.len() - 1];
-        for &point in &self.points {
-            let [[ax, ay], [bx, by]] = [previous, point];
-            if (ay > y) != (by > y) && x < (bx - ax) * (y - ay) / (by - ay) + ax {
-                inside = !inside;
-            }
-            previous = point;
-        }
-        inside
+        self.edges().filter(|&edge| crossing(edge, y).is_some_and(|at| x < at)).count() % 2 == 1
     }
+}
+
+/// Where an edge crosses the row at `y`.
+fn crossing([[ax, ay], [bx, by]]: [[f32; 2]; 2], y: f32) -> Option<f32> {
+    ((ay > y) != (by > y)).then(|| (bx - ax) * (y - ay) / (by - ay) + ax)
 }
 
 #[cfg(test)]
@@ -89,5 +117,16 @@ mod tests {
     fn bad_zones_are_refused() {
         assert_eq!(Zone::new(&[[0.0, 0.0]]), Err(ZoneError::Corners(1)));
         assert_eq!(Zone::new(&[[0.0, 0.0], [1.0, 2.0], [0.0, 1.0]]), Err(ZoneError::Outside(2)));
+        let (a, b, c) = ([0.1, 0.1], [0.5, 0.4], [0.9, 0.7]);
+        for nothing in
+            [&[a, a, a][..], &[a, b, c], &[a, c, b, a], &[a, [0.9, 0.1], [0.5, 0.1]], &[a, [0.1, 0.9], [0.1, 0.5]]]
+        {
+            assert_eq!(Zone::new(nothing), Err(ZoneError::NoArea), "{nothing:?}");
+        }
+        // there and back again
+        assert_eq!(Zone::new(&[a, c, [0.2, 0.9], c]), Err(ZoneError::NoArea));
+        // a bow tie, whose halves turn against each other, and a narrow strip
+        Zone::new(&[[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]).unwrap();
+        Zone::new(&[[0.0, 0.5], [1.0, 0.5], [1.0, 0.501], [0.0, 0.501]]).unwrap();
     }
 }

@@ -13,8 +13,12 @@ pub const TARGETS: [Target; 1] = [("annotations", annotations)];
 
 /// Annotated boxes; every refusal names the file.
 fn annotations(bytes: &[u8]) {
-    if let Err(error) = Annotations::parse(bytes, Path::new("hostile")) {
-        assert!(error.to_string().contains("hostile"), "{error}");
+    match Annotations::parse(bytes, Path::new("hostile")) {
+        Ok(read) => (0..read.listing.len().min(100)).for_each(|picture| {
+            assert_eq!(read.listing.find(read.listing.path(picture)), Ok(Some(picture)));
+            assert!(read.truths(picture).iter().all(|truth| truth.category < read.categories.len()));
+        }),
+        Err(error) => assert!(error.to_string().contains("hostile"), "{error}"),
     }
 }
 

@@ -11,14 +11,20 @@
 //! | file | noun |
 //! |---|---|
 //! | [`picture`] | JPEG and PNG, in and out |
+//! | [`jpeg`] | which decoder reads a JPEG, and what of it must be there |
+//! | [`outline`] | what a JPEG's headers say |
 //! | [`segments`] | where a JPEG ends |
+//! | [`printable`] | names that a terminal may be given |
 //! | [`raw`] | pictures as cameras give them |
 //! | [`yuv`] | YUV to RGB |
 //! | [`draw`], [`font`] | boxes and labels |
 
 pub mod draw;
 pub mod font;
+mod jpeg;
+pub mod outline;
 pub mod picture;
+pub mod printable;
 pub mod raw;
 pub mod segments;
 pub mod yuv;

@@ -4,24 +4,19 @@
 //! and YCCK as Adobe writes them: inverted) and PNG (grey, palette, 1 to 16 bits, alpha). It turns the picture as its
 //! EXIF orientation says (CIPA DC-008, tag 0x0112), lays alpha over [`BACKDROP`], and brings 16 bits to 8 by rounding.
 //! A picture above [`super::PIXELS_MAX`] is refused by its header, before memory for its pixels is asked for, and a JPEG
-//! that ends before its end-of-image marker is refused before it is decoded.
+//! of whose data a part is missing at the end is refused ([`super::jpeg`]).
 //! It may not open files (that is the camera's) and it knows no colour profiles: every picture is taken for sRGB.
 
 use std::io::Cursor;
 
-use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{PngDecoder, PngEncoder};
-use image::error::DecodingError;
 use image::metadata::Orientation;
-use image::{ColorType, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, Limits};
+use image::{ColorType, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, Limits};
 use thiserror::Error;
-use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::segments::{self, Step, Walker};
-use super::{CHANNELS, Frame, FrameError, rgb_bytes};
+use super::printable::Printable;
+use super::{CHANNELS, Frame, FrameError, jpeg, rgb_bytes, segments};
 
 /// What shows through a transparent pixel: mid grey, the letterbox's colour too.
 pub const BACKDROP: u8 = 114;
@@ -36,13 +31,13 @@ pub const JPEG_SIDE_PX_MAX: u32 = 65_535;
 #[derive(Debug, Error)]
 pub enum PictureError {
     /// No bytes.
-    #[error("{name} is empty; was it copied completely?")]
+    #[error("{} is empty; was it copied completely?", Printable(.name))]
     Empty {
         /// The file.
         name: String,
     },
     /// Neither JPEG nor PNG.
-    #[error("{name} is not a picture that lapwing reads: it starts with {starts}; convert it to JPEG or PNG")]
+    #[error("{} is not a picture that lapwing reads: it starts with {starts}; convert it to JPEG or PNG", Printable(.name))]
     NotAPicture {
         /// The file.
         name: String,
@@ -50,7 +45,7 @@ pub enum PictureError {
         starts: String,
     },
     /// The end is missing.
-    #[error("{name} is cut short: {why}; copy it again")]
+    #[error("{} is cut short: {why}; copy it again", Printable(.name))]
     Truncated {
         /// The file.
         name: String,
@@ -58,7 +53,10 @@ pub enum PictureError {
         why: &'static str,
     },
     /// The decoder gave up.
-    #[error("{name} is damaged or of a kind that the {format} decoder does not know: {cause}; open and save it again")]
+    #[error(
+        "{} is damaged or of a kind that the {format} decoder does not know: {cause}; open and save it again",
+        Printable(.name)
+    )]
     Undecodable {
         /// The file.
         name: String,
@@ -68,7 +66,7 @@ pub enum PictureError {
         cause: ImageError,
     },
     /// The size is impossible here.
-    #[error("{name}: {cause}")]
+    #[error("{}: {cause}", Printable(.name))]
     Size {
         /// The file.
         name: String,
@@ -76,7 +74,7 @@ pub enum PictureError {
         cause: FrameError,
     },
     /// The frame could not be written.
-    #[error("{name} ({width}x{height}) cannot be written as {format}: {cause}")]
+    #[error("{} ({width}x{height}) cannot be written as {format}: {cause}", Printable(.name))]
     Unencodable {
         /// The frame's name.
         name: String,
@@ -99,47 +97,10 @@ pub fn decode(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), PictureE
     into.set_name(name);
     match bytes {
         [] => Err(PictureError::Empty { name: name.to_owned() }),
-        [0xFF, 0xD8, 0xFF, ..] => decode_jpeg(bytes, name, into),
+        [0xFF, 0xD8, 0xFF, ..] => jpeg::decode(bytes, name, into),
         [0x89, b'P', b'N', b'G', ..] => decode_png(bytes, name, into),
         _ => Err(PictureError::NotAPicture { name: name.to_owned(), starts: starts_with(bytes) }),
     }
-}
-
-/// Pictures in colour that lie as they are to be seen, a camera's, go straight into the frame; others through a copy.
-/// Memory is asked for by the decoder alone, which cannot be used for a second picture: for a baseline picture 17
-/// requests, measured, for the rows that it works on (some 180 bytes a pixel of width); a progressive one needs its
-/// coefficients too.
-fn decode_jpeg(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), PictureError> {
-    let undecodable = |cause| undecodable(name, "JPEG", cause);
-    // Stray bytes between segments are the decoder's to judge; a missing end it would paint grey without a word.
-    if Walker::new().feed(bytes) == Step::More {
-        let why = "it ends before its end-of-image marker";
-        return Err(PictureError::Truncated { name: name.to_owned(), why });
-    }
-    let options = DecoderOptions::default()
-        .set_strict_mode(false)
-        .set_max_width(JPEG_SIDE_PX_MAX as usize)
-        .set_max_height(JPEG_SIDE_PX_MAX as usize)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let damaged =
-        |error: DecodeErrors| undecodable(ImageError::Decoding(DecodingError::new(ImageFormat::Jpeg.into(), error)));
-    decoder.decode_headers().map_err(damaged)?;
-    let turned = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    let is_plain = turned.is_none_or(|turn| turn == Orientation::NoTransforms);
-    if let (true, Some((width, height)), Some(ColorSpace::YCbCr | ColorSpace::RGB)) =
-        (is_plain, decoder.dimensions(), decoder.input_colorspace())
-    {
-        let fits = into.reset(width as u32, height as u32); // at most JPEG_SIDE_PX_MAX
-        fits.map_err(|cause| PictureError::Size { name: name.to_owned(), cause })?;
-        return decoder.decode_into(into.rgb_mut()).map_err(damaged);
-    }
-    drop(decoder);
-    let mut decoder = JpegDecoder::new(Cursor::new(bytes)).map_err(undecodable)?;
-    let mut limits = Limits::no_limits();
-    (limits.max_image_width, limits.max_image_height) = (Some(JPEG_SIDE_PX_MAX), Some(JPEG_SIDE_PX_MAX));
-    decoder.set_limits(limits).map_err(undecodable)?;
-    read(decoder, "JPEG", name, into)
 }
 
 fn decode_png(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), PictureError> {
@@ -150,12 +111,12 @@ fn decode_png(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), PictureE
     read(decoder, "PNG", name, into)
 }
 
-fn undecodable(name: &str, format: &'static str, cause: ImageError) -> PictureError {
+pub(super) fn undecodable(name: &str, format: &'static str, cause: ImageError) -> PictureError {
     PictureError::Undecodable { name: name.to_owned(), format, cause }
 }
 
 /// The part that both formats share: size, orientation, pixels.
-fn read(
+pub(super) fn read(
     mut decoder: impl ImageDecoder,
     format: &'static str,
     name: &str,
@@ -205,7 +166,7 @@ fn read(
 }
 
 /// Sample `index` of a pixel of native-endian 16-bit samples, as 8 bits: round(v / 257).
-fn narrow(pixel: &[u8], index: usize) -> u8 {
+pub(super) fn narrow(pixel: &[u8], index: usize) -> u8 {
     let wide = u16::from_ne_bytes([pixel[2 * index], pixel[2 * index + 1]]);
     ((u32::from(wide) + 128) / 257) as u8
 }
@@ -217,9 +178,11 @@ fn over_backdrop(colour: u8, alpha: u8) -> u8 {
 }
 
 /// Where each pixel of the stored picture goes in the turned one: index = origin + x * step_x + y * step_y.
-struct Turn {
-    width: u32,
-    height: u32,
+pub(super) struct Turn {
+    /// Width after turning.
+    pub width: u32,
+    /// Height after turning.
+    pub height: u32,
     stored_width: usize,
     origin: isize,
     step_x: isize,
@@ -228,7 +191,7 @@ struct Turn {
 
 impl Turn {
     /// The size must have passed [`rgb_bytes`].
-    fn new(orientation: Orientation, stored_width: u32, stored_height: u32) -> Self {
+    pub fn new(orientation: Orientation, stored_width: u32, stored_height: u32) -> Self {
         let (w, h) = (stored_width as isize, stored_height as isize);
         let last = w * h - 1;
         let (swapped, origin, step_x, step_y) = match orientation {
@@ -246,7 +209,7 @@ impl Turn {
     }
 
     /// Writes `raw`, `pixel_bytes` a pixel, to its places in `rgb`.
-    fn store(&self, raw: &[u8], pixel_bytes: usize, rgb: &mut [u8], colour: impl Fn(&[u8]) -> [u8; 3]) {
+    pub fn store(&self, raw: &[u8], pixel_bytes: usize, rgb: &mut [u8], colour: impl Fn(&[u8]) -> [u8; 3]) {
         let mut row_at = self.origin;
         for row in raw.chunks_exact(self.stored_width * pixel_bytes) {
             let mut at = row_at;

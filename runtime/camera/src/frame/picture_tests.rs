@@ -54,6 +54,41 @@ fn baseline_and_progressive_show_the_same_blocks() {
     }
 }
 
+/// Pictures of 37x21 in ways that few programs use, each with the same coefficients in one scan where there is such a twin.
+/// Made with libjpeg's `cjpeg -sample` and `jpegtran -scans`.
+const UNCOMMON: [(&[u8], Option<&[u8]>); 7] = [
+    (include_bytes!("fixtures/scans_2x2_37x21.jpg"), Some(include_bytes!("fixtures/one_scan_2x2_37x21.jpg"))),
+    (include_bytes!("fixtures/scans_1x2_37x21.jpg"), Some(include_bytes!("fixtures/one_scan_1x2_37x21.jpg"))),
+    (include_bytes!("fixtures/scans_pair_2x1_37x21.jpg"), Some(include_bytes!("fixtures/one_scan_2x1_37x21.jpg"))),
+    (include_bytes!("fixtures/scans_reversed_2x2_37x21.jpg"), Some(include_bytes!("fixtures/one_scan_2x2_37x21.jpg"))),
+    (include_bytes!("fixtures/scans_cmyk_37x21.jpg"), Some(include_bytes!("fixtures/one_scan_cmyk_37x21.jpg"))),
+    (include_bytes!("fixtures/chroma_finer_37x21.jpg"), None),
+    (include_bytes!("fixtures/thirds_37x21.jpg"), None),
+];
+
+#[test]
+fn scans_and_sampling_of_any_kind_show_the_same_picture() {
+    for (at, (jpeg, twin)) in UNCOMMON.into_iter().enumerate() {
+        let frame = read_back(jpeg);
+        assert_eq!((frame.width(), frame.height()), (37, 21), "{at}");
+        for (i, block) in BLOCKS.into_iter().enumerate() {
+            near(&frame, 4 + 26 * (i as u32 % 2), 3 + 12 * (i as u32 / 2), block, 6);
+        }
+        if let Some(twin) = twin {
+            let most = frame.rgb().iter().zip(read_back(twin).rgb()).map(|(a, b)| a.abs_diff(*b)).max();
+            assert!(most <= Some(4), "{at}: {most:?}");
+        }
+        assert_eq!(read_back(&with_orientation(jpeg, 6)).width(), 21, "{at}");
+    }
+    // as many scans as components, and no more
+    let (jpeg, _) = UNCOMMON[0];
+    let first = jpeg.windows(2).position(|w| w == [0xFF, 0xDA]).unwrap();
+    let next = first + 2 + jpeg[first + 2..].windows(2).position(|w| w == [0xFF, 0xC4]).unwrap();
+    let many = [&jpeg[..first], &jpeg[first..next].repeat(9), &jpeg[first..]].concat();
+    let error = decode(&many, "many.jpg", &mut Frame::new()).unwrap_err().to_string();
+    assert!(error.contains("more scans than its components need"), "{error}");
+}
+
 #[test]
 fn a_grey_jpeg_has_equal_channels() {
     let frame = read_back(GREY);
@@ -176,11 +211,22 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
+/// How many bytes of a picture in one scan may be missing at its end before that is told: its end-of-image marker, and
+/// the last bits of the last blocks.
+const UNTOLD_BYTES: usize = 2 + 15;
+
 #[test]
 fn every_cut_is_an_error() {
     let mut frame = Frame::new();
-    for whole in [BASELINE, PROGRESSIVE, GREY, CMYK] {
-        for len in 0..whole.len() {
+    for whole in [BASELINE, PROGRESSIVE, GREY, CMYK, UNCOMMON[0].0, UNCOMMON[5].0] {
+        // the marker alone may be missing where the only scan is whole
+        let is_one_scan = whole != PROGRESSIVE && UNCOMMON.iter().all(|(jpeg, _)| *jpeg != whole);
+        if is_one_scan {
+            let bare = &whole[..whole.len() - 2];
+            decode(bare, "bare", &mut frame).unwrap();
+            assert_eq!(frame.rgb(), read_back(whole).rgb());
+        }
+        for len in 0..whole.len() - if is_one_scan { UNTOLD_BYTES } else { 0 } {
             let error = decode(&whole[..len], "cut", &mut frame).unwrap_err();
             if len > 3 {
                 assert!(matches!(error, PictureError::Truncated { .. }), "{len}: {error}");
@@ -236,11 +282,13 @@ proptest! {
 
     #[test]
     fn mutated_pictures_never_panic(
-        which in 0usize..ALL.len(), turned in 0u8..9,
+        which in 0usize..ALL.len() + UNCOMMON.len(), turned in 0u8..9,
         hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in proptest::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
-        let mut bytes = if which < 5 && turned > 0 { with_orientation(ALL[which], turned) } else { ALL[which].to_vec() };
+        let chosen = if which < ALL.len() { ALL[which] } else { UNCOMMON[which - ALL.len()].0 };
+        let is_jpeg = chosen.starts_with(&[0xFF, 0xD8]);
+        let mut bytes = if is_jpeg && turned > 0 { with_orientation(chosen, turned) } else { chosen.to_vec() };
         for (at, value) in hits {
             let at = at.index(bytes.len());
             bytes[at] = value;

@@ -3,6 +3,7 @@
 //! [`Walker`] is fed bytes in pieces of any size and says when it has passed the end-of-image marker of the picture
 //! that it entered (ITU-T T.81, annex B). It goes by the segments' own lengths, so that the thumbnail inside an EXIF
 //! segment, which is a whole JPEG with markers of its own, ends nothing. Each byte is looked at once at most.
+//! It also counts the scans, and knows whether it stands in one: data that end there may lack the marker alone.
 //! It may not decode, allocate or read past what it is given; it does not check that the picture makes sense.
 
 /// The first three bytes of every JPEG: start of image, and the first byte of the next marker.
@@ -50,11 +51,12 @@ enum State {
 #[derive(Debug, Clone)]
 pub struct Walker {
     state: State,
+    scans: u32,
 }
 
 impl Default for Walker {
     fn default() -> Self {
-        Self { state: State::Start(0) }
+        Self { state: State::Start(0), scans: 0 }
     }
 }
 
@@ -71,6 +73,10 @@ impl Walker {
         while let Some(&byte) = piece.get(at) {
             match self.step(byte, piece.len() - at) {
                 Ok((next, used)) => {
+                    let enters = matches!(self.state, State::Code | State::ScanPrefix);
+                    if enters && matches!(next, State::LengthHigh { scan: true }) {
+                        self.scans = self.scans.saturating_add(1);
+                    }
                     self.state = next;
                     at += used;
                     if next == State::Done {
@@ -125,6 +131,18 @@ impl Walker {
             State::Done => State::Done,
         };
         Ok((next, 1))
+    }
+
+    /// Scans that it has entered.
+    #[must_use]
+    pub fn scans(&self) -> u32 {
+        self.scans
+    }
+
+    /// Whether the walker stands in a scan's data, where the picture may be whole but for its end-of-image marker.
+    #[must_use]
+    pub fn is_in_scan(&self) -> bool {
+        matches!(self.state, State::Scan | State::ScanPrefix)
     }
 
     /// Whether the walker is past the end of its picture.
@@ -210,7 +228,8 @@ mod tests {
                 }
             }
             prop_assert_eq!(total, jpeg.len());
-            prop_assert!(walker.is_done());
+            prop_assert!(walker.is_done() && !walker.is_in_scan());
+            prop_assert_eq!(walker.scans(), 2);
         }
 
         #[test]

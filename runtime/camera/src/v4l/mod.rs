@@ -11,7 +11,6 @@
 //! | [`controls`] | exposure, gain, white balance, focus | |
 //! | [`choose`] | which format to ask for | |
 //! | [`fourcc`] | names of formats, and their colours | |
-//! | [`jpeg`] | JPEGs without tables | |
 //! | [`find`] | which devices are cameras | |
 //! | [`options`] | what the operator asks for | |
 
@@ -21,7 +20,6 @@ pub mod controls;
 pub mod driver;
 pub mod find;
 pub mod fourcc;
-pub mod jpeg;
 pub mod kernel;
 pub mod options;
 pub mod queue;

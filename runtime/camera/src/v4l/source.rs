@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use super::choose::{NoChoice, choose};
 use super::driver::{Driver, Wish};
-use super::jpeg;
 use super::kernel::Kernel;
 use super::options::CameraOptions;
 use super::queue::{CaptureQueue, Counts, QueueError};
 use super::shape::Shape;
+use crate::frame::outline::with_tables;
 use crate::frame::yuv::{Encoding, Range};
 use crate::frame::{Frame, picture};
 use crate::{LIVE_PIXELS_MAX, Next, Pacing, Source, SourceError, Tally};
@@ -193,7 +193,7 @@ impl<S: Socket> Source for Camera<S> {
                 frame.age_us = lent.age_us();
                 frame.captured_us = now_us.saturating_sub(frame.age_us);
                 frame.set_name(name);
-                match lent.copy(frame, |bytes, frame| picture::decode(jpeg::complete(bytes, scratch), name, frame)) {
+                match lent.copy(frame, |bytes, frame| picture::decode(with_tables(bytes, scratch), name, frame)) {
                     Ok(Ok(())) => {
                         drop(lent);
                         (*good_us, *damage) = (now_us, None);

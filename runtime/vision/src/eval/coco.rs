@@ -1,12 +1,17 @@
 //! Annotations in COCO's JSON: `images`, `categories`, `annotations`.
 //!
 //! Two keys say that a box counts neither for nor against: `iscrowd` of COCO and `difficult` of
-//! VOC conversions (0, 1, or null where it was never judged).
+//! VOC conversions (0, 1, or null where it was never judged). A file that could be read in two ways is refused: ids that
+//! are given twice, two categories that mean one class, no box at all.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use super::canonical_class;
+use super::listing::Listing;
 
 /// An annotated box.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,8 +29,10 @@ pub struct Truth {
 pub struct Annotations {
     /// Category names, by ascending id.
     pub categories: Vec<String>,
-    /// Boxes by file name (the last component).
-    pub truths: HashMap<String, Vec<Truth>>,
+    /// The pictures that the file lists.
+    pub listing: Listing,
+    /// The boxes of each.
+    truths: Vec<Vec<Truth>>,
 }
 
 /// The annotations cannot be used.
@@ -58,6 +65,38 @@ pub enum AnnotationError {
         what: &'static str,
         /// The id that is missing.
         missing: u64,
+    },
+    /// An id stands for two things.
+    #[error("annotations {path:?}: two {what} have the id {id}; number one of them anew")]
+    Twice {
+        /// The file.
+        path: PathBuf,
+        /// `images` or `categories`.
+        what: &'static str,
+        /// The id.
+        id: u64,
+    },
+    /// Two categories are one class.
+    #[error(
+        "annotations {path:?}: two categories are called {name:?} ({other:?}), {ids:?}; give the boxes of both one id"
+    )]
+    SameName {
+        /// The file.
+        path: PathBuf,
+        /// The first one's name.
+        name: String,
+        /// The second one's, which means the same.
+        other: String,
+        /// Their ids.
+        ids: [u64; 2],
+    },
+    /// Nothing is annotated.
+    #[error(
+        "annotations {path:?}: it has no annotated boxes, so there is nothing to measure by; give the file that has them"
+    )]
+    NoBoxes {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -96,44 +135,79 @@ struct Annotation {
 
 impl Annotations {
     /// Reads a file.
+    ///
+    /// # Errors
+    /// See [`AnnotationError`].
     pub fn read(path: &Path) -> Result<Annotations, AnnotationError> {
         let bytes = std::fs::read(path).map_err(|cause| AnnotationError::Read { path: path.into(), cause })?;
         Annotations::parse(&bytes, path)
     }
 
-    /// Reads `bytes`, the content of the file `path`.
+    /// Reads `bytes`, the content of the file `path`, with or without a byte order mark.
+    ///
+    /// # Errors
+    /// See [`AnnotationError`].
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Annotations, AnnotationError> {
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         let file: File =
             serde_json::from_slice(bytes).map_err(|cause| AnnotationError::Parse { path: path.into(), cause })?;
         Annotations::from_file(file, path)
     }
 
     fn from_file(file: File, path: &Path) -> Result<Annotations, AnnotationError> {
-        let mut categories = file.categories;
-        categories.sort_by_key(|c| c.id);
+        let twice = |what, id| AnnotationError::Twice { path: path.into(), what, id };
+        let categories = sorted(file.categories, path)?;
         let category_of: HashMap<u64, usize> = categories.iter().enumerate().map(|(i, c)| (c.id, i)).collect();
-        let name_of: HashMap<u64, &str> = file.images.iter().map(|i| (i.id, base_name(&i.file_name))).collect();
-        let mut truths: HashMap<String, Vec<Truth>> =
-            file.images.iter().map(|i| (base_name(&i.file_name).to_owned(), Vec::new())).collect();
+        let mut listing = Listing::default();
+        let mut image_of = HashMap::new();
+        for image in &file.images {
+            match image_of.entry(image.id) {
+                Entry::Occupied(_) => return Err(twice("images", image.id)),
+                Entry::Vacant(place) => place.insert(listing.add(&image.file_name)),
+            };
+        }
+        let mut truths = vec![Vec::new(); listing.len()];
         for a in &file.annotations {
             let dangling = |what, missing| AnnotationError::Dangling { path: path.into(), id: a.id, what, missing };
-            let name = *name_of.get(&a.image_id).ok_or_else(|| dangling("image", a.image_id))?;
+            let image = *image_of.get(&a.image_id).ok_or_else(|| dangling("image", a.image_id))?;
             let category = *category_of.get(&a.category_id).ok_or_else(|| dangling("category", a.category_id))?;
             let [x, y, w, h] = a.bbox;
             let ignore = a.iscrowd.unwrap_or(0) != 0 || a.difficult.unwrap_or(0) != 0;
-            truths.entry(name.to_owned()).or_default().push(Truth { category, bounds: [x, y, x + w, y + h], ignore });
+            truths[image].push(Truth { category, bounds: [x, y, x + w, y + h], ignore });
         }
-        Ok(Annotations { categories: categories.into_iter().map(|c| c.name).collect(), truths })
+        if file.annotations.is_empty() {
+            return Err(AnnotationError::NoBoxes { path: path.into() });
+        }
+        Ok(Annotations { categories: categories.into_iter().map(|c| c.name).collect(), listing, truths })
     }
 
-    /// The boxes of a picture by its file name; `None` if the file does not list the picture.
-    pub fn of(&self, name: &str) -> Option<&[Truth]> {
-        self.truths.get(base_name(name)).map(Vec::as_slice)
+    /// The boxes of a listed picture.
+    #[must_use]
+    pub fn truths(&self, picture: usize) -> &[Truth] {
+        self.truths.get(picture).map_or(&[], Vec::as_slice)
     }
 }
 
-fn base_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+/// The categories by ascending id, each with an id and a class of its own.
+fn sorted(mut categories: Vec<Category>, path: &Path) -> Result<Vec<Category>, AnnotationError> {
+    categories.sort_by_key(|c| c.id);
+    let mut by_class: HashMap<String, &Category> = HashMap::new();
+    for category in categories.iter().filter(|c| !canonical_class(&c.name).is_empty()) {
+        if let Some(first) = by_class.insert(canonical_class(&category.name), category) {
+            let path = path.into();
+            let ids = [first.id, category.id];
+            return Err(match ids[0] == ids[1] {
+                true => AnnotationError::Twice { path, what: "categories", id: category.id },
+                false => {
+                    AnnotationError::SameName { path, name: first.name.clone(), other: category.name.clone(), ids }
+                }
+            });
+        }
+    }
+    if let Some(pair) = categories.windows(2).find(|pair| pair[0].id == pair[1].id) {
+        return Err(AnnotationError::Twice { path: path.into(), what: "categories", id: pair[0].id });
+    }
+    Ok(categories)
 }
 
 #[cfg(test)]
@@ -146,29 +220,46 @@ mod tests {
         Annotations::read(file.path())
     }
 
-    #[test]
-    fn boxes_and_flags_are_read() {
-        let a = read(
-            r#"{"images":[{"id":7,"file_name":"a/b.jpg"},{"id":8,"file_name":"c.jpg"}],
-                "categories":[{"id":9,"name":"dog"},{"id":2,"name":"cat"}],
-                "annotations":[{"image_id":7,"category_id":9,"bbox":[1,2,3,4],"difficult":null},
-                               {"image_id":7,"category_id":2,"bbox":[0,0,1,1],"iscrowd":1}]}"#,
-        )
-        .unwrap();
-        assert_eq!(a.categories, ["cat", "dog"]);
-        let b = a.of("x/b.jpg").unwrap();
-        assert_eq!(b[0], Truth { category: 1, bounds: [1.0, 2.0, 4.0, 6.0], ignore: false });
-        assert!(b[1].ignore);
-        assert_eq!(a.of("c.jpg"), Some(&[][..]));
-        assert_eq!(a.of("unknown.jpg"), None);
-    }
+    const GOOD: &str = r#"{"images":[{"id":7,"file_name":"a/b.jpg"},{"id":8,"file_name":"c.jpg"}],
+        "categories":[{"id":9,"name":"dog"},{"id":2,"name":"cat"}],
+        "annotations":[{"image_id":7,"category_id":9,"bbox":[1,2,3,4],"difficult":null},
+                       {"image_id":7,"category_id":2,"bbox":[0,0,1,1],"iscrowd":1}]}"#;
 
     #[test]
+    fn boxes_and_flags_are_read() {
+        for mark in ["", "\u{feff}"] {
+            let a = read(&format!("{mark}{GOOD}")).unwrap();
+            assert_eq!(a.categories, ["cat", "dog"]);
+            let b = a.truths(a.listing.find("x/a/b.jpg").unwrap().unwrap());
+            assert_eq!(b[0], Truth { category: 1, bounds: [1.0, 2.0, 4.0, 6.0], ignore: false });
+            assert!(b[1].ignore);
+            assert_eq!(a.truths(a.listing.find("c.jpg").unwrap().unwrap()), []);
+            assert_eq!(a.listing.find("unknown.jpg"), Ok(None));
+        }
+    }
+
+    /// Each mistake: what is replaced, by what, and words of the message.
+    #[test]
     fn mistakes_are_named() {
-        assert!(read("[]").unwrap_err().to_string().contains("COCO"));
-        let e = read(
-            r#"{"images":[],"categories":[],"annotations":[{"id":5,"image_id":1,"category_id":1,"bbox":[0,0,1,1]}]}"#,
-        );
-        assert!(e.unwrap_err().to_string().contains("annotation 5 names image 1"));
+        for (from, to, words) in [
+            (GOOD, "[]", "COCO"),
+            (
+                "\"image_id\":7,\"category_id\":9",
+                "\"id\":5,\"image_id\":1,\"category_id\":9",
+                "annotation 5 names image 1",
+            ),
+            ("\"category_id\":9", "\"category_id\":3", "names category 3"),
+            ("\"id\":8", "\"id\":7", "two images have the id 7"),
+            ("\"id\":9", "\"id\":2", "two categories have the id 2"),
+            ("\"name\":\"dog\"", "\"name\":\"Cat\"", "two categories are called \"cat\" (\"Cat\"), [2, 9]"),
+            ("\"dog\"},{\"id\":2,\"name\":\"cat\"", "\"sofa\"},{\"id\":2,\"name\":\"couch\"", "\"couch\" (\"sofa\")"),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let error = read(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let boxes = GOOD.find("[{\"image_id\"").unwrap();
+        let error = read(&format!("{}[]}}", &GOOD[..boxes])).unwrap_err().to_string();
+        assert!(error.contains("no annotated boxes"), "{error}");
     }
 }

@@ -1,10 +1,11 @@
 //! Accuracy of a detector on annotated pictures.
 //!
-//! [`coco`] reads annotations, [`average_precision`] scores. The score is the mean over classes of
+//! [`coco`] reads annotations, [`listing`] finds a picture among those that are annotated, [`average_precision`] scores. The score is the mean over classes of
 //! the area under the precision-recall curve at IoU 0.5, with difficult and crowd boxes ignored.
 
 mod ap;
 pub mod coco;
+pub mod listing;
 
 pub use ap::{Scorer, average_precision};
 

@@ -7,7 +7,10 @@
 //! in the IOU tracker (Bochinski et al., AVSS 2017).
 //!
 //! A track that is missed goes on for a while ([`Patience`]), so that an object which the detector loses for some
-//! frames is neither forgotten nor numbered anew. Everything is bounded by [`TRACKS_MAX`] and nothing is allocated.
+//! frames is neither forgotten nor numbered anew. What a track claims is bounded by what was seen of it: one that was
+//! seen briefly is missed for less long, is moved on for less long, and moves less. All of it goes by time and not by
+//! frames, so that many frames a second are not treated otherwise than few. Everything is bounded by [`TRACKS_MAX`] and
+//! nothing is allocated.
 
 mod tracker;
 
@@ -16,10 +19,18 @@ pub use tracker::Tracker;
 /// Most objects that are followed at once; beyond it the one missed longest gives way.
 pub const TRACKS_MAX: usize = 128;
 
+/// However briefly an object was seen, it may be missed for this long, in microseconds; for each moment longer that it
+/// was seen, it may be missed for as much longer.
+pub const BRIEF_US: u64 = 500_000;
+/// No object is taken to go on as it went for longer than this, in microseconds.
+pub const AHEAD_US_MAX: u64 = 1_000_000;
+/// And for no longer than this many times as long as it was seen.
+const AHEAD_TIMES_SEEN: u64 = 2;
+
 /// How long a track outlives its object's last detection: whichever of the two is longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Time, in microseconds.
+    /// Time, in microseconds; less for an object that was seen briefly ([`BRIEF_US`]).
     pub time_us: u64,
     /// Frames, whatever time they take: a slow board sees few frames in any time.
     pub frames: u32,
@@ -38,6 +49,8 @@ pub struct Track {
     pub bounds: [f32; 4],
     /// Velocity of the box's centre, in pixels a second.
     pub velocity: [f32; 2],
+    /// When it was first detected, in microseconds.
+    pub first_us: u64,
     /// When it was last detected, in microseconds.
     pub seen_us: u64,
     /// Frames since then.
@@ -47,9 +60,20 @@ pub struct Track {
 }
 
 impl Track {
+    /// For how long it was seen, in microseconds.
+    pub fn span_us(&self) -> u64 {
+        self.seen_us.saturating_sub(self.first_us)
+    }
+
+    /// How long it was missed at `now_us`, in microseconds.
+    pub fn missed_us(&self, now_us: u64) -> u64 {
+        now_us.saturating_sub(self.seen_us)
+    }
+
     /// Where the object should be at `now_us` if it goes on as it went: the box, moved.
     pub fn expected(&self, now_us: u64) -> [f32; 4] {
-        let seconds = now_us.saturating_sub(self.seen_us) as f32 / 1e6;
+        let ahead_us_max = self.span_us().saturating_mul(AHEAD_TIMES_SEEN).min(AHEAD_US_MAX);
+        let seconds = self.missed_us(now_us).min(ahead_us_max) as f32 / 1e6;
         let (dx, dy) = (self.velocity[0] * seconds, self.velocity[1] * seconds);
         let b = self.bounds;
         [b[0] + dx, b[1] + dy, b[2] + dx, b[3] + dy]

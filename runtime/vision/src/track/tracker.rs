@@ -1,15 +1,17 @@
 //! The tracker: which detection is which object.
 
-use super::{Patience, TRACKS_MAX, Track};
+use super::{BRIEF_US, Patience, TRACKS_MAX, Track};
 use crate::detect::{Detection, nms::iou};
 
 /// Least overlap (intersection over union) of a detection with the expected box of its track.
 const IOU_MIN: f32 = 0.2;
-/// Gain of the velocity per frame: beta of the alpha-beta filter. Its alpha is 1, because a box that hides must hold
-/// what was detected, and not an average.
-const BETA: f32 = 0.4;
+/// The velocity is an average over about so long, in seconds: boxes tremble from frame to frame, and what they seem to
+/// move by in a short frame is mostly that.
+const AVERAGE_S: f32 = 0.5;
+/// Before an object was seen at all it is taken to have stood still for so long, in seconds: two boxes say little yet.
+const STILL_S: f32 = 0.1;
 /// No object is taken to move further in a second than this many times its longer side.
-const SPEED_MAX: f32 = 4.0;
+const SPEED_MAX: f32 = 2.0;
 
 /// Follows objects; see the [module](super).
 #[derive(Debug)]
@@ -52,7 +54,10 @@ impl Tracker {
             }
         }
         let Patience { time_us, frames } = self.patience;
-        self.tracks.retain(|t| t.missed == 0 || t.missed <= frames || now_us.saturating_sub(t.seen_us) <= time_us);
+        self.tracks.retain(|t| {
+            let time_us = time_us.min(t.span_us().saturating_add(BRIEF_US));
+            t.missed == 0 || t.missed <= frames || t.missed_us(now_us) <= time_us
+        });
     }
 
     /// The track that has met no detection of this frame and whose expected box this one overlaps most.
@@ -80,6 +85,7 @@ impl Tracker {
             score: detection.score,
             bounds: detection.bounds,
             velocity: [0.0; 2],
+            first_us: self.now_us,
             seen_us: self.now_us,
             missed: 0,
             hits: 1,
@@ -89,16 +95,20 @@ impl Tracker {
 }
 
 impl Track {
-    /// Takes a detection of this object.
+    /// Takes a detection of this object. The gain of the velocity is beta of the alpha-beta filter, by time: that of a
+    /// plain average while the track is young. Its alpha is 1, because a box that hides must hold what was detected, and
+    /// not an average.
     fn meet(&mut self, detection: &Detection, now_us: u64) {
-        let seconds = now_us.saturating_sub(self.seen_us) as f32 / 1e6;
+        let seconds = self.missed_us(now_us) as f32 / 1e6;
         if seconds > 0.0 {
             let b = detection.bounds;
             let expected = self.expected(now_us);
+            let span = self.span_us() as f32 / 1e6;
+            let gain = (1.0 - (-seconds / AVERAGE_S).exp()).max(seconds / (seconds + span + STILL_S));
             let speed_max = SPEED_MAX * (b[2] - b[0]).max(b[3] - b[1]).max(1.0);
             for axis in 0..2 {
                 let off = ((b[axis] + b[axis + 2]) - (expected[axis] + expected[axis + 2])) / 2.0;
-                self.velocity[axis] = (self.velocity[axis] + BETA * off / seconds).clamp(-speed_max, speed_max);
+                self.velocity[axis] = (self.velocity[axis] + gain * off / seconds).clamp(-speed_max, speed_max);
             }
         }
         (self.score, self.bounds, self.seen_us) = (detection.score, detection.bounds, now_us);
