@@ -1,8 +1,7 @@
 //! Which module of a crate uses which: read from the sources, so that a circle or an arrow upward is found.
 //!
 //! A module is a file. Names that a module only passes on (`pub use child::Name`) are followed to the module that
-//! defines them, and what is compiled for tests alone is left out. [`circles`] looks at each folder: its files, its
-//! subfolders as wholes, and its own `mod.rs` or `lib.rs`.
+//! defines them, and what is compiled for tests alone is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -42,17 +41,6 @@ pub struct Arrow {
     pub to: ModulePath,
     /// Where, for messages: `file:line`.
     pub place: String,
-}
-
-/// A circle between the parts of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Circle {
-    /// The folder's module.
-    pub folder: ModulePath,
-    /// The parts of it that need each other; the folder's own file has the folder's name with `/mod`.
-    pub parts: Vec<String>,
-    /// A use for each pair of parts.
-    pub arrows: Vec<Arrow>,
 }
 
 /// The modules of one crate and their uses.
@@ -151,7 +139,10 @@ impl Crate {
             if token.is_name() && reader.before() != "::" && reader.before() != "." {
                 let (path, line) = reader.path();
                 public = path.len() == 1 && (path[0] == "pub" || public && path[0] == "crate");
-                module.paths.push((path, line));
+                // `pub(super)` and `pub(crate)` use nothing
+                if path.len() > 1 || !matches!(path[0].as_str(), "crate" | "super" | "self") {
+                    module.paths.push((path, line));
+                }
             } else {
                 public = public && matches!(token.text.as_str(), "(" | ")");
                 reader.at += 1;
@@ -268,58 +259,6 @@ impl Module {
         }
         self.names.insert(alias, path);
     }
-}
-
-/// The circles between the parts of each folder.
-pub fn circles(arrows: &[Arrow]) -> Vec<Circle> {
-    let mut folders: BTreeMap<ModulePath, BTreeMap<(String, String), Arrow>> = BTreeMap::new();
-    for arrow in arrows {
-        let shared = arrow.from.iter().zip(&arrow.to).take_while(|(a, b)| a == b).count();
-        let folder = arrow.from[..shared].to_vec();
-        let own = || format!("{}/mod", folder.last().map_or("crate", String::as_str));
-        let part = |path: &ModulePath| path.get(shared).cloned().unwrap_or_else(own);
-        let (from, to) = (part(&arrow.from), part(&arrow.to));
-        folders.entry(folder.clone()).or_default().entry((from, to)).or_insert_with(|| arrow.clone());
-    }
-    let mut found = Vec::new();
-    for (folder, edges) in folders {
-        for parts in strongly_connected(edges.keys()) {
-            let inside = |pair: &(String, String)| parts.contains(&pair.0) && parts.contains(&pair.1);
-            let arrows = edges.iter().filter(|(pair, _)| inside(pair)).map(|(_, arrow)| arrow.clone()).collect();
-            found.push(Circle { folder: folder.clone(), parts: parts.into_iter().collect(), arrows });
-        }
-    }
-    found
-}
-
-/// Sets of more than one node in which each reaches each.
-pub fn strongly_connected<'a>(edges: impl Iterator<Item = &'a (String, String)>) -> Vec<BTreeSet<String>> {
-    let mut onward: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (from, to) in edges {
-        onward.entry(from).or_default().insert(to);
-        onward.entry(to).or_default();
-    }
-    let reach = |start: &str| {
-        let (mut seen, mut open) = (BTreeSet::new(), vec![start.to_owned()]);
-        while let Some(at) = open.pop() {
-            for next in onward.get(at.as_str()).into_iter().flatten() {
-                if seen.insert((*next).to_owned()) {
-                    open.push((*next).to_owned());
-                }
-            }
-        }
-        seen
-    };
-    let reached: BTreeMap<&str, BTreeSet<String>> = onward.keys().map(|node| (*node, reach(node))).collect();
-    let mut found: BTreeSet<BTreeSet<String>> = BTreeSet::new();
-    for (node, there) in &reached {
-        let back = |other: &&String| reached.get(other.as_str()).is_some_and(|set| set.contains(*node));
-        let together: BTreeSet<String> = there.iter().filter(back).cloned().collect();
-        if together.len() > 1 {
-            found.insert(together);
-        }
-    }
-    found.into_iter().collect()
 }
 
 /// Tokens and where the reading stands.
@@ -455,11 +394,11 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A crate of files in a folder of its own.
-    fn written(name: &str, files: &[(&str, &str)]) -> Crate {
+    pub(crate) fn written(name: &str, files: &[(&str, &str)]) -> Crate {
         let folder = std::env::temp_dir().join(format!("lapwing-imports-{name}-{}", std::process::id()));
         for (file, text) in files {
             let path = folder.join(file);
@@ -494,35 +433,5 @@ mod tests {
         );
         assert_eq!(arrows(&mut all), [("a".into(), "b::deep".into())]);
         assert_eq!(all.others.keys().collect::<Vec<_>>(), ["lapwing_other"]);
-    }
-
-    #[test]
-    fn a_circle_of_two_files_of_two_folders_and_with_the_folder_s_own_file_is_found() {
-        let mut all = written(
-            "circle",
-            &[
-                ("lib.rs", "mod a;\nmod b;\nmod c;\n"),
-                ("a/mod.rs", "pub mod x;\npub struct Error;\nfn f() { x::g() }\n"),
-                ("a/x.rs", "pub fn g() -> super::Error { crate::c::h(); super::Error }\n"),
-                ("b.rs", "use crate::c::{self, h};\npub struct B;\nfn k() { h(); c::h() }\n"),
-                ("c.rs", "pub fn h() -> crate::b::B { crate::b::B }\n"),
-            ],
-        );
-        let found: Vec<Vec<String>> = circles(&all.arrows()).into_iter().map(|circle| circle.parts).collect();
-        assert_eq!(found, [vec!["b".to_owned(), "c".into()], vec!["a/mod".into(), "x".into()]]);
-    }
-
-    #[test]
-    fn downward_alone_is_no_circle() {
-        let mut all = written(
-            "none",
-            &[
-                ("lib.rs", "mod a;\nmod b;\n"),
-                ("a.rs", "use super::b::B as Other;\nfn f(b: Other) {}\n"),
-                ("b.rs", "pub struct B;\n"),
-            ],
-        );
-        let found = all.arrows();
-        assert!(circles(&found).is_empty() && !found.is_empty(), "{found:?}");
     }
 }

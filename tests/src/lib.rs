@@ -2,6 +2,7 @@
 
 pub mod arm;
 pub mod board;
+pub mod circles;
 pub mod imports;
 pub mod onnx;
 pub mod rust_tokens;

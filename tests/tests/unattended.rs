@@ -221,7 +221,9 @@ fn huge_pictures_of_a_replay_go_through_one_at_a_time() {
     std::fs::create_dir(&album).unwrap();
     let huge = image::GrayImage::from_pixel(8192, 8192, image::Luma([90]));
     huge.save(album.join("0.jpg")).unwrap();
-    (1..9).for_each(|n| drop(std::fs::copy(album.join("0.jpg"), album.join(format!("{n}.jpg"))).unwrap()));
+    for n in 1..9 {
+        std::fs::copy(album.join("0.jpg"), album.join(format!("{n}.jpg"))).unwrap();
+    }
     std::fs::write(folder.path().join("c.toml"), "[pictures]\nkeep = \"none\"\n").unwrap();
     let mut child = command(folder.path(), &["run", "--config", "c.toml", "--source", "album"]);
     let mut child = child.stdout(Stdio::null()).spawn().unwrap();

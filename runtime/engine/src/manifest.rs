@@ -106,26 +106,14 @@ pub enum Fit {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeadSpec {
-    /// Which decoder reads the outputs.
-    pub family: HeadFamily,
+    /// Which decoder reads the outputs: a name of the crate that decodes; the engine does not read it.
+    pub family: String,
     /// Input pixels per grid cell, one per scale, ascending.
     pub strides: Vec<u32>,
     /// Detections below this score are not reported unless the user asks.
     pub score_min: f32,
     /// Two boxes of one class that overlap more than this are one object.
     pub nms_iou: f32,
-}
-
-/// The output conventions that lapwing decodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadFamily {
-    /// Per scale two tensors: class logits (1, classes, h, w) and log-distances (1, 4, h, w).
-    Ltrb,
-    /// One tensor (1, cells, 5 + classes): raw centre and log-size, objectness and classes after sigmoid.
-    Yolox,
-    /// One tensor (1, 5 + classes, h, w): objectness, raw offsets and sizes, class probabilities.
-    FastestDet,
 }
 
 /// What the class indices mean.
@@ -264,7 +252,7 @@ names = ["thing"]
     fn a_good_manifest_is_read() {
         let m = Manifest::parse(&good()).unwrap();
         assert_eq!(m.input.pad, 114);
-        assert_eq!(m.head.family, HeadFamily::Ltrb);
+        assert_eq!(m.head.family, "ltrb");
     }
 
     #[test]
@@ -273,7 +261,6 @@ names = ["thing"]
             ("format = 1", "format = 9", "format"),
             ("width = 64", "width = 0", "input.width"),
             ("width = 64", "width = 60", "strides"),
-            ("\"ltrb\"", "\"yolo11\"", "yolo11"),
             ("strides = [8, 16, 32]", "strides = []", "head.strides"),
             ("score_min = 0.25", "score_min = 25", "head.score_min"),
             ("names = [\"thing\"]", "names = []", "classes.names"),

@@ -10,7 +10,6 @@ use super::samples::Samples;
 use lapwing_engine::int8::pixel_tables;
 use lapwing_engine::ir::{Checked, Graph, Output};
 use lapwing_engine::kernels;
-use lapwing_engine::manifest::HeadFamily;
 use lapwing_engine::parallel;
 use lapwing_engine::plan::Plan;
 use lapwing_engine::quant::Table;
@@ -20,7 +19,7 @@ use lapwing_engine::tail::{Run, Tail};
 pub struct Judge<'a> {
     samples: &'a Samples,
     pictures: &'a [usize],
-    family: HeadFamily,
+    is_logit: fn(usize) -> bool,
     threads: usize,
     /// By picture, then by output.
     real: Vec<Vec<Vec<f32>>>,
@@ -74,13 +73,13 @@ impl<'a> Judge<'a> {
     pub fn new(
         samples: &'a Samples,
         pictures: &'a [usize],
-        family: HeadFamily,
+        is_logit: fn(usize) -> bool,
         threads: usize,
         input: lapwing_engine::quant::Quant,
         real: Vec<Vec<Vec<f32>>>,
     ) -> Judge<'a> {
         let tables = pixel_tables(samples.spec(), input);
-        Judge { samples, pictures, family, threads, real, tables, leads: Vec::new(), first: f64::INFINITY }
+        Judge { samples, pictures, is_logit, threads, real, tables, leads: Vec::new(), first: f64::INFINITY }
     }
 
     /// Has it compare what `tail` makes of each output alone.
@@ -129,10 +128,9 @@ impl<'a> Judge<'a> {
 
     fn errors(&self, graph: &Graph, first_most: f64) -> Result<(f64, f64), String> {
         // with a tail, the outputs are not those that the head reads
-        let (family, whole) = (self.family, self.leads.is_empty());
-        let decides = |output: usize, value: f32| match family {
-            HeadFamily::Ltrb if whole && output.is_multiple_of(2) => 1.0 / (1.0 + (-value).exp()),
-            _ => value,
+        let (is_logit, whole) = (self.is_logit, self.leads.is_empty());
+        let decides = |output: usize, value: f32| {
+            if whole && is_logit(output) { 1.0 / (1.0 + (-value).exp()) } else { value }
         };
         let graph = Checked::new(graph.clone())?;
         let few = self.pictures.len().div_ceil(FIRST_SHARE);

@@ -22,7 +22,6 @@ use crate::calibrate::{Calibrator, Observed, RealMaps, RealOutputs, RealRun, See
 use crate::network::{MapId, Network};
 use lapwing_engine::int8::input_quant;
 use lapwing_engine::ir::Graph;
-use lapwing_engine::manifest::HeadFamily;
 use lapwing_engine::parallel;
 use lapwing_engine::tail::Tail;
 
@@ -35,8 +34,8 @@ pub const SPLIT_GAIN_MIN: f64 = 0.01;
 pub struct Request<'a> {
     /// Pictures, at least one.
     pub samples: &'a Samples,
-    /// What reads the outputs.
-    pub family: HeadFamily,
+    /// Whether an output holds logits: its errors are measured behind the logistic function.
+    pub is_logit: fn(usize) -> bool,
     /// Threads that pictures are dealt over. The result is the same for every number of them.
     pub threads: usize,
     /// Try all methods; without it every range takes the first one.
@@ -95,7 +94,7 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     let (judges, others) = samples.split();
     let input = input_quant(samples.spec());
     let real = real_outputs(&network, request, &judges, told)?;
-    let mut judge = Judge::new(samples, &judges, request.family, request.threads, input, real);
+    let mut judge = Judge::new(samples, &judges, request.is_logit, request.threads, input, real);
     if let Some(tail) = request.tail {
         let shapes: Vec<Vec<usize>> = network.outputs.iter().map(|o| o.shape.clone()).collect();
         judge = judge.through(tail, &shapes)?;

@@ -17,7 +17,7 @@ use crate::calibrate::{Channel, Observed};
 use crate::network::{Function, Map, Network, RealConv, RealNode, RealOp, RealOutput, RealPart};
 use lapwing_engine::Manifest;
 use lapwing_engine::ir::{Op, Shape, Window};
-use lapwing_engine::manifest::{HeadFamily, InputSpec};
+use lapwing_engine::manifest::InputSpec;
 use lapwing_engine::quant::Quant;
 use lapwing_engine::reference;
 
@@ -269,7 +269,7 @@ fn bias_correction_takes_off_a_known_shift() {
     let mut samples = Samples::new(&spec(), 1);
     samples.add("a", &input.iter().map(|&v| v as u8).collect::<Vec<u8>>());
     let pictures = [0];
-    let judge = Judge::new(&samples, &pictures, HeadFamily::Yolox, 2, PIXELS, Vec::new());
+    let judge = Judge::new(&samples, &pictures, |_| false, 2, PIXELS, Vec::new());
     let means = Means::given(seen.iter().map(|o| o.channels.iter().map(|c| f64::from(c.mean)).collect()).collect());
     assert!(correct::correct(&mut lowered, 0, &network, &means, &judge, &pictures).unwrap());
     let Op::Conv(conv) = &lowered.graph.nodes[0].op else { panic!("a convolution comes first") };
@@ -338,7 +338,7 @@ fn the_judge_does_not_depend_on_threads() {
     let graph = lower(&network, &classes, &seen, &quants, true).unwrap().graph;
     let pictures: Vec<usize> = (0..40).collect();
     let error = |threads| {
-        let mut judge = Judge::new(&samples, &pictures, HeadFamily::Yolox, threads, PIXELS, real.clone());
+        let mut judge = Judge::new(&samples, &pictures, |_| false, threads, PIXELS, real.clone());
         judge.error(&graph).unwrap().to_bits()
     };
     assert!(f64::from_bits(error(1)) > 0.0);

@@ -113,7 +113,6 @@ mod tests {
     use super::super::tests::{PIXELS, input, network, observed, run, spec, with_functions};
     use super::*;
     use lapwing_engine::ir::{Graph, Op};
-    use lapwing_engine::manifest::HeadFamily;
     use lapwing_engine::reference;
 
     /// How many convolutions of a graph (read, write) sixteen bits.
@@ -197,7 +196,7 @@ mod tests {
         let all = results(0) + results(2) + results(4);
         let mut errors = Vec::new();
         for share in [0.0, (results(0) + 0.5) / all, 1.0] {
-            let mut judge = Judge::new(&samples, &pictures, HeadFamily::Yolox, 2, PIXELS, real.clone());
+            let mut judge = Judge::new(&samples, &pictures, |_| false, 2, PIXELS, real.clone());
             let mut choices = Choices::new(&network, &classes, &seen, PIXELS).unwrap();
             let subject = Subjects { network: &network, classes: &classes, observed: &seen, rounding: true };
             let mut best = judge.error(&subject.lowered(&mut choices).unwrap()).unwrap();

@@ -22,6 +22,7 @@ mod log;
 mod model;
 mod model_flow;
 mod out;
+mod printer;
 mod progress;
 #[cfg(feature = "onnx")]
 mod quantize;

@@ -16,6 +16,7 @@ use lapwing_quantize::network::Network as Real;
 use lapwing_quantize::{Phase, Quantised, Report, Request, Samples, tuned};
 use lapwing_quantize::{float, import, own_scales};
 use lapwing_vision::Model;
+use lapwing_vision::detect::head;
 use lapwing_vision::input::InputTensor;
 use serde_json::json;
 
@@ -164,7 +165,7 @@ fn calibrated(args: &Args, model: &Model, network: Real, tail: Option<&Tail>) ->
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
     let request = Request {
         samples: &samples,
-        family: model.manifest().head.family,
+        is_logit: head::family(model.manifest()).map_err(Failure::Call)?.is_logit,
         threads: args.threads.map_or(cores, usize::from),
         search: !args.quick,
         wide: args.sixteen / 100.0,

@@ -21,8 +21,9 @@ use lapwing_vision::detect::Detector;
 
 use super::cameras::{cameras, first_usable};
 use super::out::{Failure, complain};
+use super::printer::{Complainer, Printer};
 use super::signals;
-use super::voice::{self, Complainer, Printer};
+use super::voice;
 
 /// `say!(sinks, "...", ...)` tells a person a line, and does not wait until it is read.
 macro_rules! say {

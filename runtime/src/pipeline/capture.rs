@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::message::{Captured, Shared};
 use super::pool::{Pool, is_large};
-use super::queue::{Pop, Queue, Refused};
-use super::{Captured, Shared};
+use crate::queue::{Pop, Queue, Refused};
 use lapwing_camera::clock::Clock;
 use lapwing_camera::frame::Frame;
 use lapwing_camera::{LIVE_BYTES_MAX, Next, Pacing, Source, SourceError, Tally};

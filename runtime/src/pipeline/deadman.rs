@@ -22,10 +22,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use super::actuate::{RuleRunner, SharedOutput};
+use super::message::{Events, TICK};
 use super::outbox::Outbox;
 use super::report::RuleReport;
 use super::stamp::stamp;
-use super::{Events, TICK};
 use lapwing_camera::Pacing;
 use lapwing_camera::clock::{Clock, Mono};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lapwing_firmware::event::EventKind::{Disarmed, Failsafe, Fired, Released, Started, Stopped};
 use lapwing_firmware::trigger::Polarity;
 
-use super::simulated::Step::{Blank, Do, Hold, Pass, Release, SettleDeadMan, Show, Stop, Until};
+use super::simulated::Step::{Blank, Do, Hold, Pass, Release, Settle, SettleDeadMan, Show, Stop, Until};
 use super::simulated::{Stage, Step, told};
 use super::{DeadMan, RuleRunner};
 use crate::config::Config;
@@ -162,7 +162,7 @@ fn lines_are_made_safe_while_somebody_holds_the_rules() {
 #[test]
 fn a_run_that_begins_safe_and_sees_nobody_moves_no_line() {
     let stage = Stage::new(GATE);
-    stage.act(Pacing::Live, vec![Blank, Pass(9000), SettleDeadMan, Blank, SettleDeadMan], || {});
+    stage.act(Pacing::Live, vec![Blank, Settle, Pass(9000), Settle, Blank, Settle], || {});
     let state = stage.state();
     assert_eq!(state.wires[0].edges, [false]);
     assert_eq!(state.kinds(), [Started, Disarmed, Stopped]);

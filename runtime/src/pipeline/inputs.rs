@@ -1,13 +1,13 @@
 //! What inputs do to rules: a switch arms them, a button fires them.
 //!
 //! Edges are armed before the camera starts and wait in the kernel; the detector's thread takes them between frames, so
-//! an edge acts within one detection and [`TICK`](super::TICK). An input that cannot be read any more counts as
+//! an edge acts within one detection and [`TICK`](super::message::TICK). An input that cannot be read any more counts as
 //! inactive: what it arms is disarmed.
 
 use lapwing_firmware::event::{Event, EventKind};
 
-use super::Events;
 use super::deadman::DeadMan;
+use super::message::Events;
 use super::outbox::Outbox;
 use super::stamp::{latency_us, stamp};
 use crate::pins::Input;

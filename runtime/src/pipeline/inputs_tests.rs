@@ -125,5 +125,6 @@ fn a_frame_as_old_as_stall_ms_is_none() {
         Settle,
     ];
     stage.act(Pacing::Live, script, || {});
-    assert_eq!((stage.state().count(Fired), stage.state().count(Failsafe)), (1, 1));
+    let state = stage.state();
+    assert_eq!((state.count(Fired), state.count(Failsafe)), (1, 1));
 }

@@ -1,13 +1,13 @@
 //! The way to the recorder, for every thread that has something to tell: it never waits.
 //!
-//! When even [`MESSAGES_MAX`](super::MESSAGES_MAX) messages wait, the oldest goes and is counted.
+//! When even [`MESSAGES_MAX`](super::message::MESSAGES_MAX) messages wait, the oldest goes and is counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::queue::{Pop, Queue, Refused};
+use super::message::{About, Events, Message, RECORDING_MAX, SeenFrame};
 use super::recycle::Recycle;
-use super::{About, Events, Message, RECORDING_MAX, SeenFrame};
+use crate::queue::{Pop, Queue, Refused};
 
 /// Where messages for the recorder go.
 pub(super) struct Outbox<'a> {

@@ -8,14 +8,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::queue::{Pop, Queue};
+use crate::queue::{Pop, Queue};
 use lapwing_camera::frame::Frame;
 use lapwing_camera::{LIVE_BYTES_MAX, LIVE_PIXELS_MAX};
 
 /// Memory that a frame in circulation keeps, in bytes.
 pub const FRAME_BYTES_MAX: usize = LIVE_BYTES_MAX;
 /// Memory that all frames together take at most, in bytes: each once, and one of them as RGB beside what the camera gave.
-pub const POOL_BYTES_MAX: usize = FRAME_BYTES_MAX * (super::FRAMES + 1);
+pub const POOL_BYTES_MAX: usize = FRAME_BYTES_MAX * (super::message::FRAMES + 1);
 
 /// The frames that are free.
 pub(crate) struct Pool {

@@ -7,7 +7,7 @@
 //! All events that wait are committed together, and before every picture it is asked again whether some do. Hence an
 //! event is durable after, at the most, the picture and the commit under way and its own commit; while the medium is
 //! slow the groups grow and the commits do not. A power cut takes what was not told: at the most the
-//! [`MESSAGES_MAX`](super::MESSAGES_MAX) messages of the queue and the [`GROUP_MAX`] of the group.
+//! [`MESSAGES_MAX`](super::message::MESSAGES_MAX) messages of the queue and the [`GROUP_MAX`] of the group.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,15 @@ use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_
 use lapwing_firmware::linux::{DirError, DirMedia};
 use lapwing_firmware::log::{Limits, Log, LogError, Recovery, Seq};
 
-use super::queue::{Pop, Queue};
+use super::message::{About, Message, SeenFrame};
 use super::recycle::Recycle;
 use super::report::{Observer, RecordReport, Seen};
-use super::{About, Message, SeenFrame};
 use crate::config::{Config, FillMode, Keep};
 use crate::last_words;
 use crate::legend::Legend;
 use crate::privacy::budget::Job;
 use crate::privacy::{Account, Budget, Cover, Level, MISSED_FRAMES_MIN, Redactor};
+use crate::queue::{Pop, Queue};
 use crate::sinks::{PictureError, PictureSink, Recorded, annotate, annotate_stale};
 use lapwing_camera::Pacing;
 use lapwing_camera::clock::Clock;

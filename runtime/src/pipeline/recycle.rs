@@ -3,9 +3,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::message::{SeenFrame, Shared};
 use super::pool::Pool;
-use super::queue::Queue;
-use super::{SeenFrame, Shared};
+use crate::queue::Queue;
 use lapwing_camera::frame::Frame;
 
 /// The way back of what circulates.

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use lapwing_firmware::event::{Event, EventKind};
 
+use super::message::{Events, Shared};
 use super::outbox::Outbox;
 use super::stamp::stamp;
-use super::{Events, Shared};
 use lapwing_camera::SourceError;
 use lapwing_camera::clock::{Clock, Mono};
 

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::detect::head;
 use lapwing_engine::EngineError;
 use lapwing_engine::artifact::{Artifact, sha256_hex};
 use lapwing_engine::bytes::Bytes;
@@ -267,7 +268,10 @@ impl Model {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Manifest, ModelError> {
-    Manifest::parse(text).map_err(|what| ModelError::Manifest { path: PathBuf::from(path), what })
+    let wrong = |what| ModelError::Manifest { path: PathBuf::from(path), what };
+    let manifest = Manifest::parse(text).map_err(wrong)?;
+    head::family(&manifest).map_err(wrong)?;
+    Ok(manifest)
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {

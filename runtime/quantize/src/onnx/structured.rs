@@ -38,10 +38,13 @@ const NUMBERS: [i64; 24] = [
     -1000,
 ];
 
+/// Name, inputs, attributes with their kinds.
+type Operation = (&'static str, &'static str, &'static [(&'static str, char)]);
+
 /// What follows the values that a node reads: constants and attributes, see [`Maker::node`]. In the order of the
 /// operation's inputs: `v` a value, `i` whole numbers, `f` a tensor of numbers, `s` one number, `p` a whole one;
 /// behind a stroke attributes.
-const OPERATIONS: [(&str, &str, &[(&str, char)]); 62] = [
+const OPERATIONS: [Operation; 62] = [
     ("Relu", "v", &[]),
     ("Sigmoid", "v", &[]),
     ("Exp", "v", &[]),

@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::head::{EightBits, Head};
-use super::{Candidates, DETECTIONS_MAX, Detection, nms};
+use std::sync::Arc;
+
+use super::candidates::Candidates;
+use super::detection::{DETECTIONS_MAX, Detection};
+use super::head::{self, ByteDecoder, Head};
+use super::nms;
+use super::options::DetectOptions;
 use crate::input::{InputError, InputTensor};
 use crate::model::{Model, ModelError, Network};
 use lapwing_camera::frame::Frame;
@@ -12,44 +17,6 @@ use lapwing_engine::manifest::{InputSpec, Layout};
 use lapwing_engine::{EngineError, Int8Engine, Manifest};
 #[cfg(feature = "onnx")]
 use lapwing_quantize::float::{FloatEngine, OnnxFile};
-
-/// How detections are chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DetectOptions {
-    /// Lowest score that is reported, in 0..=1.
-    pub score_min: f32,
-    /// Two boxes of one class that overlap more are one object.
-    pub nms_iou: f32,
-    /// One class a cell, or every class above the threshold.
-    pub labels: Labels,
-}
-
-/// Which classes of a cell become candidates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Labels {
-    /// The best one: what people expect to see.
-    Best,
-    /// All above the threshold: what average precision is measured with.
-    All,
-}
-
-impl Default for DetectOptions {
-    fn default() -> Self {
-        DetectOptions { score_min: 0.25, nms_iou: 0.55, labels: Labels::Best }
-    }
-}
-
-impl DetectOptions {
-    /// The operating point that the model's manifest states.
-    pub fn of(manifest: &Manifest) -> DetectOptions {
-        DetectOptions { score_min: manifest.head.score_min, nms_iou: manifest.head.nms_iou, labels: Labels::Best }
-    }
-
-    /// The protocol for average precision: all labels, a threshold low enough for the whole curve.
-    pub fn for_evaluation(manifest: &Manifest) -> DetectOptions {
-        DetectOptions { score_min: 0.005, nms_iou: manifest.head.nms_iou, labels: Labels::All }
-    }
-}
 
 /// Where the time of one picture went.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -152,9 +119,9 @@ impl Engine {
 pub struct Detector {
     manifest: Manifest,
     engine: Engine,
-    head: Head,
-    /// How the head reads an artifact's outputs without dequantising them.
-    eight_bits: Option<EightBits>,
+    head: Arc<dyn Head>,
+    /// Reads an artifact's outputs without dequantising them.
+    bytes: Option<Box<dyn ByteDecoder>>,
     candidates: Candidates,
     kept: Vec<u16>,
     detections: Vec<Detection>,
@@ -170,9 +137,9 @@ impl Detector {
     /// As [`Detector::load`]; an artifact runs on `threads` threads.
     pub fn with_threads(model: &Model, threads: usize) -> Result<Detector, ModelError> {
         let engine = Engine::load(model, threads)?;
-        let head = Head::new(model.manifest(), engine.output_shapes())
+        let head = head::head(model.manifest(), engine.output_shapes())
             .map_err(|what| EngineError::Shape { origin: model.origin().to_owned(), what })?;
-        Ok(Detector::of(model.manifest().clone(), engine, head))
+        Ok(Detector::of(model.manifest().clone(), engine, head.into()))
     }
 
     /// Another detector of the same network, whose weights are in memory once for both.
@@ -183,16 +150,16 @@ impl Detector {
         Ok(Detector::of(self.manifest.clone(), self.engine.twin(&self.manifest)?, self.head.clone()))
     }
 
-    fn of(manifest: Manifest, engine: Engine, head: Head) -> Detector {
-        let eight_bits = match &engine {
-            Engine::Int8(_, engine) if engine.tail().is_none() => head.eight_bits(engine.plan().signature()),
+    fn of(manifest: Manifest, engine: Engine, head: Arc<dyn Head>) -> Detector {
+        let bytes = match &engine {
+            Engine::Int8(_, engine) if engine.tail().is_none() => head.byte_decoder(engine.plan().signature()),
             _ => None,
         };
         Detector {
             manifest,
             engine,
             head,
-            eight_bits,
+            bytes,
             candidates: Candidates::default(),
             kept: Vec::with_capacity(DETECTIONS_MAX),
             detections: Vec::with_capacity(DETECTIONS_MAX),
@@ -237,7 +204,7 @@ impl Detector {
                 for index in 0..outputs.len() {
                     usable(&self.manifest, index, outputs.get(index))?;
                 }
-                self.head.decode(|i| outputs.get(i), options, &mut self.candidates);
+                self.head.decode(&|i| outputs.get(i), options, &mut self.candidates);
                 (fitting, filled, run)
             }
             Engine::Int8(input, engine) => {
@@ -245,14 +212,14 @@ impl Detector {
                 let filled = Instant::now();
                 engine.run(input.values());
                 let run = Instant::now();
-                if let Some(way) = &mut self.eight_bits {
-                    self.head.decode_bytes(way, engine.plan(), options, &mut self.candidates);
+                if let Some(bytes) = &mut self.bytes {
+                    bytes.decode(engine.plan(), options, &mut self.candidates);
                 } else {
                     engine.dequantise();
                     for index in 0..engine.output_shapes().len() {
                         usable(&self.manifest, index, engine.output(index))?;
                     }
-                    self.head.decode(|i| engine.output(i), options, &mut self.candidates);
+                    self.head.decode(&|i| engine.output(i), options, &mut self.candidates);
                 }
                 (fitting, filled, run)
             }

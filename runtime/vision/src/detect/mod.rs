@@ -8,23 +8,13 @@
 //! score passes the threshold.
 
 mod candidates;
+mod detection;
 mod detector;
 pub mod head;
 pub mod nms;
+mod options;
 
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
-pub use detector::{DetectError, DetectOptions, Detector, Labels, StageTimes};
-
-/// Most detections reported for one picture.
-pub const DETECTIONS_MAX: usize = 300;
-
-/// One detected object.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Detection {
-    /// Index into the manifest's class names.
-    pub class: u16,
-    /// Confidence in 0..=1.
-    pub score: f32,
-    /// `[x0, y0, x1, y1]` in the picture's pixels, clipped to the picture.
-    pub bounds: [f32; 4],
-}
+pub use detection::{DETECTIONS_MAX, Detection};
+pub use detector::{DetectError, Detector, StageTimes};
+pub use options::{DetectOptions, Labels};

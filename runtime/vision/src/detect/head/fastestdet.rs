@@ -4,9 +4,18 @@
 //! is `cell + tanh(d)`, the size `sigmoid(raw)` of the whole picture, and
 //! `score = objectness^0.6 * class^0.4` (FastestDet, dog-qiuqiu, BSD-3-Clause).
 
-use super::{expect_shapes, grid, sigmoid};
-use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
+use super::family::{Family, Head, Outputs, expect_shapes, grid};
+use super::math::sigmoid;
+use crate::detect::candidates::{Candidate, Candidates};
+use crate::detect::options::{DetectOptions, Labels};
 use lapwing_engine::manifest::Manifest;
+
+/// One output, whose scores are probabilities.
+pub const FAMILY: Family = Family {
+    name: "fastestdet",
+    head: |manifest, shapes| Ok(Box::new(FastestDet::new(manifest, shapes)?)),
+    is_logit: |_| false,
+};
 
 /// Decoder of the `fastestdet` family.
 #[derive(Debug, Clone)]
@@ -33,8 +42,17 @@ impl FastestDet {
         Ok(FastestDet { classes, width, height, input, stride: stride as f32 })
     }
 
-    /// `output` is the flat tensor.
-    pub fn decode(&self, output: &[f32], options: &DetectOptions, into: &mut Candidates) {
+    fn bounds(&self, at: impl Fn(usize) -> f32, cell: usize) -> [f32; 4] {
+        let x = ((cell % self.width) as f32 + at(1).tanh()) * self.stride;
+        let y = ((cell / self.width) as f32 + at(2).tanh()) * self.stride;
+        let half = [sigmoid(at(3)) * self.input[0] / 2.0, sigmoid(at(4)) * self.input[1] / 2.0];
+        [x - half[0], y - half[1], x + half[0], y + half[1]]
+    }
+}
+
+impl Head for FastestDet {
+    fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates) {
+        let output = outputs(0).unwrap_or(&[]);
         let cells = self.width * self.height;
         if output.len() != (5 + self.classes) * cells {
             return;
@@ -61,13 +79,6 @@ impl FastestDet {
             }
         }
     }
-
-    fn bounds(&self, at: impl Fn(usize) -> f32, cell: usize) -> [f32; 4] {
-        let x = ((cell % self.width) as f32 + at(1).tanh()) * self.stride;
-        let y = ((cell / self.width) as f32 + at(2).tanh()) * self.stride;
-        let half = [sigmoid(at(3)) * self.input[0] / 2.0, sigmoid(at(4)) * self.input[1] / 2.0];
-        [x - half[0], y - half[1], x + half[0], y + half[1]]
-    }
 }
 
 #[cfg(test)]
@@ -77,11 +88,11 @@ mod tests {
     #[test]
     fn a_cell_becomes_a_box() {
         let head = FastestDet { classes: 2, width: 2, height: 2, input: [32.0, 32.0], stride: 16.0 };
-        let mut output = vec![0.0; 7 * 4];
+        let mut output = [0.0; 7 * 4];
         output[3] = 1.0; // objectness of cell (1, 1)
         output[6 * 4 + 3] = 1.0; // class 1
         let mut found = Candidates::default();
-        head.decode(&output, &DetectOptions { score_min: 0.5, ..DetectOptions::default() }, &mut found);
+        head.decode(&|_| Some(&output[..]), &DetectOptions { score_min: 0.5, ..DetectOptions::default() }, &mut found);
         assert_eq!(found.sorted(), [Candidate { class: 1, score: 1.0, bounds: [8.0, 8.0, 24.0, 24.0] }]);
     }
 }

@@ -4,11 +4,20 @@
 //! `score = sigmoid(logit)`; the distances left, top, right, bottom in input pixels are
 //! `exp(clamp(raw, -6, 5)) * stride` from the centre `((x + 0.5) * stride, (y + 0.5) * stride)`.
 
-use super::{expect_shapes, grid, logit, sigmoid};
-use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
+use super::family::{ByteDecoder, Family, Head, Outputs, expect_shapes, grid};
+use super::math::{logit, sigmoid};
+use crate::detect::candidates::{Candidate, Candidates};
+use crate::detect::options::{DetectOptions, Labels};
 use lapwing_engine::ir::{Output, Part, Shape, Signature};
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;
+
+/// Outputs come in pairs: class logits, distances.
+pub const FAMILY: Family = Family {
+    name: "ltrb",
+    head: |manifest, shapes| Ok(Box::new(Ltrb::new(manifest, shapes)?)),
+    is_logit: |output| output.is_multiple_of(2),
+};
 
 /// Decoder of the `ltrb` family.
 #[derive(Debug, Clone)]
@@ -39,9 +48,11 @@ impl Ltrb {
         expect_shapes(shapes, &expected, "ltrb")?;
         Ok(Ltrb { classes, scales })
     }
+}
 
-    /// `output(i)` is output `i`, flat.
-    pub fn decode<'a>(&self, output: impl Fn(usize) -> &'a [f32], options: &DetectOptions, into: &mut Candidates) {
+impl Head for Ltrb {
+    fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates) {
+        let output = |index| outputs(index).unwrap_or(&[]);
         let logit_min = logit(options.score_min);
         for (index, scale) in self.scales.iter().enumerate() {
             let (logits, raw) = (output(2 * index), output(2 * index + 1)); // (classes, h, w), (4, h, w)
@@ -67,12 +78,16 @@ impl Ltrb {
             }
         }
     }
+
+    fn byte_decoder(&self, network: &Signature) -> Option<Box<dyn ByteDecoder>> {
+        self.reads(network).then(|| Box::new(self.clone()) as Box<dyn ByteDecoder>)
+    }
 }
 
 impl Ltrb {
     /// True if each output of `network` is one tensor of (rows, columns, channels), so that
-    /// [`Ltrb::decode_bytes`] can read it as it lies in memory.
-    pub fn reads(&self, network: &Signature) -> bool {
+    /// [`ByteDecoder::decode`] can read it as it lies in memory.
+    fn reads(&self, network: &Signature) -> bool {
         let expected = self.scales.iter().flat_map(|s| [(s, self.classes), (s, 4)]);
         let whole = |output: &Output, (scale, channels): (&Scale, usize)| {
             let shape = Shape { height: scale.height, width: scale.width, channels };
@@ -82,10 +97,10 @@ impl Ltrb {
         };
         network.outputs.len() == 2 * self.scales.len() && network.outputs.iter().zip(expected).all(|(o, e)| whole(o, e))
     }
+}
 
-    /// As [`Ltrb::decode`] on the plan's dequantised outputs, and gives the same; but bytes are
-    /// compared with the threshold, and only what passes becomes a real number.
-    pub fn decode_bytes(&self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
+impl ByteDecoder for Ltrb {
+    fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
         let logit_min = logit(options.score_min);
         let view = |output: usize| Some(plan.view(plan.signature().outputs.get(output)?.parts.first()?.tensor));
         for (index, scale) in self.scales.iter().enumerate() {
@@ -146,7 +161,7 @@ mod tests {
         let raw = [0.0; 24]; // one stride to each side
         let mut found = Candidates::default();
         let options = DetectOptions { score_min: 0.3, ..DetectOptions::default() };
-        head().decode(|i| if i == 0 { &logits[..] } else { &raw[..] }, &options, &mut found);
+        Head::decode(&head(), &|i| Some(if i == 0 { &logits[..] } else { &raw[..] }), &options, &mut found);
         assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.5, bounds: [4.0, 4.0, 20.0, 20.0] }]);
     }
 
@@ -157,7 +172,7 @@ mod tests {
         for (labels, count) in [(Labels::All, 12), (Labels::Best, 6)] {
             let mut found = Candidates::default();
             let options = DetectOptions { score_min: 0.3, labels, ..DetectOptions::default() };
-            head().decode(|i| if i == 0 { &logits[..] } else { &raw[..] }, &options, &mut found);
+            Head::decode(&head(), &|i| Some(if i == 0 { &logits[..] } else { &raw[..] }), &options, &mut found);
             assert_eq!(found.sorted().len(), count);
         }
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::Head;
+use super::head;
 use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
 use lapwing_engine::Manifest;
 use lapwing_engine::ir::{Checked, Graph, Node, Op, Output, Part, Shape, Signature, Tensor, TensorId};
@@ -83,8 +83,8 @@ impl Net {
 /// Candidates from real numbers and from bytes.
 fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<Candidate>; 2] {
     let shapes = graph.output_shapes();
-    let head = Head::new(&manifest(family), &shapes).unwrap();
-    let mut way = head.eight_bits(&Signature::of(&graph)).unwrap();
+    let head = head(&manifest(family), &shapes).unwrap();
+    let mut decoder = head.byte_decoder(&Signature::of(&graph)).unwrap();
     let mut noise = Net::new(!seed);
     let all = kernels::available();
     let kernels = all[noise.rng.next_u32() as usize % all.len()];
@@ -99,8 +99,8 @@ fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<
     let mut outputs = vec![Vec::new(); shapes.len()];
     outputs.iter_mut().enumerate().for_each(|(index, values)| plan.real_output(index, values));
     let [mut real, mut bytes] = [Candidates::default(), Candidates::default()];
-    head.decode(|i| outputs.get(i).map(Vec::as_slice), options, &mut real);
-    head.decode_bytes(&mut way, &plan, options, &mut bytes);
+    head.decode(&|i| outputs.get(i).map(Vec::as_slice), options, &mut real);
+    decoder.decode(&plan, options, &mut bytes);
     [real.sorted().to_vec(), bytes.sorted().to_vec()]
 }
 
@@ -131,12 +131,18 @@ fn the_property_is_not_about_nothing() {
 #[test]
 fn outputs_in_another_order_are_dequantised_first() {
     let mut graph = Net::ltrb(1);
-    let head = Head::new(&manifest("ltrb"), &graph.output_shapes()).unwrap();
-    assert!(head.eight_bits(&Signature::of(&graph)).is_some());
+    let head = super::head(&manifest("ltrb"), &graph.output_shapes()).unwrap();
+    assert!(head.byte_decoder(&Signature::of(&graph)).is_some());
     graph.outputs[0].parts[0].strides = [1, 4, 24];
-    assert!(head.eight_bits(&Signature::of(&graph)).is_none());
+    assert!(head.byte_decoder(&Signature::of(&graph)).is_none());
     let mut graph = Net::yolox(1, false);
-    let head = Head::new(&manifest("yolox"), &graph.output_shapes()).unwrap();
+    let head = super::head(&manifest("yolox"), &graph.output_shapes()).unwrap();
     graph.outputs[0].parts[1].strides[1] = 1;
-    assert!(head.eight_bits(&Signature::of(&graph)).is_none());
+    assert!(head.byte_decoder(&Signature::of(&graph)).is_none());
+}
+
+#[test]
+fn an_unknown_family_is_named_with_those_that_are_known() {
+    let error = head(&manifest("yolo11"), &[]).unwrap_err();
+    assert!(error.contains("yolo11") && error.contains("fastestdet"), "{error}");
 }

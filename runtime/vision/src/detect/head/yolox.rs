@@ -5,11 +5,17 @@
 //! `centre = (raw + cell) * stride`, `size = exp(raw) * stride`, `score = objectness * class`
 //! (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv:2107.08430).
 
-use super::{expect_shapes, grid};
-use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
+use super::family::{ByteDecoder, Family, Head, Outputs, expect_shapes, grid};
+use super::math::argmax;
+use crate::detect::candidates::{Candidate, Candidates};
+use crate::detect::options::{DetectOptions, Labels};
 use lapwing_engine::ir::{Shape, Signature, TensorId};
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;
+
+/// One output, whose scores are probabilities.
+pub const FAMILY: Family =
+    Family { name: "yolox", head: |manifest, shapes| Ok(Box::new(Yolox::new(manifest, shapes)?)), is_logit: |_| false };
 
 /// Decoder of the `yolox` family.
 #[derive(Debug, Clone)]
@@ -32,18 +38,8 @@ impl Yolox {
         Ok(Yolox { row, cells })
     }
 
-    /// `output` is the flat tensor.
-    pub fn decode(&self, output: &[f32], options: &DetectOptions, into: &mut Candidates) {
-        for (values, cell) in output.chunks_exact(self.row).zip(&self.cells) {
-            // a class score never exceeds 1
-            if values[4] >= options.score_min {
-                row(values, cell, options, into);
-            }
-        }
-    }
-
     /// How the tensors of `network` lie in the output, if each row of it is put together from pixels.
-    pub fn reads(&self, network: &Signature) -> Option<Parts> {
+    fn reads(&self, network: &Signature) -> Option<Rows> {
         let [output] = network.outputs.as_slice() else { return None };
         let mut parts = Vec::new();
         for part in &output.parts {
@@ -59,13 +55,29 @@ impl Yolox {
         let objects = parts.iter().filter(|p| p.has(4)).map(|p| p.shape.height * p.shape.width);
         let whole = objects.sum::<usize>() == self.cells.len()
             && output.shape.iter().product::<usize>() == self.row * self.cells.len();
-        whole.then_some(Parts { parts, values: vec![0.0; self.row] })
+        whole.then(|| Rows { parts, values: vec![0.0; self.row], cells: self.cells.clone() })
+    }
+}
+
+impl Head for Yolox {
+    fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates) {
+        let output = outputs(0).unwrap_or(&[]);
+        for (values, cell) in output.chunks_exact(self.row).zip(&self.cells) {
+            // a class score never exceeds 1
+            if values[4] >= options.score_min {
+                row(values, cell, options, into);
+            }
+        }
     }
 
-    /// As [`Yolox::decode`] on the plan's dequantised output, and gives the same; but bytes are
-    /// compared with the threshold, and only rows that pass become real numbers.
-    pub fn decode_bytes(&self, parts: &mut Parts, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
-        let Parts { parts, values } = parts;
+    fn byte_decoder(&self, network: &Signature) -> Option<Box<dyn ByteDecoder>> {
+        self.reads(network).map(|rows| Box::new(rows) as Box<dyn ByteDecoder>)
+    }
+}
+
+impl ByteDecoder for Rows {
+    fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
+        let Rows { parts, values, cells } = self;
         for part in parts.iter().filter(|p| p.has(4)) {
             let objectness = plan.view(part.tensor);
             // a greater byte is a greater number
@@ -82,7 +94,7 @@ impl Yolox {
                     let reals = view.pixel(y, x).map(|q| view.quant.real(q));
                     values[part.channel..].iter_mut().zip(reals).for_each(|(to, real)| *to = real);
                 }
-                row(values, &self.cells[number], options, into);
+                row(values, &cells[number], options, into);
             }
         }
     }
@@ -113,9 +125,11 @@ impl RowPart {
 
 /// The tensors of an output, and room for one row of it.
 #[derive(Debug)]
-pub struct Parts {
+struct Rows {
     parts: Vec<RowPart>,
     values: Vec<f32>,
+    /// Those of the head.
+    cells: Vec<[f32; 3]>,
 }
 
 /// The candidates of one row.
@@ -131,7 +145,7 @@ fn row(values: &[f32], cell: &[f32; 3], options: &DetectOptions, into: &mut Cand
             .filter(|&class| objectness * classes[class] > options.score_min)
             .for_each(|class| into.push(candidate(class))),
         Labels::Best => {
-            let best = super::argmax(classes);
+            let best = argmax(classes);
             if objectness * classes[best] > options.score_min {
                 into.push(candidate(best));
             }
@@ -154,7 +168,7 @@ mod tests {
         let head = Yolox { row: 7, cells: vec![[1.0, 2.0, 8.0]] };
         let values = [0.5, 0.0, 0.0, (2.0f32).ln(), 0.9, 0.1, 0.5];
         let mut found = Candidates::default();
-        head.decode(&values, &DetectOptions { score_min: 0.2, ..DetectOptions::default() }, &mut found);
+        head.decode(&|_| Some(&values[..]), &DetectOptions { score_min: 0.2, ..DetectOptions::default() }, &mut found);
         let found = found.sorted();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].class, found[0].score), (1, 0.45));

@@ -1,0 +1,60 @@
+//! What a family of heads must offer, and what all of them check.
+
+use std::fmt::Debug;
+
+use crate::detect::candidates::Candidates;
+use crate::detect::options::DetectOptions;
+use lapwing_engine::ir::Signature;
+use lapwing_engine::manifest::Manifest;
+use lapwing_engine::plan::Plan;
+
+/// A network's outputs in float32: `output(i)` is output i, flat, in row-major order.
+pub type Outputs<'o, 'a> = &'o dyn Fn(usize) -> Option<&'a [f32]>;
+
+/// A decoder of one network's outputs. It was made for their shapes, so decoding cannot meet another one.
+pub trait Head: Debug + Send + Sync {
+    /// Adds every candidate above `options.score_min`, in input pixels.
+    fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates);
+
+    /// What reads the outputs of an eight-bit graph as they lie in memory; `None` if they must become float32 first.
+    fn byte_decoder(&self, network: &Signature) -> Option<Box<dyn ByteDecoder>> {
+        let _ = network;
+        None
+    }
+}
+
+/// A decoder that compares bytes with the threshold and makes numbers only of what passes.
+pub trait ByteDecoder: Send {
+    /// As [`Head::decode`] on the plan's dequantised outputs, and adds the same candidates.
+    fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates);
+}
+
+/// Makes a head for outputs of the given shapes, or says what the manifest's head needs.
+pub type MakeHead = fn(&Manifest, &[Vec<usize>]) -> Result<Box<dyn Head>, String>;
+
+/// A convention of outputs, by the name that manifests use.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// `head.family` in the manifest.
+    pub name: &'static str,
+    /// Makes the decoder.
+    pub head: MakeHead,
+    /// Whether output `index` holds logits, which decide only after the logistic function: for the quantiser, whose
+    /// errors are to be measured in what decides.
+    pub is_logit: fn(usize) -> bool,
+}
+
+/// Cells (width, height) of the grid of `stride` for the manifest's input.
+pub fn grid(manifest: &Manifest, stride: u32) -> (usize, usize) {
+    ((manifest.input.width / stride) as usize, (manifest.input.height / stride) as usize)
+}
+
+/// The outputs of `family` must have these shapes.
+pub fn expect_shapes(found: &[Vec<usize>], expected: &[Vec<usize>], family: &str) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(format!(
+        "its outputs have shapes {found:?}, but head family `{family}` with the manifest's strides and classes needs {expected:?}; correct `head.family`, `head.strides` or `classes.names`"
+    ))
+}
