@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 
 /// Most nodes, and most constants beside them.
-pub const NODES_MAX: usize = 4096;
+pub const NODES_MAX: usize = 1536;
 /// Most values that nodes read and write, all together.
 pub const ENDS_MAX: usize = 16 * NODES_MAX;
 /// Most values of a tensor.
