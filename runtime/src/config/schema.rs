@@ -1,9 +1,7 @@
 //! The keys of the configuration file, their types, defaults and limits.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use lapwing_engine::user_file;
 use lapwing_firmware::limits::SEGMENTS_MAX;
 use serde::Deserialize;
 use toml::Spanned;
