@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 
 /// Most nodes, and most constants beside them.
-pub const NODES_MAX: usize = 1536;
+pub const NODES_MAX: usize = 4096;
 /// Most values that nodes read and write, all together.
 pub const ENDS_MAX: usize = 16 * NODES_MAX;
 /// Most values of a tensor.
@@ -138,6 +138,9 @@ fn attribute(attribute: &AttributeProto) -> Result<(), String> {
         return Err("its constant is sparse; export it dense".into());
     }
     match name.as_str() {
+        "axis" if attribute.i.unsigned_abs() > AXES_MAX as u64 => {
+            return Err(format!("there is no axis {}", attribute.i));
+        }
         "kernel_shape" => {
             let places = ints.iter().try_fold(1u64, |all, &n| Some(all.saturating_mul(u64::try_from(n).ok()?)));
             if places.is_none_or(|places| !(1..=WINDOW_MAX).contains(&places)) {

@@ -99,13 +99,7 @@ fn numbers_that_wrap_are_refused_by_name() {
         refused(&mut net(), "AveragePool", &["x"], &attributes);
     }
     for axis in [i64::MAX, i64::MIN, 77] {
-        let mut made = net();
-        made.node("Softmax", "culprit", &["x"], &[("axis", Int(axis))]);
-        let input = Tensor::zero::<f32>(&[1, 3, 32, 32]).unwrap();
-        let ran = load(&made.proto(&["culprit"]))
-            .and_then(|plan| run(&mut plan.spawn().unwrap(), tvec!(input.into_tvalue())));
-        let what = ran.map(|_| ()).expect_err("it has no such axis");
-        assert!(what.contains("culprit") && !what.contains('\n'), "{what}");
+        assert!(refused(&mut net(), "Softmax", &["x"], &[("axis", Int(axis))]).contains("no axis"));
     }
 }
 
@@ -159,8 +153,8 @@ fn cpu() -> std::time::Duration {
 #[test]
 fn a_chain_takes_a_second_a_thousand_nodes_or_is_refused() {
     // a build with checks, on a processor that others use too
-    const SLOWER: f64 = 8.0;
-    for nodes in [64, 1024] {
+    const SLOWER: f64 = 4.0;
+    for nodes in [64, 2000, bounds::NODES_MAX] {
         let start = cpu();
         load(&chain(nodes)).unwrap();
         let took = (cpu() - start).as_secs_f64();
