@@ -7,7 +7,7 @@
 //! | [`trigger`] | the rule's state machine and the output line with its safe level |
 //! | [`log`] | append-only segments that survive power cuts, over any [`log::Media`] |
 //! | [`watchdog`] | what bites unless there is progress |
-//! | [`epitaph`] | the last words of a program that panicked |
+//! | [`panic_record`] | the panic record of a program that panicked |
 //! | `linux` | folders as media, GPIO lines, systemd, `/dev/watchdog` (feature `linux`) |
 //!
 //! Nothing here allocates, waits, or knows where frames come from. This crate knows nothing of the
@@ -18,11 +18,11 @@
 #[cfg(any(test, feature = "linux"))]
 extern crate std;
 
-pub mod epitaph;
 pub mod event;
 pub mod limits;
 #[cfg(feature = "linux")]
 pub mod linux;
 pub mod log;
+pub mod panic_record;
 pub mod trigger;
 pub mod watchdog;

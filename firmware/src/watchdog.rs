@@ -33,7 +33,7 @@ pub trait Dog {
 }
 
 /// Times that a dog is fed, at most, until it would bite.
-pub const MEALS_MAX: u64 = 4;
+pub const KICKS_MAX: u64 = 4;
 
 /// Feeds a dog by progress.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Feeder<D> {
 impl<D: Dog> Feeder<D> {
     /// A dog that bites after `timeout_us` without food.
     pub fn new(dog: D, timeout_us: u64) -> Feeder<D> {
-        Feeder { dog, pause_us: timeout_us / MEALS_MAX, fed_us: None }
+        Feeder { dog, pause_us: timeout_us / KICKS_MAX, fed_us: None }
     }
 
     /// Something was achieved at `now_us`. A dog that was fed a moment ago is left alone.
@@ -84,9 +84,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Eats, and refuses some meals.
+    /// Eats, and refuses some kicks.
     struct Picky {
-        meals: u32,
+        kicks: u32,
         refuse: u32,
     }
 
@@ -98,32 +98,32 @@ mod tests {
                 self.refuse -= 1;
                 return Err("no");
             }
-            self.meals += 1;
+            self.kicks += 1;
             Ok(())
         }
     }
 
     #[test]
     fn a_refused_meal_is_offered_again_at_the_next_progress() {
-        let mut feeder = Feeder::new(Picky { meals: 0, refuse: 1 }, 4_000);
+        let mut feeder = Feeder::new(Picky { kicks: 0, refuse: 1 }, 4_000);
         assert_eq!(feeder.progress(0), Err("no"));
         assert_eq!(feeder.progress(1), Ok(()));
         assert_eq!(feeder.progress(2), Ok(()));
-        assert_eq!(feeder.dog().meals, 1);
+        assert_eq!(feeder.dog().kicks, 1);
     }
 
     proptest! {
-        /// Progress in time keeps it quiet; it is fed by nothing else and never more often than [`MEALS_MAX`] a timeout.
+        /// Progress in time keeps it quiet; it is fed by nothing else and never more often than [`KICKS_MAX`] a timeout.
         #[test]
         fn steady_progress_never_starves_it(timeout_us in 4u64..1_000_000, steps in prop::collection::vec(any::<u16>(), 1..200)) {
-            let mut feeder = Feeder::new(Picky { meals: 0, refuse: 0 }, timeout_us);
-            let (mut now_us, mut fed_us, mut meals) = (0, 0, 0);
+            let mut feeder = Feeder::new(Picky { kicks: 0, refuse: 0 }, timeout_us);
+            let (mut now_us, mut fed_us, mut kicks) = (0, 0, 0);
             for step in steps {
-                now_us += u64::from(step) % (timeout_us - timeout_us / MEALS_MAX).max(1); // never later than this
+                now_us += u64::from(step) % (timeout_us - timeout_us / KICKS_MAX).max(1); // never later than this
                 feeder.progress(now_us).unwrap();
-                if feeder.dog().meals > meals {
-                    prop_assert!(meals == 0 || now_us - fed_us >= timeout_us / MEALS_MAX);
-                    (meals, fed_us) = (feeder.dog().meals, now_us);
+                if feeder.dog().kicks > kicks {
+                    prop_assert!(kicks == 0 || now_us - fed_us >= timeout_us / KICKS_MAX);
+                    (kicks, fed_us) = (feeder.dog().kicks, now_us);
                 }
                 prop_assert!(now_us - fed_us < timeout_us, "starved at {now_us}, fed at {fed_us}");
             }

@@ -22,7 +22,7 @@ pub struct Shipped {
     pub name: &'static str,
     /// Its manifest, TOML. The float32 network that it names, ONNX, lies in [`folder`].
     pub manifest: &'static str,
-    /// The quantised model: an artifact that needs neither of the others.
+    /// The quantized model: an artifact that needs neither of the others.
     pub artifact: &'static [u8],
 }
 

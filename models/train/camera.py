@@ -131,7 +131,7 @@ def _cosines(device: str) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def jpeg(x: Tensor) -> Tensor:
-    """Quantised 8x8 cosine coefficients of brightness and colour, quality about 10 to 60."""
+    """Quantized 8x8 cosine coefficients of brightness and colour, quality about 10 to 60."""
     matrix, bright, colour = _cosines(str(x.device))
     y = luma(x)
     planes = torch.cat([y - 128, (x[:, 2:] - y) * 0.564, (x[:, :1] - y) * 0.713], 1)

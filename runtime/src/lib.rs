@@ -28,9 +28,9 @@
 pub mod config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_targets;
-pub mod last_words;
 pub mod latency;
-pub mod legend;
+pub mod name_table;
+pub mod panic_record;
 pub mod pins;
 pub mod pipeline;
 pub mod privacy;

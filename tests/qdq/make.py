@@ -2,7 +2,7 @@
 
     python3 -m venv venv && venv/bin/pip install onnx==1.23.2 onnxruntime==1.32.0 && venv/bin/python make.py
 
-For each of u8 and i8 activations: NAME.onnx, quantised by ONNX Runtime's static quantiser with
+For each of u8 and i8 activations: NAME.onnx, quantized by ONNX Runtime's static quantizer with
 per-channel weights; NAME.in, one input as little-endian f32; NAME.out, the output of that input.
 """
 

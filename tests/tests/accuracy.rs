@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use lapwing_engine::artifact::Artifact;
-use lapwing_engine::manifest::{MeasuredMap, Numbers};
+use lapwing_engine::manifest::{MeasuredMap, Precision};
 use lapwing_tests::{lapwing, shared, stderr};
 use serde_json::Value;
 
@@ -33,11 +33,11 @@ fn reaches(found: f64, expected: f64, tolerance: f64) {
 fn the_shipped_detector_reaches_its_card() {
     let manifest = lapwing_engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
     let card = manifest.card.unwrap();
-    let stated = |numbers: Numbers| {
+    let stated = |numbers: Precision| {
         let fits = |m: &&MeasuredMap| m.size == manifest.input.width && m.split == "test" && m.numbers == numbers;
         card.map50.iter().find(fits).unwrap().value
     };
-    let (int8, float) = (stated(Numbers::Int8), stated(Numbers::Float));
+    let (int8, float) = (stated(Precision::Int8), stated(Precision::Float));
     assert!(int8 >= float - 0.5, "the card states {int8} for int8, {float} for float");
     if let (Some(found_int8), Some(found_float)) = (map50("detect-nano"), map50("detect-nano-float")) {
         reaches(found_int8, int8, 0.3);

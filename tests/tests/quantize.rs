@@ -11,7 +11,7 @@ fn photos() -> String {
 }
 
 #[test]
-fn the_shipped_network_is_quantised_reported_and_proved() {
+fn the_shipped_network_is_quantized_reported_and_proved() {
     let folder = tempfile::tempdir().unwrap();
     let call =
         ["model", "quantize", "detect-nano-float", "--calibrate", &photos(), "--quick", "--json", "-o", "made.lap"];
@@ -63,9 +63,9 @@ fn bad_input_is_one_line_with_its_name_and_the_cure() {
     refused(folder, &call("detect-nano", "broken"), 2, &["artifact already", ".onnx"]);
 }
 
-/// A network that ends in real numbers (a softmax over classes) becomes an artifact as well.
+/// A network that ends in float32 (a softmax over classes) becomes an artifact as well.
 #[test]
-fn a_network_that_ends_in_real_numbers_is_quantised_and_runs() {
+fn a_network_that_ends_in_real_numbers_is_quantized_and_runs() {
     let Some(network) = shared("models/fastestdet.onnx") else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -77,7 +77,7 @@ fn a_network_that_ends_in_real_numbers_is_quantised_and_runs() {
     };
     run(&["model", "quantize", network, "--calibrate", &photos(), "--quick", "-o", "made.lap"]);
     let info = run(&["model", "info", "made.lap"]);
-    let real: Vec<&str> = info.lines().filter(|l| l.contains("in real numbers: ")).collect();
+    let real: Vec<&str> = info.lines().filter(|l| l.contains("in float32: ")).collect();
     assert!(real.iter().any(|l| l.starts_with("Softmax")) && real.iter().all(|l| !l.starts_with("Conv")), "{info}");
     run(&["model", "verify", "made.lap"]);
     let seen = |model: &str| {

@@ -1,4 +1,4 @@
-//! lapwing as a service: what it says to systemd, the unit that is shipped, and last words from one run to the next.
+//! lapwing as a service: what it says to systemd, the unit that is shipped, and panic record from one run to the next.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
-use lapwing_firmware::epitaph::Epitaph;
+use lapwing_firmware::panic_record::PanicRecord;
 use lapwing_tests::{binary, lapwing, root, stderr, stdout};
 
 #[test]
@@ -73,7 +73,7 @@ fn last_words_are_told_once_at_the_next_start_and_stay_in_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("lapwing-data");
     std::fs::create_dir(&data).unwrap();
-    let mut words = Epitaph::new(1_764_000_000_000_000);
+    let mut words = PanicRecord::new(1_764_000_000_000_000);
     write!(words, "thread \"camera\" panicked at v4l.rs:7:\nthe sensor is on fire").unwrap();
     std::fs::write(data.join("last-words"), words.encode()).unwrap();
     let first = lapwing(folder.path(), &["run", "--frames", "1"]);
@@ -81,11 +81,11 @@ fn last_words_are_told_once_at_the_next_start_and_stay_in_the_log() {
     let second = lapwing(folder.path(), &["run", "--frames", "1"]);
     assert!(!stderr(&second).contains("on fire"), "told twice: {}", stderr(&second));
     let shown = stdout(&lapwing(folder.path(), &["log", "show"]));
-    let told = "last words: thread \"camera\" panicked at v4l.rs:7: the sensor is on fire";
+    let told = "panic record: thread \"camera\" panicked at v4l.rs:7: the sensor is on fire";
     assert_eq!(shown.matches(told).count(), 1, "{shown}");
     assert!(shown.contains("2025-11-24T16:00:00.000Z"), "{shown}");
     let exported = stdout(&lapwing(folder.path(), &["log", "export"]));
-    assert!(exported.lines().any(|line| line.contains("\"kind\":\"last_words\"")), "{exported}");
+    assert!(exported.lines().any(|line| line.contains("\"kind\":\"panic_record\"")), "{exported}");
     let verified = lapwing(folder.path(), &["log", "verify"]);
     assert!(verified.status.success(), "{}", stdout(&verified));
 }

@@ -21,7 +21,7 @@ use lapwing_firmware::linux::{DirMedia, Watchdogs};
 use lapwing_firmware::log::{Durable, Item, Reader};
 use lapwing_runtime::config::{BoundRule, Config};
 use lapwing_runtime::latency::Histogram;
-use lapwing_runtime::legend::Legend;
+use lapwing_runtime::name_table::NameTable;
 use lapwing_runtime::pins::Line;
 use lapwing_runtime::pipeline::{DeadMan, Observer, Pipeline, Recorder, RuleRunner, Seen};
 use lapwing_runtime::privacy::Redactor;
@@ -198,8 +198,8 @@ impl Observer for Witness {
         }
     }
 
-    fn recorded(&mut self, recorded: &Durable<Recorded>, legend: &Legend) {
-        Observer::recorded(&mut &self.sinks, recorded, legend);
+    fn recorded(&mut self, recorded: &Durable<Recorded>, name_table: &NameTable) {
+        Observer::recorded(&mut &self.sinks, recorded, name_table);
         let event = recorded.get().event;
         self.events += 1;
         if event.kind == EventKind::Fired {
@@ -224,7 +224,7 @@ fn main() {
     let config = Config::parse(&format!("[pictures]\nkeep = \"none\"\n{rule}"), "soak.toml").unwrap();
     let model = Model::builtin().unwrap();
     let bound = config.bind(model.manifest()).unwrap();
-    let recorder = Recorder::open(&config, Redactor::new(bound.hiding), bound.legend, folder.path()).unwrap();
+    let recorder = Recorder::open(&config, Redactor::new(bound.hiding), bound.name_table, folder.path()).unwrap();
     let line = |rule: &BoundRule| Line::open(None, rule.polarity).unwrap();
     let rules = bound.rules.iter().map(|rule| RuleRunner::new(0, rule, line(rule)).unwrap()).collect();
     let clock = SystemClock::default();

@@ -6,14 +6,14 @@
 //! | [`gpio`] | lines of the GPIO character device |
 //! | [`watchdog`] | systemd and `/dev/watchdog` |
 //! | [`own_file`] | files that lapwing writes |
-//! | [`last_words`] | what a panic said, kept for the next start |
+//! | [`panic_record`] | what a panic said, kept for the next start |
 
 pub mod gpio;
-pub mod last_words;
 mod media;
 pub mod own_file;
+pub mod panic_record;
 pub mod watchdog;
 
-pub use last_words::LastWords;
 pub use media::{DirError, DirMedia};
+pub use panic_record::PanicRecords;
 pub use watchdog::Watchdogs;

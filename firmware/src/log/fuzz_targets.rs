@@ -7,9 +7,9 @@ use std::vec::Vec;
 use super::mem::FaultyMedia;
 use super::record::{self, Parsed, encode};
 use super::{Damage, Item, Limits, Log, LogError, Media, Reader, SegmentHeader, Seq, fill_blank};
-use crate::epitaph::Epitaph;
 use crate::event::Event;
 use crate::limits::{BLOCK_BYTES, RECORD_BYTES_MAX, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use crate::panic_record::PanicRecord;
 
 /// A format's name and what its bytes are given to.
 pub type Target = (&'static str, fn(&[u8]));
@@ -127,13 +127,13 @@ fn repair(bytes: &mut [u8]) {
     }
 }
 
-/// What a record carries, and the last words of a panic.
+/// What a record carries, and the panic record of a panic.
 fn event(bytes: &[u8]) {
     if let Ok(event) = Event::decode(bytes) {
         assert_eq!(Event::decode(&event.encode()), Ok(event));
     }
-    if let Some(epitaph) = Epitaph::decode(bytes) {
-        assert!(Epitaph::decode(&epitaph.encode()).is_some_and(|again| again.text() == epitaph.text()));
+    if let Some(panic_record) = PanicRecord::decode(bytes) {
+        assert!(PanicRecord::decode(&panic_record.encode()).is_some_and(|again| again.text() == panic_record.text()));
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
         let mut event = std::vec![0; crate::event::EVENT_BYTES];
         event[..2].copy_from_slice(&[crate::event::EVENT_VERSION, 1]);
         assert!(Event::decode(&event).is_ok());
-        let events = std::vec![Epitaph::new(5).encode().to_vec(), event];
+        let events = std::vec![PanicRecord::new(5).encode().to_vec(), event];
         lapwing_seeds::take(&TARGETS, &[("log", std::vec![seed()]), ("event", events)]);
     }
 }

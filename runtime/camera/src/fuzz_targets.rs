@@ -91,7 +91,7 @@ pub fn drain(source: &mut dyn Source, calls_max: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hostile_tests::{JPEG, PNG, y4m_clip};
+    use crate::malformed_tests::{JPEG, PNG, y4m_clip};
     use crate::tarball::tests::{pack, sparse};
 
     const SCANS: &[u8] = include_bytes!("frame/fixtures/scans_2x2_37x21.jpg");

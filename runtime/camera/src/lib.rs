@@ -33,7 +33,7 @@ pub mod v4l;
 pub mod y4m;
 
 #[cfg(test)]
-mod hostile_tests;
+mod malformed_tests;
 
 pub use bundled::{Bundled, Photo};
 pub use error::SourceError;

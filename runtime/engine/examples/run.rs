@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     engine.run(&grey.repeat(width * height));
 
     // outputs: float32, in the shapes of the original network
-    engine.dequantise();
+    engine.dequantize();
     for (index, shape) in engine.output_shapes().iter().enumerate() {
         let values = engine.output(index).unwrap_or_default();
         let most = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);

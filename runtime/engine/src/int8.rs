@@ -1,16 +1,16 @@
-//! The eight-bit engine: a quantised graph on this processor's kernels.
+//! The eight-bit engine: a quantized graph on this processor's kernels.
 
 use super::artifact::{Artifact, Golden, golden_input, hex, tail_sha256};
 use super::ir::Shape;
 use super::kernels::{self, Kernels};
-use super::manifest::{InputSpec, Layout};
+use super::manifest::{AxisOrder, InputSpec};
 use super::plan::{Plan, View};
 use super::quant::{Quant, Table};
 use super::tail::{Run, Tail};
 
 use sha2::{Digest, Sha256};
 
-/// A quantised network that is ready to run.
+/// A quantized network that is ready to run.
 pub struct Int8Engine {
     plan: Plan,
     tables: [Table; 3],
@@ -18,7 +18,7 @@ pub struct Int8Engine {
     shapes: Vec<Vec<usize>>,
 }
 
-/// The outputs in real numbers.
+/// The outputs in float32.
 enum Outputs {
     /// The graph's.
     Graph(Vec<Vec<f32>>),
@@ -47,7 +47,7 @@ impl Int8Engine {
         };
         let tensor = graph.tensor(*input);
         let expected = Shape { height: spec.height as usize, width: spec.width as usize, channels: 3 };
-        if tensor.shape != expected || spec.layout != Layout::Nchw {
+        if tensor.shape != expected || spec.layout != AxisOrder::Nchw {
             return Err(format!("its input is {:?}, the manifest says {expected:?}", tensor.shape));
         }
         let shapes = graph.output_shapes();
@@ -67,12 +67,12 @@ impl Int8Engine {
     ///
     /// # Errors
     /// As for [`Plan::twin`].
-    pub fn twin(&self) -> Result<Int8Engine, String> {
+    pub fn sharing_weights(&self) -> Result<Int8Engine, String> {
         let outputs = match &self.outputs {
             Outputs::Graph(values) => Outputs::Graph(values.iter().map(|v| vec![0.0; v.len()]).collect()),
             Outputs::Tail(run) => Outputs::Tail(run.clone()),
         };
-        Ok(Int8Engine { plan: self.plan.twin()?, tables: self.tables, outputs, shapes: self.shapes.clone() })
+        Ok(Int8Engine { plan: self.plan.sharing_weights()?, tables: self.tables, outputs, shapes: self.shapes.clone() })
     }
 
     /// For each colour plane of the input, what a pixel value becomes.
@@ -115,7 +115,7 @@ impl Int8Engine {
     }
 
     /// Has [`Int8Engine::output`] give what the last run computed, where it gave only eight bits.
-    pub fn dequantise(&mut self) {
+    pub fn dequantize(&mut self) {
         if self.tail().is_none() {
             self.real();
         }
@@ -132,7 +132,7 @@ impl Int8Engine {
         }
     }
 
-    /// Output `index` of the original network in real numbers, after [`Int8Engine::dequantise`].
+    /// Output `index` of the original network in float32, after [`Int8Engine::dequantize`].
     pub fn output(&self, index: usize) -> Option<&[f32]> {
         match &self.outputs {
             Outputs::Graph(values) => values.get(index).map(Vec::as_slice),
@@ -140,7 +140,7 @@ impl Int8Engine {
         }
     }
 
-    /// What follows the graph in real numbers.
+    /// What follows the graph in float32.
     pub fn tail(&self) -> Option<&Tail> {
         match &self.outputs {
             Outputs::Graph(_) => None,
@@ -182,7 +182,7 @@ impl Int8Engine {
     }
 }
 
-/// The quantisation of an input whose numbers are `(pixel - mean) * scale`: exact where all planes
+/// The quantization of an input whose numbers are `(pixel - mean) * scale`: exact where all planes
 /// have one scale and one whole mean, else one that covers all planes.
 pub fn input_quant(spec: &InputSpec) -> Quant {
     let (mean, scale) = (spec.mean[0], spec.scale[0]);
@@ -198,6 +198,6 @@ pub fn input_quant(spec: &InputSpec) -> Quant {
 /// For each colour plane, what a pixel value becomes in `quant`.
 pub fn pixel_tables(spec: &InputSpec, quant: Quant) -> [Table; 3] {
     std::array::from_fn(|plane| {
-        std::array::from_fn(|value| quant.quantise((value as f32 - spec.mean[plane]) * spec.scale[plane]))
+        std::array::from_fn(|value| quant.quantize((value as f32 - spec.mean[plane]) * spec.scale[plane]))
     })
 }

@@ -1,7 +1,7 @@
 //! An int8 inference engine for convolutional networks on CPUs.
 //!
 //! ```text
-//! file ─▶ Artifact ─▶ Plan ─▶ Int8Engine ─▶ outputs: bytes with their quantisation, or f32
+//! file ─▶ Artifact ─▶ Plan ─▶ Int8Engine ─▶ outputs: bytes with their quantization, or f32
 //!         [ir]        [layout] [kernels]     [tail]
 //! ```
 //!
@@ -18,6 +18,7 @@ pub mod bytes;
 pub mod finite;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_targets;
+pub mod int16;
 pub mod int8;
 pub mod ir;
 #[allow(unsafe_code)]
@@ -32,7 +33,6 @@ mod planner;
 pub mod quant;
 pub mod reference;
 pub mod refit;
-pub mod sixteen;
 pub mod tail;
 pub mod user_file;
 

@@ -56,7 +56,7 @@ pub struct InputSpec {
     /// Order of the colour planes.
     pub colour: Colour,
     /// Order of the tensor's axes.
-    pub layout: Layout,
+    pub layout: AxisOrder,
     /// Subtracted from each pixel, by plane of the tensor.
     pub mean: [f32; 3],
     /// Multiplied after the subtraction, by plane of the tensor.
@@ -85,7 +85,7 @@ pub enum Colour {
 /// Order of the axes of the input tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Layout {
+pub enum AxisOrder {
     /// (1, 3, height, width).
     Nchw,
     /// (1, height, width, 3).
@@ -145,8 +145,8 @@ pub struct Card {
 /// The numbers in which a network runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Numbers {
-    /// 32-bit real numbers.
+pub enum Precision {
+    /// 32-bit float32 values.
     #[default]
     Float,
     /// Eight-bit whole numbers.
@@ -163,7 +163,7 @@ pub struct MeasuredMap {
     pub split: String,
     /// Which numbers the network ran in.
     #[serde(default)]
-    pub numbers: Numbers,
+    pub numbers: Precision,
     /// Percent.
     pub value: f64,
 }

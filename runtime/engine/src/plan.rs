@@ -20,17 +20,17 @@ pub struct Plan {
     signature: Signature,
     layout: Layout,
     program: Program,
-    /// See [`Kernels::flip`].
-    flip: u8,
+    /// See [`Kernels::sign_xor`].
+    sign_xor: u8,
 }
 
-/// A tensor's bytes after a run: value (y, x, c) is `bytes[y * row + x * pixel + c] ^ flip`.
+/// A tensor's bytes after a run: value (y, x, c) is `bytes[y * row + x * pixel + c] ^ sign_xor`.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     /// From the first value on.
     pub bytes: &'a [u8],
-    /// See [`Kernels::flip`].
-    pub flip: u8,
+    /// See [`Kernels::sign_xor`].
+    pub sign_xor: u8,
     /// Bytes to the next row.
     pub row: usize,
     /// Bytes to the next pixel.
@@ -44,15 +44,15 @@ pub struct View<'a> {
 impl View<'_> {
     /// The channels of one pixel.
     pub fn pixel(&self, y: usize, x: usize) -> impl Iterator<Item = u8> {
-        let flip = self.flip;
-        self.stored(y, x).iter().map(move |byte| byte ^ flip)
+        let sign_xor = self.sign_xor;
+        self.stored(y, x).iter().map(move |byte| byte ^ sign_xor)
     }
 
     /// The greatest value of row `y`.
     pub fn most(&self, y: usize) -> u8 {
         let Shape { width, channels, .. } = self.shape;
         // without a branch, so that it is compiled to vectors
-        let most = |bytes: &[u8]| bytes.iter().fold(0u8, |most, byte| most.max(byte ^ self.flip));
+        let most = |bytes: &[u8]| bytes.iter().fold(0u8, |most, byte| most.max(byte ^ self.sign_xor));
         if self.pixel == channels {
             most(&self.bytes[y * self.row..][..width * channels])
         } else {
@@ -62,7 +62,7 @@ impl View<'_> {
 
     /// Value (y, x, c).
     pub fn value(&self, y: usize, x: usize, c: usize) -> u8 {
-        self.bytes[y * self.row + x * self.pixel + c] ^ self.flip
+        self.bytes[y * self.row + x * self.pixel + c] ^ self.sign_xor
     }
 
     /// The channels of one pixel as they lie in memory.
@@ -98,24 +98,24 @@ impl Plan {
             }
             NotMade::Thread(error) => no_thread(error),
         })?;
-        Ok(Plan { signature: Signature::of(graph), layout, program, flip: kernels.flip })
+        Ok(Plan { signature: Signature::of(graph), layout, program, sign_xor: kernels.sign_xor })
     }
 
     /// Another plan of the same weights, which are packed once for both, with tensors and threads of its own.
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn twin(&self) -> Result<Plan, String> {
-        let program = self.program.twin().map_err(no_thread)?;
-        Ok(Plan { signature: self.signature.clone(), layout: self.layout.clone(), program, flip: self.flip })
+    pub fn sharing_weights(&self) -> Result<Plan, String> {
+        let program = self.program.sharing_weights().map_err(no_thread)?;
+        Ok(Plan { signature: self.signature.clone(), layout: self.layout.clone(), program, sign_xor: self.sign_xor })
     }
 
     /// Takes the numbers of `graph`, whose structure is that of the graph this was made of, in place.
     ///
     /// # Errors
-    /// The node and what is wrong with its numbers, or that the plan has a twin; nothing has changed then.
-    pub(super) fn renumber(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
-        self.program.renumber(graph)?;
+    /// The node and what is wrong with its numbers, or that another plan shares them; nothing has changed then.
+    pub(super) fn set_params(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
+        self.program.set_params(graph)?;
         self.signature.tensors.clone_from(&graph.tensors);
         Ok(())
     }
@@ -170,18 +170,18 @@ impl Plan {
             return;
         }
         let row = &mut self.program.bytes_mut()[region.first + y * region.row..][..width * region.pixel];
-        let flip = self.flip;
+        let sign_xor = self.sign_xor;
         if (channels, region.pixel) == (3, 4) {
             // a picture, whose slab is its own, so that the fourth byte is nobody's: arrays let the
             // compiler load and store vectors of pixels
             for (to, &[red, green, blue]) in row.as_chunks_mut::<4>().0.iter_mut().zip(values.as_chunks::<3>().0) {
-                *to = [red ^ flip, green ^ flip, blue ^ flip, 0];
+                *to = [red ^ sign_xor, green ^ sign_xor, blue ^ sign_xor, 0];
             }
             return;
         }
         for (to, from) in row.chunks_exact_mut(region.pixel).zip(values.chunks_exact(channels)) {
             for (to, from) in to[..channels].iter_mut().zip(from) {
-                *to = from ^ flip;
+                *to = from ^ sign_xor;
             }
         }
     }
@@ -202,7 +202,7 @@ impl Plan {
         let region = region(&self.layout, &self.signature.tensors, id);
         View {
             bytes: &self.program.bytes()[region.first..],
-            flip: self.flip,
+            sign_xor: self.sign_xor,
             row: region.row,
             pixel: region.pixel,
             shape: region.shape,
@@ -210,13 +210,13 @@ impl Plan {
         }
     }
 
-    /// Output `index` in real numbers, in the original network's order; `into` takes its length.
+    /// Output `index` in float32, in the original network's order; `into` takes its length.
     pub fn real_output(&self, index: usize, into: &mut Vec<f32>) {
         let Some(output) = self.signature.outputs.get(index) else { return };
         into.resize(output.shape.iter().product(), 0.0);
         for part in &output.parts {
             let view = self.view(part.tensor);
-            let real: [f32; 256] = std::array::from_fn(|byte| view.quant.real(byte as u8 ^ view.flip));
+            let real: [f32; 256] = std::array::from_fn(|byte| view.quant.real(byte as u8 ^ view.sign_xor));
             let [sy, sx, sc] = part.strides;
             for y in 0..view.shape.height {
                 for x in 0..view.shape.width {

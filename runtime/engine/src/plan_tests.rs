@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::ir::{Checked, Graph, NodeNumbers, Numbers, Op, Shape, Source, TensorId};
+use super::ir::{Checked, Graph, NodeParams, Op, QuantParams, Shape, Source, TensorId};
 use super::kernels;
 use super::kernels::packing::PARTS_MAX;
 use super::plan::Plan;
@@ -135,7 +135,7 @@ proptest! {
 }
 
 /// Other zero points, biases, multipliers and tables.
-fn renumber(numbers: &mut Numbers<'_>, [tensors, nodes]: [usize; 2]) {
+fn set_params(numbers: &mut QuantParams<'_>, [tensors, nodes]: [usize; 2]) {
     for tensor in 0..tensors {
         if let Some(quant) = numbers.quant(tensor) {
             quant.zero ^= 5;
@@ -143,16 +143,16 @@ fn renumber(numbers: &mut Numbers<'_>, [tensors, nodes]: [usize; 2]) {
     }
     for node in 0..nodes {
         match numbers.node(node) {
-            NodeNumbers::Conv { bias, multiplier, pre_zero, table } => {
+            NodeParams::Conv { bias, multiplier, pre_zero, table } => {
                 bias.iter_mut().for_each(|b| *b -= 77);
                 multiplier.iter_mut().for_each(|m| *m *= 0.75);
                 *pre_zero ^= 0x55;
                 table.into_iter().for_each(|t| t.rotate_left(3));
             }
-            NodeNumbers::Tables(tables) => tables.iter_mut().for_each(|t| t.reverse()),
-            NodeNumbers::Add(multipliers) => multipliers.swap(0, 1),
-            NodeNumbers::Mul(multiplier) => *multiplier *= 1.5,
-            NodeNumbers::None => {}
+            NodeParams::Tables(tables) => tables.iter_mut().for_each(|t| t.reverse()),
+            NodeParams::Add(multipliers) => multipliers.swap(0, 1),
+            NodeParams::Mul(multiplier) => *multiplier *= 1.5,
+            NodeParams::None => {}
         }
     }
 }
@@ -187,14 +187,14 @@ proptest! {
     }
 
     #[test]
-    fn twins_share_weights_and_nothing_else(seed: u64, threads in 1usize..4) {
+    fn plans_share_weights_and_nothing_else(seed: u64, threads in 1usize..4) {
         let Ok(graph) = Checked::new(Maker::new(seed).make()) else { return Err(TestCaseError::reject("refused")) };
         let shape = graph.tensor(graph.inputs[0]).shape;
         let inputs = [!seed, seed ^ 0xff].map(|seed| Maker::new(seed).noise(shape.elements()));
         let expected = inputs.each_ref().map(|input| reference::run(&graph, &[input]).unwrap());
         for kernels in kernels::tested() {
             let plan = Plan::new(&graph, kernels, threads).unwrap();
-            let mut plans = [plan.twin().unwrap(), plan];
+            let mut plans = [plan.sharing_weights().unwrap(), plan];
             std::thread::scope(|scope| {
                 for (plan, input) in plans.iter_mut().zip(&inputs) {
                     scope.spawn(move || {
@@ -209,9 +209,9 @@ proptest! {
                 }
             }
             let [mut one, other] = plans;
-            prop_assert!(one.renumber(&graph).is_err(), "the other would compute with them");
+            prop_assert!(one.set_params(&graph).is_err(), "the other would compute with them");
             drop(other);
-            prop_assert_eq!(one.renumber(&graph), Ok(()));
+            prop_assert_eq!(one.set_params(&graph), Ok(()));
         }
     }
 
@@ -223,7 +223,7 @@ proptest! {
         for kernels in kernels::tested() {
             let plan = Refittable::new(graph.clone(), kernels, 1).unwrap();
             let refitted = plan.refitted(|numbers| {
-                renumber(numbers, counts);
+                set_params(numbers, counts);
                 Ok(())
             });
             let Ok(mut plan) = refitted else { return Err(TestCaseError::reject("refused")) };

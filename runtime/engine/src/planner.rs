@@ -2,25 +2,25 @@
 
 use std::ops::Range;
 
+use super::int16::NO_LOW_BYTE;
 use super::ir::{Conv, Graph, Node, Op, Source, Tensor, TensorId};
 use super::kernels::max_pool::MaxPool;
 use super::kernels::memory::{ALIGNMENT, Memory};
 use super::kernels::packing::{InputSteps, PARTS_MAX, Packer};
 use super::kernels::place::Place;
-use super::kernels::region::Region;
 use super::kernels::scratch::Scratch;
 use super::kernels::step::Work;
+use super::kernels::tensor_span::TensorSpan;
 use super::kernels::wide::WideConv;
 use super::kernels::winograd::Winograd;
 use super::kernels::{Kernels, PackedConv, PackedDepthwise, Product, Sum};
 use super::layout::Layout;
-use super::sixteen::NO_REST;
 use crate::parallel;
 
 /// Where a tensor lies.
-pub(super) fn region(layout: &Layout, tensors: &[Tensor], id: TensorId) -> Region {
+pub(super) fn region(layout: &Layout, tensors: &[Tensor], id: TensorId) -> TensorSpan {
     let slab = layout.slab(id);
-    Region { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: tensors[id.at()].shape }
+    TensorSpan { first: layout.first(id), row: slab.row(), pixel: slab.pixel, shape: tensors[id.at()].shape }
 }
 
 /// Bytes in which a thread keeps what a step needs between two passes.
@@ -50,7 +50,7 @@ pub(super) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn region(&self, id: TensorId) -> Region {
+    fn region(&self, id: TensorId) -> TensorSpan {
         region(self.layout, &self.graph.tensors, id)
     }
 
@@ -120,9 +120,9 @@ impl Planner<'_> {
     fn unit(&self, unit: &Range<usize>, packer: Packer) -> Vec<Work> {
         let (first, mut all) = (unit.start, Vec::new());
         for slab in self.layout.slabs.iter().filter(|s| s.life.0 == first && s.border != [0; 4]) {
-            let inner = Region { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
-            let zero = self.graph.tensor(slab.tensor).quant.zero ^ self.kernels.flip;
-            let rest = slab.wide.then_some(NO_REST ^ self.kernels.flip);
+            let inner = TensorSpan { first: slab.inner(), row: slab.row(), pixel: slab.pixel, shape: slab.shape };
+            let zero = self.graph.tensor(slab.tensor).quant.zero ^ self.kernels.sign_xor;
+            let rest = slab.wide.then_some(NO_LOW_BYTE ^ self.kernels.sign_xor);
             all.push(Work::Border { inner, border: slab.border, tensor: slab.tensor, zero, rest });
         }
         match &self.graph.nodes[unit.clone()] {
@@ -190,9 +190,9 @@ impl Planner<'_> {
                     push(Work::Conv { groups: (0..conv.groups).map(pack).collect(), window, input, output });
                 }
             }
-            Op::Table(table) => push(Work::Table(Box::new(self.kernels.flipped(table)), input, output)),
+            Op::Table(table) => push(Work::Table(Box::new(self.kernels.sign_xored(table)), input, output)),
             Op::Tables(tables) => {
-                let tables = tables.iter().map(|t| self.kernels.flipped(t)).collect();
+                let tables = tables.iter().map(|t| self.kernels.sign_xored(t)).collect();
                 push(Work::Tables(tables, input, output));
             }
             Op::Add { multipliers } => {
@@ -225,7 +225,7 @@ impl Planner<'_> {
             }
             Op::Slice { start } => {
                 if !self.layout.within(node.output, node.inputs[0], *start) {
-                    let part = Region { first: input.first + start, shape: output.shape, ..input };
+                    let part = TensorSpan { first: input.first + start, shape: output.shape, ..input };
                     push(Work::Copy(part, output));
                 }
             }
@@ -234,7 +234,10 @@ impl Planner<'_> {
                 for &id in &node.inputs {
                     let from = self.region(id);
                     if !self.layout.within(id, node.output, channel) {
-                        push(Work::Copy(from, Region { first: output.first + channel, shape: from.shape, ..output }));
+                        push(Work::Copy(
+                            from,
+                            TensorSpan { first: output.first + channel, shape: from.shape, ..output },
+                        ));
                     }
                     channel += from.shape.channels;
                 }

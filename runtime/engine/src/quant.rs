@@ -1,13 +1,13 @@
 //! Eight-bit numbers that stand for real ones, and the one way to round back to them.
 //!
 //! `real = scale * (q - zero)`, q in 0..=255 (Jacob et al., arXiv:1712.05877, equation 1, with u8).
-//! Every kernel of every instruction set computes [`requantise`] bit for bit: an i32 sum to f32
+//! Every kernel of every instruction set computes [`requantize`] bit for bit: an i32 sum to f32
 //! (rounded to nearest even), one f32 multiplication, one rounding to nearest even, the zero point,
 //! one clamp. No fused multiply-add appears in it.
 
 use serde::{Deserialize, Serialize};
 
-/// The real numbers that the 256 values of a tensor stand for.
+/// The float32 values that the 256 values of a tensor stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Quant {
     /// The real distance between two neighbours; finite and above zero.
@@ -16,9 +16,9 @@ pub struct Quant {
     pub zero: u8,
 }
 
-/// Largest magnitude, before rounding, that [`requantise`] is defined for: every instruction set
+/// Largest magnitude, before rounding, that [`requantize`] is defined for: every instruction set
 /// rounds such a number to an i32 in the same way. [`super::ir::Graph::check`] holds graphs to it.
-pub const REQUANTISED_MAX: f32 = (1 << 30) as f32;
+pub const REQUANTIZED_MAX: f32 = (1 << 30) as f32;
 
 impl Quant {
     /// The finest one whose values reach from `low` to `high`; zero is always among them.
@@ -35,7 +35,7 @@ impl Quant {
     }
 
     /// The nearest value; NaN becomes the zero point.
-    pub fn quantise(self, real: f32) -> u8 {
+    pub fn quantize(self, real: f32) -> u8 {
         if real.is_nan() {
             return self.zero;
         }
@@ -47,14 +47,14 @@ impl Quant {
         (i32::from(q) - i32::from(self.zero)) as f32 * self.scale
     }
 
-    /// The least and the greatest real number of this quantisation.
+    /// The least and the greatest real number of this quantization.
     pub fn range(self) -> (f32, f32) {
         (self.real(0), self.real(255))
     }
 
-    /// The 256 values of `function`, from this quantisation to `to`.
+    /// The 256 values of `function`, from this quantization to `to`.
     pub fn table(self, to: Quant, function: impl Fn(f32) -> f32) -> Table {
-        std::array::from_fn(|q| to.quantise(function(self.real(q as u8))))
+        std::array::from_fn(|q| to.quantize(function(self.real(q as u8))))
     }
 }
 
@@ -65,7 +65,7 @@ pub type Table = [u8; 256];
 ///
 /// `multiplier` is scale_in * scale_weight / scale_out of the channel.
 #[inline]
-pub fn requantise(sum: i32, multiplier: f32, zero: u8) -> u8 {
+pub fn requantize(sum: i32, multiplier: f32, zero: u8) -> u8 {
     rounded(sum as f32 * multiplier, zero)
 }
 
@@ -84,10 +84,10 @@ mod tests {
         #[test]
         fn zero_is_exact_and_neighbours_are_within_half_a_step(low in -1e6f32..0.0, high in 0.0f32..1e6, at in 0.0f32..1.0) {
             let q = Quant::covering(low, high);
-            prop_assert_eq!(q.real(q.quantise(0.0)), 0.0);
+            prop_assert_eq!(q.real(q.quantize(0.0)), 0.0);
             let real = low + (high - low) * at;
             // the zero point is rounded, so one end may lie half a step outside
-            prop_assert!((q.real(q.quantise(real)) - real).abs() <= q.scale * 1.01);
+            prop_assert!((q.real(q.quantize(real)) - real).abs() <= q.scale * 1.01);
         }
 
         #[test]
@@ -99,9 +99,9 @@ mod tests {
 
     #[test]
     fn halves_go_to_the_even_neighbour() {
-        let rounded: Vec<u8> = [1, 3, 5, -1, -3].iter().map(|&s| requantise(s, 0.5, 10)).collect();
+        let rounded: Vec<u8> = [1, 3, 5, -1, -3].iter().map(|&s| requantize(s, 0.5, 10)).collect();
         assert_eq!(rounded, [10, 12, 12, 10, 8]);
-        assert_eq!(requantise(i32::MAX, 0.4, 9), 255);
-        assert_eq!(requantise(i32::MIN, 0.4, 9), 0);
+        assert_eq!(requantize(i32::MAX, 0.4, 9), 255);
+        assert_eq!(requantize(i32::MIN, 0.4, 9), 0);
     }
 }

@@ -3,9 +3,9 @@
 //! This is the safe and slow twin of [`super::plan`]: tests hold every plan on every instruction
 //! set equal to it, bit for bit.
 
+use super::int16;
 use super::ir::{Between, Conv, Graph, Node, Op, Shape, Tensor, Window};
-use super::quant::{requantise, rounded};
-use super::sixteen;
+use super::quant::{requantize, rounded};
 
 /// Runs a graph that passes [`Graph::check`]; `inputs[i]` are the values of input i in the order
 /// (row, column, channel). Returns the values of every tensor.
@@ -75,7 +75,7 @@ fn compute(node: &Node, inputs: &[View<'_>], output: &Tensor) -> Vec<u8> {
         Op::Mul { multiplier } => each(output.shape, |y, x, c| {
             let one = inputs[1].tensor.shape.height == 1 && inputs[1].tensor.shape.width == 1;
             let (by, bx) = if one { (0, 0) } else { (y, x) };
-            requantise(a.centred(y, x, c) * inputs[1].centred(by, bx, c), *multiplier, zero)
+            requantize(a.centred(y, x, c) * inputs[1].centred(by, bx, c), *multiplier, zero)
         }),
         Op::MaxPool(window) => each(output.shape, |y, x, c| {
             taps(window, a.tensor.shape, y, x).map(|(y, x)| a.at(y, x, c)).max().unwrap_or(0)
@@ -138,19 +138,19 @@ fn conv_at(conv: &Conv, input: View<'_>, y: usize, x: usize, o: usize) -> u8 {
     let sum = conv.bias[channel] + sum_at(conv, input, 0, i32::from(input.tensor.quant.zero), y, x, channel);
     let multiplier = conv.multiplier[channel];
     if conv.wide.is_none() {
-        let q = requantise(sum, multiplier, conv.pre_zero);
+        let q = requantize(sum, multiplier, conv.pre_zero);
         return conv.table.as_ref().map_or(q, |table| table[usize::from(q)]);
     }
     let mut sum = sum as f32;
     if conv.wide.input {
         let first = conv.channels(input.tensor.shape);
-        let rests = sum_at(conv, input, first, i32::from(sixteen::NO_REST), y, x, channel);
-        sum += rests as f32 * (1.0 / sixteen::PARTS);
+        let rests = sum_at(conv, input, first, i32::from(int16::NO_LOW_BYTE), y, x, channel);
+        sum += rests as f32 * (1.0 / int16::PARTS);
     }
     if conv.wide.output {
-        let number = sixteen::requantise(sum * multiplier, conv.pre_zero);
-        let number = conv.wide.curve.as_ref().map_or(number, |curve| sixteen::along(curve, number));
-        return sixteen::halves(number)[o / outputs];
+        let number = int16::requantize(sum * multiplier, conv.pre_zero);
+        let number = conv.wide.curve.as_ref().map_or(number, |curve| int16::along(curve, number));
+        return int16::halves(number)[o / outputs];
     }
     let q = rounded(sum * multiplier, conv.pre_zero);
     conv.table.as_ref().map_or(q, |table| table[usize::from(q)])

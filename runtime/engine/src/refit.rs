@@ -1,6 +1,6 @@
 //! A plan whose numbers change while it stays packed.
 
-use super::ir::{Checked, Graph, Numbers};
+use super::ir::{Checked, Graph, QuantParams};
 use super::kernels::Kernels;
 use super::plan::Plan;
 
@@ -28,10 +28,10 @@ impl Refittable {
     /// Those of `change`, or the node and what is wrong with its numbers.
     pub fn refitted(
         mut self,
-        change: impl FnOnce(&mut Numbers<'_>) -> Result<(), String>,
+        change: impl FnOnce(&mut QuantParams<'_>) -> Result<(), String>,
     ) -> Result<Refittable, String> {
         change(&mut self.graph.numbers())?;
-        self.plan.renumber(&self.graph)?;
+        self.plan.set_params(&self.graph)?;
         Ok(self)
     }
 

@@ -9,7 +9,7 @@
 use super::FlowError;
 use super::field::Field;
 use super::likelihood::{Settings, bits_per_dimension, log_densities, prepared};
-use super::network::Network;
+use super::network::VelocityNetwork;
 
 /// Cells along a side of a picture.
 pub const CELLS: usize = 8;
@@ -38,7 +38,12 @@ pub struct Bits {
 ///
 /// # Errors
 /// The network's, or a setting that makes no sense.
-pub fn bits(network: &mut dyn Network, picture: &[u8], settings: &Settings, probes: usize) -> Result<Bits, FlowError> {
+pub fn bits(
+    network: &mut dyn VelocityNetwork,
+    picture: &[u8],
+    settings: &Settings,
+    probes: usize,
+) -> Result<Bits, FlowError> {
     if probes == 0 {
         return Err(FlowError::Setting { name: "probes", value: 0.0, cure: "give at least 1" });
     }
@@ -143,7 +148,7 @@ mod tests {
     /// The flow of a normal of deviation `s` at t = 0: v = x (t - (1 - t) s^2) / ((1 - t)^2 s^2 + t^2).
     struct Known(FlowManifest, f64);
 
-    impl Network for Known {
+    impl VelocityNetwork for Known {
         fn manifest(&self) -> &FlowManifest {
             &self.0
         }

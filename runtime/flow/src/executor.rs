@@ -2,7 +2,7 @@
 
 use super::int8::Int8Flow;
 use super::model::Source;
-use super::network::Network;
+use super::network::VelocityNetwork;
 use super::{FlowError, FlowModel};
 
 impl FlowModel {
@@ -10,7 +10,7 @@ impl FlowModel {
     ///
     /// # Errors
     /// What is wrong with it, or that this build cannot run it.
-    pub fn network(&self, threads: usize) -> Result<Box<dyn Network>, FlowError> {
+    pub fn network(&self, threads: usize) -> Result<Box<dyn VelocityNetwork>, FlowError> {
         match self.source() {
             Source::Int8(artifact) => Ok(Box::new(Int8Flow::load(artifact, self.origin(), threads)?)),
             #[cfg(feature = "onnx")]

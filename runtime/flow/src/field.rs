@@ -3,12 +3,12 @@
 
 use super::FlowError;
 use super::guidance::Conditional;
-use super::network::{Asked, Network, whole_context};
+use super::network::{Asked, VelocityNetwork, whole_context};
 use super::samplers::Velocity;
 
 /// The velocity of whole pictures, one label each.
 pub struct Field<'a> {
-    network: &'a mut dyn Network,
+    network: &'a mut dyn VelocityNetwork,
     labels: &'a [usize],
     /// Numbers of the pictures, those of one label together.
     order: Vec<usize>,
@@ -20,7 +20,7 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// Pictures of `labels`; `jump` as in [`Asked`].
-    pub fn new(network: &'a mut dyn Network, labels: &'a [usize], jump: bool) -> Field<'a> {
+    pub fn new(network: &'a mut dyn VelocityNetwork, labels: &'a [usize], jump: bool) -> Field<'a> {
         let context = whole_context(network.manifest());
         let values = network.manifest().values();
         let mut order: Vec<usize> = (0..labels.len()).collect();

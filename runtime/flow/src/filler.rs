@@ -4,7 +4,7 @@
 //! put back on their own line `(1 - t) known + t eps`, and at the end they are the window's, byte for
 //! byte. All buffers are made at load.
 
-use super::network::{Asked, Network, check, context_values, expect_finite};
+use super::network::{Asked, VelocityNetwork, check, context_values, expect_finite};
 use super::normal::Normal;
 use super::pixel::{pixel, value};
 use super::{FlowError, FlowModel};
@@ -16,7 +16,7 @@ pub const STEPS_MAX: usize = 32;
 
 /// A flow that fills holes.
 pub struct Filler {
-    network: Box<dyn Network>,
+    network: Box<dyn VelocityNetwork>,
     side: usize,
     null_label: usize,
     eps: Vec<f32>,     // (side, side, 3)
@@ -46,7 +46,7 @@ impl Filler {
     ///
     /// # Errors
     /// That it has none.
-    pub fn new(network: Box<dyn Network>) -> Result<Filler, FlowError> {
+    pub fn new(network: Box<dyn VelocityNetwork>) -> Result<Filler, FlowError> {
         let manifest = network.manifest();
         if !manifest.velocity.context {
             let what = "it makes whole pictures only and fills no holes; flow-patch does".into();
@@ -159,7 +159,7 @@ mod tests {
         asked: Log,
     }
 
-    impl Network for Plain {
+    impl VelocityNetwork for Plain {
         fn manifest(&self) -> &FlowManifest {
             &self.manifest
         }

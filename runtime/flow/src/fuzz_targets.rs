@@ -5,7 +5,7 @@ use lapwing_engine::artifact::container::Container;
 
 use crate::int8::Int8Flow;
 use crate::int8::artifact::{FORMAT, FlowArtifact, MAGIC};
-use crate::{Asked, FlowManifest, Network};
+use crate::{Asked, FlowManifest, VelocityNetwork};
 
 /// A format's name and what its bytes are given to.
 pub type Target = (&'static str, fn(&[u8]));

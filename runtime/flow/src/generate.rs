@@ -3,7 +3,7 @@
 use super::FlowError;
 use super::field::Field;
 use super::guidance::{Classifier, ClassifierFree};
-use super::network::Network;
+use super::network::VelocityNetwork;
 use super::normal::Normal;
 use super::pixel::pixel;
 use super::samplers::{Noise, Sampler, Velocity};
@@ -96,7 +96,7 @@ impl Noise for Each {
 /// # Errors
 /// A count that is not possible, or the sampler's or the network's.
 pub fn generate(
-    network: &mut dyn Network,
+    network: &mut dyn VelocityNetwork,
     request: &Request,
     classifier: Option<(f64, &mut Gradient<'_>)>,
 ) -> Result<Made, FlowError> {
@@ -141,7 +141,7 @@ pub fn generate(
 pub(super) struct Greys(pub(super) super::FlowManifest);
 
 #[cfg(test)]
-impl Network for Greys {
+impl VelocityNetwork for Greys {
     fn manifest(&self) -> &super::FlowManifest {
         &self.0
     }

@@ -56,7 +56,7 @@ pub mod path;
 pub mod pixel;
 pub mod plot;
 #[cfg(feature = "onnx")]
-pub mod quantise;
+pub mod quantize;
 #[cfg(feature = "onnx")]
 pub mod real;
 pub mod samplers;
@@ -65,7 +65,7 @@ pub mod table;
 pub use filler::Filler;
 pub use manifest::FlowManifest;
 pub use model::FlowModel;
-pub use network::{Asked, Network};
+pub use network::{Asked, VelocityNetwork};
 
 /// What can be wrong with a flow or with what is asked of it.
 #[derive(Debug, thiserror::Error)]

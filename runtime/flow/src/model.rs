@@ -15,7 +15,7 @@ use lapwing_engine::user_file;
 
 /// Largest network file that is read, in bytes.
 pub const NETWORK_BYTES_MAX: u64 = 256 << 20;
-/// Behind the name of a built-in flow: its networks in real numbers.
+/// Behind the name of a built-in flow: its networks in float32.
 pub const FLOAT: &str = "-float";
 /// The manifest's name in a folder.
 pub const MANIFEST: &str = "manifest.toml";
@@ -31,13 +31,13 @@ pub struct FlowModel {
 /// What a flow's networks are.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// In real numbers.
+    /// In float32 values.
     Real(Arc<Real>),
     /// In eight bits.
     Int8(Arc<FlowArtifact>),
 }
 
-/// The networks in real numbers, ONNX.
+/// The networks in float32, ONNX.
 #[derive(Debug)]
 pub struct Real {
     /// x_t, film and context to v.
@@ -194,7 +194,7 @@ impl FlowModel {
         &self.source
     }
 
-    /// Its networks in real numbers.
+    /// Its networks in float32.
     ///
     /// # Errors
     /// That it is in eight bits.
@@ -202,7 +202,7 @@ impl FlowModel {
         match &self.source {
             Source::Real(real) => Ok(real),
             Source::Int8(_) => {
-                let what = "it is in eight bits; this needs its networks in real numbers".into();
+                let what = "it is in eight bits; this needs its networks in float32".into();
                 Err(FlowError::Unable { origin: self.origin.clone(), what })
             }
         }

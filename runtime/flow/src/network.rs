@@ -15,7 +15,7 @@ pub struct Asked {
 }
 
 /// A network that gives `v = eps - x_0` of the line through x_t.
-pub trait Network: Send {
+pub trait VelocityNetwork: Send {
     /// What it is.
     fn manifest(&self) -> &FlowManifest;
 

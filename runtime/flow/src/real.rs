@@ -1,4 +1,4 @@
-//! A flow in real numbers: tract runs its networks.
+//! A flow in float32: tract runs its networks.
 //!
 //! `film` is computed once a step, class and mode and kept.
 
@@ -7,7 +7,7 @@ use tract_onnx::tract_core::internal::{bail, format_err};
 
 use super::condition::{Kept, features, one_hot};
 use super::manifest::{ConditionSpec, FlowManifest};
-use super::network::{Asked, Network, check, expect_finite};
+use super::network::{Asked, VelocityNetwork, check, expect_finite};
 use super::{FlowError, FlowModel};
 use lapwing_quantize::onnx::{self, Parsed};
 
@@ -125,7 +125,7 @@ impl RealCondition {
     }
 }
 
-/// A flow in real numbers.
+/// A flow in float32.
 pub struct RealFlow {
     manifest: FlowManifest,
     origin: String,
@@ -148,12 +148,12 @@ impl RealFlow {
         let velocity = Runner::load(&model.real()?.velocity, inputs)
             .map_err(|what| load_error(model, &manifest.velocity.file, &what))?;
         let condition = RealCondition::load(model)?;
-        let origin = format!("{} in real numbers", model.origin());
+        let origin = format!("{} in float32", model.origin());
         Ok(RealFlow { manifest, origin, velocity, condition, films: Kept::new(FILMS_MAX) })
     }
 }
 
-impl Network for RealFlow {
+impl VelocityNetwork for RealFlow {
     fn manifest(&self) -> &FlowManifest {
         &self.manifest
     }

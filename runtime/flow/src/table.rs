@@ -17,7 +17,7 @@
 use super::FlowError;
 use super::frechet::Gaussian;
 use super::generate::{Made, Request, Walk, generate};
-use super::network::Network;
+use super::network::VelocityNetwork;
 use super::samplers::Sampler;
 use lapwing_engine::parallel;
 
@@ -112,7 +112,7 @@ impl Tabled<'_> {
     /// The network's, or what measures fails.
     pub fn rows(
         &self,
-        make: &(dyn Fn() -> Result<Box<dyn Network>, FlowError> + Sync),
+        make: &(dyn Fn() -> Result<Box<dyn VelocityNetwork>, FlowError> + Sync),
         mut measure: Option<&mut Measure<'_>>,
         told: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<Row>, FlowError> {
@@ -168,13 +168,13 @@ fn measured(measure: &mut Measure<'_>, pictures: &[Vec<u8>]) -> Result<(Gaussian
 fn walk(
     requests: &[Request],
     threads: usize,
-    make: &(dyn Fn() -> Result<Box<dyn Network>, FlowError> + Sync),
+    make: &(dyn Fn() -> Result<Box<dyn VelocityNetwork>, FlowError> + Sync),
     told: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Made>, FlowError> {
     let parts_of = |r: &Request| r.labels.len().div_ceil(PART);
     let parts: Vec<(usize, usize)> =
         requests.iter().enumerate().flat_map(|(at, r)| (0..parts_of(r)).map(move |part| (at, part))).collect();
-    let each = |network: &mut Box<dyn Network>, made: &mut Vec<Made>, index: usize| {
+    let each = |network: &mut Box<dyn VelocityNetwork>, made: &mut Vec<Made>, index: usize| {
         let (at, part) = parts[index];
         let (whole, first) = (&requests[at], part * PART);
         let labels = whole.labels[first..].iter().take(PART).copied().collect();
@@ -279,8 +279,9 @@ mod tests {
             interval: [0.0, 1.0],
             seed: 9,
         };
-        let make =
-            || -> Result<Box<dyn Network>, FlowError> { Ok(Box::new(Greys(FlowManifest::parse(&text).unwrap()))) };
+        let make = || -> Result<Box<dyn VelocityNetwork>, FlowError> {
+            Ok(Box::new(Greys(FlowManifest::parse(&text).unwrap())))
+        };
         let rows = |threads| {
             // the class is read off the grey
             let mut measure = |picture: &[u8]| {

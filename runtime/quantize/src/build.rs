@@ -1,4 +1,4 @@
-//! A network in real numbers and its quantisations become a [`Graph`].
+//! A network in float32 and its quantizations become a [`Graph`].
 //!
 //! Weights: one scale a output channel, symmetric. A function after a convolution becomes the table
 //! of its store. The mean error that rounding the weights adds to a channel can be taken off its
@@ -11,7 +11,7 @@ use super::choices::{Quants, curve, table};
 use super::classes::Classes;
 use super::split;
 use crate::calibrate::Observed;
-use crate::network::{MapId, Network, RealConv, RealOp, RealPart};
+use crate::network::{FloatNetwork, MapId, RealConv, RealOp, RealPart};
 use lapwing_engine::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Wide};
 use lapwing_engine::quant::Quant;
 
@@ -51,7 +51,7 @@ impl Origin {
 /// # Errors
 /// The node and what is wrong with it.
 pub fn lower(
-    network: &Network,
+    network: &FloatNetwork,
     classes: &Classes,
     observed: &[Observed],
     quants: &Quants,
@@ -91,7 +91,7 @@ pub fn lower(
 }
 
 struct Builder<'a> {
-    network: &'a Network,
+    network: &'a FloatNetwork,
     classes: &'a Classes,
     observed: &'a [Observed],
     quants: &'a Quants,

@@ -1,6 +1,6 @@
 //! What values a network's maps take on real pictures.
 //!
-//! tract runs the network in real numbers, twice over the same pictures: once for the extremes and
+//! tract runs the network in float32, twice over the same pictures: once for the extremes and
 //! the means of channels, once for a histogram between the extremes. For maps whose channels are
 //! to be scaled (see [`super::quantize::equalise`]) the second pass counts the scaled values too.
 //!
@@ -10,12 +10,12 @@ use std::collections::HashMap;
 
 use tract_onnx::prelude::*;
 
-use super::network::{MapId, Network};
+use super::network::{FloatNetwork, MapId};
 use super::onnx::{self, words};
 
 /// Bins of a histogram.
 pub const BINS: usize = 2048;
-/// Most bytes of all maps of one picture in real numbers; tract holds them at the same time.
+/// Most bytes of all maps of one picture in float32; tract holds them at the same time.
 pub const MAPS_BYTES_MAX: u64 = 2 << 30;
 
 /// The values of one map over all pictures.
@@ -92,7 +92,7 @@ impl Observed {
     }
 }
 
-/// All maps of a network in real numbers, for one picture after the other.
+/// All maps of a network in float32, for one picture after the other.
 pub struct RealRun {
     state: TypedSimpleState,
     shape: Vec<usize>,
@@ -113,11 +113,11 @@ impl RealRun {
     ///
     /// # Errors
     /// tract's words, or that its maps need more than [`MAPS_BYTES_MAX`].
-    pub fn new(network: &Network) -> Result<RealRun, String> {
+    pub fn new(network: &FloatNetwork) -> Result<RealRun, String> {
         let bytes: u64 = network.maps.iter().map(|m| m.shape.elements() as u64 * size_of::<f32>() as u64).sum();
         if bytes > MAPS_BYTES_MAX {
             return Err(format!(
-                "its {} maps need {} MiB in real numbers, the limit is {}; export it for a smaller input",
+                "its {} maps need {} MiB in float32, the limit is {}; export it for a smaller input",
                 network.maps.len(),
                 bytes >> 20,
                 MAPS_BYTES_MAX >> 20
@@ -147,7 +147,7 @@ impl RealRun {
         let outputs = Tensor::from_shape(&self.shape, input)
             .map_err(|e| words(&e))
             .and_then(|tensor| onnx::run(&mut self.state, tvec!(tensor.into_tvalue())))
-            .map_err(|what| format!("running it in real numbers: {what}"))?;
+            .map_err(|what| format!("running it in float32: {what}"))?;
         Ok(RealMaps { run: self, outputs })
     }
 }
@@ -164,7 +164,7 @@ impl RealMaps<'_> {
     }
 }
 
-/// The outputs of the regions in real numbers: the network's own, if nothing remains.
+/// The outputs of the regions in float32: the network's own, if nothing remains.
 pub struct RealOutputs {
     state: TypedSimpleState,
     shape: Vec<usize>,
@@ -175,7 +175,7 @@ impl RealOutputs {
     ///
     /// # Errors
     /// tract's words.
-    pub fn new(network: &Network) -> Result<RealOutputs, String> {
+    pub fn new(network: &FloatNetwork) -> Result<RealOutputs, String> {
         let outlets: Vec<OutletId> = network.outputs.iter().map(|o| o.outlet).collect();
         let (state, shape) = planned(network.model.clone(), &outlets)?;
         Ok(RealOutputs { state, shape })
@@ -192,7 +192,7 @@ impl RealOutputs {
             let flat = |o: &TValue| -> TractResult<_> { Ok(o.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()) };
             outputs.iter().map(|o| flat(o).map_err(|e| words(&e))).collect()
         };
-        run().map_err(|what| format!("running it in real numbers: {what}"))
+        run().map_err(|what| format!("running it in float32: {what}"))
     }
 }
 
@@ -204,7 +204,7 @@ fn planned(mut model: TypedModel, outlets: &[OutletId]) -> Result<(TypedSimpleSt
     };
     let shape = select().map_err(|e| words(&e));
     let made = shape.and_then(|shape| Ok((onnx::runnable(model)?.spawn().map_err(|e| words(&e))?, shape)));
-    made.map_err(|what| format!("planning it in real numbers: {what}"))
+    made.map_err(|what| format!("planning it in float32: {what}"))
 }
 
 /// Gathers [`Observed`] over pictures.
@@ -230,7 +230,7 @@ pub struct Seen {
 
 impl Calibrator {
     /// Nothing seen yet.
-    pub fn new(network: &Network) -> Calibrator {
+    pub fn new(network: &FloatNetwork) -> Calibrator {
         let observed = network.maps.iter().map(|m| Observed::nothing(m.shape.channels)).collect();
         let ordered = network.maps.iter().map(|m| m.ordered).collect();
         Calibrator { observed, ordered, scaled: HashMap::new(), grouped: HashMap::new(), pictures: 0 }

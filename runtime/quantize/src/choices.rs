@@ -1,4 +1,4 @@
-//! The methods that were chosen for each range, and the quantisations that follow from them.
+//! The methods that were chosen for each range, and the quantizations that follow from them.
 //!
 //! A range is either that of a class of maps, or that before the table of one convolution. What a
 //! method makes of a range is computed once and remembered, so that a search over methods is cheap.
@@ -9,9 +9,9 @@ use super::classes::Classes;
 use super::ranges::{Method, Values};
 use super::split::{Group, Split};
 use crate::calibrate::Observed;
-use crate::network::{Function, MapId, Network};
+use crate::network::{FloatNetwork, Function, MapId};
+use lapwing_engine::int16::{self, Curve};
 use lapwing_engine::quant::{Quant, Table};
-use lapwing_engine::sixteen::{self, Curve};
 
 /// A range for which a method is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub enum Range {
     BeforePart(usize, usize),
 }
 
-/// Quantisations of a whole network.
+/// Quantizations of a whole network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quants {
     /// By map.
@@ -50,7 +50,7 @@ pub struct Part {
 
 /// Methods by range, with what follows from them.
 pub struct Choices<'a> {
-    network: &'a Network,
+    network: &'a FloatNetwork,
     classes: &'a Classes,
     input: Quant,
     methods: HashMap<Range, Method>,
@@ -62,13 +62,13 @@ pub struct Choices<'a> {
     clamps: HashMap<usize, (f32, f32)>,
 }
 
-/// A range, a method, and, before a table, the quantisation after it.
+/// A range, a method, and, before a table, the quantization after it.
 type Key = (Range, Method, Option<(u32, u8)>);
 
 impl<'a> Choices<'a> {
     /// The first method for every range.
     pub fn new(
-        network: &'a Network,
+        network: &'a FloatNetwork,
         classes: &'a Classes,
         observed: &[Observed],
         input: Quant,
@@ -234,7 +234,7 @@ impl<'a> Choices<'a> {
                     .iter()
                     .zip(&exact)
                     .map(|((x, share), y)| {
-                        f64::from(to.real(table[usize::from(quant.quantise(*x))]) - y).powi(2) * f64::from(*share)
+                        f64::from(to.real(table[usize::from(quant.quantize(*x))]) - y).powi(2) * f64::from(*share)
                     })
                     .sum(),
                 Err(what) => {
@@ -252,16 +252,16 @@ impl<'a> Choices<'a> {
     }
 }
 
-/// `function` from one quantisation to another, in sixteen bits.
+/// `function` from one quantization to another, in sixteen bits.
 pub fn curve(from: Quant, to: Quant, function: &Function) -> Result<Box<Curve>, String> {
-    let points: Vec<f32> = sixteen::points(from).collect();
+    let points: Vec<f32> = int16::points(from).collect();
     let values = function.eval(&points).map_err(|e| format!("{e:#}"))?;
-    Ok(Box::new(std::array::from_fn(|at| sixteen::quantise(values[at], to))))
+    Ok(Box::new(std::array::from_fn(|at| int16::quantize(values[at], to))))
 }
 
-/// The 256 values of `function` from one quantisation to another.
+/// The 256 values of `function` from one quantization to another.
 pub fn table(from: Quant, to: Quant, function: &Function) -> Result<Box<Table>, String> {
     let points: Vec<f32> = (0..=255).map(|q| from.real(q)).collect();
     let values = function.eval(&points).map_err(|e| format!("{e:#}"))?;
-    Ok(Box::new(std::array::from_fn(|q| to.quantise(values[q]))))
+    Ok(Box::new(std::array::from_fn(|q| to.quantize(values[q]))))
 }

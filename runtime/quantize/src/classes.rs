@@ -1,11 +1,11 @@
-//! Which maps share one quantisation, and which function a convolution's store applies.
+//! Which maps share one quantization, and which function a convolution's store applies.
 //!
 //! Tensors that are joined, moved or pooled stand for the same numbers on both sides, so that none
-//! of these operations needs arithmetic. The class of the input keeps the pixels' quantisation.
+//! of these operations needs arithmetic. The class of the input keeps the pixels' quantization.
 
 use std::collections::HashMap;
 
-use crate::network::{Function, MapId, Network, RealOp};
+use crate::network::{FloatNetwork, Function, MapId, RealOp};
 
 /// Classes of maps.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Classes {
 
 impl Classes {
     /// The classes of a network.
-    pub fn of(network: &Network) -> Classes {
+    pub fn of(network: &FloatNetwork) -> Classes {
         let parents = (0..network.maps.len()).collect();
         let mut classes = Classes { parents, fused: fused(network) };
         for node in &network.nodes {
@@ -44,7 +44,7 @@ impl Classes {
     }
 
     /// The function that the store of convolution `node` applies.
-    pub fn function<'a>(&self, network: &'a Network, node: usize) -> Option<&'a Function> {
+    pub fn function<'a>(&self, network: &'a FloatNetwork, node: usize) -> Option<&'a Function> {
         match &network.nodes[*self.fused.get(&node)?].op {
             RealOp::Pointwise(function) => Some(function),
             _ => None,
@@ -52,7 +52,7 @@ impl Classes {
     }
 
     /// The map that the store of node `node` writes, its function included.
-    pub fn stored(&self, network: &Network, node: usize) -> MapId {
+    pub fn stored(&self, network: &FloatNetwork, node: usize) -> MapId {
         network.nodes[self.fused.get(&node).copied().unwrap_or(node)].output
     }
 
@@ -62,7 +62,7 @@ impl Classes {
     }
 }
 
-fn fused(network: &Network) -> HashMap<usize, usize> {
+fn fused(network: &FloatNetwork) -> HashMap<usize, usize> {
     let readers = network.readers();
     let mut found = HashMap::new();
     for (index, node) in network.nodes.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Bias correction: the mean of each channel is made what it is in real numbers.
+//! Bias correction: the mean of each channel is made what it is in float32.
 //!
 //! Layer by layer, from the input on: the graph up to a convolution runs over pictures, the mean
 //! that each of its channels has is compared with the real one, and the difference is taken off the
@@ -6,10 +6,10 @@
 //! off do not move with the bias; the difference is divided by the share of those that do.
 
 use super::build::{Lowered, Origin};
-use super::judge::{Judge, Runner};
+use super::error_metric::{ErrorMetric, Runner};
 use super::samples::Samples;
 use crate::calibrate::RealRun;
-use crate::network::{MapId, Network};
+use crate::network::{FloatNetwork, MapId};
 use lapwing_engine::ir::{Checked, Graph, Node, Op, Output, Part, TensorId};
 use lapwing_engine::parallel;
 
@@ -28,13 +28,13 @@ impl Means {
         Means(means)
     }
 
-    /// Runs the network in real numbers over `pictures`; `told` after each. `scales` divides the
+    /// Runs the network in float32 over `pictures`; `told` after each. `scales` divides the
     /// channels of a map.
     ///
     /// # Errors
     /// tract's words.
     pub fn of(
-        network: &Network,
+        network: &FloatNetwork,
         samples: &Samples,
         pictures: &[usize],
         threads: usize,
@@ -76,9 +76,9 @@ impl Means {
 pub fn correct(
     lowered: &mut Lowered,
     index: usize,
-    network: &Network,
+    network: &FloatNetwork,
     means: &Means,
-    judge: &Judge<'_>,
+    error_metric: &ErrorMetric<'_>,
     pictures: &[usize],
 ) -> Result<bool, String> {
     let Op::Conv(conv) = &lowered.graph.nodes[index].op else { return Ok(false) };
@@ -87,7 +87,7 @@ pub fn correct(
     let map = if conv.has_function() { network.nodes[origin.node].output } else { origin.map };
     let all = &means.0[map];
     let real: Vec<f64> = (0..conv.bias.len()).map(|c| all[origin.channel(c)]).collect();
-    let shifts = shifts(&lowered.graph, index, &origin, &real, judge, pictures)?;
+    let shifts = shifts(&lowered.graph, index, &origin, &real, error_metric, pictures)?;
     let Op::Conv(conv) = &mut lowered.graph.nodes[index].op else { return Ok(false) };
     let mut changed = false;
     for ((bias, multiplier), shift) in conv.bias.iter_mut().zip(&conv.multiplier).zip(shifts) {
@@ -107,7 +107,7 @@ fn shifts(
     index: usize,
     origin: &Origin,
     real: &[f64],
-    judge: &Judge<'_>,
+    error_metric: &ErrorMetric<'_>,
     pictures: &[usize],
 ) -> Result<Vec<f64>, String> {
     let graph = Checked::new(until(graph, index, origin))?;
@@ -127,7 +127,8 @@ fn shifts(
         Ok(())
     };
     let nothing = || (vec![(0u64, 0u64); real.len()], 0);
-    let lanes = parallel::over(judge.threads(), pictures, || judge.runner(&graph), nothing, each, &mut || {})?;
+    let lanes =
+        parallel::over(error_metric.threads(), pictures, || error_metric.runner(&graph), nothing, each, &mut || {})?;
     let (mut sums, mut count) = nothing();
     for (lane, pixels) in lanes {
         sums.iter_mut().zip(lane).for_each(|(to, from)| *to = (to.0 + from.0, to.1 + from.1));

@@ -8,7 +8,7 @@
 
 use super::classes::Classes;
 use crate::calibrate::Observed;
-use crate::network::{Function, MapId, Network, RealConv, RealOp};
+use crate::network::{FloatNetwork, Function, MapId, RealConv, RealOp};
 
 /// Scales lie between 1/this and this.
 const SCALE_MAX: f32 = 64.0;
@@ -31,7 +31,7 @@ pub struct Equalisation {
 pub struct Undo(Vec<(usize, RealConv)>);
 
 /// Finds all places; `observed` needs extremes only.
-pub fn find(network: &Network, classes: &Classes, observed: &[Observed]) -> Vec<Equalisation> {
+pub fn find(network: &FloatNetwork, classes: &Classes, observed: &[Observed]) -> Vec<Equalisation> {
     let mut found = Vec::new();
     for (producer, node) in network.nodes.iter().enumerate() {
         let RealOp::Conv(_) = node.op else { continue };
@@ -51,7 +51,7 @@ pub fn find(network: &Network, classes: &Classes, observed: &[Observed]) -> Vec<
 }
 
 /// The maps that hold `stored`'s channels and the convolutions that read them, if nothing else does.
-pub(super) fn reached(network: &Network, stored: MapId) -> Option<(Vec<MapId>, Vec<usize>)> {
+pub(super) fn reached(network: &FloatNetwork, stored: MapId) -> Option<(Vec<MapId>, Vec<usize>)> {
     let readers = network.readers();
     let mut maps = vec![stored];
     let mut consumers = Vec::new();
@@ -76,7 +76,7 @@ pub(super) fn reached(network: &Network, stored: MapId) -> Option<(Vec<MapId>, V
 
 impl Equalisation {
     /// Applies it to the network's weights.
-    pub fn apply(&self, network: &mut Network) -> Undo {
+    pub fn apply(&self, network: &mut FloatNetwork) -> Undo {
         let mut undo = multiply(network, &self.consumers, &self.scales);
         if let RealOp::Conv(conv) = &mut network.nodes[self.producer].op {
             undo.0.push((self.producer, conv.clone()));
@@ -92,7 +92,7 @@ impl Equalisation {
 }
 
 /// Multiplies the weights that read each channel by its scale.
-pub(super) fn multiply(network: &mut Network, consumers: &[usize], scales: &[f32]) -> Undo {
+pub(super) fn multiply(network: &mut FloatNetwork, consumers: &[usize], scales: &[f32]) -> Undo {
     let mut undo = Vec::new();
     for &consumer in consumers {
         if let RealOp::Conv(conv) = &mut network.nodes[consumer].op {
@@ -105,7 +105,7 @@ pub(super) fn multiply(network: &mut Network, consumers: &[usize], scales: &[f32
 
 impl Undo {
     /// Puts the weights back.
-    pub fn apply(self, network: &mut Network) {
+    pub fn apply(self, network: &mut FloatNetwork) {
         for (index, conv) in self.0 {
             network.nodes[index].op = RealOp::Conv(conv);
         }
@@ -138,7 +138,7 @@ fn each_input(conv: &mut RealConv, channels: usize, mut f: impl FnMut(usize, &mu
 /// Channel i's reach a_i over the reach r_i of the weights that read it: s_i = sqrt(a_i / r_i) makes
 /// a_i / s_i and r_i s_i proportional. Where only depthwise convolutions read, whose filters have
 /// scales of their own, s_i = a_i. Then all are divided so that the tensor's reach stays.
-pub(super) fn scales(network: &Network, consumers: &[usize], seen: &Observed) -> Option<Vec<f32>> {
+pub(super) fn scales(network: &FloatNetwork, consumers: &[usize], seen: &Observed) -> Option<Vec<f32>> {
     let channels = seen.channels.len();
     let reach: Vec<f32> = seen.channels.iter().map(|c| c.low.abs().max(c.high.abs())).collect();
     let most = reach.iter().fold(0f32, |m, &r| m.max(r));

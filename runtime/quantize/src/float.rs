@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::internal::DimLike;
 
 use crate::onnx::{self, Parsed, words};
 use lapwing_engine::EngineError;
-use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_engine::manifest::{AxisOrder, InputSpec};
 
 /// A network as an ONNX file, and what the manifest says of its input.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ impl FloatEngine {
     ///
     /// # Errors
     /// tract's words.
-    pub fn twin(&self) -> Result<FloatEngine, EngineError> {
+    pub fn sharing_weights(&self) -> Result<FloatEngine, EngineError> {
         let FloatEngine { state, input_shape, output_names, output_shapes, origin, .. } = self;
         let failed = |e| EngineError::Load { origin: origin.clone(), stage: "planning it", what: words(&e) };
         Ok(FloatEngine {
@@ -132,8 +132,8 @@ pub fn typed(file: OnnxFile<'_>) -> Result<TypedModel, EngineError> {
 fn input_shape(spec: &InputSpec) -> [usize; 4] {
     let (h, w) = (spec.height as usize, spec.width as usize);
     match spec.layout {
-        Layout::Nchw => [1, 3, h, w],
-        Layout::Nhwc => [1, h, w, 3],
+        AxisOrder::Nchw => [1, 3, h, w],
+        AxisOrder::Nhwc => [1, h, w, 3],
     }
 }
 

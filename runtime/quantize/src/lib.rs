@@ -1,13 +1,13 @@
-//! A network in real numbers becomes a [`Graph`] of eight-bit ones.
+//! A network in float32 becomes a [`Graph`] of eight-bit ones.
 //!
 //! ```text
 //! Samples ─▶ Calibrator ─▶ Observed ─▶ Choices ─▶ Quants ─▶ lower ─▶ Graph
 //!                             ▲           ▲                   │
-//!                        equalise      search ◀── Judge ◀─────┘ ─▶ correct ─▶ Report
+//!                        equalise      search ◀── ErrorMetric ◀─────┘ ─▶ correct ─▶ Report
 //! ```
 //!
 //! [`quantize`] takes the first method for every range and asks nothing further. [`tuned`] measures:
-//! every equalisation, range and bias correction is tried on pictures that the [`judge`] keeps for
+//! every equalisation, range and bias correction is tried on pictures that the [`error_metric`] keeps for
 //! itself, and stays only if the outputs come closer to the real ones.
 //!
 //! | file | noun |
@@ -15,14 +15,14 @@
 //! | [`onnx`] | tract, within bounds |
 //! | [`samples`] | pictures at the input's size, bounded |
 //! | [`ranges`] | methods: min-max, percentile, MSE, entropy |
-//! | [`classes`] | maps that share one quantisation |
+//! | [`classes`] | maps that share one quantization |
 //! | [`choices`] | which method serves which range |
 //! | [`build`] | the graph |
-//! | [`judge`] | the error at the outputs |
+//! | [`error_metric`] | the error at the outputs |
 //! | [`equalise`], [`split`], [`correct`] | like channels, groups of them, true means |
 //! | [`widen`] | where sixteen bits pay |
 //! | [`search`] | the order of decisions |
-//! | [`harm`], [`report`] | what each layer costs |
+//! | [`sensitivity`], [`report`] | what each layer costs |
 
 #![deny(unsafe_code)]
 
@@ -32,21 +32,21 @@ pub mod choices;
 pub mod classes;
 pub mod correct;
 pub mod equalise;
+pub mod error_metric;
 pub mod float;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_targets;
-pub mod harm;
 pub mod import;
-pub mod judge;
+pub mod int8_region;
 pub mod mixed;
 pub mod network;
 pub mod onnx;
 pub mod own_scales;
 pub mod ranges;
-pub mod region;
 pub mod report;
 pub mod samples;
 pub mod search;
+pub mod sensitivity;
 pub mod split;
 #[cfg(test)]
 mod tests;
@@ -55,19 +55,19 @@ pub mod widen;
 pub use float::{FloatEngine, OnnxFile, Outputs};
 pub use report::Report;
 pub use samples::Samples;
-pub use search::{Phase, Quantised, Request, tuned};
+pub use search::{Phase, Quantized, Request, tuned};
 
 use calibrate::Observed;
 use lapwing_engine::ir::Graph;
 use lapwing_engine::quant::Quant;
-use network::Network;
+use network::FloatNetwork;
 
-/// Quantises a calibrated network: ranges of least squared error, rounding taken off the biases.
-/// `input` is the quantisation of the first map: the pixels'.
+/// Quantizes a calibrated network: ranges of least squared error, rounding taken off the biases.
+/// `input` is the quantization of the first map: the pixels'.
 ///
 /// # Errors
 /// The node and what is wrong with it.
-pub fn quantize(network: &Network, observed: &[Observed], input: Quant) -> Result<Graph, String> {
+pub fn quantize(network: &FloatNetwork, observed: &[Observed], input: Quant) -> Result<Graph, String> {
     let classes = classes::Classes::of(network);
     let quants = choices::Choices::new(network, &classes, observed, input)?.quants()?;
     Ok(build::lower(network, &classes, observed, &quants, true)?.graph)

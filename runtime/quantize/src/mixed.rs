@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::network::Network;
-use super::region::Region;
+use super::int8_region::Int8Region;
+use super::network::FloatNetwork;
 use lapwing_engine::ir::{Checked, Graph, Output, Part, TensorId};
 use lapwing_engine::kernels::Kernels;
 
@@ -15,7 +15,7 @@ use lapwing_engine::kernels::Kernels;
 /// # Errors
 /// The node and what is wrong with it.
 pub fn model(
-    network: &Network,
+    network: &FloatNetwork,
     graph: &Graph,
     kernels: &'static Kernels,
     threads: usize,
@@ -54,7 +54,7 @@ struct RegionPart {
 }
 
 /// The whole graph region by region, by region number.
-fn split(network: &Network, graph: &Graph) -> Result<HashMap<usize, RegionPart>, String> {
+fn split(network: &FloatNetwork, graph: &Graph) -> Result<HashMap<usize, RegionPart>, String> {
     // a tensor belongs to the region that writes it, an input to the first that could read it
     let mut region: Vec<usize> = vec![0; graph.tensors.len()];
     for (&map, id) in network.inputs.iter().zip(&graph.inputs) {
@@ -115,7 +115,7 @@ fn split(network: &Network, graph: &Graph) -> Result<HashMap<usize, RegionPart>,
 }
 
 struct Wiring<'a> {
-    network: &'a Network,
+    network: &'a FloatNetwork,
     graph: &'a Graph,
     parts: HashMap<usize, RegionPart>,
     kernels: &'static Kernels,
@@ -183,7 +183,7 @@ impl Wiring<'_> {
                 }
             });
         }
-        let region = Region::new(Checked::new(graph)?, self.kernels, self.threads);
+        let region = Int8Region::new(Checked::new(graph)?, self.kernels, self.threads);
         let made = self.made.wire_node(format!("region.{number}"), region, &inputs).map_err(words)?;
         for (slot, index) in outputs.iter().enumerate() {
             self.wired.insert(self.network.outputs[*index].outlet, made[slot]);

@@ -1,4 +1,4 @@
-//! The network in real numbers, as [`super::import`] finds it in tract's graph: maps of (channels,
+//! The network in float32, as [`super::import`] finds it in tract's graph: maps of (channels,
 //! height, width) and the operations that have an eight-bit rule.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use tract_onnx::tract_core::internal::*;
 use lapwing_engine::ir::{Between, Op, Shape, Source, Window};
 use lapwing_engine::quant::Quant;
 
-/// Index of a map in [`Network::maps`].
+/// Index of a map in [`FloatNetwork::maps`].
 pub type MapId = usize;
 
 /// A value of shape (1, channels, height, width).
@@ -28,7 +28,7 @@ pub struct Map {
     pub level: usize,
 }
 
-/// A convolution in real numbers.
+/// A convolution in float32.
 #[derive(Debug, Clone)]
 pub struct RealConv {
     /// Geometry.
@@ -96,7 +96,7 @@ pub enum RealOp {
 
 impl RealOp {
     /// True if the output takes its numbers from the inputs and stays in their range: all of them
-    /// share one quantisation.
+    /// share one quantization.
     pub fn keeps_numbers(&self) -> bool {
         match self {
             RealOp::MaxPool(_)
@@ -153,7 +153,7 @@ pub struct RealOutput {
     pub parts: Vec<RealPart>,
 }
 
-/// A node that stays with tract, in real numbers.
+/// A node that stays with tract, in float32.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remaining {
     /// Its number in tract's graph.
@@ -168,12 +168,12 @@ pub struct Remaining {
 
 /// The nodes of a model that have an eight-bit rule, and those that have none.
 #[derive(Debug, Clone)]
-pub struct Network {
-    /// tract's graph, for running it in real numbers.
+pub struct FloatNetwork {
+    /// tract's graph, for running it in float32.
     pub model: TypedModel,
     /// All maps; the first is the picture.
     pub maps: Vec<Map>,
-    /// Maps that no node writes: the picture, and what comes from nodes in real numbers.
+    /// Maps that no node writes: the picture, and what comes from nodes in float32.
     pub inputs: Vec<MapId>,
     /// In the order of execution.
     pub nodes: Vec<RealNode>,
@@ -184,7 +184,7 @@ pub struct Network {
     pub remaining: Vec<Remaining>,
 }
 
-impl Network {
+impl FloatNetwork {
     /// True if the file states the scales (QDQ), so that nothing is to be calibrated.
     pub fn has_own_scales(&self) -> bool {
         self.maps.iter().any(|m| m.quant.is_some())
@@ -199,7 +199,7 @@ impl Network {
         readers
     }
 
-    /// The operation of a node that moves or mixes values of one quantisation.
+    /// The operation of a node that moves or mixes values of one quantization.
     pub fn moving(&self, node: &RealNode, quant: Quant) -> Option<Op> {
         let (from, to) = (self.maps[*node.inputs.first()?].shape, self.maps[node.output].shape);
         Some(match &node.op {
@@ -215,7 +215,7 @@ impl Network {
             }
             RealOp::Gather { stride, from } => Op::Gather { stride: *stride, from: from.clone() },
             RealOp::Pick { rows, columns, fill } => {
-                Op::Pick { rows: rows.clone(), columns: columns.clone(), fill: quant.quantise(*fill) }
+                Op::Pick { rows: rows.clone(), columns: columns.clone(), fill: quant.quantize(*fill) }
             }
             RealOp::DepthToSpace { block, from } => Op::DepthToSpace { block: *block, from: from.clone() },
             RealOp::Bilinear { rows, columns } => Op::Bilinear { rows: rows.clone(), columns: columns.clone() },
@@ -272,7 +272,7 @@ impl Function {
                 let value = value.cast_to::<f32>()?;
                 let view = value.as_plain_ram().context("a plain tensor")?;
                 let rounded: Vec<f32> =
-                    view.as_slice::<f32>()?.iter().map(|&x| quant.real(quant.quantise(x))).collect();
+                    view.as_slice::<f32>()?.iter().map(|&x| quant.real(quant.quantize(x))).collect();
                 Tensor::from_shape(value.shape(), &rounded)?.into_tvalue()
             }
         })

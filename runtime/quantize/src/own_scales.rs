@@ -6,15 +6,15 @@
 
 use std::collections::HashMap;
 
-use super::network::{Function, MapId, Network, RealConv, RealNode, RealOp};
+use super::network::{FloatNetwork, Function, MapId, RealConv, RealNode, RealOp};
 use lapwing_engine::ir::{Conv, Graph, Node, Op, Output, Part, Tensor, TensorId, Weights, Wide};
 use lapwing_engine::quant::{Quant, Table};
 
-/// The graph of a network of which [`Network::has_own_scales`] holds.
+/// The graph of a network of which [`FloatNetwork::has_own_scales`] holds.
 ///
 /// # Errors
 /// The node and what is wrong with it.
-pub fn graph(network: &Network) -> Result<Graph, String> {
+pub fn graph(network: &FloatNetwork) -> Result<Graph, String> {
     let readers = network.readers();
     let mut builder = Builder { network, tensors: HashMap::new(), graph: Graph::default() };
     for &map in &network.inputs {
@@ -56,7 +56,7 @@ pub fn graph(network: &Network) -> Result<Graph, String> {
 }
 
 struct Builder<'a> {
-    network: &'a Network,
+    network: &'a FloatNetwork,
     tensors: HashMap<MapId, TensorId>,
     graph: Graph,
 }
@@ -140,7 +140,7 @@ fn cuts_only(function: &Function, to: Quant) -> Result<bool, String> {
 /// The range outside of which the function gives nothing new.
 fn before(function: &Function, to: Quant) -> Result<Quant, String> {
     let grid: Vec<f32> = (-4000..=4000).map(|i| (i as f32 * 0.002).sinh() * 0.1).collect();
-    let values: Vec<u8> = function.eval(&grid).map_err(words)?.into_iter().map(|v| to.quantise(v)).collect();
+    let values: Vec<u8> = function.eval(&grid).map_err(words)?.into_iter().map(|v| to.quantize(v)).collect();
     let (first, last) = (values[0], values[values.len() - 1]);
     let low = values.iter().position(|v| *v != first).map_or(0.0, |at| grid[at.saturating_sub(1)]);
     let high = values.iter().rposition(|v| *v != last).map_or(0.0, |at| grid[(at + 1).min(grid.len() - 1)]);
@@ -150,7 +150,7 @@ fn before(function: &Function, to: Quant) -> Result<Quant, String> {
 fn table(from: Quant, to: Quant, function: &Function) -> Result<Box<Table>, String> {
     let points: Vec<f32> = (0..=255).map(|q| from.real(q)).collect();
     let values = function.eval(&points).map_err(words)?;
-    Ok(Box::new(std::array::from_fn(|q| to.quantise(values[q]))))
+    Ok(Box::new(std::array::from_fn(|q| to.quantize(values[q]))))
 }
 
 fn conv(real: &RealConv, from: Quant, to: Quant) -> Conv {

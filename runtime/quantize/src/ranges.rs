@@ -1,4 +1,4 @@
-//! Which range of real numbers the 256 values of a tensor stand for: four methods.
+//! Which range of float32 the 256 values of a tensor stand for: four methods.
 //!
 //! Every method looks at the values that were seen, as bins of (middle, share). Which of them serves
 //! a tensor best is not decided here but by measurement, see [`super::search`].
@@ -25,7 +25,7 @@ pub enum Method {
     Percentile999,
     /// The least mean squared error over the values.
     Mse,
-    /// The least divergence (Kullback-Leibler) of the quantised distribution from the real one.
+    /// The least divergence (Kullback-Leibler) of the quantized distribution from the real one.
     Entropy,
 }
 
@@ -46,7 +46,7 @@ impl Method {
     }
 }
 
-/// What the tensors of one quantisation hold together.
+/// What the tensors of one quantization hold together.
 #[derive(Debug, Clone)]
 pub struct Values {
     /// The least, at most zero.
@@ -86,7 +86,7 @@ impl Values {
 
     /// Mean squared error of the values under `quant`.
     pub fn squared_error(&self, quant: Quant) -> f64 {
-        let of = |x: f32| f64::from(quant.real(quant.quantise(x)) - x).powi(2);
+        let of = |x: f32| f64::from(quant.real(quant.quantize(x)) - x).powi(2);
         self.bins.iter().map(|&(x, share)| of(x) * f64::from(share)).sum()
     }
 
@@ -128,7 +128,7 @@ impl Values {
 
     /// S. Migacz, "8-bit inference with TensorRT" (2017), with a clip at both ends and with the zero
     /// point kept: P holds the clipped values with what lies outside added at the edges, Q spreads
-    /// each quantised value evenly over the bins of P that became it.
+    /// each quantized value evenly over the bins of P that became it.
     fn entropy(&self) -> Quant {
         let span = self.high - self.low;
         if span <= 0.0 || !span.is_finite() {
@@ -151,7 +151,7 @@ impl Values {
             // (mass, bins that hold any) of each of the 256 values, without what was clipped
             let mut levels = [(0f64, 0u32); 256];
             for (bin, &mass) in even.iter().enumerate().take(last + 1).skip(first).filter(|b| *b.1 > 0.0) {
-                let level = &mut levels[usize::from(quant.quantise(middle(bin)))];
+                let level = &mut levels[usize::from(quant.quantize(middle(bin)))];
                 *level = (level.0 + mass, level.1 + 1);
             }
             let kept: f64 = levels.iter().map(|l| l.0).sum();
@@ -164,7 +164,7 @@ impl Values {
                 if p <= 0.0 {
                     continue;
                 }
-                let (mass, bins) = levels[usize::from(quant.quantise(middle(bin)))];
+                let (mass, bins) = levels[usize::from(quant.quantize(middle(bin)))];
                 // an edge that held nothing but clipped values: the smallest share stands for it
                 let q = if even[bin] > 0.0 { mass / f64::from(bins) / kept.max(f64::MIN_POSITIVE) } else { 1e-9 };
                 divergence += p * (p / q.max(1e-12)).ln();

@@ -1,4 +1,4 @@
-//! What quantisation did to each layer, for people and for scripts.
+//! What quantization did to each layer, for people and for scripts.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use serde::Serialize;
 use super::build::{Lowered, Origin};
 use super::choices::{Choices, Range};
 use super::classes::Classes;
-use super::judge::{Judge, Runner, Sums};
+use super::error_metric::{ErrorMetric, Runner, Sums};
 use super::samples::Samples;
 use crate::calibrate::RealRun;
-use crate::network::{MapId, Network};
+use crate::network::{FloatNetwork, MapId};
+use lapwing_engine::int16;
 use lapwing_engine::ir::{Checked, Graph, Op, Output, Part, TensorId};
 use lapwing_engine::parallel;
 use lapwing_engine::plan::View;
-use lapwing_engine::sixteen;
 
 /// The whole of it.
 #[derive(Debug, Clone, Serialize)]
@@ -27,11 +27,11 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Each output.
     pub outputs: Vec<OutputReport>,
-    /// Each node that computes; the most harmful first.
+    /// Each node that computes; the most sensitive first.
     pub layers: Vec<LayerReport>,
 }
 
-/// A step of the quantisation.
+/// A step of the quantization.
 #[derive(Debug, Clone, Serialize)]
 pub struct StepReport {
     /// Its name.
@@ -66,7 +66,7 @@ pub struct LayerReport {
     pub macs: u64,
     /// Of its results.
     pub bits: u8,
-    /// Signal by noise of its results, everything before it quantised too.
+    /// Signal by noise of its results, everything before it quantized too.
     pub sqnr_db: f64,
     /// What its 256 values reach from.
     pub low: f32,
@@ -79,13 +79,13 @@ pub struct LayerReport {
     /// Share of the real values that lie outside the range.
     pub clipped: f64,
     /// Its share of the error at the outputs, measured by making it coarser; absent if that was not asked for.
-    pub harm: Option<f64>,
+    pub sensitivity: Option<f64>,
 }
 
 /// What a report is made from.
 pub struct Subject<'a, 'b> {
-    /// In real numbers.
-    pub network: &'a Network,
+    /// In float32 values.
+    pub network: &'a FloatNetwork,
     /// Its classes.
     pub classes: &'a Classes,
     /// The methods.
@@ -105,7 +105,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Adds what stands for a map, or for some channels of it, and the map in real numbers: (channel, row, column).
+    /// Adds what stands for a map, or for some channels of it, and the map in float32: (channel, row, column).
     /// `wide`: rests follow the values.
     fn add(&mut self, view: View<'_>, wide: bool, real: &[f32], origin: &Origin, scales: Option<&[f32]>) {
         let (low, high) = view.quant.range();
@@ -117,7 +117,7 @@ impl Tally {
             for x in 0..view.shape.width {
                 for (c, q) in view.pixel(y, x).take(channels).enumerate() {
                     let found = if wide {
-                        sixteen::real([q, view.value(y, x, channels + c)], view.quant)
+                        int16::real([q, view.value(y, x, channels + c)], view.quant)
                     } else {
                         numbers[usize::from(q)]
                     };
@@ -142,7 +142,7 @@ impl Tally {
 }
 
 impl Subject<'_, '_> {
-    /// Compares every layer with the real numbers over `pictures`; the order is that of the graph.
+    /// Compares every layer with the float32 values over `pictures`; the order is that of the graph.
     ///
     /// # Errors
     /// The plan's, or tract's words.
@@ -151,13 +151,13 @@ impl Subject<'_, '_> {
         samples: &Samples,
         pictures: &[usize],
         threads: usize,
-        judge: &Judge<'_>,
+        error_metric: &ErrorMetric<'_>,
         told: &mut dyn FnMut(),
     ) -> Result<Vec<(usize, LayerReport)>, String> {
         let graph = &self.lowered.graph;
         let watched: Vec<usize> = (0..graph.nodes.len()).filter(|&n| computes(&graph.nodes[n].op)).collect();
         let watching = Checked::new(watching(graph, &watched))?;
-        let worker = || Ok::<_, String>((judge.runner(&watching)?, RealRun::new(self.network)?, Vec::new()));
+        let worker = || Ok::<_, String>((error_metric.runner(&watching)?, RealRun::new(self.network)?, Vec::new()));
         type Worker<'a> = (Runner<'a>, RealRun, Vec<f32>);
         let each = |(runner, run, input): &mut Worker<'_>, tallies: &mut Vec<Tally>, picture: usize| {
             let plan = runner.run(picture);
@@ -199,7 +199,7 @@ impl Subject<'_, '_> {
             method: if root == 0 { "pixels" } else { self.choices.method(stored).name() },
             method_before_table: has_table.then(|| self.choices.method(before).name()),
             clipped: tally.clipped as f64 / tally.values.max(1) as f64,
-            harm: None,
+            sensitivity: None,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Calibration pictures as the network sees them: pixels of its input's size, eight bits each.
 //!
-//! Eight bits lose nothing (a picture has no more), so real numbers and quantised ones are made from
+//! Eight bits lose nothing (a picture has no more), so float32 values and quantized ones are made from
 //! the same store. Its size is bounded; when more pictures come than may be kept, it thins out
 //! evenly, so that what is kept spans everything that came.
 
-use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_engine::quant::Table;
 
 /// Most bytes of pixels that are kept.
@@ -93,14 +93,14 @@ impl Samples {
         self.kept.get(index).map_or("", |s| &s.name)
     }
 
-    /// Picture `index` in real numbers, in the layout of the network's input.
+    /// Picture `index` in float32, in the layout of the network's input.
     pub fn real(&self, index: usize, into: &mut Vec<f32>) {
         into.clear();
         let Some(sample) = self.kept.get(index) else { return };
         let of = |plane: usize, pixel: u8| (f32::from(pixel) - self.spec.mean[plane]) * self.spec.scale[plane];
         match self.spec.layout {
-            Layout::Nhwc => into.extend(sample.pixels.iter().enumerate().map(|(i, &p)| of(i % 3, p))),
-            Layout::Nchw => {
+            AxisOrder::Nhwc => into.extend(sample.pixels.iter().enumerate().map(|(i, &p)| of(i % 3, p))),
+            AxisOrder::Nchw => {
                 for plane in 0..3 {
                     into.extend(sample.pixels.iter().skip(plane).step_by(3).map(|&p| of(plane, p)));
                 }
@@ -109,18 +109,18 @@ impl Samples {
     }
 
     /// Picture `index` through `tables`, one a plane: (row, column, plane).
-    pub fn quantised(&self, index: usize, tables: &[Table; 3], into: &mut Vec<u8>) {
+    pub fn quantized(&self, index: usize, tables: &[Table; 3], into: &mut Vec<u8>) {
         into.clear();
         let Some(sample) = self.kept.get(index) else { return };
         into.extend(sample.pixels.iter().enumerate().map(|(i, &p)| tables[i % 3][usize::from(p)]));
     }
 
-    /// The pictures on which results are judged, and those that means are taken from. Both are
+    /// The pictures on which results are measured, and those that means are taken from. Both are
     /// spread over all; they have none in common when there are two or more.
     pub fn split(&self) -> (Vec<usize>, Vec<usize>) {
-        let (judges, rest): (Vec<usize>, Vec<usize>) = (0..self.len()).partition(|i| i % 4 == 1);
+        let (held_out, rest): (Vec<usize>, Vec<usize>) = (0..self.len()).partition(|i| i % 4 == 1);
         let rest = spread(&rest, JUDGES_MAX);
-        if judges.is_empty() { (rest.clone(), rest) } else { (spread(&judges, JUDGES_MAX), rest) }
+        if held_out.is_empty() { (rest.clone(), rest) } else { (spread(&held_out, JUDGES_MAX), rest) }
     }
 
     /// The input's description.
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use lapwing_engine::Manifest;
 
-    fn spec(layout: Layout) -> InputSpec {
+    fn spec(layout: AxisOrder) -> InputSpec {
         let manifest = Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
         InputSpec { width: 2, height: 1, layout, mean: [0.0, 10.0, 0.0], scale: [1.0, 2.0, 0.5], ..manifest.input }
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_kept_spans_all_that_came() {
         for came in [1usize, 7, 10, 11, 19, 20, 21, 1000] {
-            let mut samples = Samples::new(&spec(Layout::Nhwc), 10);
+            let mut samples = Samples::new(&spec(AxisOrder::Nhwc), 10);
             for i in 0..came {
                 samples.add(&i.to_string(), &[i as u8; 6]);
                 assert!(samples.len() < 20);
@@ -166,16 +166,17 @@ mod tests {
 
     #[test]
     fn a_large_input_keeps_fewer() {
-        let spec = InputSpec { width: 2048, height: 2048, ..spec(Layout::Nchw) };
+        let spec = InputSpec { width: 2048, height: 2048, ..spec(AxisOrder::Nchw) };
         assert_eq!(Samples::new(&spec, 200).most, SAMPLES_BYTES_MAX / 2 / (2048 * 2048 * 3));
     }
 
     #[test]
     fn both_layouts_hold_the_same_numbers() {
         let mut real = Vec::new();
-        for (layout, expected) in
-            [(Layout::Nhwc, [1.0, -16.0, 1.5, 4.0, -10.0, 3.0]), (Layout::Nchw, [1.0, 4.0, -16.0, -10.0, 1.5, 3.0])]
-        {
+        for (layout, expected) in [
+            (AxisOrder::Nhwc, [1.0, -16.0, 1.5, 4.0, -10.0, 3.0]),
+            (AxisOrder::Nchw, [1.0, 4.0, -16.0, -10.0, 1.5, 3.0]),
+        ] {
             let mut samples = Samples::new(&spec(layout), 1);
             samples.add("a", &[1, 2, 3, 4, 5, 6]);
             samples.real(0, &mut real);
@@ -185,12 +186,12 @@ mod tests {
 
     #[test]
     fn judges_are_not_those_that_means_are_taken_from() {
-        let mut samples = Samples::new(&spec(Layout::Nhwc), 300);
+        let mut samples = Samples::new(&spec(AxisOrder::Nhwc), 300);
         for i in 0..300 {
             samples.add(&i.to_string(), &[0; 6]);
         }
-        let (judges, rest) = samples.split();
-        assert_eq!((judges.len(), rest.len()), (JUDGES_MAX, JUDGES_MAX));
-        assert!(judges.iter().all(|j| !rest.contains(j)));
+        let (held_out, rest) = samples.split();
+        assert_eq!((held_out.len(), rest.len()), (JUDGES_MAX, JUDGES_MAX));
+        assert!(held_out.iter().all(|j| !rest.contains(j)));
     }
 }

@@ -11,15 +11,15 @@ use super::choices::{Choices, Range};
 use super::classes::Classes;
 use super::correct::{self, Means};
 use super::equalise::{self, Equalisation, Undo};
-use super::harm;
-use super::judge::Judge;
+use super::error_metric::ErrorMetric;
 use super::ranges::Method;
 use super::report::{self, Report, StepReport, Subject};
 use super::samples::Samples;
+use super::sensitivity;
 use super::split::{self, Split};
 use super::widen;
 use crate::calibrate::{Calibrator, Observed, RealMaps, RealOutputs, RealRun, Seen};
-use crate::network::{MapId, Network};
+use crate::network::{FloatNetwork, MapId};
 use lapwing_engine::int8::input_quant;
 use lapwing_engine::ir::Graph;
 use lapwing_engine::parallel;
@@ -43,24 +43,24 @@ pub struct Request<'a> {
     /// Share of all convolutions' results that may have sixteen bits where that helps; 0 for none.
     pub wide: f64,
     /// Measure what each layer costs.
-    pub harm: bool,
-    /// What follows the graph in real numbers.
+    pub sensitivity: bool,
+    /// What follows the graph in float32.
     pub tail: Option<&'a Tail>,
 }
 
-/// Most bytes that all threads together hold of a network's maps in real numbers.
+/// Most bytes that all threads together hold of a network's maps in float32.
 const REAL_BYTES_MAX: usize = 4 << 30;
 
 impl Request<'_> {
-    /// Threads that may run the network in real numbers at the same time: memory bounds them.
-    pub(super) fn threads_real(&self, network: &Network) -> usize {
+    /// Threads that may run the network in float32 at the same time: memory bounds them.
+    pub(super) fn threads_real(&self, network: &FloatNetwork) -> usize {
         let bytes: usize = network.maps.iter().map(|m| m.shape.elements() * size_of::<f32>()).sum();
         self.threads.min(REAL_BYTES_MAX / bytes.max(1)).max(1)
     }
 }
 
 /// What comes of it.
-pub struct Quantised {
+pub struct Quantized {
     /// The network.
     pub graph: Graph,
     /// How it was made and how good it is.
@@ -80,24 +80,24 @@ pub struct Phase {
 
 pub(super) type Told<'a> = &'a mut dyn FnMut(Phase);
 
-/// Calibrates, quantises and tunes a network; `told` hears of every step.
+/// Calibrates, quantizes and tunes a network; `told` hears of every step.
 ///
 /// # Errors
 /// The node or the picture, and what is wrong with it.
-pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Result<Quantised, String> {
+pub fn tuned(mut network: FloatNetwork, request: &Request<'_>, told: Told<'_>) -> Result<Quantized, String> {
     let samples = request.samples;
     if samples.is_empty() {
         return Err("there is no picture to calibrate on".into());
     }
     let classes = Classes::of(&network);
     let (mut observed, places) = observe(&network, &classes, request, told)?;
-    let (judges, others) = samples.split();
+    let (held_out, others) = samples.split();
     let input = input_quant(samples.spec());
-    let real = real_outputs(&network, request, &judges, told)?;
-    let mut judge = Judge::new(samples, &judges, request.is_logit, request.threads, input, real);
+    let real = real_outputs(&network, request, &held_out, told)?;
+    let mut error_metric = ErrorMetric::new(samples, &held_out, request.is_logit, request.threads, input, real);
     if let Some(tail) = request.tail {
         let shapes: Vec<Vec<usize>> = network.outputs.iter().map(|o| o.shape.clone()).collect();
-        judge = judge.through(tail, &shapes)?;
+        error_metric = error_metric.through(tail, &shapes)?;
     }
     let mut steps = Vec::new();
 
@@ -105,12 +105,12 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
     let mut choices = Choices::new(&structure, &classes, &observed, input)?;
     let mut rounding = true;
     let first = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
-    let mut best = judge.error(&first.graph)?;
+    let mut best = error_metric.error(&first.graph)?;
     steps.push(StepReport { step: "mse ranges", tried: 0, kept: 0, error: best });
 
     if request.wide > 0.0 {
         let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
-        let (tried, kept) = widen::widen(&subject, request.wide, &mut choices, &mut judge, &mut best, told)?;
+        let (tried, kept) = widen::widen(&subject, request.wide, &mut choices, &mut error_metric, &mut best, told)?;
         steps.push(StepReport { step: "sixteen bits", tried, kept, error: best });
     }
     let mut scales: HashMap<MapId, Vec<f32>> = HashMap::new();
@@ -138,7 +138,7 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
                 }
             };
             let trial = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
-            let (error, better) = judge.beats(&trial.graph, best * (1.0 - gain))?;
+            let (error, better) = error_metric.beats(&trial.graph, best * (1.0 - gain))?;
             if better {
                 best = error;
                 kept += 1;
@@ -155,47 +155,47 @@ pub fn tuned(mut network: Network, request: &Request<'_>, told: Told<'_>) -> Res
         steps.push(StepReport { step: "equalisation", tried: of, kept, error: best });
 
         let rough = lower(&network, &classes, &observed, &choices.quants()?, false)?;
-        let (error, better) = judge.beats(&rough.graph, best * (1.0 - GAIN_MIN))?;
+        let (error, better) = error_metric.beats(&rough.graph, best * (1.0 - GAIN_MIN))?;
         rounding = !better;
         best = if better { error } else { best };
         steps.push(StepReport { step: "rounding off biases", tried: 1, kept: usize::from(rounding), error: best });
 
         let subject = Subjects { network: &network, classes: &classes, observed: &observed, rounding };
-        let (tried, kept) = subject.ranges(&mut choices, &mut judge, &mut best, told)?;
+        let (tried, kept) = subject.ranges(&mut choices, &mut error_metric, &mut best, told)?;
         steps.push(StepReport { step: "ranges", tried, kept, error: best });
     }
     let mut lowered = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
 
     if request.search {
         let (tried, kept) =
-            correct_all(&mut lowered, &network, &scales, &mut judge, &others, request, &mut best, told)?;
+            correct_all(&mut lowered, &network, &scales, &mut error_metric, &others, request, &mut best, told)?;
         steps.push(StepReport { step: "bias correction", tried, kept, error: best });
     }
     lowered.graph.check()?;
 
-    let outputs = report::outputs(&lowered.graph, &judge.outputs(&lowered.graph)?);
+    let outputs = report::outputs(&lowered.graph, &error_metric.outputs(&lowered.graph)?);
     let mut done = 0;
     let subject =
         Subject { network: &network, classes: &classes, choices: &choices, lowered: &lowered, scales: &scales };
-    let mut layers = subject.layers(samples, &judges, request.threads_real(&network), &judge, &mut || {
+    let mut layers = subject.layers(samples, &held_out, request.threads_real(&network), &error_metric, &mut || {
         done += 1;
-        told(Phase { name: "comparing", done, of: judges.len() });
+        told(Phase { name: "comparing", done, of: held_out.len() });
     })?;
-    if request.harm {
+    if request.sensitivity {
         let of = layers.len();
         for (done, (index, layer)) in layers.iter_mut().enumerate() {
             told(Phase { name: "weighing", done, of });
-            if let Some(coarser) = harm::coarser(&lowered.graph, *index) {
-                layer.harm = Some(harm::share(best, judge.error(&coarser)?));
+            if let Some(coarser) = sensitivity::coarser(&lowered.graph, *index) {
+                layer.sensitivity = Some(sensitivity::share(best, error_metric.error(&coarser)?));
             }
         }
-        layers.sort_by(|a, b| b.1.harm.unwrap_or(0.0).total_cmp(&a.1.harm.unwrap_or(0.0)));
+        layers.sort_by(|a, b| b.1.sensitivity.unwrap_or(0.0).total_cmp(&a.1.sensitivity.unwrap_or(0.0)));
     } else {
         layers.sort_by(|a, b| a.1.sqnr_db.total_cmp(&b.1.sqnr_db));
     }
     let layers = layers.into_iter().map(|(_, layer)| layer).collect();
-    let report = Report { pictures: samples.len(), judged_on: judges.len(), steps, outputs, layers };
-    Ok(Quantised { graph: lowered.graph, report })
+    let report = Report { pictures: samples.len(), judged_on: held_out.len(), steps, outputs, layers };
+    Ok(Quantized { graph: lowered.graph, report })
 }
 
 /// A place where channels can be scaled, with what its maps hold then.
@@ -213,7 +213,7 @@ enum Way {
 }
 
 impl Place {
-    fn apply(&self, network: &mut Network) -> Undo {
+    fn apply(&self, network: &mut FloatNetwork) -> Undo {
         match &self.way {
             Way::Whole(equalisation) => equalisation.apply(network),
             Way::Split(split, _) => split.apply(network),
@@ -233,7 +233,7 @@ impl Way {
 /// Both passes of calibration: what every map holds, and where channels can be scaled, with what
 /// the scaled maps hold.
 fn observe(
-    network: &Network,
+    network: &FloatNetwork,
     classes: &Classes,
     request: &Request<'_>,
     told: Told<'_>,
@@ -280,7 +280,7 @@ fn observe(
 
 /// One pass of calibration over all pictures, on threads that hold each their own run of the network.
 fn pass(
-    network: &Network,
+    network: &FloatNetwork,
     request: &Request<'_>,
     begin: &Calibrator,
     look: fn(&mut Calibrator, &RealMaps<'_>) -> Result<(), String>,
@@ -298,7 +298,7 @@ fn pass(
 }
 
 fn real_outputs(
-    network: &Network,
+    network: &FloatNetwork,
     request: &Request<'_>,
     pictures: &[usize],
     told: Told<'_>,
@@ -313,14 +313,14 @@ fn real_outputs(
     };
     let lanes = parallel::over(request.threads_real(network), pictures, worker, Vec::new, each, &mut || {
         done += 1;
-        told(Phase { name: "running in real numbers", done, of });
+        told(Phase { name: "running in float32", done, of });
     })?;
     Ok(parallel::in_order(lanes).collect())
 }
 
 /// What choices are made for.
 pub(super) struct Subjects<'a> {
-    pub network: &'a Network,
+    pub network: &'a FloatNetwork,
     pub classes: &'a Classes,
     pub observed: &'a [Observed],
     pub rounding: bool,
@@ -336,7 +336,7 @@ impl Subjects<'_> {
     fn ranges(
         &self,
         choices: &mut Choices<'_>,
-        judge: &mut Judge<'_>,
+        error_metric: &mut ErrorMetric<'_>,
         best: &mut f64,
         told: Told<'_>,
     ) -> Result<(usize, usize), String> {
@@ -370,7 +370,7 @@ impl Subjects<'_> {
                 tried += 1;
                 let trial = lower(self.network, self.classes, self.observed, &quants, self.rounding)?;
                 known.push(quants);
-                let (error, better) = judge.beats(&trial.graph, *best * (1.0 - GAIN_MIN))?;
+                let (error, better) = error_metric.beats(&trial.graph, *best * (1.0 - GAIN_MIN))?;
                 if better {
                     *best = error;
                     chosen = method;
@@ -387,9 +387,9 @@ impl Subjects<'_> {
 #[allow(clippy::too_many_arguments)]
 fn correct_all(
     lowered: &mut Lowered,
-    network: &Network,
+    network: &FloatNetwork,
     scales: &HashMap<MapId, Vec<f32>>,
-    judge: &mut Judge<'_>,
+    error_metric: &mut ErrorMetric<'_>,
     pictures: &[usize],
     request: &Request<'_>,
     best: &mut f64,
@@ -406,13 +406,13 @@ fn correct_all(
     for index in 0..of {
         told(Phase { name: "correcting biases", done: index, of });
         let before = lowered.graph.nodes[index].op.clone();
-        if !correct::correct(lowered, index, network, &means, judge, pictures)? {
+        if !correct::correct(lowered, index, network, &means, error_metric, pictures)? {
             continue;
         }
         tried += 1;
         let bound = *best * (1.0 - GAIN_MIN);
         let valid = lowered.graph.check().is_ok();
-        let (error, better) = if valid { judge.beats(&lowered.graph, bound)? } else { (bound, false) };
+        let (error, better) = if valid { error_metric.beats(&lowered.graph, bound)? } else { (bound, false) };
         if better {
             *best = error;
             kept += 1;

@@ -11,7 +11,7 @@ use super::choices::{Part, table};
 use super::classes::Classes;
 use super::equalise::{Undo, is_homogeneous, multiply, reached, scales};
 use crate::calibrate::Observed;
-use crate::network::{MapId, Network, RealOp};
+use crate::network::{FloatNetwork, MapId, RealOp};
 use lapwing_engine::ir::{Conv, Node, Op, Shape, Source, Tensor, TensorId, Wide};
 use lapwing_engine::quant::Quant;
 
@@ -55,13 +55,13 @@ impl Split {
     }
 
     /// Multiplies the weights of the readers.
-    pub fn apply(&self, network: &mut Network) -> Undo {
+    pub fn apply(&self, network: &mut FloatNetwork) -> Undo {
         multiply(network, &self.consumers, &self.scales())
     }
 }
 
 /// Finds all places; `observed` needs extremes only.
-pub fn find(network: &Network, classes: &Classes, observed: &[Observed]) -> Vec<Split> {
+pub fn find(network: &FloatNetwork, classes: &Classes, observed: &[Observed]) -> Vec<Split> {
     let mut found = Vec::new();
     for (producer, node) in network.nodes.iter().enumerate() {
         let RealOp::Conv(conv) = &node.op else { continue };
@@ -102,7 +102,7 @@ fn groups(wanted: &[f32]) -> Vec<Group> {
 /// The node whose function cannot be evaluated.
 pub fn lower(
     lowered: &mut Lowered,
-    network: &Network,
+    network: &FloatNetwork,
     classes: &Classes,
     producer: usize,
     parts: &[Part],

@@ -10,11 +10,11 @@ use super::build::lower;
 use super::choices::{Choices, Part, Quants};
 use super::classes::Classes;
 use super::correct::{self, Means};
-use super::judge::Judge;
+use super::error_metric::ErrorMetric;
 use super::samples::Samples;
-use super::{equalise, harm, split};
+use super::{equalise, sensitivity, split};
 use crate::calibrate::{Channel, Observed};
-use crate::network::{Function, Map, Network, RealConv, RealNode, RealOp, RealOutput, RealPart};
+use crate::network::{FloatNetwork, Function, Map, RealConv, RealNode, RealOp, RealOutput, RealPart};
 use lapwing_engine::Manifest;
 use lapwing_engine::ir::{Op, Shape, Window};
 use lapwing_engine::manifest::InputSpec;
@@ -41,7 +41,7 @@ fn conv(seed: &mut u64, kernel: usize, inputs: usize, outputs: usize, groups: us
 }
 
 /// 3 channels -> 1x1 -> 6 channels of unlike reach -> depthwise 3x3 -> 1x1 -> 2 channels.
-pub(super) fn network(seed: u64) -> Network {
+pub(super) fn network(seed: u64) -> FloatNetwork {
     let mut seed = seed;
     let mut first = conv(&mut seed, 1, 3, 6, 1);
     for (o, filter) in first.weights.chunks_exact_mut(3).enumerate() {
@@ -60,7 +60,7 @@ pub(super) fn network(seed: u64) -> Network {
         region: 1,
     });
     let parts = vec![RealPart { map: 3, base: 0, strides: [WIDTH, 1, HEIGHT * WIDTH] }];
-    Network {
+    FloatNetwork {
         model: TypedModel::default(),
         maps: [3, 6, 6, 2].map(map).to_vec(),
         inputs: vec![0],
@@ -75,8 +75,8 @@ pub(super) fn network(seed: u64) -> Network {
     }
 }
 
-/// All maps in real numbers, (row, column, channel), one loop a convolution.
-pub(super) fn run(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
+/// All maps in float32, (row, column, channel), one loop a convolution.
+pub(super) fn run(network: &FloatNetwork, input: &[f32]) -> Vec<Vec<f32>> {
     let mut maps = vec![Vec::new(); network.maps.len()];
     maps[0] = input.to_vec();
     for node in &network.nodes {
@@ -110,7 +110,7 @@ pub(super) fn run(network: &Network, input: &[f32]) -> Vec<Vec<f32>> {
     maps
 }
 
-pub(super) fn observed(network: &Network, maps: &[Vec<f32>]) -> Vec<Observed> {
+pub(super) fn observed(network: &FloatNetwork, maps: &[Vec<f32>]) -> Vec<Observed> {
     let one = |(values, map): (&Vec<f32>, &Map)| {
         let channels = map.shape.channels;
         let of = |c: usize| values.iter().skip(c).step_by(channels).copied();
@@ -198,7 +198,7 @@ proptest! {
 }
 
 /// The network with a logistic function behind its first two convolutions.
-pub(super) fn with_functions(mut network: Network) -> Network {
+pub(super) fn with_functions(mut network: FloatNetwork) -> FloatNetwork {
     let last = network.nodes.pop().unwrap();
     let mut nodes = Vec::new();
     for node in network.nodes {
@@ -216,7 +216,7 @@ pub(super) fn with_functions(mut network: Network) -> Network {
     }
     let inputs = vec![network.maps.len() - 1];
     nodes.push(RealNode { inputs, ..last });
-    Network { nodes, ..network }
+    FloatNetwork { nodes, ..network }
 }
 
 /// Groups of channels have the scales they ask for, and the real function is as it was.
@@ -269,9 +269,9 @@ fn bias_correction_takes_off_a_known_shift() {
     let mut samples = Samples::new(&spec(), 1);
     samples.add("a", &input.iter().map(|&v| v as u8).collect::<Vec<u8>>());
     let pictures = [0];
-    let judge = Judge::new(&samples, &pictures, |_| false, 2, PIXELS, Vec::new());
+    let error_metric = ErrorMetric::new(&samples, &pictures, |_| false, 2, PIXELS, Vec::new());
     let means = Means::given(seen.iter().map(|o| o.channels.iter().map(|c| f64::from(c.mean)).collect()).collect());
-    assert!(correct::correct(&mut lowered, 0, &network, &means, &judge, &pictures).unwrap());
+    assert!(correct::correct(&mut lowered, 0, &network, &means, &error_metric, &pictures).unwrap());
     let Op::Conv(conv) = &lowered.graph.nodes[0].op else { panic!("a convolution comes first") };
     for ((found, right), multiplier) in conv.bias.iter().zip(&right).zip(&multipliers) {
         let steps = (found - right) as f32 * multiplier;
@@ -297,7 +297,7 @@ fn a_channel_of_zeros_stays_zero() {
     assert!(found[tensor.at()].iter().step_by(2).all(|&q| q == graph.tensor(tensor).quant.zero));
 }
 
-/// One bit less costs: the coarser graph is valid and further from the real numbers.
+/// One bit less costs: the coarser graph is valid and further from the float32 values.
 #[test]
 fn a_coarser_layer_is_worse() {
     let network = network(11);
@@ -316,7 +316,7 @@ fn a_coarser_layer_is_worse() {
         found[tensor.at()].iter().zip(&real[3]).map(|(&q, r)| (quant.real(q) - r).powi(2)).sum()
     };
     let plain = error(&graph);
-    let worse: f32 = (0..3).map(|layer| error(&harm::coarser(&graph, layer).unwrap()) - plain).sum();
+    let worse: f32 = (0..3).map(|layer| error(&sensitivity::coarser(&graph, layer).unwrap()) - plain).sum();
     assert!(worse > 0.0, "{worse}");
 }
 
@@ -338,8 +338,8 @@ fn the_judge_does_not_depend_on_threads() {
     let graph = lower(&network, &classes, &seen, &quants, true).unwrap().graph;
     let pictures: Vec<usize> = (0..40).collect();
     let error = |threads| {
-        let mut judge = Judge::new(&samples, &pictures, |_| false, threads, PIXELS, real.clone());
-        judge.error(&graph).unwrap().to_bits()
+        let mut error_metric = ErrorMetric::new(&samples, &pictures, |_| false, threads, PIXELS, real.clone());
+        error_metric.error(&graph).unwrap().to_bits()
     };
     assert!(f64::from_bits(error(1)) > 0.0);
     assert_eq!([error(2), error(3), error(7)], [error(1); 3]);

@@ -5,7 +5,7 @@
 //! wide while the outputs come closer and the bound allows.
 
 use super::choices::{Choices, Range};
-use super::judge::Judge;
+use super::error_metric::ErrorMetric;
 use super::ranges::Method;
 use super::search::{Phase, Subjects, Told};
 use crate::network::RealOp;
@@ -30,7 +30,7 @@ pub(super) fn widen(
     subject: &Subjects<'_>,
     share: f64,
     choices: &mut Choices<'_>,
-    judge: &mut Judge<'_>,
+    error_metric: &mut ErrorMetric<'_>,
     best: &mut f64,
     told: Told<'_>,
 ) -> Result<(usize, usize), String> {
@@ -54,7 +54,7 @@ pub(super) fn widen(
             let before = apply(subject, choices, node, whole);
             tried += 1;
             // the bound says which graph is to be beaten; none here is to take its place
-            let (error, _) = judge.beats(&subject.lowered(choices)?, 0.0)?;
+            let (error, _) = error_metric.beats(&subject.lowered(choices)?, 0.0)?;
             if error < best_alone.error {
                 (best_alone.error, best_alone.whole) = (error, whole);
             }
@@ -74,7 +74,7 @@ pub(super) fn widen(
         }
         let before = apply(subject, choices, trial.node, trial.whole);
         tried += 1;
-        let (error, better) = judge.beats(&subject.lowered(choices)?, *best * (1.0 - WIDE_GAIN_MIN))?;
+        let (error, better) = error_metric.beats(&subject.lowered(choices)?, *best * (1.0 - WIDE_GAIN_MIN))?;
         if better {
             *best = error;
             kept += 1;
@@ -196,17 +196,17 @@ mod tests {
         let all = results(0) + results(2) + results(4);
         let mut errors = Vec::new();
         for share in [0.0, (results(0) + 0.5) / all, 1.0] {
-            let mut judge = Judge::new(&samples, &pictures, |_| false, 2, PIXELS, real.clone());
+            let mut error_metric = ErrorMetric::new(&samples, &pictures, |_| false, 2, PIXELS, real.clone());
             let mut choices = Choices::new(&network, &classes, &seen, PIXELS).unwrap();
             let subject = Subjects { network: &network, classes: &classes, observed: &seen, rounding: true };
-            let mut best = judge.error(&subject.lowered(&mut choices).unwrap()).unwrap();
+            let mut best = error_metric.error(&subject.lowered(&mut choices).unwrap()).unwrap();
             let before = best;
-            let (_, kept) = widen(&subject, share, &mut choices, &mut judge, &mut best, &mut |_| {}).unwrap();
+            let (_, kept) = widen(&subject, share, &mut choices, &mut error_metric, &mut best, &mut |_| {}).unwrap();
             let graph = subject.lowered(&mut choices).unwrap();
             assert_eq!(wide(&graph).1, kept);
             assert!(kept <= [0, 1, 2][errors.len()], "{kept} of {share}");
             assert!(best <= before * (1.0 - WIDE_GAIN_MIN).powi(kept as i32));
-            assert_eq!(judge.error(&graph).unwrap(), best);
+            assert_eq!(error_metric.error(&graph).unwrap(), best);
             errors.push(best);
         }
         assert!(errors[2] < errors[0] && errors[1] <= errors[0], "{errors:?}");

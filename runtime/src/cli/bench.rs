@@ -12,7 +12,7 @@ use lapwing_flow::FlowModel;
 #[cfg(feature = "onnx")]
 use lapwing_quantize::FloatEngine;
 use lapwing_vision::detect::{DetectOptions, Detector};
-use lapwing_vision::model::Network;
+use lapwing_vision::model::NetworkFile;
 use lapwing_vision::{Model, ModelError};
 use serde_json::{Value, json};
 
@@ -52,11 +52,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let start = Instant::now();
     let model = Model::open(&args.model)?;
     let found = match model.network() {
-        Network::Int8(artifact) => int8(args, &model, artifact, start)?,
+        NetworkFile::Int8(artifact) => int8(args, &model, artifact, start)?,
         #[cfg(feature = "onnx")]
-        Network::Onnx(_) => float(args, &model, start)?,
+        NetworkFile::Onnx(_) => float(args, &model, start)?,
         #[cfg(not(feature = "onnx"))]
-        Network::Onnx(_) => {
+        NetworkFile::Onnx(_) => {
             return Err(ModelError::NoOnnx { origin: model.origin().to_owned() }.into());
         }
     };
@@ -122,7 +122,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     }))
 }
 
-/// The steps in real numbers, as the nodes are told.
+/// The steps in float32, as the nodes are told.
 fn tail_ops(runs: u32, engine: &mut Int8Engine) -> Vec<Value> {
     let Some(run) = engine.tail_mut() else { return Vec::new() };
     let mut told = Vec::new();

@@ -5,13 +5,13 @@ use std::time::Instant;
 use lapwing_engine::kernels;
 use lapwing_flow::model::Source;
 use lapwing_flow::network::{Asked, whole_context};
-use lapwing_flow::{Filler, FlowModel, Network};
+use lapwing_flow::{Filler, FlowModel, VelocityNetwork};
 use serde_json::{Map, Value, json};
 
 use super::bench::Args;
 use super::out::{Failure, Out, line};
 
-/// Numbers of steps that are timed.
+/// Precision of steps that are timed.
 const STEPS: [usize; 3] = [1, 2, 4];
 
 /// Runs the command.
@@ -52,7 +52,7 @@ fn fills_of(found: &Value) -> impl Iterator<Item = (&str, f64)> {
     fills.into_iter().flatten().filter_map(|(steps, took)| Some((steps.as_str(), took.as_f64()?)))
 }
 
-fn fills(runs: u32, network: Box<dyn Network>) -> Result<Value, Failure> {
+fn fills(runs: u32, network: Box<dyn VelocityNetwork>) -> Result<Value, Failure> {
     let mut filler = Filler::new(network)?;
     let side = filler.side();
     let window: Vec<u8> = (0..side * side * 3).map(|i| (i / side % 256) as u8).collect();

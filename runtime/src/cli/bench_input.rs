@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lapwing_camera::frame::raw::RawLayout;
 use lapwing_camera::frame::yuv::Colour;
 use lapwing_camera::frame::{Frame, PixelFormat};
-use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_vision::input::InputTensor;
 use serde_json::{Value, json};
 
@@ -23,8 +23,8 @@ const KINDS: [(PixelFormat, u32, u32); 4] = [
 /// (`plain_ms`), and how many of the values differ by more than one level.
 pub fn measure(spec: &InputSpec, runs: u32) -> Result<Vec<Value>, Failure> {
     let levels = [std::array::from_fn(|v| v as u8); 3];
-    let mut fused = InputTensor::new(spec, Layout::Nhwc, levels);
-    let mut plain = InputTensor::new(spec, Layout::Nhwc, levels);
+    let mut fused = InputTensor::new(spec, AxisOrder::Nhwc, levels);
+    let mut plain = InputTensor::new(spec, AxisOrder::Nhwc, levels);
     KINDS
         .iter()
         .map(|&(format, width, height)| {

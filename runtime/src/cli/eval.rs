@@ -77,7 +77,7 @@ fn of_flow(args: &Args, out: &mut Out) -> Result<(), Failure> {
 #[cfg(not(feature = "onnx"))]
 fn of_flow(_: &Args, _: &mut Out) -> Result<(), Failure> {
     Err(Failure::call(
-        "a flow is compared with its networks in real numbers, which need a lapwing with ONNX (feature `onnx`)",
+        "a flow is compared with its networks in float32, which need a lapwing with ONNX (feature `onnx`)",
     ))
 }
 

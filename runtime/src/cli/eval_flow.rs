@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use lapwing_flow::model::FLOAT;
-use lapwing_flow::quantise::measure::{self, Cost, Holed};
-use lapwing_flow::quantise::windows::window;
+use lapwing_flow::quantize::measure::{self, Cost, Holed};
+use lapwing_flow::quantize::windows::window;
 use lapwing_flow::real::RealFlow;
 use lapwing_flow::{Filler, FlowModel};
 use lapwing_vision::eval::coco::Annotations;
@@ -13,12 +13,12 @@ use serde_json::json;
 use super::frames::each_frame;
 use super::out::{Failure, Out, line};
 
-/// Most windows on which real numbers and eight bits are compared.
+/// Most windows on which float32 values and eight bits are compared.
 const COMPARED_MAX: usize = 1024;
 /// Windows that are cut from a picture.
 const WINDOWS_A_PICTURE: u64 = 4;
 
-/// Compares a flow in eight bits with the one in real numbers that it was made of.
+/// Compares a flow in eight bits with the one in float32 that it was made of.
 pub fn run(model: &str, images: &[PathBuf], annotations: &Path, json: bool, out: &mut Out) -> Result<(), Failure> {
     let int8 = FlowModel::open(model)?;
     let float = FlowModel::open(&format!("{}{FLOAT}", int8.manifest().name))?;
@@ -73,14 +73,14 @@ pub fn compare(
 
 /// Says it.
 pub fn told(cost: &Cost, out: &mut Out) -> Result<(), Failure> {
-    line!(out, "over {} windows, eight bits against real numbers", cost.windows)?;
+    line!(out, "over {} windows, eight bits against float32 values", cost.windows)?;
     for (t, jump, flow) in &cost.velocity_error {
         line!(out, "t {t:<6} velocity error {jump:.5} (jump) {flow:.5} (flow)")?;
     }
     for fill in &cost.fills {
         line!(
             out,
-            "{} steps  fills {:.2} dB in real numbers, {:.2} dB in eight bits, {:.2} dB between them",
+            "{} steps  fills {:.2} dB in float32, {:.2} dB in eight bits, {:.2} dB between them",
             fill.steps,
             fill.float_db,
             fill.int8_db,

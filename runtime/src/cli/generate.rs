@@ -37,7 +37,7 @@ pub struct Args {
     /// The t in which guidance holds
     #[arg(long, value_names = ["FROM", "TO"], num_args = 2, default_values_t = [0.0, 1.0])]
     guidance_interval: Vec<f64>,
-    /// Guidance by the flow's classifier instead, with this scale; needs networks in real numbers
+    /// Guidance by the flow's classifier instead, with this scale; needs networks in float32
     #[arg(long, value_name = "SCALE", conflicts_with_all = ["guidance", "table"])]
     classifier: Option<f64>,
     /// The same seed gives the same picture, on every machine where the flow is in eight bits
@@ -130,7 +130,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 #[cfg(feature = "onnx")]
 fn guided(
     model: &FlowModel,
-    network: &mut dyn lapwing_flow::Network,
+    network: &mut dyn lapwing_flow::VelocityNetwork,
     request: &Request,
     scale: f64,
 ) -> Result<Made, Failure> {
@@ -148,7 +148,7 @@ fn guided(
 }
 
 #[cfg(not(feature = "onnx"))]
-fn guided(_: &FlowModel, _: &mut dyn lapwing_flow::Network, _: &Request, _: f64) -> Result<Made, Failure> {
+fn guided(_: &FlowModel, _: &mut dyn lapwing_flow::VelocityNetwork, _: &Request, _: f64) -> Result<Made, Failure> {
     Err(Failure::call("--classifier needs a lapwing with ONNX (feature `onnx`); use --guidance"))
 }
 

@@ -1,7 +1,7 @@
 //! What commands share that hide: classes by name, and a redactor with all that this build has.
 
 use lapwing_runtime::config::{Bound, Config};
-use lapwing_runtime::privacy::{Account, Eye, Hiding, Lazy, Level, Redactor};
+use lapwing_runtime::privacy::{Account, Hiding, Lazy, Level, Recheck, Redactor};
 use lapwing_vision::detect::{DetectOptions, Detector};
 
 use super::out::Failure;
@@ -28,7 +28,7 @@ impl How {
     }
 }
 
-/// A redactor that can do `level`, with a twin of `detector` for the second look.
+/// A redactor that can do `level`, with a detector that shares the weights of `detector` for the second look.
 pub fn redactor(
     detector: &Detector,
     hiding: Hiding,
@@ -39,8 +39,8 @@ pub fn redactor(
     if level < Level::Fill {
         return Ok(redactor);
     }
-    let eye = Eye::new(detector.twin()?, options);
-    Ok(redactor.with_fill(Box::new(Lazy::builtin()), Box::new(eye)))
+    let recheck = Recheck::new(detector.sharing_weights()?, options);
+    Ok(redactor.with_fill(Box::new(Lazy::builtin()), Box::new(recheck)))
 }
 
 /// The redactor that a configuration asks for.

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lapwing_camera::clock::iso8601;
-use lapwing_firmware::epitaph::Epitaph;
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::{DirMedia, own_file};
 use lapwing_firmware::log::{Damage, DamageKind, Item, Position, Reader, name};
-use lapwing_runtime::last_words;
+use lapwing_firmware::panic_record::PanicRecord;
 use lapwing_runtime::latency::Histogram;
-use lapwing_runtime::legend::Legend;
+use lapwing_runtime::name_table::NameTable;
+use lapwing_runtime::panic_record;
 use serde_json::{Value, json};
 
 use super::out::{Failure, Out, complain, line};
@@ -90,15 +90,15 @@ enum Found<'a> {
         seq: u64,
         segment: u32,
         event: &'a Event,
-        legend: &'a Legend,
+        name_table: &'a NameTable,
     },
-    Legend {
+    NameTable {
         segment: u32,
     },
-    LastWords {
+    PanicRecords {
         seq: u64,
         segment: u32,
-        words: &'a Epitaph,
+        words: &'a PanicRecord,
     },
     /// A whole record that this version cannot read.
     Unknown {
@@ -112,7 +112,7 @@ enum Found<'a> {
 fn walk(
     media: &mut DirMedia,
     from: Position,
-    legend: &mut Legend,
+    name_table: &mut NameTable,
     mut tell: impl FnMut(Found<'_>) -> Result<(), Failure>,
 ) -> Result<Position, Failure> {
     let mut reader = Reader::resume(media, from);
@@ -121,14 +121,14 @@ fn walk(
             Item::Damage(damage) => tell(Found::Damage(damage))?,
             Item::Record { seq, segment, .. } => {
                 let payload = reader.payload();
-                if let Some(read) = Legend::decode(payload) {
-                    *legend = read;
-                    tell(Found::Legend { segment })?;
-                } else if let Some(words) = last_words::decode(payload) {
-                    tell(Found::LastWords { seq: seq.0, segment, words: &words })?;
+                if let Some(read) = NameTable::decode(payload) {
+                    *name_table = read;
+                    tell(Found::NameTable { segment })?;
+                } else if let Some(words) = panic_record::decode(payload) {
+                    tell(Found::PanicRecords { seq: seq.0, segment, words: &words })?;
                 } else {
                     match Event::decode(payload) {
-                        Ok(event) => tell(Found::Event { seq: seq.0, segment, event: &event, legend })?,
+                        Ok(event) => tell(Found::Event { seq: seq.0, segment, event: &event, name_table })?,
                         Err(error) => tell(Found::Unknown { seq: seq.0, what: error.to_string() })?,
                     }
                 }
@@ -160,16 +160,16 @@ fn refuse_inside(output: &Path, data: &Path) -> Result<(), Failure> {
 }
 
 fn show(media: &mut DirMedia, as_json: bool, follow: bool, out: &mut Out) -> Result<(), Failure> {
-    let mut legend = Legend::default();
+    let mut name_table = NameTable::default();
     let mut at = Position::default();
     let (mut is_damaged, mut told_last) = (false, None);
     loop {
-        at = walk(media, at, &mut legend, |found| match found {
-            Found::Event { seq, event, legend, .. } if as_json => out.json(&in_json(seq, event, legend)),
-            Found::Event { seq, event, legend, .. } => line!(out, "{}", in_words(seq, event, legend)),
-            Found::LastWords { seq, words, .. } if as_json => out.json(&words_in_json(seq, words)),
-            Found::LastWords { seq, words, .. } => line!(out, "{}", words_in_words(seq, words)),
-            Found::Legend { .. } => Ok(()),
+        at = walk(media, at, &mut name_table, |found| match found {
+            Found::Event { seq, event, name_table, .. } if as_json => out.json(&in_json(seq, event, name_table)),
+            Found::Event { seq, event, name_table, .. } => line!(out, "{}", in_words(seq, event, name_table)),
+            Found::PanicRecords { seq, words, .. } if as_json => out.json(&words_in_json(seq, words)),
+            Found::PanicRecords { seq, words, .. } => line!(out, "{}", words_in_words(seq, words)),
+            Found::NameTable { .. } => Ok(()),
             Found::Unknown { seq, what } => {
                 complain!("log #{seq}: {what}");
                 Ok(())
@@ -201,9 +201,11 @@ struct Segment {
 
 fn list(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failure> {
     let mut segments: Vec<Segment> = Vec::new();
-    walk(media, Position::default(), &mut Legend::default(), |found| {
+    walk(media, Position::default(), &mut NameTable::default(), |found| {
         let id = match &found {
-            Found::Event { segment, .. } | Found::Legend { segment } | Found::LastWords { segment, .. } => *segment,
+            Found::Event { segment, .. } | Found::NameTable { segment } | Found::PanicRecords { segment, .. } => {
+                *segment
+            }
             Found::Damage(damage) => damage.segment,
             Found::Unknown { .. } => return Ok(()),
         };
@@ -239,7 +241,7 @@ fn list(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failur
 
 fn latency(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Failure> {
     let (mut frames, mut inputs) = (Histogram::default(), Histogram::default());
-    walk(media, Position::default(), &mut Legend::default(), |found| {
+    walk(media, Position::default(), &mut NameTable::default(), |found| {
         if let Found::Event { event, .. } = found
             && event.kind == EventKind::Fired
         {
@@ -259,13 +261,13 @@ fn latency(media: &mut DirMedia, as_json: bool, out: &mut Out) -> Result<(), Fai
 
 fn verify(media: &mut DirMedia, folder: &Path, as_json: bool, out: &mut Out) -> Result<(), Failure> {
     let (mut events, mut last, mut torn, mut bad) = (0u64, None, 0u64, Vec::new());
-    walk(media, Position::default(), &mut Legend::default(), |found| {
+    walk(media, Position::default(), &mut NameTable::default(), |found| {
         match found {
             Found::Event { seq, .. } => {
                 events += 1;
                 last = Some(seq);
             }
-            Found::Legend { .. } | Found::LastWords { .. } => {}
+            Found::NameTable { .. } | Found::PanicRecords { .. } => {}
             Found::Unknown { seq, what } => bad.push(format!("#{seq}: {what}")),
             Found::Damage(damage) if damage.kind == DamageKind::Torn => torn += u64::from(damage.bytes),
             Found::Damage(damage) => bad.push(damage_in_words(&damage)),
@@ -299,9 +301,11 @@ fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut
     if matches!(format, Format::Csv) {
         put("seq,run,kind,wall,mono_us,frame,latency_us,rule,class,score,count,x0,y0,x1,y1,width,height,value")?;
     }
-    walk(media, Position::default(), &mut Legend::default(), |found| match (found, format) {
-        (Found::Event { seq, event, legend, .. }, Format::Jsonl) => put(&in_json(seq, event, legend).to_string()),
-        (Found::Event { seq, event, legend, .. }, Format::Csv) => put(&in_csv(seq, event, legend)),
+    walk(media, Position::default(), &mut NameTable::default(), |found| match (found, format) {
+        (Found::Event { seq, event, name_table, .. }, Format::Jsonl) => {
+            put(&in_json(seq, event, name_table).to_string())
+        }
+        (Found::Event { seq, event, name_table, .. }, Format::Csv) => put(&in_csv(seq, event, name_table)),
         (Found::Damage(damage), _) => {
             is_damaged |= tell_damage(&damage);
             Ok(())
@@ -310,8 +314,8 @@ fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut
             complain!("log #{seq}: {what}");
             Ok(())
         }
-        (Found::LastWords { seq, words, .. }, Format::Jsonl) => put(&words_in_json(seq, words).to_string()),
-        (Found::Legend { .. } | Found::LastWords { .. }, _) => Ok(()),
+        (Found::PanicRecords { seq, words, .. }, Format::Jsonl) => put(&words_in_json(seq, words).to_string()),
+        (Found::NameTable { .. } | Found::PanicRecords { .. }, _) => Ok(()),
     })?;
     if let Some((path, file)) = &mut file {
         file.flush().map_err(|e| failed(path, e))?;
@@ -345,17 +349,17 @@ fn is_of_rule(kind: EventKind) -> bool {
 }
 
 /// One event on one line.
-pub fn in_words(seq: u64, event: &Event, legend: &Legend) -> String {
+pub fn in_words(seq: u64, event: &Event, name_table: &NameTable) -> String {
     let mut text = format!("log #{seq}");
     if let Some(time) = time(event) {
         text += &format!("  {time}");
     }
     text += &format!("  {}", event.kind.name());
     if is_of_rule(event.kind) {
-        text += &format!(" {}", legend.rule(event.rule));
+        text += &format!(" {}", name_table.rule(event.rule));
     }
     if event.class != Event::NO_CLASS {
-        text += &format!(": {} x {} ({:.2})", event.count, legend.class(event.class), event.score_f32());
+        text += &format!(": {} x {} ({:.2})", event.count, name_table.class(event.class), event.score_f32());
     }
     if event.kind == EventKind::Fired {
         let cause = if event.flags & Event::EXTERNAL != 0 { "input" } else { "frame" };
@@ -377,20 +381,20 @@ pub fn in_words(seq: u64, event: &Event, legend: &Legend) -> String {
     text
 }
 
-/// Last words on one line.
-pub fn words_on_a_line(words: &Epitaph) -> String {
+/// panic record on one line.
+pub fn words_on_a_line(words: &PanicRecord) -> String {
     words.text().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn words_in_words(seq: u64, words: &Epitaph) -> String {
-    format!("log #{seq}  {}  last words: {}", iso8601(words.wall_us()), words_on_a_line(words))
+fn words_in_words(seq: u64, words: &PanicRecord) -> String {
+    format!("log #{seq}  {}  panic record: {}", iso8601(words.wall_us()), words_on_a_line(words))
 }
 
-fn words_in_json(seq: u64, words: &Epitaph) -> Value {
-    json!({"seq": seq, "kind": "last_words", "wall": iso8601(words.wall_us()), "text": words.text()})
+fn words_in_json(seq: u64, words: &PanicRecord) -> Value {
+    json!({"seq": seq, "kind": "panic_record", "wall": iso8601(words.wall_us()), "text": words.text()})
 }
 
-fn in_json(seq: u64, event: &Event, legend: &Legend) -> Value {
+fn in_json(seq: u64, event: &Event, name_table: &NameTable) -> Value {
     let [x0, y0, x1, y1] = event.bounds_px();
     let mut value = json!({
         "seq": seq, "run": event.run, "kind": event.kind.name(), "wall": time(event), "mono_us": event.mono_us,
@@ -400,11 +404,11 @@ fn in_json(seq: u64, event: &Event, legend: &Legend) -> Value {
         value["stale"] = json!(true);
     }
     if is_of_rule(event.kind) {
-        value["rule"] = json!(legend.rule(event.rule));
+        value["rule"] = json!(name_table.rule(event.rule));
         value["latency_us"] = json!(event.latency_us);
     }
     if event.class != Event::NO_CLASS {
-        value["class"] = json!(legend.class(event.class));
+        value["class"] = json!(name_table.class(event.class));
         value["score"] = json!((f64::from(event.score_f32()) * 1e4).round() / 1e4);
         value["count"] = json!(event.count);
         value["box"] = json!([x0, y0, x1, y1]);
@@ -413,10 +417,10 @@ fn in_json(seq: u64, event: &Event, legend: &Legend) -> Value {
     value
 }
 
-fn in_csv(seq: u64, event: &Event, legend: &Legend) -> String {
+fn in_csv(seq: u64, event: &Event, name_table: &NameTable) -> String {
     let quoted = |text: String| format!("\"{}\"", text.replace('"', "\"\""));
-    let rule = if is_of_rule(event.kind) { quoted(legend.rule(event.rule)) } else { String::new() };
-    let class = if event.class != Event::NO_CLASS { quoted(legend.class(event.class)) } else { String::new() };
+    let rule = if is_of_rule(event.kind) { quoted(name_table.rule(event.rule)) } else { String::new() };
+    let class = if event.class != Event::NO_CLASS { quoted(name_table.class(event.class)) } else { String::new() };
     let [x0, y0, x1, y1] = event.bounds_px();
     format!(
         "{seq},{},{},{},{},{},{},{rule},{class},{:.4},{},{x0},{y0},{x1},{y1},{},{},{}",

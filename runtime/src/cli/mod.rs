@@ -61,7 +61,7 @@ enum Command {
     Redact(redact::Args),
     /// Measure a detector on annotated pictures
     Eval(eval::Args),
-    /// Make, look into and prove quantised models
+    /// Make, look into and prove quantized models
     Model(model::Args),
     /// How fast a model runs here
     Bench(bench::Args),

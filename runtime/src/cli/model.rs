@@ -4,7 +4,7 @@ use lapwing_engine::ir::Op;
 use lapwing_engine::{Artifact, Int8Engine, kernels};
 use lapwing_flow::FlowModel;
 use lapwing_vision::Model;
-use lapwing_vision::model::Network;
+use lapwing_vision::model::NetworkFile;
 
 use super::model_flow;
 use super::out::{Failure, Out, line};
@@ -22,7 +22,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// A network in real numbers becomes an eight-bit artifact
+    /// A network in float32 becomes an eight-bit artifact
     #[cfg(feature = "onnx")]
     Quantize(quantize::Args),
     /// What is inside, and what will run it
@@ -53,9 +53,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 
 fn artifact_of(model: &Model) -> Result<&Artifact, Failure> {
     match model.network() {
-        Network::Int8(artifact) => Ok(artifact),
-        Network::Onnx(_) => Err(Failure::Call(format!(
-            "{} is a network in real numbers; `lapwing model quantize` makes an artifact of it",
+        NetworkFile::Int8(artifact) => Ok(artifact),
+        NetworkFile::Onnx(_) => Err(Failure::Call(format!(
+            "{} is a network in float32; `lapwing model quantize` makes an artifact of it",
             model.origin()
         ))),
     }
@@ -108,7 +108,7 @@ fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
     }
     for step in artifact.tail.iter().flat_map(|tail| &tail.steps) {
         let extents: Vec<String> = step.shape.iter().map(usize::to_string).collect();
-        line!(out, "{:<8} {} in real numbers: {}  {}", step.op.name(), extents.join("x"), step.why, step.name)?;
+        line!(out, "{:<8} {} in float32: {}  {}", step.op.name(), extents.join("x"), step.why, step.name)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use lapwing_flow::int8::{FlowArtifact, Int8Flow};
 use lapwing_flow::model::Source;
 use lapwing_flow::network::whole_context;
 use lapwing_flow::normal::Normal;
-use lapwing_flow::{Asked, FlowError, FlowModel, Network};
+use lapwing_flow::{Asked, FlowError, FlowModel, VelocityNetwork};
 
 use super::out::{Failure, Out, line};
 
@@ -17,7 +17,7 @@ fn artifact_of(model: &FlowModel) -> Result<&FlowArtifact, Failure> {
     match model.source() {
         Source::Int8(artifact) => Ok(artifact),
         Source::Real(_) => Err(Failure::Call(format!(
-            "{} is a flow in real numbers; `lapwing model quantize` makes an artifact of it",
+            "{} is a flow in float32; `lapwing model quantize` makes an artifact of it",
             model.origin()
         ))),
     }

@@ -66,7 +66,7 @@ impl Sink for Printer {
         if matches!(event.kind, EventKind::Started | EventKind::Stopped) {
             return Ok(());
         }
-        self.lines.write(format_args!("     {}", super::log::in_words(seq, &event, &self.names.legend)))
+        self.lines.write(format_args!("     {}", super::log::in_words(seq, &event, &self.names.name_table)))
     }
 
     fn frame(&mut self, looked: &Looked) -> Result<(), SinkError> {

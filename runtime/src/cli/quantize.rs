@@ -1,4 +1,4 @@
-//! `lapwing model quantize`: a network in real numbers becomes an artifact.
+//! `lapwing model quantize`: a network in float32 becomes an artifact.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use lapwing_camera::frame::Frame;
 use lapwing_camera::{Next, SourceSpec};
 use lapwing_engine::artifact::{self, Artifact, Calibration};
 use lapwing_engine::ir::{Checked, Graph};
-use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_engine::tail::Tail;
 use lapwing_flow::FlowModel;
 use lapwing_quantize::import::Options;
-use lapwing_quantize::network::Network as Real;
-use lapwing_quantize::{Phase, Quantised, Report, Request, Samples, tuned};
+use lapwing_quantize::network::FloatNetwork;
+use lapwing_quantize::{Phase, Quantized, Report, Request, Samples, tuned};
 use lapwing_quantize::{float, import, own_scales};
 use lapwing_vision::Model;
 use lapwing_vision::detect::head;
@@ -31,7 +31,7 @@ use super::{progress, quantize_flow};
     closer to the real ones.\n\n\
     Examples:\n  lapwing model quantize street.onnx --calibrate pictures/ -o street.lap\n  \
     lapwing model quantize street.onnx --calibrate pictures/ --report --images val.tar --annotations val.json\n  \
-    lapwing model quantize street.onnx --calibrate pictures/ --sixteen 10")]
+    lapwing model quantize street.onnx --calibrate pictures/ --int16 10")]
 pub struct Args {
     /// A .onnx with its manifest beside it, or a manifest
     #[arg(value_name = "IN")]
@@ -50,8 +50,8 @@ pub struct Args {
     quick: bool,
     /// Most of the convolutions' results, in per cent, that may have sixteen bits: where eight cost most, as
     /// far as that brings the outputs closer. Such layers run slower; `lapwing bench` tells by how much
-    #[arg(long, default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
-    sixteen: f64,
+    #[arg(long, alias = "sixteen", default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
+    int16: f64,
     /// A table of all layers: signal to noise, range, clipping, and what each costs at the outputs
     #[arg(long)]
     report: bool,
@@ -97,7 +97,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let (graph, report) = if network.has_own_scales() {
         (own_scales::graph(&network).map_err(named)?, None)
     } else {
-        let Quantised { graph, report } = calibrated(args, &model, network, tail.as_ref())?;
+        let Quantized { graph, report } = calibrated(args, &model, network, tail.as_ref())?;
         (graph, Some(report))
     };
     let pictures = report.as_ref().map_or(0, |r| r.pictures);
@@ -132,13 +132,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     if let Some((before, after)) = maps {
         line!(
             out,
-            "mAP50     {:.2} in real numbers, {:.2} as int8, over {} pictures",
+            "mAP50     {:.2} in float32, {:.2} as int8, over {} pictures",
             before.map50,
             after.map50,
             after.images
         )?;
     }
-    let behind = if steps > 0 { format!(" and {steps} steps in real numbers behind them") } else { String::new() };
+    let behind = if steps > 0 { format!(" and {steps} steps in float32 behind them") } else { String::new() };
     let scales = match &report {
         Some(report) => format!("calibrated on {} pictures", report.pictures),
         None => "with the scales of the file".to_owned(),
@@ -153,8 +153,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     )
 }
 
-/// Quantises a network that states no scales of its own.
-fn calibrated(args: &Args, model: &Model, network: Real, tail: Option<&Tail>) -> Result<Quantised, Failure> {
+/// Quantizes a network that states no scales of its own.
+fn calibrated(args: &Args, model: &Model, network: FloatNetwork, tail: Option<&Tail>) -> Result<Quantized, Failure> {
     if args.calibrate.is_empty() {
         return Err(Failure::Call(format!(
             "{}: it states no scales of its own; give pictures like those the camera will see: --calibrate DIR",
@@ -168,8 +168,8 @@ fn calibrated(args: &Args, model: &Model, network: Real, tail: Option<&Tail>) ->
         is_logit: head::family(model.manifest()).map_err(Failure::Call)?.is_logit,
         threads: args.threads.map_or(cores, usize::from),
         search: !args.quick,
-        wide: args.sixteen / 100.0,
-        harm: args.report || args.json,
+        wide: args.int16 / 100.0,
+        sensitivity: args.report || args.json,
         tail,
     };
     let mut bars = Bars::default();
@@ -203,18 +203,18 @@ fn before_and_after(
     output: &Path,
     annotations: &Path,
 ) -> Result<(Scores, Scores), Failure> {
-    let quantised = Model::from_artifact(artifact, output.display().to_string())?;
+    let quantized = Model::from_artifact(artifact, output.display().to_string())?;
     let before = score(model, &args.images, annotations, "scoring float")?;
-    let after = score(&quantised, &args.images, annotations, "scoring int8")?;
+    let after = score(&quantized, &args.images, annotations, "scoring int8")?;
     Ok((before, after))
 }
 
-/// A row a layer, the most harmful first.
+/// A row a layer, the most sensitive first.
 fn layers(report: &Report, out: &mut Out) -> Result<(), Failure> {
     line!(
         out,
         "{:>6} {:>8} {:>8} {:>5}  {:<21} {:<17} {:>8}  layer",
-        "harm",
+        "sensitivity",
         "SQNR dB",
         "MMAC",
         "bits",
@@ -223,12 +223,12 @@ fn layers(report: &Report, out: &mut Out) -> Result<(), Failure> {
         "clipped"
     )?;
     for layer in &report.layers {
-        let harm = layer.harm.map_or_else(|| "-".to_owned(), |h| format!("{:.2} %", h * 100.0));
+        let sensitivity = layer.sensitivity.map_or_else(|| "-".to_owned(), |h| format!("{:.2} %", h * 100.0));
         let before = layer.method_before_table.map_or(String::new(), |m| format!("{m}, "));
         let method = format!("{before}{}", layer.method);
         line!(
             out,
-            "{harm:>7} {:>7.1} {:>8.3} {:>5}  {:>9.3} ..{:>9.3} {method:<17} {:>6.3} %  {} {}",
+            "{sensitivity:>7} {:>7.1} {:>8.3} {:>5}  {:>9.3} ..{:>9.3} {method:<17} {:>6.3} %  {} {}",
             layer.sqnr_db,
             layer.macs as f64 / 1e6,
             layer.bits,
@@ -263,7 +263,7 @@ fn summary(report: &Report, out: &mut Out) -> Result<(), Failure> {
 /// What may bring the outputs closer, if they are far.
 fn hint(args: &Args, report: &Report, out: &mut Out) -> Result<(), Failure> {
     let Some(step) = report.steps.last().filter(|step| step.error > NOISE_MUCH) else { return Ok(()) };
-    let wide = (args.sixteen == 0.0).then_some("`--sixteen 15`, which costs time in every run");
+    let wide = (args.int16 == 0.0).then_some("`--int16 15`, which costs time in every run");
     let search = args.quick.then_some("no `--quick`");
     let cures: Vec<&str> = search.into_iter().chain(wide).collect();
     if cures.is_empty() {
@@ -299,7 +299,7 @@ impl Bars {
 /// At most `most` pictures, spread evenly; a broken one is named and passed over.
 fn samples(paths: &[PathBuf], spec: &InputSpec, most: usize) -> Result<Samples, Failure> {
     let plain: [u8; 256] = std::array::from_fn(|v| v as u8);
-    let mut input = InputTensor::new(spec, Layout::Nhwc, [plain; 3]);
+    let mut input = InputTensor::new(spec, AxisOrder::Nhwc, [plain; 3]);
     let mut samples = Samples::new(spec, most);
     let mut frame = Frame::new();
     let bar = progress::bar(None, "reading pictures", false);

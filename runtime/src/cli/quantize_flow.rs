@@ -1,10 +1,10 @@
-//! `lapwing model quantize` of a flow: networks in real numbers become one file in eight bits.
+//! `lapwing model quantize` of a flow: networks in float32 become one file in eight bits.
 
 use std::path::PathBuf;
 
 use lapwing_flow::FlowModel;
-use lapwing_flow::quantise::windows::{WINDOWS_MAX, Windows};
-use lapwing_flow::quantise::{BANDS, quantise};
+use lapwing_flow::quantize::windows::{WINDOWS_MAX, Windows};
+use lapwing_flow::quantize::{BANDS, quantize};
 use serde_json::json;
 
 use super::eval_flow;
@@ -29,7 +29,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         ));
     }
     let bar = progress::bar(Some(BANDS.len() as u64), "calibrating", false);
-    let made = quantise(&model, &windows, &mut || bar.inc(1))?;
+    let made = quantize(&model, &windows, &mut || bar.inc(1))?;
     bar.finish_and_clear();
     let bytes = made.to_bytes().map_err(Failure::Job)?;
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));

@@ -10,7 +10,7 @@ use lapwing_camera::photos::PHOTOS;
 use lapwing_camera::v4l::kernel::Kernel;
 use lapwing_camera::{Pacing, Source, SourceSpec};
 use lapwing_engine::Manifest;
-use lapwing_firmware::linux::{LastWords, Watchdogs};
+use lapwing_firmware::linux::{PanicRecords, Watchdogs};
 use lapwing_runtime::config::{Bound, BoundInput, Config};
 use lapwing_runtime::pins::{Input, Line};
 use lapwing_runtime::pipeline::{DeadMan, Pipeline, Recorder, Report, RuleRunner};
@@ -115,7 +115,7 @@ fn watch(args: &Args, sinks: &Sinks, every_frame: &AtomicBool) -> Result<(), Fai
     say!(sinks, "source  {}", source.describe());
     let stop = signals::stop_flag(&rules).map_err(Failure::job)?;
     every_frame.store(source.pacing() == Pacing::OnDemand, Ordering::Relaxed);
-    sinks.begin(Names { classes: manifest.classes.names.clone(), legend: bound.legend.clone() });
+    sinks.begin(Names { classes: manifest.classes.names.clone(), name_table: bound.name_table.clone() });
     let pipeline = Pipeline {
         source,
         detector,
@@ -177,7 +177,7 @@ fn open_recorder(
     data: &Path,
     sinks: &Sinks,
 ) -> Result<Recorder, Failure> {
-    let recorder = Recorder::open(config, redactor, bound.legend.clone(), data).map_err(Failure::job)?;
+    let recorder = Recorder::open(config, redactor, bound.name_table.clone(), data).map_err(Failure::job)?;
     let recovery = recorder.recovery();
     say!(
         sinks,
@@ -202,18 +202,18 @@ fn open_recorder(
 fn tell_last_words(recorder: &mut Recorder, data: &Path, rules: &Arc<DeadMan>) {
     let rules = Arc::clone(rules);
     let make_safe = move || rules.make_safe();
-    let (file, found) = match LastWords::open(data) {
+    let (file, found) = match PanicRecords::open(data) {
         Ok(opened) => opened,
         Err(error) => {
-            LastWords::before_panics(make_safe);
-            return complain!("{}: last words cannot be kept: {error}", data.display());
+            PanicRecords::before_panics(make_safe);
+            return complain!("{}: panic record cannot be kept: {error}", data.display());
         }
     };
     if let Some(words) = found {
         complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
-        let kept = recorder.last_words(&words).map_err(|e| e.to_string());
+        let kept = recorder.panic_record(&words).map_err(|e| e.to_string());
         if let Err(error) = kept.and_then(|()| file.forget().map_err(|e| e.to_string())) {
-            complain!("its last words stay in {}: {error}", data.display());
+            complain!("its panic record stay in {}: {error}", data.display());
         }
     }
     file.keep_panics(make_safe);

@@ -8,7 +8,7 @@ use lapwing_flow::anomaly::{Bits, CELLS, ORDINARY_MIN, Scene, bits};
 use lapwing_flow::crop::cut;
 use lapwing_flow::likelihood::Settings;
 use lapwing_flow::manifest::STEPS_MAX;
-use lapwing_flow::{FlowModel, Network};
+use lapwing_flow::{FlowModel, VelocityNetwork};
 use serde_json::json;
 
 use super::frames::each_frame;
@@ -115,7 +115,7 @@ fn rectangle(words: &str) -> Result<[u32; 4], String> {
 }
 
 struct Scorer {
-    network: Box<dyn Network>,
+    network: Box<dyn VelocityNetwork>,
     settings: Settings,
     probes: usize,
     region: Option<[u32; 4]>,

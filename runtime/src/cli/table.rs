@@ -7,7 +7,7 @@ use lapwing_camera::frame::Frame;
 use lapwing_flow::generate::{PICTURES_MAX, Request};
 use lapwing_flow::network::whole_context;
 use lapwing_flow::table::{Row, Tabled};
-use lapwing_flow::{Asked, FlowModel, Network, plot};
+use lapwing_flow::{Asked, FlowModel, VelocityNetwork, plot};
 use serde_json::json;
 
 use super::frames::{all_used, each_frame};
@@ -108,7 +108,7 @@ fn tell(wanted: &Wanted<'_>, rows: &[Row], out: &mut Out) -> Result<(), Failure>
 }
 
 /// How long one run of the network takes.
-fn time_of(network: &mut dyn Network) -> Result<Duration, Failure> {
+fn time_of(network: &mut dyn VelocityNetwork) -> Result<Duration, Failure> {
     let manifest = network.manifest();
     let values = manifest.values();
     let asked = Asked { t: 0.5, label: manifest.condition.null_label, jump: false };

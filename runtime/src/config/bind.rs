@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::lines::SIMULATED;
 use super::schema::{Active, RuleSection};
 use super::{Config, ConfigError};
-use crate::legend::Legend;
+use crate::name_table::NameTable;
 use crate::privacy::Hiding;
 use crate::rules::{Watch, Zone};
 use lapwing_engine::Manifest;
@@ -26,7 +26,7 @@ pub struct Bound {
     /// What is hidden.
     pub hiding: Hiding,
     /// The names behind the numbers in events.
-    pub legend: Legend,
+    pub name_table: NameTable,
     /// The inputs, in the order of the file.
     pub inputs: Vec<BoundInput>,
     /// The rules, in the order of the file.
@@ -80,13 +80,13 @@ impl Config {
         let bind = |rule| self.bind_rule(rule, manifest, shown_score_min);
         let rules = self.rules.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let hiding = Hiding::new(&hidden, hide_score_min);
-        let legend = self.legend(manifest)?;
+        let name_table = self.name_table(manifest)?;
         let inputs = self.inputs.iter().map(|input| BoundInput {
             name: input.name.get_ref().clone(),
             address: input.address(),
             options: input.options(),
         });
-        Ok(Bound { options, shown_score_min, hiding, legend, inputs: inputs.collect(), rules })
+        Ok(Bound { options, shown_score_min, hiding, name_table, inputs: inputs.collect(), rules })
     }
 
     /// The score from which `hidden` is hidden: nobody may be shown, or fire a rule, and not be hidden.
@@ -107,15 +107,15 @@ impl Config {
         Err(self.error(asked, what, cure))
     }
 
-    fn legend(&self, manifest: &Manifest) -> Result<Legend, ConfigError> {
-        let mut legend = Legend::default();
+    fn name_table(&self, manifest: &Manifest) -> Result<NameTable, ConfigError> {
+        let mut name_table = NameTable::default();
         for rule in &self.rules {
-            legend.rules.push(rule.name.get_ref().clone());
+            name_table.rules.push(rule.name.get_ref().clone());
             for class in self.classes(rule.classes.get_ref(), manifest)? {
-                legend.classes.insert(class, manifest.classes.names[usize::from(class)].clone());
+                name_table.classes.insert(class, manifest.classes.names[usize::from(class)].clone());
             }
         }
-        Ok(legend)
+        Ok(name_table)
     }
 
     /// A detection below `shown_score_min` fires no rule, whatever score the rule asks for.

@@ -13,18 +13,18 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lapwing_firmware::epitaph::Epitaph;
 use lapwing_firmware::event::{EVENT_BYTES, Event};
 use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use lapwing_firmware::linux::{DirError, DirMedia};
 use lapwing_firmware::log::{Durable, Limits, Log, LogError, Recovery, Seq};
+use lapwing_firmware::panic_record::PanicRecord;
 
 use super::message::{About, Message, SeenFrame};
 use super::recycle::Recycle;
 use super::report::{Observer, RecordReport, Seen};
 use crate::config::{Config, FillMode, Keep};
-use crate::last_words;
-use crate::legend::Legend;
+use crate::name_table::NameTable;
+use crate::panic_record;
 use crate::privacy::budget::Job;
 use crate::privacy::{Account, Budget, Cover, Level, MISSED_FRAMES_MIN, Redactor};
 use crate::queue::{Pop, Queue};
@@ -92,11 +92,11 @@ pub struct Recorder {
     fill: FillMode,
     budget_us: u64,
     persist_us: u64,
-    legend: Legend,
+    name_table: NameTable,
     /// As it is written into each segment.
-    legend_bytes: Vec<u8>,
-    /// The segment that the legend stands in.
-    legend_in: Option<u32>,
+    name_table_bytes: Vec<u8>,
+    /// The segment that the name_table stands in.
+    name_table_in: Option<u32>,
     /// Appended events that wait for their commit.
     waiting: Vec<(u64, Event)>,
     report: RecordReport,
@@ -104,7 +104,12 @@ pub struct Recorder {
 
 impl Recorder {
     /// Opens `data/log` (recovering what a power cut left) and `data/pictures`; `redactor` hides what is to be hidden.
-    pub fn open(config: &Config, redactor: Redactor, legend: Legend, data: &Path) -> Result<Recorder, RecorderError> {
+    pub fn open(
+        config: &Config,
+        redactor: Redactor,
+        name_table: NameTable,
+        data: &Path,
+    ) -> Result<Recorder, RecorderError> {
         let folder = data.join("log");
         let failed = |e: &dyn std::fmt::Display| RecorderError::Log { path: folder.clone(), what: e.to_string() };
         let kib = |v: u32| v.saturating_mul(1024);
@@ -131,9 +136,9 @@ impl Recorder {
             fill: config.privacy.fill,
             budget_us: u64::from(*config.privacy.budget_ms.get_ref()) * 1000,
             persist_us: u64::from(*config.privacy.persist_ms.get_ref()) * 1000,
-            legend_bytes: legend.encode(RECORD_BYTES_MAX),
-            legend,
-            legend_in: None,
+            name_table_bytes: name_table.encode(RECORD_BYTES_MAX),
+            name_table,
+            name_table_in: None,
             waiting: Vec::with_capacity(WAITING_MAX),
             report: RecordReport::default(),
         })
@@ -212,13 +217,13 @@ impl Recorder {
         self.report
     }
 
-    /// Makes the last words of the process before this one a record of the log.
+    /// Makes the panic record of the process before this one a record of the log.
     ///
     /// # Errors
     /// The log's; the words are then not in it.
-    pub fn last_words(&mut self, words: &Epitaph) -> Result<(), RecorderError> {
+    pub fn panic_record(&mut self, words: &PanicRecord) -> Result<(), RecorderError> {
         let mut rescue = rescue(&mut self.pictures);
-        let appended = self.log.append(&last_words::encode(words)).and_then(|_| self.log.commit_with(&mut rescue));
+        let appended = self.log.append(&panic_record::encode(words)).and_then(|_| self.log.commit_with(&mut rescue));
         match appended {
             Ok(_) => Ok(()),
             Err(error) => Err(RecorderError::Log { path: self.folder.clone(), what: error.to_string() }),
@@ -253,12 +258,12 @@ impl Recorder {
             && !self.waiting.is_empty()
         {
             observer.trouble(&format!("log: {error}"));
-            self.legend_in = None;
+            self.name_table_in = None;
             done = self.commit_again();
         }
         if let Some(error) = self.log.take_trouble() {
             self.report.log_errors += 1;
-            self.legend_in = None;
+            self.name_table_in = None;
             observer.trouble(&format!("log: {error}"));
         }
         match done {
@@ -266,12 +271,12 @@ impl Recorder {
                 self.report.events_durable += self.waiting.len() as u64;
                 for &(seq, event) in &self.waiting {
                     if let Some(recorded) = durable.and_then(|upto| upto.covers(Seq(seq), Recorded { seq, event })) {
-                        observer.recorded(&recorded, &self.legend);
+                        observer.recorded(&recorded, &self.name_table);
                     }
                 }
             }
             Err(error) => {
-                self.legend_in = None;
+                self.name_table_in = None;
                 self.report.events_lost += self.waiting.len() as u64;
                 observer.trouble(&format!("log: {} events are not durable: {error}", self.waiting.len()));
             }
@@ -296,12 +301,12 @@ impl Recorder {
         self.log.commit_with(&mut rescue(&mut self.pictures))
     }
 
-    /// Appends an event, after the legend where a new segment has begun. On a full disk pictures make room for it.
+    /// Appends an event, after the name_table where a new segment has begun. On a full disk pictures make room for it.
     fn append(&mut self, event: &Event) -> Result<Seq, LogError<DirError>> {
         let segment = self.log.make_room(&mut rescue(&mut self.pictures))?;
-        if self.legend_in != Some(segment) {
-            self.log.append(&self.legend_bytes)?;
-            self.legend_in = Some(segment);
+        if self.name_table_in != Some(segment) {
+            self.log.append(&self.name_table_bytes)?;
+            self.name_table_in = Some(segment);
         }
         self.log.append(&event.encode())
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lapwing_firmware::log::Durable;
 
-use crate::legend::Legend;
+use crate::name_table::NameTable;
 use crate::privacy::{Account, Redacted, Tally};
 use crate::sinks::Recorded;
 use lapwing_camera::frame::Frame;
@@ -40,7 +40,7 @@ pub trait Observer: Send {
     /// A frame was looked at.
     fn seen(&mut self, seen: &Seen<'_>);
     /// An event is durable in the log.
-    fn recorded(&mut self, recorded: &Durable<Recorded>, legend: &Legend);
+    fn recorded(&mut self, recorded: &Durable<Recorded>, name_table: &NameTable);
     /// A picture was redacted, and stored where that was asked for; a frame to be used again is given for it.
     fn picture(&mut self, picture: Redacted<Frame>) -> Frame {
         picture.recycle()

@@ -3,7 +3,7 @@
 use lapwing_firmware::log::Durable;
 
 use super::report::{Observer, Seen};
-use crate::legend::Legend;
+use crate::name_table::NameTable;
 use crate::privacy::Redacted;
 use crate::sinks::{Recorded, Sinks};
 use lapwing_camera::frame::Frame;
@@ -23,7 +23,7 @@ impl Observer for &Sinks {
         });
     }
 
-    fn recorded(&mut self, recorded: &Durable<Recorded>, _legend: &Legend) {
+    fn recorded(&mut self, recorded: &Durable<Recorded>, _name_table: &NameTable) {
         self.event(recorded);
     }
 

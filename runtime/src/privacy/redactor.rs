@@ -9,9 +9,9 @@ use super::Redacted;
 use super::fill::Fill;
 use super::hidden::Hidden;
 use super::hiding::{Hiding, grown};
-use super::look::{FOUND_MAX, Look, hidden_boxes, is_in};
 use super::mosaic::{self, Averages};
 use super::paint::{Painted, Painter};
+use super::recheck::{FOUND_MAX, Look, hidden_boxes, is_in};
 use super::region::{REGIONS_MAX, Rect, Region, Regions, union_px};
 use lapwing_camera::frame::Frame;
 

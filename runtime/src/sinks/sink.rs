@@ -16,7 +16,7 @@ use std::sync::Arc;
 use lapwing_firmware::event::Event;
 use lapwing_firmware::log::Durable;
 
-use crate::legend::Legend;
+use crate::name_table::NameTable;
 use crate::privacy::{Account, Redacted};
 use lapwing_camera::frame::Frame;
 use lapwing_vision::detect::{DETECTIONS_MAX, Detection, StageTimes};
@@ -59,7 +59,7 @@ pub struct Names {
     /// Of the model's classes, by index.
     pub classes: Vec<String>,
     /// Of rules and classes in events.
-    pub legend: Legend,
+    pub name_table: NameTable,
 }
 
 /// Which of a process's two voices.

@@ -87,7 +87,7 @@ pub enum ModelError {
         /// Its size.
         bytes: u64,
     },
-    /// A network in real numbers, and a build that runs artifacts only.
+    /// A network in float32, and a build that runs artifacts only.
     #[error(
         "model {origin}: this lapwing was built without ONNX (feature `onnx`); run `lapwing model quantize` with a full build, on any machine, and give the .lap"
     )]
@@ -118,21 +118,21 @@ impl ModelError {
 #[derive(Debug, Clone)]
 pub struct Model {
     manifest: Manifest,
-    network: Network,
+    network: NetworkFile,
     origin: String,
 }
 
 /// What a model's network is.
 #[derive(Debug, Clone)]
-pub enum Network {
-    /// The bytes of an ONNX file, to be run in real numbers.
+pub enum NetworkFile {
+    /// The bytes of an ONNX file, to be run in float32.
     Onnx(Vec<u8>),
-    /// A quantised network.
+    /// A quantized network.
     Int8(Arc<Artifact>),
 }
 
 impl Model {
-    /// The detector that travels inside the binary, quantised.
+    /// The detector that travels inside the binary, quantized.
     pub fn builtin() -> Result<Model, ModelError> {
         let shipped = &lapwing_models::DETECT_NANO;
         Model::of(Artifact::from_binary(shipped.artifact), format!("{} (built in)", shipped.name))
@@ -197,9 +197,11 @@ impl Model {
 
     fn of(artifact: Result<Artifact, String>, origin: String) -> Result<Model, ModelError> {
         match artifact {
-            Ok(artifact) => {
-                Ok(Model { manifest: artifact.manifest.clone(), network: Network::Int8(Arc::new(artifact)), origin })
-            }
+            Ok(artifact) => Ok(Model {
+                manifest: artifact.manifest.clone(),
+                network: NetworkFile::Int8(Arc::new(artifact)),
+                origin,
+            }),
             Err(what) => Err(EngineError::Load { origin, stage: "reading it as an artifact", what }.into()),
         }
     }
@@ -236,7 +238,7 @@ impl Model {
                 return Err(ModelError::Checksum { origin, stated: stated.clone(), found });
             }
         }
-        Ok(Model { manifest, network: Network::Onnx(network), origin })
+        Ok(Model { manifest, network: NetworkFile::Onnx(network), origin })
     }
 
     /// The manifest.
@@ -250,7 +252,7 @@ impl Model {
     }
 
     /// The network.
-    pub fn network(&self) -> &Network {
+    pub fn network(&self) -> &NetworkFile {
         &self.network
     }
 
@@ -258,8 +260,8 @@ impl Model {
     #[cfg(feature = "onnx")]
     pub fn onnx(&self) -> Option<OnnxFile<'_>> {
         match &self.network {
-            Network::Onnx(bytes) => Some(OnnxFile { bytes, input: &self.manifest.input, origin: &self.origin }),
-            Network::Int8(_) => None,
+            NetworkFile::Onnx(bytes) => Some(OnnxFile { bytes, input: &self.manifest.input, origin: &self.origin }),
+            NetworkFile::Int8(_) => None,
         }
     }
 

@@ -83,7 +83,7 @@ def make(name, source, unit, folder, lapwing):
         graph.measure(read, plain, arrays)
         tflite.write(read, base.form("tflite"))
         ncnn_int8.write(read, base.form("ncnn.param"))
-        qdq.quantise(plain, read.input, arrays, base.form("qdq.onnx"))
+        qdq.quantize(plain, read.input, arrays, base.form("qdq.onnx"))
         qdq.bytes_at_both_ends(base.form("qdq.onnx"), base.form("u8.onnx"))
         base.form("qdq.json").write_text(json.dumps({"shape": shape}))
         meta.write_text(json.dumps({"shape": shape, "macs": read.macs()}))

@@ -18,8 +18,8 @@ class Pictures(CalibrationDataReader):
         return next(self.rest, None)
 
 
-def quantise(source, name, arrays, into):
-    """Quantises the float network `source`, whose input is `name`, on `arrays`."""
+def quantize(source, name, arrays, into):
+    """Quantizes the float network `source`, whose input is `name`, on `arrays`."""
     quantize_static(
         str(source),
         str(into),
@@ -33,7 +33,7 @@ def quantise(source, name, arrays, into):
 
 
 def bytes_at_both_ends(source, into):
-    """Takes the first quantisation and the last dequantisations off."""
+    """Takes the first quantization and the last dequantizations off."""
     model = onnx.load(source)
     graph = model.graph
     renamed, gone = {}, []

@@ -24,7 +24,7 @@ def onnxruntime(path, threads):
     def load():
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         source = session.get_inputs()[0]
-        # the quantiser leaves the input real where its first node has no int8 form
+        # the quantizer leaves the input real where its first node has no int8 form
         kind = numpy.float32 if "float" in source.type else numpy.uint8
         values = {source.name: numpy.full(source.shape, 114, kind)}
         return lambda: session.run(None, values)

@@ -284,7 +284,7 @@ pub fn rgb_to_planar(frame: &Frame, chroma: Chroma, range: Range, planes: &mut V
 mod tests {
     use super::*;
 
-    /// From the definition, in real numbers.
+    /// From the definition, in float32.
     fn formula(y: u8, u: u8, v: u8, (kr, kb): (f64, f64), range: Range) -> [f64; 3] {
         let (u, v) = (f64::from(u) - 128.0, f64::from(v) - 128.0);
         let (y, c) = match range {

@@ -18,7 +18,7 @@ use std::ptr::{self, NonNull};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::driver::{MEMORY_PLANES_MAX, Place, Places};
+use super::driver::{MEMORY_PLANES_MAX, PlaneOffset, PlaneOffsets};
 
 /// The most bytes of one plane: 64 Mpx in four bytes.
 pub const PLANE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -45,7 +45,7 @@ struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    fn new(file: BorrowedFd<'_>, place: Place) -> io::Result<Mapping> {
+    fn new(file: BorrowedFd<'_>, place: PlaneOffset) -> io::Result<Mapping> {
         if place.length == 0 || place.length > PLANE_BYTES_MAX {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -94,7 +94,7 @@ impl Buffer<Idle> {
     ///
     /// # Errors
     /// The system's; [`io::ErrorKind::InvalidData`] for a plane without bytes or above [`PLANE_BYTES_MAX`].
-    pub(super) fn map(index: u32, file: BorrowedFd<'_>, places: &Places) -> io::Result<Buffer<Idle>> {
+    pub(super) fn map(index: u32, file: BorrowedFd<'_>, places: &PlaneOffsets) -> io::Result<Buffer<Idle>> {
         let mut planes = heapless::Vec::new();
         for place in places {
             let _ = planes.push(Mapping::new(file, *place)?); // of the same capacity as `places`

@@ -53,7 +53,7 @@ pub struct Granted {
 
 /// Where one plane of a buffer lies behind the device's file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct PlaneOffset {
     /// The offset that `mmap` takes.
     pub offset: u64,
     /// Bytes.
@@ -61,7 +61,7 @@ pub struct Place {
 }
 
 /// The planes of one buffer.
-pub type Places = heapless::Vec<Place, MEMORY_PLANES_MAX>;
+pub type PlaneOffsets = heapless::Vec<PlaneOffset, MEMORY_PLANES_MAX>;
 
 /// A buffer that the driver gave back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub trait Driver: Controls + Send {
     /// Asks for `count` buffers; says how many there are. 0 frees them.
     fn request_buffers(&mut self, count: u32) -> io::Result<u32>;
     /// Where the planes of buffer `index` lie.
-    fn locate(&mut self, index: u32) -> io::Result<Places>;
+    fn locate(&mut self, index: u32) -> io::Result<PlaneOffsets>;
     /// The file that is mapped.
     fn file(&self) -> BorrowedFd<'_>;
     /// Gives buffer `index` to the driver.

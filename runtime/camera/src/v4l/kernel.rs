@@ -24,7 +24,7 @@ use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc::{self, _IOC_TYPE};
 
 use super::controls::{Controls, Span};
-use super::driver::{Driver, Filling, Granted, MEMORY_PLANES_MAX, Place, Places, Ready, Wish};
+use super::driver::{Driver, Filling, Granted, MEMORY_PLANES_MAX, PlaneOffset, PlaneOffsets, Ready, Wish};
 use super::fourcc::FourCc;
 
 /// A call that a signal interrupts is made again at most so many times.
@@ -358,19 +358,19 @@ impl Driver for Kernel {
         Ok(wish.count)
     }
 
-    fn locate(&mut self, index: u32) -> io::Result<Places> {
+    fn locate(&mut self, index: u32) -> io::Result<PlaneOffsets> {
         let (buffer, planes) = self.buffer_call(&QUERYBUF, index)?;
-        let mut places = Places::new();
+        let mut places = PlaneOffsets::new();
         if self.is_multi_planar() {
             for plane in planes.iter().take(self.memory_planes) {
                 // SAFETY: for mapped memory the driver fills the offset; it is a plain number.
                 let offset = u64::from(unsafe { plane.m.mem_offset });
-                let _ = places.push(Place { offset, length: plane.length as usize }); // no more than the planes there are
+                let _ = places.push(PlaneOffset { offset, length: plane.length as usize }); // no more than the planes there are
             }
         } else {
             // SAFETY: as above.
             let offset = u64::from(unsafe { buffer.m.offset });
-            let _ = places.push(Place { offset, length: buffer.length as usize });
+            let _ = places.push(PlaneOffset { offset, length: buffer.length as usize });
         }
         Ok(places)
     }

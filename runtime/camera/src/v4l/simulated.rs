@@ -13,7 +13,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::{Errno, pwrite};
 
 use super::controls::{Controls, Span};
-use super::driver::{Driver, Filling, Granted, MEMORY_PLANES_MAX, Place, Places, Ready, Wish};
+use super::driver::{Driver, Filling, Granted, MEMORY_PLANES_MAX, PlaneOffset, PlaneOffsets, Ready, Wish};
 use super::fourcc::FourCc;
 
 /// How one buffer comes back.
@@ -206,12 +206,15 @@ impl Driver for Simulated {
         Ok(count)
     }
 
-    fn locate(&mut self, index: u32) -> io::Result<Places> {
+    fn locate(&mut self, index: u32) -> io::Result<PlaneOffsets> {
         let books = self.lock()?;
         let room = Simulated::plane_room(&books);
         let planes = books.granted.memory_planes;
         Ok((0..planes)
-            .map(|plane| Place { offset: ((index as usize * planes + plane) * room) as u64, length: books.plane_bytes })
+            .map(|plane| PlaneOffset {
+                offset: ((index as usize * planes + plane) * room) as u64,
+                length: books.plane_bytes,
+            })
             .collect())
     }
 

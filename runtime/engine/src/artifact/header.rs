@@ -5,11 +5,11 @@ use std::cell::Cell;
 use serde::{Deserialize, Serialize};
 
 use super::super::bytes::Bytes;
+use super::super::int16::Curve;
 use super::super::ir::{Between, Conv, Node, Op, Output, Source, Tensor, TensorId, Weights, Wide, Window};
 use super::super::manifest::Manifest;
 use super::super::quant::Table;
-use super::super::sixteen::Curve;
-use super::super::tail::{self, End, Function, Pair, Reduction, Step, Tail};
+use super::super::tail::{self, End, Function, Pair, Reduction, Tail, TailStep};
 use super::{ALIGNMENT, Calibration, Golden};
 
 #[derive(Serialize, Deserialize)]
@@ -278,7 +278,7 @@ pub(super) fn node_of(header: NodeHeader, blobs: &BlobReader) -> Result<Node, St
 
 /// A tail, its numbers put into `blobs`.
 pub(super) fn tail_header(tail: &Tail, blobs: &mut Blobs) -> TailHeader {
-    let step = |step: &Step| StepHeader {
+    let step = |step: &TailStep| StepHeader {
         name: step.name.clone(),
         why: step.why.clone(),
         op: match &step.op {
@@ -318,7 +318,7 @@ pub(super) fn tail_of(header: TailHeader, blobs: &BlobReader) -> Result<Tail, St
                 tail::Op::Mix { axis, weights: weights.reals(blobs, &name)?, bias: bias.reals(blobs, &name)? }
             }
         };
-        Ok(Step { name, why: header.why, op, inputs: header.inputs, shape: header.shape })
+        Ok(TailStep { name, why: header.why, op, inputs: header.inputs, shape: header.shape })
     };
     let steps = header.steps.into_iter().map(step).collect::<Result<_, String>>()?;
     Ok(Tail { steps, outputs: header.outputs })

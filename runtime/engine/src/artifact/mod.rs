@@ -1,4 +1,4 @@
-//! The artifact: a quantised model in one file that needs no ONNX parser.
+//! The artifact: a quantized model in one file that needs no ONNX parser.
 //!
 //! It is a [`container`]: a JSON header, then blobs at multiples of 64: weights, biases, multipliers, tables,
 //! constants. Its count is the length of the blobs. Format 4 has results of sixteen bits, 3 has a tail, 2 neither;
@@ -38,22 +38,22 @@ const HEADER_MAX: usize = 64 << 20;
 /// Bytes whose checksum takes longer than a thread to start.
 const LARGE: usize = 256 << 10;
 
-/// A quantised model with all that is known of it.
+/// A quantized model with all that is known of it.
 #[derive(Debug, Clone)]
 pub struct Artifact {
     /// From picture to input, from outputs to boxes.
     pub manifest: Manifest,
     /// The network.
     pub graph: Checked<Graph>,
-    /// What follows it in real numbers; without one the graph's outputs are the network's.
+    /// What follows it in float32; without one the graph's outputs are the network's.
     pub tail: Option<Tail>,
-    /// How it was quantised.
+    /// How it was quantized.
     pub calibration: Calibration,
     /// What it must compute.
     pub golden: Golden,
 }
 
-/// How a model was quantised.
+/// How a model was quantized.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Calibration {
     /// SHA-256 of the network it was made from.
@@ -67,7 +67,7 @@ pub struct Calibration {
 pub struct Golden {
     /// SHA-256 of the output tensors' values for [`golden_input`], in the order of the outputs.
     pub outputs_sha256: String,
-    /// SHA-256 of the real numbers that the tail gives then, in the order of its outputs.
+    /// SHA-256 of the float32 values that the tail gives then, in the order of its outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail_sha256: Option<String>,
 }

@@ -3,11 +3,11 @@
 //! A graph that passes needs no further check: every shape follows from its inputs', every value is
 //! written once before it is read, every sum fits its type on every instruction set.
 
-use super::super::quant::REQUANTISED_MAX;
-use super::super::sixteen::{GREATEST, LEAST};
+use super::super::int16::{GREATEST, LEAST};
+use super::super::quant::REQUANTIZED_MAX;
 use super::{
-    BYTES_MAX, Between, Graph, NODES_MAX, Node, Numbers, OUTPUT_VALUES_MAX, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape,
-    Source, Tensor, TensorId, WEIGHT_ONE, WeightSums, Window,
+    BYTES_MAX, Between, Graph, NODES_MAX, Node, OUTPUT_VALUES_MAX, Op, Output, PRODUCTS_MAX, QuantParams, SIDE_MAX,
+    Shape, Source, Tensor, TensorId, WEIGHT_ONE, WeightSums, Window,
 };
 
 pub(super) struct Check<'a> {
@@ -229,8 +229,8 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
 
 impl Graph {
     /// The numbers, to be changed; [`Graph::check`] holds no longer.
-    pub fn numbers(&mut self) -> Numbers<'_> {
-        Numbers::of(self)
+    pub fn numbers(&mut self) -> QuantParams<'_> {
+        QuantParams::of(self)
     }
 
     /// As [`Graph::check`] of one node of a graph that passed before its numbers changed; `sums` are
@@ -287,7 +287,7 @@ fn numbers_of<'a>(
     sums: &mut dyn Iterator<Item = WeightSums>,
 ) -> Result<(), String> {
     let bounded = |value: f32, what: &str| {
-        if value.is_finite() && value.abs() < REQUANTISED_MAX { Ok(()) } else { Err(format!("{what} is {value}")) }
+        if value.is_finite() && value.abs() < REQUANTIZED_MAX { Ok(()) } else { Err(format!("{what} is {value}")) }
     };
     match op {
         Op::Conv(conv) => {

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{Graph, Numbers};
+use super::{Graph, QuantParams};
 
 /// Having one means that [`Graph::check`] passed: every shape follows from the inputs', every value
 /// is written once before it is read, every sum fits its type. Clones share one graph, whose
@@ -23,7 +23,7 @@ impl Checked<Graph> {
 
     /// The numbers, to be changed; a graph that others share is copied first. They are not checked
     /// again: who changes them answers for them, as [`super::super::refit::Refittable::refitted`] does.
-    pub(in super::super) fn numbers(&mut self) -> Numbers<'_> {
+    pub(in super::super) fn numbers(&mut self) -> QuantParams<'_> {
         Arc::make_mut(&mut self.0).numbers()
     }
 

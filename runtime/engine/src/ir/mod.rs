@@ -1,4 +1,4 @@
-//! The quantised network: what is computed, with no word about where or in which order of bytes.
+//! The quantized network: what is computed, with no word about where or in which order of bytes.
 //!
 //! A [`Graph`] is a list of nodes in the order of their execution. Tensors are one picture each,
 //! (height, width, channels) of u8; weights are i8 with one scale a channel, folded into
@@ -7,7 +7,7 @@
 
 mod check;
 mod checked;
-mod numbers;
+mod params;
 mod signature;
 mod weights;
 mod wide;
@@ -18,7 +18,7 @@ use super::quant::{Quant, Table};
 use check::Check;
 
 pub use checked::Checked;
-pub use numbers::{NodeNumbers, Numbers};
+pub use params::{NodeParams, QuantParams};
 pub use signature::Signature;
 pub use weights::{WeightSums, Weights};
 pub use wide::Wide;
@@ -148,7 +148,7 @@ impl Conv {
         self.table.is_some() || self.wide.curve.is_some()
     }
 
-    /// Numbers a pixel of an input of this shape.
+    /// QuantParams a pixel of an input of this shape.
     pub fn channels(&self, input: Shape) -> usize {
         if self.wide.input { input.channels / 2 } else { input.channels }
     }
@@ -184,7 +184,7 @@ pub enum Op {
     Table(Box<Table>),
     /// Each value through the table of its channel; one table a channel. One input.
     Tables(Box<[Table]>),
-    /// `(a + b)` in real numbers, rounded to the output's quantisation:
+    /// `(a + b)` in float32, rounded to the output's quantization:
     /// `round((a - zero_a) * multiplier_a + (b - zero_b) * multiplier_b) + zero`.
     Add {
         /// scale_a / scale_out and scale_b / scale_out.
@@ -196,26 +196,26 @@ pub enum Op {
         /// scale_a * scale_b / scale_out.
         multiplier: f32,
     },
-    /// The greatest of each window; taps outside do not count. One input, the same quantisation.
+    /// The greatest of each window; taps outside do not count. One input, the same quantization.
     MaxPool(Window),
     /// The mean of each window, rounded to nearest even; taps outside do not count. One input, the
-    /// same quantisation.
+    /// same quantization.
     MeanPool(Window),
-    /// Each pixel becomes `factor[0]` x `factor[1]` of them. One input, the same quantisation.
+    /// Each pixel becomes `factor[0]` x `factor[1]` of them. One input, the same quantization.
     Upsample {
         /// Down and to the right.
         factor: [usize; 2],
     },
-    /// Channels one after the other. All of one quantisation.
+    /// Channels one after the other. All of one quantization.
     Concat,
-    /// Channels `start..start + channels of the output`. One input, the same quantisation.
+    /// Channels `start..start + channels of the output`. One input, the same quantization.
     Slice {
         /// First channel.
         start: usize,
     },
     /// Output (y, x, c) is input (y * stride + row, x * stride + column, channel) of `from[c]`: a
     /// permutation of channels or a crop with stride 1, space to depth with a larger one. The output
-    /// may be as large as the input allows. One input, the same quantisation.
+    /// may be as large as the input allows. One input, the same quantization.
     Gather {
         /// Down and to the right.
         stride: [usize; 2],
@@ -223,7 +223,7 @@ pub enum Op {
         from: Vec<Source>,
     },
     /// Output (y, x, c) is input (rows[y], columns[x], c), or `fill` where there is none: padding of
-    /// any kind, enlargement to the nearest of any ratio. One input, the same quantisation.
+    /// any kind, enlargement to the nearest of any ratio. One input, the same quantization.
     Pick {
         /// The input's row of each output row.
         rows: Vec<Option<u16>>,
@@ -233,7 +233,7 @@ pub enum Op {
         fill: u8,
     },
     /// Output (y, x, c) is input (y / block, x / block, from[((y % block) * block + x % block) *
-    /// channels + c]). One input, the same quantisation.
+    /// channels + c]). One input, the same quantization.
     DepthToSpace {
         /// Down and to the right.
         block: [usize; 2],
@@ -241,7 +241,7 @@ pub enum Op {
         from: Vec<usize>,
     },
     /// Between two rows and two columns, linearly: see [`Between`]. One input, the same
-    /// quantisation.
+    /// quantization.
     Bilinear {
         /// One entry an output row.
         rows: Vec<Between>,
@@ -326,7 +326,7 @@ pub struct Part {
     pub strides: [usize; 3],
 }
 
-/// An output of the original network: dequantised parts, each value from exactly one.
+/// An output of the original network: dequantized parts, each value from exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The name in the file it came from.
@@ -337,7 +337,7 @@ pub struct Output {
     pub parts: Vec<Part>,
 }
 
-/// A quantised network.
+/// A quantized network.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Graph {
     /// All tensors.

@@ -1,6 +1,6 @@
 //! Which ends of a convolution have sixteen bits.
 
-use super::super::sixteen::Curve;
+use super::super::int16::Curve;
 
 /// Ends of sixteen bits.
 ///

@@ -22,10 +22,10 @@ static KERNELS: Kernels = Kernels {
     conv_sums,
     depthwise_sums,
     max,
-    ..portable::loops::<BLOCK, FLIP>("armv7-neon", 1)
+    ..portable::loops::<BLOCK, SIGN_XOR>("armv7-neon", 1)
 };
 
-const FLIP: u8 = 0x80;
+const SIGN_XOR: u8 = 0x80;
 const LANES: usize = 4;
 /// Input bytes of a step.
 const BLOCK: usize = 16;
@@ -68,7 +68,7 @@ impl Job {
             blocks: weights.1,
             bias: bias.as_ptr(),
             multiplier: multiplier.as_ptr(),
-            zero: i32::from(pre_zero) - i32::from(FLIP),
+            zero: i32::from(pre_zero) - i32::from(SIGN_XOR),
             bytes: [0; 8],
             sums: std::ptr::null_mut(),
         }
@@ -89,7 +89,7 @@ macro_rules! sums {
     };
 }
 
-/// Sums in q0 and q1 with multipliers in q2 and q3 to eight flipped bytes in the job.
+/// Sums in q0 and q1 with multipliers in q2 and q3 to eight xored bytes in the job.
 macro_rules! finish {
     () => {
         concat!(
@@ -405,6 +405,6 @@ unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
             );
         }
         let done = blocks * BYTES;
-        portable::max::<FLIP>(input.add(done), accumulator.add(done), count - done);
+        portable::max::<SIGN_XOR>(input.add(done), accumulator.add(done), count - done);
     }
 }

@@ -1,7 +1,7 @@
 //! x86-64 with AVX2 (Haswell, Zen and newer).
 //!
 //! VPMADDUBSW adds two products of u8 by i8 with saturation, which u8 values of 255 would meet. The
-//! values therefore lie flipped, as i8; the sign moves to the weight (VPSIGNB) and what is left of the
+//! values therefore lie xored, as i8; the sign moves to the weight (VPSIGNB) and what is left of the
 //! value is at most 128: 2 * 128 * 127 fits.
 
 use std::arch::x86_64::*;
@@ -18,7 +18,7 @@ pub(super) fn kernels() -> Option<&'static Kernels> {
 struct Signed;
 
 impl Dot for Signed {
-    const FLIP: u8 = 0x80;
+    const SIGN_XOR: u8 = 0x80;
     type Input = (__m256i, __m256i);
 
     #[inline(always)]

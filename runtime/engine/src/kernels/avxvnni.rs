@@ -16,7 +16,7 @@ macro_rules! dot {
         struct $name;
 
         impl Dot for $name {
-            const FLIP: u8 = 0;
+            const SIGN_XOR: u8 = 0;
             type Input = __m256i;
 
             #[inline(always)]

@@ -7,10 +7,10 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::lookup::Activation;
-use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store};
+use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_bound, finish, store, xored_zero};
 use super::dotprod::depthwise::depthwise;
 use super::neon::NEON;
-use super::packing::Reach;
+use super::packing::AccumulatorBound;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.
@@ -154,7 +154,7 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
     bands(packed, rows, |band| {
         for index in 0..packed.panels.len() {
             // Safety: handed on.
-            unsafe { by_reach!(packed.reach, panel(packed, index, band)) };
+            unsafe { by_bound!(packed.reach, panel(packed, index, band)) };
         }
         if let Some(last) = packed.panels.last() {
             let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
@@ -173,7 +173,7 @@ unsafe fn panel<const REACH: u8>(packed: &PackedConv, index: usize, rows: &Rows)
     let weights = packed.weights[panel.weights..].as_ptr();
     let bias = &packed.bias[panel.constants..][..LANES];
     let multiplier = &packed.multiplier[panel.constants..][..LANES];
-    let zero = flipped_zero(packed.pre_zero);
+    let zero = xored_zero(packed.pre_zero);
     let mut pixels = Pixels::of(rows);
     // Safety: constants are padded to whole panels; pixels and channels are the caller's to vouch for.
     unsafe {

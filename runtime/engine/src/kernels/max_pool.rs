@@ -8,22 +8,22 @@ use std::ops::Range;
 
 use super::super::ir::{Shape, Window};
 use super::Kernels;
-use super::region::Region;
 use super::scratch::Scratch;
+use super::tensor_span::TensorSpan;
 
 /// A max pool over the whole of two regions.
 #[derive(Debug)]
 pub struct MaxPool {
     window: Window,
-    input: Region,
-    output: Region,
+    input: TensorSpan,
+    output: TensorSpan,
     /// Maxima of columns.
     scratch: Scratch,
 }
 
 impl MaxPool {
     /// A part of `scratch` has [`MaxPool::scratch_bytes`] or more.
-    pub fn new(window: Window, [input, output]: [Region; 2], scratch: Scratch) -> MaxPool {
+    pub fn new(window: Window, [input, output]: [TensorSpan; 2], scratch: Scratch) -> MaxPool {
         MaxPool { window, input, output, scratch }
     }
 
@@ -33,7 +33,7 @@ impl MaxPool {
     }
 
     /// The input and the output.
-    pub fn regions(&self) -> [Region; 2] {
+    pub fn regions(&self) -> [TensorSpan; 2] {
         [self.input, self.output]
     }
 
@@ -53,7 +53,7 @@ impl MaxPool {
     pub unsafe fn run(&self, base: *mut u8, share: Range<usize>, part: usize, kernels: &Kernels) {
         let Shape { width, channels, .. } = self.input.shape;
         let shape = Shape { height: 1, ..self.input.shape };
-        let columns = Region { first: self.scratch.at(part), row: width * channels, pixel: channels, shape };
+        let columns = TensorSpan { first: self.scratch.at(part), row: width * channels, pixel: channels, shape };
         for y in share {
             // taps outside the input are left out
             let taps = (0..self.window.kernel[0]).map(|tap| y * self.window.stride[0] + tap * self.window.dilation[0]);
@@ -61,9 +61,9 @@ impl MaxPool {
                 taps.filter_map(|row| row.checked_sub(self.window.pad[0])).filter(|y| *y < self.input.shape.height);
             // Safety: rows of the input, of the output and of this thread's scratch.
             unsafe {
-                clear(base, &self.output, y, kernels.flip);
+                clear(base, &self.output, y, kernels.sign_xor);
                 if two_passes(&self.window) {
-                    clear(base, &columns, 0, kernels.flip);
+                    clear(base, &columns, 0, kernels.sign_xor);
                     rows.for_each(|row| greatest(kernels, base, (&self.input, row, 0), (&columns, 0, 0), width));
                     self.across(kernels, base, (&columns, 0), y);
                 } else {
@@ -76,7 +76,7 @@ impl MaxPool {
     /// Row `y` of the output takes in what its windows see of one row.
     ///
     /// Safety: as for [`MaxPool::run`]; the row is the input's, or as long.
-    unsafe fn across(&self, kernels: &Kernels, base: *mut u8, (from, row): (&Region, usize), y: usize) {
+    unsafe fn across(&self, kernels: &Kernels, base: *mut u8, (from, row): (&TensorSpan, usize), y: usize) {
         let (stride, pad) = (self.window.stride[1], self.window.pad[1]);
         let width = self.output.shape.width;
         for tap in 0..self.window.kernel[1] {
@@ -108,7 +108,7 @@ fn two_passes(window: &Window) -> bool {
 /// The least value, which also stands where a window with dilation has no tap inside.
 ///
 /// Safety: the row lies inside the memory at `base` and nobody else touches it.
-unsafe fn clear(base: *mut u8, region: &Region, y: usize, least: u8) {
+unsafe fn clear(base: *mut u8, region: &TensorSpan, y: usize, least: u8) {
     let Shape { width, channels, .. } = region.shape;
     let (pixels, bytes) = if region.dense() { (1, width * channels) } else { (width, channels) };
     // Safety: pixels of the row.
@@ -121,8 +121,8 @@ unsafe fn clear(base: *mut u8, region: &Region, y: usize, least: u8) {
 unsafe fn greatest(
     kernels: &Kernels,
     base: *mut u8,
-    (from, row, column): (&Region, usize, usize),
-    (to, y, x): (&Region, usize, usize),
+    (from, row, column): (&TensorSpan, usize, usize),
+    (to, y, x): (&TensorSpan, usize, usize),
     count: usize,
 ) {
     let channels = to.shape.channels;

@@ -43,10 +43,10 @@ pub(super) mod packing;
 pub(super) mod place;
 mod portable;
 pub(super) mod program;
-pub(super) mod region;
 pub(super) mod scratch;
 mod short_table;
 pub(super) mod step;
+pub(super) mod tensor_span;
 pub(super) mod wide;
 pub(super) mod winograd;
 #[cfg(target_arch = "x86_64")]
@@ -135,9 +135,9 @@ pub struct Kernels {
     panel: usize,
     /// Input bytes that one lane of such a vector is multiplied with.
     block: usize,
-    /// A value lies in memory as `value ^ flip`: 0 where the processor multiplies u8 by i8, 0x80 where
+    /// A value lies in memory as `value ^ sign_xor`: 0 where the processor multiplies u8 by i8, 0x80 where
     /// it multiplies i8 by i8. Then a byte of memory, read as i8, is the value less 128.
-    pub(super) flip: u8,
+    pub(super) sign_xor: u8,
     /// Most output channels of convolutions that are better computed as one, see [`PackedConv::parts`]; 0 if
     /// `conv` does not know such.
     pub(super) joins: usize,
@@ -162,7 +162,7 @@ pub struct Kernels {
     /// `output[i] = table[input[i]]`. Safety: `count` bytes are readable and writable; the two may
     /// be the same.
     table: unsafe fn(table: &Table, input: *const u8, output: *mut u8, count: usize),
-    /// `accumulator[i] = max(accumulator[i], input[i])` of the values, not of the flipped bytes.
+    /// `accumulator[i] = max(accumulator[i], input[i])` of the values, not of the xored bytes.
     /// Safety: as for `table`.
     max: unsafe fn(input: *const u8, accumulator: *mut u8, count: usize),
     /// See [`Sum`]. Safety: as for `table`, both inputs.
@@ -191,12 +191,12 @@ impl Kernels {
 
     /// A zero point as the kernels' multiplications see it.
     pub(super) fn centre(&self, zero: u8) -> i32 {
-        i32::from(zero) - i32::from(self.flip)
+        i32::from(zero) - i32::from(self.sign_xor)
     }
 
     /// A table of values as a table of bytes in memory.
-    pub(super) fn flipped(&self, table: &Table) -> Table {
-        std::array::from_fn(|i| table[i ^ usize::from(self.flip)] ^ self.flip)
+    pub(super) fn sign_xored(&self, table: &Table) -> Table {
+        std::array::from_fn(|i| table[i ^ usize::from(self.sign_xor)] ^ self.sign_xor)
     }
 
     /// Multiplications a second of one thread that waits for nothing, in 10^9; the best of several
@@ -241,7 +241,7 @@ pub fn available() -> Vec<&'static Kernels> {
     found.into_iter().flatten().collect()
 }
 
-/// What tests compare: [`available`], the portable loops on flipped bytes, and loops of another
+/// What tests compare: [`available`], the portable loops on xored bytes, and loops of another
 /// processor that this one can run in another encoding.
 #[cfg(test)]
 pub(super) fn tested() -> Vec<&'static Kernels> {

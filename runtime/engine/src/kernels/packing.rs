@@ -6,8 +6,8 @@ use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
 use super::Kernels;
 use super::memory::{Memory, Piece};
-use super::region::Region;
 use super::short_table::ShortTable;
+use super::tensor_span::TensorSpan;
 
 /// Output channels that a kernel computes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct PackedConv {
     /// Length of a run in bytes.
     pub run: usize,
     /// How large the numbers before the rounding may become.
-    pub reach: Reach,
+    pub reach: AccumulatorBound,
     /// Of the weights of each output.
     pub sums: Vec<WeightSums>,
 }
@@ -80,6 +80,7 @@ pub struct PackedDepthwise {
     /// Channels, without padding.
     pub channels: usize,
     /// Rows and columns of taps.
+    #[allow(dead_code, reason = "not every instruction set reads it")]
     pub kernel: [usize; 2],
     /// Weights by (tap, channel).
     pub weights: Piece<i8>,
@@ -96,7 +97,7 @@ pub struct PackedDepthwise {
     /// Input offset of each tap.
     pub taps: Vec<usize>,
     /// How large the numbers before the rounding may become.
-    pub reach: Reach,
+    pub reach: AccumulatorBound,
     /// Of the weights of each channel.
     pub sums: Vec<WeightSums>,
 }
@@ -110,7 +111,7 @@ const GAP_BYTES_MAX: usize = 4;
 /// Bounds of the numbers before the rounding, by the weights: where they are small, a float's own bits
 /// do what conversions do, at less cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
+pub enum AccumulatorBound {
     /// Nothing is known.
     Any,
     /// Every product with the multiplier is below [`RESULT_MAX`] in magnitude.
@@ -119,15 +120,15 @@ pub enum Reach {
     SmallSums,
 }
 
-/// See [`Reach`]: an i16 holds the rounded number.
+/// See [`AccumulatorBound`]: an i16 holds the rounded number.
 pub const RESULT_MAX: f32 = 32_000.0;
-/// See [`Reach`]: added to 1.5 * 2^23 it stays between 2^23 and 2^24, where a float's last bit is one.
+/// See [`AccumulatorBound`]: added to 1.5 * 2^23 it stays between 2^23 and 2^24, where a float's last bit is one.
 pub const SUM_MAX: i64 = 1 << 22;
 
-impl Reach {
+impl AccumulatorBound {
     /// Over the outputs of a convolution from `first` on, each with the sums of its weights; an input
     /// less its zero point lies between `-zero_in` and `255 - zero_in`.
-    fn of(conv: &Conv, first: usize, sums: &[WeightSums], zero_in: u8) -> Reach {
+    fn of(conv: &Conv, first: usize, sums: &[WeightSums], zero_in: u8) -> AccumulatorBound {
         let (below, above) = (i64::from(zero_in), i64::from(255 - zero_in));
         let of_one = |(o, sums): (usize, &WeightSums)| {
             let (magnitude, sum) = (i64::from(sums.magnitude), i64::from(sums.sum));
@@ -135,12 +136,12 @@ impl Reach {
             let products = (plus * above + minus * below).max(plus * below + minus * above);
             let sum = products + i64::from(conv.bias[o]).abs();
             match sum as f32 * conv.multiplier[o].abs() < RESULT_MAX {
-                true if sum < SUM_MAX => Reach::SmallSums,
-                true => Reach::SmallResults,
-                false => Reach::Any,
+                true if sum < SUM_MAX => AccumulatorBound::SmallSums,
+                true => AccumulatorBound::SmallResults,
+                false => AccumulatorBound::Any,
             }
         };
-        (first..).zip(sums).map(of_one).min().unwrap_or(Reach::Any)
+        (first..).zip(sums).map(of_one).min().unwrap_or(AccumulatorBound::Any)
     }
 }
 
@@ -155,7 +156,7 @@ pub struct InputSteps {
 
 impl InputSteps {
     /// Of a tensor.
-    pub fn of(input: &Region) -> InputSteps {
+    pub fn of(input: &TensorSpan) -> InputSteps {
         InputSteps { column: input.pixel, row: input.row }
     }
 }
@@ -208,7 +209,7 @@ impl PackedConv {
         let filters: Vec<&[i8]> = conv.filters().skip(group * outputs).take(outputs).collect();
         let mut packed = PackedConv::of(&filters, conv.window, input, packer);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
-        packed.renumber(conv, group, zero_in, packer.kernels);
+        packed.set_params(conv, group, zero_in, packer.kernels);
         packed
     }
 
@@ -285,19 +286,19 @@ impl PackedConv {
             taps: Vec::new(),
             groups: 0,
             run: 0,
-            reach: Reach::Any,
+            reach: AccumulatorBound::Any,
             sums: filters.iter().map(|weights| WeightSums::of(weights)).collect(),
         }
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
-    pub fn renumber(&mut self, conv: &Conv, group: usize, zero_in: u8, kernels: &Kernels) {
+    pub fn set_params(&mut self, conv: &Conv, group: usize, zero_in: u8, kernels: &Kernels) {
         let first = group * self.sums.len();
         self.reconstant(conv, first, 0..self.sums.len(), kernels.centre(zero_in));
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
         self.short = shortened(self.table.as_deref());
-        self.reach = Reach::of(conv, first, &self.sums, zero_in);
+        self.reach = AccumulatorBound::of(conv, first, &self.sums, zero_in);
     }
 
     /// Takes the numbers of the convolution that became part `index`.
@@ -367,16 +368,16 @@ impl PackedDepthwise {
             pre_zero: 0,
             table: conv.table.as_ref().map(|_| Box::new([0; 256])),
             short: None,
-            reach: Reach::Any,
+            reach: AccumulatorBound::Any,
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
             sums: conv.filters().map(WeightSums::of).collect(),
         };
-        packed.renumber(conv, zero_in, packer.kernels);
+        packed.set_params(conv, zero_in, packer.kernels);
         packed
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
-    pub fn renumber(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
+    pub fn set_params(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
         for (c, sums) in self.sums.iter().enumerate() {
             self.bias[c] = folded_bias(conv.bias[c], *sums, kernels.centre(zero_in));
             self.multiplier[c] = conv.multiplier[c];
@@ -384,7 +385,7 @@ impl PackedDepthwise {
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
         self.short = shortened(self.table.as_deref());
-        self.reach = Reach::of(conv, 0, &self.sums, zero_in);
+        self.reach = AccumulatorBound::of(conv, 0, &self.sums, zero_in);
     }
 
     /// From the first byte of a window to behind its last.
@@ -402,7 +403,7 @@ impl PackedDepthwise {
 /// The activation of `conv` as a table of bytes in memory.
 fn retable(table: &mut Option<Box<Table>>, conv: &Conv, kernels: &Kernels) {
     if let (Some(to), Some(from)) = (table, &conv.table) {
-        **to = kernels.flipped(from);
+        **to = kernels.sign_xored(from);
     }
 }
 

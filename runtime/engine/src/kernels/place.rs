@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::ir::Between;
-use super::region::{Region, pixels};
+use super::tensor_span::{TensorSpan, pixels};
 
 /// A movement over the whole of two regions.
 #[derive(Debug)]
@@ -17,9 +17,9 @@ pub enum Place {
         /// Stands where there is none.
         fill: u8,
         /// The input.
-        input: Region,
+        input: TensorSpan,
         /// The output.
-        output: Region,
+        output: TensorSpan,
     },
     /// See `ir::Op::DepthToSpace`.
     DepthToSpace {
@@ -28,9 +28,9 @@ pub enum Place {
         /// The input's channels, place by place of the block.
         from: Vec<usize>,
         /// The input.
-        input: Region,
+        input: TensorSpan,
         /// The output.
-        output: Region,
+        output: TensorSpan,
     },
     /// See `ir::Op::Bilinear`.
     Bilinear {
@@ -39,15 +39,15 @@ pub enum Place {
         /// One entry an output column.
         columns: Vec<Between>,
         /// The input.
-        input: Region,
+        input: TensorSpan,
         /// The output.
-        output: Region,
+        output: TensorSpan,
     },
 }
 
 impl Place {
     /// The input and the output.
-    pub fn regions(&self) -> [Region; 2] {
+    pub fn regions(&self) -> [TensorSpan; 2] {
         match self {
             Place::Pick { input, output, .. }
             | Place::DepthToSpace { input, output, .. }
@@ -55,12 +55,12 @@ impl Place {
         }
     }
 
-    /// Writes `share`, a range of the output's rows; values lie in memory as `value ^ flip`.
+    /// Writes `share`, a range of the output's rows; values lie in memory as `value ^ sign_xor`.
     ///
     /// # Safety
     /// Both regions lie inside the memory at `base`; nobody else touches these rows of the output or
     /// writes the input; the operation passes `Graph::check` for these regions.
-    pub unsafe fn run(&self, base: *mut u8, share: Range<usize>, flip: u8) {
+    pub unsafe fn run(&self, base: *mut u8, share: Range<usize>, sign_xor: u8) {
         // Safety: rows, columns and channels are those of the input by `Graph::check`.
         unsafe {
             match self {
@@ -72,7 +72,7 @@ impl Place {
                             let from = base.add(input.at(usize::from(row), usize::from(column)));
                             std::ptr::copy_nonoverlapping(from, to, channels);
                         } else {
-                            std::ptr::write_bytes(to, fill ^ flip, channels);
+                            std::ptr::write_bytes(to, fill ^ sign_xor, channels);
                         }
                     }
                 }
@@ -94,9 +94,9 @@ impl Place {
                         let [c, d] = [column.first, column.second].map(|x| at(row.second, x));
                         let to = base.add(output.at(y, x));
                         for i in 0..output.shape.channels {
-                            let value = |p: *mut u8| p.add(i).read() ^ flip;
+                            let value = |p: *mut u8| p.add(i).read() ^ sign_xor;
                             let mixed = Between::bilinear(row, column, [a, b].map(value), [c, d].map(value));
-                            to.add(i).write(mixed ^ flip);
+                            to.add(i).write(mixed ^ sign_xor);
                         }
                     }
                 }

@@ -23,7 +23,7 @@ pub const THREADS_MAX: usize = 64;
 
 /// Steps, their memory, and the kernels that they were packed for.
 struct Shared {
-    /// Read during a run, written between runs; of twins the same.
+    /// Read during a run, written between runs; the same for all that share weights.
     steps: Arc<RwLock<Vec<Step>>>,
     kernels: &'static Kernels,
     arena: Arena,
@@ -84,7 +84,7 @@ impl Program {
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn twin(&self) -> std::io::Result<Program> {
+    pub fn sharing_weights(&self) -> std::io::Result<Program> {
         let Shared { steps, kernels, arena, threads, .. } = &*self.shared;
         let memory = Memory::new(arena.size()).ok_or(std::io::ErrorKind::OutOfMemory)?;
         let arena = Arena::new(memory.take(arena.size()));
@@ -157,16 +157,16 @@ impl Program {
     /// Takes the numbers of `graph`, whose structure is that of the graph the steps were made of.
     ///
     /// # Errors
-    /// The node and what is wrong with its numbers, or that a twin computes with them; no step has changed
+    /// The node and what is wrong with its numbers, or that another plan computes with them; no step has changed
     /// then.
-    pub fn renumber(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
-        // `twin` is the only way to more of them, and `&mut self` keeps it away
+    pub fn set_params(&mut self, graph: &Checked<Graph>) -> Result<(), String> {
+        // `sharing_weights` is the only way to more of them, and `&mut self` keeps it away
         if Arc::strong_count(&self.shared.steps) > 1 {
             return Err("its numbers are those of another plan as well".into());
         }
         let mut steps = self.shared.steps.write().unwrap_or_else(PoisonError::into_inner);
         steps.iter().try_for_each(|step| step.check(graph))?;
-        steps.iter_mut().for_each(|step| step.renumber(graph, self.shared.kernels));
+        steps.iter_mut().for_each(|step| step.set_params(graph, self.shared.kernels));
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl Shared {
 
     /// Does the share of thread `part` in a step.
     fn share(&self, step: &Step, part: usize) {
-        // Safety: the steps were made for an arena of this size (`Program::new`, `twin`) and packed for these kernels,
+        // Safety: the steps were made for an arena of this size (`Program::new`, `sharing_weights`) and packed for these kernels,
         // which this processor has (`Kernels`); the barrier keeps threads in the same step, where each has its own rows.
         self.unless_failed(|| unsafe { step.run(self.kernels, &self.arena, part, self.threads) });
     }
@@ -274,7 +274,7 @@ mod tests {
 
     use super::super::super::ir::Shape;
     use super::super::place::Place;
-    use super::super::region::Region;
+    use super::super::tensor_span::TensorSpan;
     use super::super::{SLACK, best};
     use super::*;
 
@@ -282,9 +282,9 @@ mod tests {
     const BYTES: usize = SIDE * SIDE * 4;
 
     /// Where one of two pictures lies.
-    fn region(index: usize) -> Region {
+    fn region(index: usize) -> TensorSpan {
         let shape = Shape { height: SIDE, width: SIDE, channels: 4 };
-        Region { first: index * BYTES, row: SIDE * 4, pixel: 4, shape }
+        TensorSpan { first: index * BYTES, row: SIDE * 4, pixel: 4, shape }
     }
 
     /// From one picture to the other one, with this list of rows; a row that is not in it is a panic.

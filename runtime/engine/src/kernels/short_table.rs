@@ -56,10 +56,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_short_table_says_the_same(low in -30f32..0.0, high in 0.1f32..30.0, flip in prop::sample::select(vec![0usize, 0x80])) {
+        fn a_short_table_says_the_same(low in -30f32..0.0, high in 0.1f32..30.0, sign_xor in prop::sample::select(vec![0usize, 0x80])) {
             let from = Quant::covering(low, high);
             let plain = from.table(Quant::covering(-0.3, high), |x| x / (1.0 + (-x).exp()));
-            let table: Table = std::array::from_fn(|q| plain[q ^ flip] ^ flip as u8);
+            let table: Table = std::array::from_fn(|q| plain[q ^ sign_xor] ^ sign_xor as u8);
             if let Some(short) = ShortTable::of(&table) {
                 prop_assert_eq!(expanded(&short), table);
             }

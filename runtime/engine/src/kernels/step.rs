@@ -7,7 +7,7 @@ use super::super::quant::Table;
 use super::arena::Arena;
 use super::max_pool::MaxPool;
 use super::place::Place;
-use super::region::{Region, pixels, spans, spans2};
+use super::tensor_span::{TensorSpan, pixels, spans, spans2};
 use super::wide::WideConv;
 use super::winograd::Winograd;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
@@ -18,7 +18,7 @@ pub enum Work {
     /// Fills the border of a slab with its zero point.
     Border {
         /// The pixels inside the border.
-        inner: Region,
+        inner: TensorSpan,
         /// Border pixels at the top, left, bottom and right.
         border: [usize; 4],
         /// The tensor whose zero point it is.
@@ -35,9 +35,9 @@ pub enum Work {
         /// Geometry.
         window: Window,
         /// Input, border included in its reach.
-        input: Region,
+        input: TensorSpan,
         /// Output.
-        output: Region,
+        output: TensorSpan,
     },
     /// Dense convolutions of the step's node and of those that follow it, computed as one.
     Joined {
@@ -46,9 +46,9 @@ pub enum Work {
         /// Geometry.
         window: Window,
         /// Input, border included in its reach.
-        input: Region,
+        input: TensorSpan,
         /// Outputs, side by side.
-        output: Region,
+        output: TensorSpan,
     },
     /// Depthwise convolution.
     Depthwise {
@@ -57,30 +57,30 @@ pub enum Work {
         /// Geometry.
         window: Window,
         /// Input, border included in its reach.
-        input: Region,
+        input: TensorSpan,
         /// Output.
-        output: Region,
+        output: TensorSpan,
     },
     /// Dense convolution with fewer multiplications.
     Winograd(Box<Winograd>),
     /// Convolution with sixteen bits at one end or both.
     Wide(Box<WideConv>),
     /// Each value through a table.
-    Table(Box<Table>, Region, Region),
+    Table(Box<Table>, TensorSpan, TensorSpan),
     /// Each value through the table of its channel.
-    Tables(Box<[Table]>, Region, Region),
+    Tables(Box<[Table]>, TensorSpan, TensorSpan),
     /// See `ir::Op::Add`: the two inputs and the output.
-    Add(Sum, [Region; 2], Region),
+    Add(Sum, [TensorSpan; 2], TensorSpan),
     /// See `ir::Op::Mul`: the two inputs, of which the second may be one pixel, and the output.
-    Mul(Product, [Region; 2], Region),
+    Mul(Product, [TensorSpan; 2], TensorSpan),
     /// See `ir::Op::MaxPool`.
     MaxPool(MaxPool),
     /// See `ir::Op::MeanPool`.
-    MeanPool(Window, Region, Region),
+    MeanPool(Window, TensorSpan, TensorSpan),
     /// See `ir::Op::Upsample`.
-    Upsample([usize; 2], Region, Region),
+    Upsample([usize; 2], TensorSpan, TensorSpan),
     /// As it is.
-    Copy(Region, Region),
+    Copy(TensorSpan, TensorSpan),
     /// See `ir::Op::Gather`.
     Gather {
         /// Offsets of the channels from the first input pixel of an output pixel.
@@ -88,9 +88,9 @@ pub enum Work {
         /// Down and to the right.
         stride: [usize; 2],
         /// The input.
-        input: Region,
+        input: TensorSpan,
         /// The output.
-        output: Region,
+        output: TensorSpan,
     },
     /// Values to other places.
     Place(Place),
@@ -105,7 +105,7 @@ impl Work {
             return false;
         };
         let channels = output.shape.channels;
-        let behind = Region { first: output.first + channels, shape: next_output.shape, ..*output };
+        let behind = TensorSpan { first: output.first + channels, shape: next_output.shape, ..*output };
         let alike = Shape { channels, ..next_output.shape } == output.shape && behind == *next_output;
         let one_pixel = channels + next_output.shape.channels <= output.pixel;
         if (*stride, *input) != (*next_stride, *next_input) || !alike || !one_pixel {
@@ -133,7 +133,7 @@ impl Step {
     pub(super) fn new(node: usize, work: Work, bytes: usize) -> Result<Step, String> {
         let limit = bytes.saturating_sub(SLACK) as u64;
         let inside =
-            |r: &Region| if r.end() <= limit { Ok(()) } else { Err(format!("{r:?} leaves the arena of {bytes}")) };
+            |r: &TensorSpan| if r.end() <= limit { Ok(()) } else { Err(format!("{r:?} leaves the arena of {bytes}")) };
         match &work {
             Work::Border { inner, border, .. } => {
                 inside(inner)?;
@@ -213,15 +213,15 @@ impl Step {
     }
 
     /// Takes the numbers of its node in `graph`, whose structure is that of the graph it was made of.
-    pub fn renumber(&mut self, graph: &Graph, kernels: &Kernels) {
+    pub fn set_params(&mut self, graph: &Graph, kernels: &Kernels) {
         let Some(node) = graph.nodes.get(self.node) else { return };
         let zero_of = |id: TensorId| graph.tensor(id).quant.zero;
         let zeros = || [node.inputs[0], node.inputs[1], node.output].map(zero_of);
         match (&mut self.work, &node.op) {
-            (Work::Border { tensor, zero, .. }, _) => *zero = zero_of(*tensor) ^ kernels.flip,
+            (Work::Border { tensor, zero, .. }, _) => *zero = zero_of(*tensor) ^ kernels.sign_xor,
             (Work::Conv { groups, .. }, Op::Conv(conv)) => {
                 let all = groups.iter_mut().enumerate();
-                all.for_each(|(group, packed)| packed.renumber(conv, group, zero_of(node.inputs[0]), kernels));
+                all.for_each(|(group, packed)| packed.set_params(conv, group, zero_of(node.inputs[0]), kernels));
             }
             (Work::Joined { packed, .. }, _) => {
                 for (index, node) in (0..packed.parts.len()).zip(&graph.nodes[self.node..]) {
@@ -231,13 +231,13 @@ impl Step {
                 }
             }
             (Work::Depthwise { packed, .. }, Op::Conv(conv)) => {
-                packed.renumber(conv, zero_of(node.inputs[0]), kernels);
+                packed.set_params(conv, zero_of(node.inputs[0]), kernels);
             }
-            (Work::Winograd(packed), Op::Conv(conv)) => packed.renumber(conv, zero_of(node.inputs[0]), kernels),
-            (Work::Wide(wide), Op::Conv(conv)) => wide.renumber(conv, zero_of(node.inputs[0]), kernels),
-            (Work::Table(to, ..), Op::Table(from)) => **to = kernels.flipped(from),
+            (Work::Winograd(packed), Op::Conv(conv)) => packed.set_params(conv, zero_of(node.inputs[0]), kernels),
+            (Work::Wide(wide), Op::Conv(conv)) => wide.set_params(conv, zero_of(node.inputs[0]), kernels),
+            (Work::Table(to, ..), Op::Table(from)) => **to = kernels.sign_xored(from),
             (Work::Tables(to, ..), Op::Tables(from)) => {
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = kernels.flipped(from));
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = kernels.sign_xored(from));
             }
             (Work::Add(sum, ..), Op::Add { multipliers }) => *sum = Sum { multipliers: *multipliers, zeros: zeros() },
             (Work::Mul(product, ..), Op::Mul { multiplier }) => {
@@ -363,7 +363,7 @@ impl Step {
                     }
                 }
                 // Safety: the place's regions lie inside the arena by `Step::new`.
-                Work::Place(place) => place.run(base, share(place.regions()[1].shape.height), kernels.flip),
+                Work::Place(place) => place.run(base, share(place.regions()[1].shape.height), kernels.sign_xor),
                 Work::Upsample(factor, from, to) => {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let a = base.add(from.at(y / factor[0], x / factor[1]));
@@ -389,8 +389,8 @@ fn covered(window: &Window, input: Shape, y: usize, x: usize) -> (Range<usize>, 
 
 pub(super) fn windowed(
     window: &Window,
-    input: &Region,
-    output: &Region,
+    input: &TensorSpan,
+    output: &TensorSpan,
     reach: usize,
     limit: u64,
 ) -> Result<(), String> {
@@ -406,8 +406,8 @@ pub(super) fn windowed(
 pub(super) unsafe fn rows_of(
     base: *mut u8,
     window: &Window,
-    input: &Region,
-    output: &Region,
+    input: &TensorSpan,
+    output: &TensorSpan,
     rows: Range<usize>,
 ) -> Rows {
     let first = input.first - window.pad[0] * input.row - window.pad[1] * input.pixel;
@@ -428,7 +428,7 @@ pub(super) unsafe fn rows_of(
 
 unsafe fn fill_border(
     base: *mut u8,
-    inner: &Region,
+    inner: &TensorSpan,
     [top, left, bottom, right]: [usize; 4],
     zero: u8,
     rest: Option<u8>,

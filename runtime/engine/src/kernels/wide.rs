@@ -5,13 +5,13 @@
 
 use std::ops::Range;
 
+use super::super::int16::{self, Curve};
 use super::super::ir::{Conv, WeightSums, Window};
 use super::super::quant::Table;
-use super::super::sixteen::{self, Curve};
 use super::packing::{DEPTHWISE_CHANNELS, InputSteps, Packer, folded_bias};
-use super::region::Region;
 use super::scratch::Scratch;
 use super::step::{rows_of, windowed};
+use super::tensor_span::TensorSpan;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
 /// Pixels whose sums are held at a time.
@@ -25,9 +25,9 @@ pub struct WideConv {
     filters: Filters,
     window: Window,
     /// With the border in its reach; values, then rests if it reads them.
-    input: Region,
+    input: TensorSpan,
     /// Values, then rests if it writes them.
-    output: Region,
+    output: TensorSpan,
     scratch: Scratch,
     store: WideStore,
 }
@@ -48,8 +48,8 @@ pub struct WideStore {
     reads: bool,
     /// It writes rests.
     writes: bool,
-    /// See `Kernels::flip`.
-    flip: u8,
+    /// See `Kernels::sign_xor`.
+    sign_xor: u8,
 }
 
 /// Sums of some pixels of a row, and where their results go.
@@ -96,7 +96,7 @@ impl Filters {
 
 impl WideConv {
     /// Packs `conv`, as any other; a part of `scratch` has [`WideConv::scratch_bytes`] or more.
-    pub fn new(conv: &Conv, zero_in: u8, ends: [Region; 2], scratch: Scratch, packer: Packer) -> WideConv {
+    pub fn new(conv: &Conv, zero_in: u8, ends: [TensorSpan; 2], scratch: Scratch, packer: Packer) -> WideConv {
         let [input, output] = ends;
         let steps = InputSteps::of(&input);
         let filters = if conv.is_depthwise(input.shape) {
@@ -123,21 +123,21 @@ impl WideConv {
             outputs,
             reads: conv.wide.input,
             writes: conv.wide.output,
-            flip: packer.kernels.flip,
+            sign_xor: packer.kernels.sign_xor,
         };
         let mut made = WideConv { filters, window: conv.window, input, output, scratch, store };
-        made.renumber(conv, zero_in, packer.kernels);
+        made.set_params(conv, zero_in, packer.kernels);
         made
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
-    pub fn renumber(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
+    pub fn set_params(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
         let store = &mut self.store;
         let group = store.outputs / self.filters.groups();
         for (o, sums) in self.filters.sums().enumerate() {
             let at = o / group * group.next_multiple_of(BLOCK) + o % group;
             store.bias[0][at] = folded_bias(conv.bias[o], *sums, kernels.centre(zero_in));
-            store.bias[1][at] = folded_bias(0, *sums, kernels.centre(sixteen::NO_REST));
+            store.bias[1][at] = folded_bias(0, *sums, kernels.centre(int16::NO_LOW_BYTE));
             store.multiplier[at] = conv.multiplier[o];
         }
         store.pre_zero = conv.pre_zero;
@@ -165,7 +165,7 @@ impl WideConv {
     }
 
     /// The output.
-    pub fn output(&self) -> &Region {
+    pub fn output(&self) -> &TensorSpan {
         &self.output
     }
 
@@ -297,8 +297,7 @@ unsafe fn pixels<const READS: bool, const WRITES: bool>(store: &WideStore, row: 
             let mut steps = [0f32; BLOCK];
             for i in 0..BLOCK {
                 let sum = sums[i].wrapping_add(bias[i]) as f32;
-                let rest =
-                    if READS { rests[i].wrapping_add(rest_bias[i]) as f32 * (1.0 / sixteen::PARTS) } else { 0.0 };
+                let rest = if READS { rests[i].wrapping_add(rest_bias[i]) as f32 * (1.0 / int16::PARTS) } else { 0.0 };
                 steps[i] = if READS { (sum + rest) * multiplier[i] } else { sum * multiplier[i] };
             }
             let (mut values, mut rests) = ([0u8; BLOCK], [0u8; BLOCK]);
@@ -311,7 +310,7 @@ unsafe fn pixels<const READS: bool, const WRITES: bool>(store: &WideStore, row: 
                 if let Some(table) = store.table.as_deref() {
                     values.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
                 }
-                values.iter_mut().for_each(|value| *value ^= store.flip);
+                values.iter_mut().for_each(|value| *value ^= store.sign_xor);
             }
             // Safety: channels of this pixel; the caller vouches for all of them.
             unsafe {
@@ -330,22 +329,22 @@ unsafe fn pixels<const READS: bool, const WRITES: bool>(store: &WideStore, row: 
 fn numbers(store: &WideStore, steps: &[f32; BLOCK], values: &mut [u8; BLOCK], rests: &mut [u8; BLOCK]) {
     let mut numbers = [0i32; BLOCK];
     for i in 0..BLOCK {
-        numbers[i] = sixteen::requantise_fast(steps[i], store.pre_zero);
+        numbers[i] = int16::requantize_fast(steps[i], store.pre_zero);
     }
     if let Some(curve) = store.curve.as_deref() {
         for number in &mut numbers {
-            let (index, part) = sixteen::place(*number);
+            let (index, part) = int16::place(*number);
             // one load of both neighbours, which vectors can gather
             // Safety: `place` gives at most the last point but one.
             let two = unsafe { curve.as_ptr().add(index).cast::<u32>().read_unaligned() };
             let [low, high] = [(two & 0xffff) as i32, (two >> 16) as i32];
             let [first, next] = if cfg!(target_endian = "little") { [low, high] } else { [high, low] };
-            *number = i32::from(sixteen::between(first, next, part));
+            *number = i32::from(int16::between(first, next, part));
         }
     }
     for i in 0..BLOCK {
-        values[i] = (numbers[i] >> 8) as u8 ^ store.flip;
-        rests[i] = numbers[i] as u8 ^ store.flip;
+        values[i] = (numbers[i] >> 8) as u8 ^ store.sign_xor;
+        rests[i] = numbers[i] as u8 ^ store.sign_xor;
     }
 }
 
@@ -366,6 +365,6 @@ unsafe fn put(bytes: &[u8; BLOCK], to: *mut u8, channels: usize) {
 #[inline(always)]
 fn rounded(steps: f32, zero: u8) -> u8 {
     // what is further away is clamped by the zero point's eight bits anyway
-    let nearest = sixteen::nearest(steps.clamp(-512.0, 512.0));
+    let nearest = int16::nearest(steps.clamp(-512.0, 512.0));
     (nearest + i32::from(zero)).clamp(0, 255) as u8
 }

@@ -16,9 +16,9 @@ use std::ops::Range;
 use super::super::ir::{Conv, Shape, WeightSums, Window};
 use super::memory::{Memory, Piece};
 use super::packing::{PackedConv, Packer, Panel, panels};
-use super::region::Region;
 use super::scratch::Scratch;
 use super::step::{rows_of, windowed};
+use super::tensor_span::TensorSpan;
 use super::{Kernels, Rows};
 
 /// Rows and columns of a tile.
@@ -124,12 +124,12 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// Numbers of one transformed filter, with padding.
+    /// QuantParams of one transformed filter, with padding.
     fn filter(&self, inputs: usize) -> usize {
         PLACES * inputs.next_multiple_of(self.together)
     }
 
-    /// Numbers of all transformed filters of a convolution, with padding.
+    /// QuantParams of all transformed filters of a convolution, with padding.
     fn filters(&self, inputs: usize, outputs: usize) -> usize {
         self.filter(inputs).saturating_mul(outputs.next_multiple_of(self.lanes))
     }
@@ -155,6 +155,7 @@ pub struct Block {
     /// Where transformed patches may be kept, [`PackedWinograd::patch`] numbers a tile.
     pub patches: *mut i16,
     /// Where products may be kept, one a tile, place and lane of a panel.
+    #[allow(dead_code, reason = "not every instruction set has them in memory")]
     pub products: *mut i32,
 }
 
@@ -224,7 +225,7 @@ impl PackedWinograd {
         let mut transformed = packer.memory.take(loops.filters(inputs, filters.len()));
         transform(&filters, inputs, &packed.panels, &mut transformed);
         packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
-        packed.renumber(conv, 0, zero_in, packer.kernels);
+        packed.set_params(conv, 0, zero_in, packer.kernels);
         Some(PackedWinograd { conv: packed, filters: transformed, inputs, loops: *loops })
     }
 
@@ -238,7 +239,7 @@ impl PackedWinograd {
         self.inputs.next_multiple_of(CHANNELS)
     }
 
-    /// Numbers of a transformed patch.
+    /// QuantParams of a transformed patch.
     pub fn patch(&self) -> usize {
         PLACES * self.padded_inputs()
     }
@@ -349,8 +350,8 @@ pub struct Winograd {
     packed: PackedWinograd,
     window: Window,
     /// With the border in its reach.
-    input: Region,
-    output: Region,
+    input: TensorSpan,
+    output: TensorSpan,
     scratch: Scratch,
 }
 
@@ -379,7 +380,7 @@ impl Winograd {
 
     /// Packs `conv`, if it can be computed like this and the kernels gain by it; a part of `scratch` has
     /// [`Winograd::scratch_bytes`].
-    pub fn new(conv: &Conv, zero_in: u8, ends: [Region; 2], scratch: Scratch, packer: Packer) -> Option<Winograd> {
+    pub fn new(conv: &Conv, zero_in: u8, ends: [TensorSpan; 2], scratch: Scratch, packer: Packer) -> Option<Winograd> {
         let [input, output] = ends;
         let loops = Winograd::loops(conv, input.shape, output.shape, packer.kernels)?;
         let packed = PackedWinograd::new(conv, zero_in, loops, packer)?;
@@ -387,8 +388,8 @@ impl Winograd {
     }
 
     /// Takes the numbers of `conv`, whose weights are those that were packed.
-    pub fn renumber(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
-        self.packed.conv.renumber(conv, 0, zero_in, kernels);
+    pub fn set_params(&mut self, conv: &Conv, zero_in: u8, kernels: &Kernels) {
+        self.packed.conv.set_params(conv, 0, zero_in, kernels);
     }
 
     /// Of the weights of each output.
@@ -402,7 +403,7 @@ impl Winograd {
     }
 
     /// The output.
-    pub fn output(&self) -> &Region {
+    pub fn output(&self) -> &TensorSpan {
         &self.output
     }
 

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
+use super::super::int16::{self, Curve};
 use super::super::ir::{
     Between, Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, WEIGHT_ONE, Wide, Window,
 };
 use super::super::quant::Quant;
-use super::super::sixteen::{self, Curve};
 
 /// Random graphs; not every one passes `Graph::check`.
 pub(super) struct Maker {
@@ -141,8 +141,8 @@ impl Maker {
     }
 
     fn curve(&mut self) -> Box<Curve> {
-        let span = usize::from(sixteen::GREATEST - sixteen::LEAST) + 1;
-        Box::new(std::array::from_fn(|_| sixteen::LEAST + self.below(span) as u16))
+        let span = usize::from(int16::GREATEST - int16::LEAST) + 1;
+        Box::new(std::array::from_fn(|_| int16::LEAST + self.below(span) as u16))
     }
 
     fn step(&mut self, from_tensor: TensorId) -> TensorId {

@@ -1,7 +1,7 @@
 //! What running takes for granted about a [`Tail`]: every step reads what is there, every place lies
 //! inside its value, every constant is a number.
 
-use super::{AXES_MAX, Op, STEPS_MAX, Step, Tail, VALUES_MAX};
+use super::{AXES_MAX, Op, STEPS_MAX, Tail, TailStep, VALUES_MAX};
 
 impl Tail {
     /// Checks a tail behind outputs of `shapes`.
@@ -10,7 +10,7 @@ impl Tail {
     /// The step and what is wrong with it.
     pub fn check(&self, shapes: &[Vec<usize>]) -> Result<(), String> {
         if self.steps.len() > STEPS_MAX {
-            return Err(format!("{} steps in real numbers are more than {STEPS_MAX}", self.steps.len()));
+            return Err(format!("{} steps in float32 are more than {STEPS_MAX}", self.steps.len()));
         }
         for (index, shape) in shapes.iter().enumerate() {
             elements(shape).map_err(|what| format!("output {index} of its graph: {what}"))?;
@@ -29,7 +29,7 @@ impl Tail {
             let elements = elements(&step.shape).map_err(named)?;
             total += elements;
             if total > VALUES_MAX {
-                return Err(format!("its steps in real numbers give more than {VALUES_MAX} values"));
+                return Err(format!("its steps in float32 give more than {VALUES_MAX} values"));
             }
             fits(step, &inputs, elements).map_err(named)?;
         }
@@ -50,7 +50,7 @@ fn elements(shape: &[usize]) -> Result<usize, String> {
     product.filter(|n| (1..=VALUES_MAX).contains(n)).ok_or_else(bad)
 }
 
-fn fits(step: &Step, inputs: &[&[usize]], elements: usize) -> Result<(), String> {
+fn fits(step: &TailStep, inputs: &[&[usize]], elements: usize) -> Result<(), String> {
     let count = match step.op {
         Op::Constant(_) => 0..=0,
         Op::Pair(_) => 2..=2,

@@ -1,11 +1,11 @@
-//! The tail: what a network still computes in real numbers behind its eight-bit graph.
+//! The tail: what a network still computes in float32 behind its eight-bit graph.
 //!
 //! Exporters put parts of the decoding into the network: a softmax over classes, the expectation of a
 //! distribution, scaling by anchors, a concatenation. These are few operations on few values, and
 //! eight bits would spoil them. A [`Tail`] lists them; it needs no tract and, like the kernels, gives
 //! the same bits on every machine ([`math`] has its own exponential).
 //!
-//! Values are numbered: first the graph's outputs, dequantised, then the result of each step.
+//! Values are numbered: first the graph's outputs, dequantized, then the result of each step.
 //!
 //! | file | noun |
 //! |---|---|
@@ -30,18 +30,18 @@ pub const VALUES_MAX: usize = 1 << 26;
 /// Most axes of a value.
 pub const AXES_MAX: usize = 8;
 
-/// Steps in real numbers behind a graph, and what they give.
+/// Steps in float32 behind a graph, and what they give.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tail {
     /// In the order of execution.
-    pub steps: Vec<Step>,
+    pub steps: Vec<TailStep>,
     /// The outputs of the original network, in its order.
     pub outputs: Vec<End>,
 }
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Step {
+pub struct TailStep {
     /// The name in the file it came from.
     pub name: String,
     /// Why it has no place in the eight-bit graph.
@@ -218,11 +218,11 @@ impl Tail {
             next += usize::from(needed[number]);
         }
         let kept = self.steps.into_iter().zip(&needed[graph_outputs..]).filter(|(_, needed)| **needed);
-        let renumbered = |mut step: Step| {
+        let with_params = |mut step: TailStep| {
             step.inputs.iter_mut().for_each(|input| *input = moved_to[*input]);
             step
         };
-        let steps = kept.map(|(step, _)| renumbered(step)).collect();
+        let steps = kept.map(|(step, _)| with_params(step)).collect();
         let end = |end: End| End { value: moved_to[end.value], ..end };
         Tail { steps, outputs: self.outputs.into_iter().map(end).collect() }
     }
@@ -230,7 +230,7 @@ impl Tail {
     /// What happens to graph output `output` alone, before other values join it: the numbers by which
     /// two graphs are compared. None if nothing does.
     pub fn lead(&self, shapes: &[Vec<usize>], output: usize) -> Option<Tail> {
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<TailStep> = Vec::new();
         let mut value = output;
         loop {
             let mut readers = self.steps.iter().enumerate().filter(|(_, s)| s.inputs.contains(&value));
@@ -238,7 +238,7 @@ impl Tail {
             if step.inputs.len() > 1 || self.outputs.iter().any(|end| end.value == value) {
                 break;
             }
-            steps.push(Step { inputs: vec![steps.len()], ..step.clone() });
+            steps.push(TailStep { inputs: vec![steps.len()], ..step.clone() });
             value = shapes.len() + index;
         }
         let outputs = vec![End { name: String::new(), value: steps.len() }];

@@ -1,6 +1,6 @@
 //! The values of a tail, step by step, in memory that is kept from run to run.
 
-use super::{Function, Op, Pair, Reduction, Step, Tail, math};
+use super::{Function, Op, Pair, Reduction, Tail, TailStep, math};
 
 /// A tail with room for all its values. The first are the graph's outputs, see [`Run::outputs_mut`].
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Run {
     }
 }
 
-fn compute<'a>(step: &Step, read: impl Fn(usize) -> (&'a [f32], &'a [usize]), into: &mut [f32]) {
+fn compute<'a>(step: &TailStep, read: impl Fn(usize) -> (&'a [f32], &'a [usize]), into: &mut [f32]) {
     let shape = step.shape.as_slice();
     match &step.op {
         Op::Constant(_) => {}

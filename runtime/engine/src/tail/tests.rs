@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::{End, Function, Op, Pair, Reduction, Run, Step, Tail, math};
+use super::{End, Function, Op, Pair, Reduction, Run, Tail, TailStep, math};
 
 /// Random tails behind two outputs.
 pub(crate) struct Maker {
@@ -33,7 +33,7 @@ impl Maker {
 
     fn push(&mut self, op: Op, inputs: &[usize], shape: Vec<usize>) -> usize {
         let name = format!("s{}", self.tail.steps.len());
-        self.tail.steps.push(Step { name, why: "a test".into(), op, inputs: inputs.to_vec(), shape });
+        self.tail.steps.push(TailStep { name, why: "a test".into(), op, inputs: inputs.to_vec(), shape });
         self.shapes.len() + self.tail.steps.len() - 1
     }
 
@@ -124,7 +124,7 @@ fn at(shape: &[usize], place: &[usize]) -> usize {
 }
 
 /// What a step must give, one place after the other.
-fn expected(step: &Step, inputs: &[(&[f32], &[usize])]) -> Vec<f32> {
+fn expected(step: &TailStep, inputs: &[(&[f32], &[usize])]) -> Vec<f32> {
     let moved = |place: &[usize], axis: usize, to: usize| {
         let mut place = place.to_vec();
         place[axis] = to;
@@ -263,7 +263,7 @@ proptest! {
 
 #[test]
 fn what_cannot_be_run_is_named() {
-    let step = |op: Op, inputs: &[usize], shape: &[usize]| Step {
+    let step = |op: Op, inputs: &[usize], shape: &[usize]| TailStep {
         name: "odd".into(),
         why: String::new(),
         op,

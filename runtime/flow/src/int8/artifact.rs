@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dense::{Condition, Dense};
-use super::recipe::{BANDS_MAX, Band, Filters, Kind, Range, Recipe, Step};
+use super::recipe::{BANDS_MAX, Band, Filters, Kind, Range, Recipe, RecipeStep};
 use crate::FlowManifest;
 use lapwing_engine::artifact::container::Container;
 use lapwing_engine::bytes::Bytes;
@@ -38,7 +38,7 @@ pub struct FlowArtifact {
     pub recipe: Recipe,
 }
 
-/// How a flow was quantised.
+/// How a flow was quantized.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
@@ -56,7 +56,7 @@ struct Header {
     /// Outputs of the condition's layers.
     layers: [usize; 3],
     shapes: Vec<Shape>,
-    steps: Vec<Step>,
+    steps: Vec<RecipeStep>,
     convs: Vec<ConvHeader>,
     bands: Vec<BandHeader>,
 }
@@ -74,7 +74,7 @@ struct ConvHeader {
 #[serde(deny_unknown_fields)]
 struct BandHeader {
     t_max: f32,
-    /// Quantisation and number of lines, by tensor.
+    /// Quantization and number of lines, by tensor.
     ranges: Vec<(Quant, usize)>,
     /// Before SiLU, by convolution.
     pre: Vec<Quant>,
@@ -266,7 +266,7 @@ impl Reader<'_> {
 impl FlowArtifact {
     /// Multiplications of one step.
     pub fn macs(&self) -> u64 {
-        let of = |step: &Step| match step.kind {
+        let of = |step: &RecipeStep| match step.kind {
             Kind::Conv { filters, .. } => {
                 let area = self.recipe.shapes.get(step.output).map_or(0, |s| s.height as u64 * s.width as u64);
                 area.saturating_mul(self.recipe.convs.get(filters).map_or(0, |c| c.weights.len() as u64))
@@ -304,7 +304,7 @@ impl FlowArtifact {
         graph.check().map_err(|what| named(first, what))?;
         for band in others {
             // tables can hold anything
-            let done = self.recipe.renumber(band, None, &film, &mut graph.numbers());
+            let done = self.recipe.set_params(band, None, &film, &mut graph.numbers());
             done.and_then(|()| graph.check()).map_err(|what| named(band, what))?;
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! every band. Nothing is allocated after the load.
 
 use super::super::condition::Kept;
-use super::super::network::{Asked, Network, check, expect_finite};
+use super::super::network::{Asked, VelocityNetwork, check, expect_finite};
 use super::super::{FlowError, FlowManifest};
 use super::FlowArtifact;
 use lapwing_engine::ir::Checked;
@@ -101,7 +101,7 @@ impl Int8Flow {
             *written = true;
         }
         self.plan = Some(match self.plan.take() {
-            Some(plan) => plan.refitted(|numbers| recipe.renumber(band, Some(tables), film, numbers))?,
+            Some(plan) => plan.refitted(|numbers| recipe.set_params(band, Some(tables), film, numbers))?,
             None => Refittable::new(Checked::new(recipe.graph(band, film)?)?, self.kernels, self.threads)?,
         });
         self.now = Some(asked);
@@ -133,7 +133,7 @@ impl Int8Flow {
                 let at = y * side + column;
                 let values = x[3 * at..3 * at + 3].iter().chain(&context[around * at..around * (at + 1)]);
                 for ((to, value), factor) in pixel.iter_mut().zip(values).zip(&factors) {
-                    *to = range.quant.quantise(value / factor);
+                    *to = range.quant.quantize(value / factor);
                 }
             }
             plan.write_row(0, y, &self.row);
@@ -145,7 +145,7 @@ impl Int8Flow {
     }
 }
 
-impl Network for Int8Flow {
+impl VelocityNetwork for Int8Flow {
     fn manifest(&self) -> &FlowManifest {
         &self.artifact.manifest
     }

@@ -1,5 +1,5 @@
 //! The velocity network in eight bits before a step is chosen: weights and structure for all t,
-//! ranges a band of t. [`Recipe::graph`] makes the graph of one step of them, and [`Recipe::renumber`]
+//! ranges a band of t. [`Recipe::graph`] makes the graph of one step of them, and [`Recipe::set_params`]
 //! turns the numbers of such a graph into those of another step: the structure is the same for all.
 //!
 //! A value of a tensor is `quant.real(q)`, and where the tensor has lines, its channel c stands for
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dense::silu;
 use lapwing_engine::ir::{
-    Conv, Graph, Node, NodeNumbers, Numbers, Op, Output, Part, Shape, Tensor, TensorId, Weights, Wide, Window,
+    Conv, Graph, Node, NodeParams, Op, Output, Part, QuantParams, Shape, Tensor, TensorId, Weights, Wide, Window,
 };
 use lapwing_engine::quant::{Quant, Table};
 
@@ -26,7 +26,7 @@ pub struct Recipe {
     /// By tensor; the first is the input.
     pub shapes: Vec<Shape>,
     /// In the order of execution; the last writes the velocity.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RecipeStep>,
     /// By [`Kind::Conv`]'s number.
     pub convs: Vec<Filters>,
     /// In ascending order of `t_max`.
@@ -36,7 +36,7 @@ pub struct Recipe {
 /// One step of the network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct RecipeStep {
     /// The name in the file it came from.
     pub name: String,
     /// What it computes.
@@ -74,7 +74,7 @@ pub enum Kind {
 pub struct Filters {
     /// Rows and columns of the kernel.
     pub kernel: usize,
-    /// Step.
+    /// RecipeStep.
     pub stride: usize,
     /// (output, row, column, input), -127..=127, for the input's `quant.real(q)`.
     pub weights: Weights,
@@ -151,7 +151,7 @@ impl Recipe {
         Ok(graph)
     }
 
-    fn op(&self, step: &Step, band: &Band, film: &[f32]) -> Result<Op, String> {
+    fn op(&self, step: &RecipeStep, band: &Band, film: &[f32]) -> Result<Op, String> {
         let range = |tensor: Option<&usize>| tensor.and_then(|&t| band.ranges.get(t)).ok_or("no such tensor");
         let (from, to) = (range(step.inputs.first())?, range(Some(&step.output))?);
         Ok(match step.kind {
@@ -189,7 +189,7 @@ impl Recipe {
     }
 
     /// Tables of a step: of its store, or of its channels.
-    fn tables(&self, step: &Step) -> usize {
+    fn tables(&self, step: &RecipeStep) -> usize {
         match step.kind {
             Kind::Conv { silu, .. } => usize::from(silu),
             Kind::Silu if self.by_channel(step) => self.shapes.get(step.output).map_or(0, |s| s.channels),
@@ -199,13 +199,13 @@ impl Recipe {
     }
 
     /// True if a tensor of the step has lines in any band.
-    fn by_channel(&self, step: &Step) -> bool {
+    fn by_channel(&self, step: &RecipeStep) -> bool {
         let ends = || step.inputs.iter().chain([&step.output]);
         self.bands.iter().any(|b| ends().any(|&t| b.ranges.get(t).is_some_and(|r| !r.lines.is_empty())))
     }
 
     /// SiLU from one range to another.
-    fn table(&self, step: &Step, band: &Band, channel: usize) -> Result<Table, String> {
+    fn table(&self, step: &RecipeStep, band: &Band, channel: usize) -> Result<Table, String> {
         let range = |tensor: Option<&usize>| tensor.and_then(|&t| band.ranges.get(t)).ok_or("no such tensor");
         let to = range(Some(&step.output))?;
         Ok(match step.kind {
@@ -243,12 +243,12 @@ impl Recipe {
     ///
     /// # Errors
     /// The step and what is wrong with it.
-    pub fn renumber(
+    pub fn set_params(
         &self,
         band: &Band,
         tables: Option<&[Table]>,
         film: &[f32],
-        numbers: &mut Numbers<'_>,
+        numbers: &mut QuantParams<'_>,
     ) -> Result<(), String> {
         for (tensor, range) in band.ranges.iter().enumerate() {
             if let Some(quant) = numbers.quant(tensor) {
@@ -265,16 +265,16 @@ impl Recipe {
 
     fn renumber_step(
         &self,
-        step: &Step,
+        step: &RecipeStep,
         band: &Band,
         tables: Option<&mut std::slice::Iter<'_, Table>>,
         film: &[f32],
-        numbers: NodeNumbers<'_>,
+        numbers: NodeParams<'_>,
     ) -> Result<(), String> {
         let range = |tensor: Option<&usize>| tensor.and_then(|&t| band.ranges.get(t)).ok_or("no such tensor");
         let (from, to) = (range(step.inputs.first())?, range(Some(&step.output))?);
         match (step.kind, numbers) {
-            (Kind::Conv { filters, film: at, silu }, NodeNumbers::Conv { bias, multiplier, pre_zero, table }) => {
+            (Kind::Conv { filters, film: at, silu }, NodeParams::Conv { bias, multiplier, pre_zero, table }) => {
                 let (Some(conv), Some(numbers)) = (self.convs.get(filters), band.convs.get(filters)) else {
                     return Err("it has no weights".into());
                 };
@@ -284,15 +284,15 @@ impl Recipe {
                 }
                 conv.fold(numbers, part(film, at, conv)?, from.quant, to, silu, (bias, multiplier))
             }
-            (Kind::Silu, NodeNumbers::Tables(all)) => {
+            (Kind::Silu, NodeParams::Tables(all)) => {
                 all.iter_mut().zip(tables.into_iter().flatten()).for_each(|(to, from)| *to = *from);
                 Ok(())
             }
-            (Kind::Add, NodeNumbers::Add(multipliers)) => {
+            (Kind::Add, NodeParams::Add(multipliers)) => {
                 *multipliers = [from, range(step.inputs.get(1))?].map(|r| r.quant.scale / to.quant.scale);
                 Ok(())
             }
-            (Kind::Double, NodeNumbers::None) => Ok(()),
+            (Kind::Double, NodeParams::None) => Ok(()),
             _ => Err("it is another graph's".into()),
         }
     }

@@ -1,14 +1,14 @@
-//! Recipes against real numbers, and their files.
+//! Recipes against float32 values, and their files.
 
 use proptest::prelude::*;
 
 use super::artifact::Calibration;
 use super::dense::{Condition, Dense, silu};
-use super::recipe::{Band, Filters, Kind, Range, Recipe, Step};
+use super::recipe::{Band, Filters, Kind, Range, Recipe, RecipeStep};
 use super::{FlowArtifact, Int8Flow};
 use crate::fuzz_targets::run_flow;
 use crate::normal::Normal;
-use crate::{Asked, FlowManifest, Network};
+use crate::{Asked, FlowManifest, VelocityNetwork};
 use lapwing_engine::ir::{Shape, Weights};
 use lapwing_engine::quant::Quant;
 use lapwing_engine::reference;
@@ -43,8 +43,12 @@ fn filters(kernel: usize, inputs: usize, outputs: usize, stream: u64) -> Filters
 fn recipe() -> Recipe {
     let shape = |channels| Shape { height: SIDE, width: SIDE, channels };
     let conv = |filters, film, silu| Kind::Conv { filters, film, silu };
-    let step =
-        |name: &str, kind, inputs: &[usize], output| Step { name: name.into(), kind, inputs: inputs.into(), output };
+    let step = |name: &str, kind, inputs: &[usize], output| RecipeStep {
+        name: name.into(),
+        kind,
+        inputs: inputs.into(),
+        output,
+    };
     let plain = |low, high| Range { quant: Quant::covering(low, high), lines: Vec::new() };
     let lines = vec![[0.5, 1.0], [2.0, -1.0], [1.0, 0.0], [4.0, 3.0]];
     let range = |channels: usize| (Quant::covering(-6.0, 6.0), vec![0.01; channels]);
@@ -84,7 +88,7 @@ pub(crate) fn artifact() -> FlowArtifact {
     FlowArtifact { manifest, calibration: Calibration::default(), condition, recipe: recipe() }
 }
 
-/// The recipe in real numbers, pictures (h, w, c).
+/// The recipe in float32, pictures (h, w, c).
 fn real(recipe: &Recipe, film: &[f32], input: &[f32]) -> Vec<f32> {
     let mut tensors: Vec<Vec<f32>> = vec![Vec::new(); recipe.shapes.len()];
     tensors[0] = input.to_vec();

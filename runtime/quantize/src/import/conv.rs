@@ -15,7 +15,7 @@ impl Importer<'_> {
             return Err("its weights are not constant".into());
         };
         if conv.kernel_fmt != KernelFormat::OIHW || conv.q_params.is_some() || kernel.rank() != 4 {
-            return Err("only two-dimensional convolutions of real numbers in the order OIHW have a rule".into());
+            return Err("only two-dimensional convolutions of float32 in the order OIHW have a rule".into());
         }
         let input = shape_of(&concrete(self.model, node.inputs[0])?)?;
         let output = shape_of(&concrete(self.model, OutletId::new(node.id, 0))?)?;

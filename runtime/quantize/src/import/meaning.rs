@@ -20,7 +20,7 @@ pub(super) enum Meaning {
     Pointwise(MapId, Function),
     /// Values of maps in another order.
     Moved(Arc<Moved>),
-    /// What a node computes in real numbers.
+    /// What a node computes in float32.
     Real,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Moved {
 /// Why a node gets no place in a region.
 #[derive(Debug, Clone)]
 pub(super) enum Refusal {
-    /// It can still run in real numbers.
+    /// It can still run in float32.
     NoRule(String),
     /// Nothing can run it: the file is at fault.
     Broken(String),

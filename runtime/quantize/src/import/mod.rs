@@ -1,7 +1,7 @@
-//! From tract's graph to a [`Network`]: which node is which operation, and which stays with tract.
+//! From tract's graph to a [`FloatNetwork`]: which node is which operation, and which stays with tract.
 //!
 //! Every value of tract's graph is given a meaning: a constant, a map, a function of a map's values,
-//! values of maps in another order, or a real number that tract computes. Nodes that only move values
+//! values of maps in another order, or a float32 value that tract computes. Nodes that only move values
 //! (reshapes, transpositions, gathers, slices, resizing) are not matched by pattern: tract itself
 //! evaluates them on the indices 0, 1, 2, ..., and the order they come out in is the meaning. So a
 //! channel shuffle is recognised in whatever way it is spelt.
@@ -33,7 +33,7 @@ use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::Reduce;
 use tract_onnx::tract_core::ops::source::TypedSource;
 
-use super::network::{Map, MapId, Network, RealNode, RealOp, RealOutput, RealPart, Remaining};
+use super::network::{FloatNetwork, Map, MapId, RealNode, RealOp, RealOutput, RealPart, Remaining};
 use crate::onnx::{at, guarded};
 use lapwing_engine::ir::Shape;
 use meaning::{Meaning, Refusal, concrete, shape_of, words};
@@ -51,9 +51,9 @@ const MOVED_MAX: usize = 1 << 27;
 /// What the caller decides.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Names of nodes that are to stay in real numbers.
+    /// Names of nodes that are to stay in float32.
     pub real: BTreeSet<String>,
-    /// Whatever follows a node in real numbers stays in real numbers: all of it lies behind the regions
+    /// Whatever follows a node in float32 stays in float32: all of it lies behind the regions
     /// and can become a tail.
     pub behind: bool,
 }
@@ -62,7 +62,7 @@ pub struct Options {
 ///
 /// # Errors
 /// The first node without a rule, by name, and why; or what is wrong with the file, and the cure.
-pub fn import(model: TypedModel) -> Result<Network, String> {
+pub fn import(model: TypedModel) -> Result<FloatNetwork, String> {
     let network = regions(model, &Options::default())?;
     match network.remaining.first() {
         None => Ok(network),
@@ -75,18 +75,18 @@ pub fn import(model: TypedModel) -> Result<Network, String> {
 /// Finds the regions of a typed graph with one picture for its input.
 ///
 /// # Errors
-/// The node, what is wrong with it and the cure; or why no node can be quantised.
-pub fn regions(model: TypedModel, options: &Options) -> Result<Network, String> {
+/// The node, what is wrong with it and the cure; or why no node can be quantized.
+pub fn regions(model: TypedModel, options: &Options) -> Result<FloatNetwork, String> {
     guarded(|| found(model, options))
 }
 
-fn found(mut model: TypedModel, options: &Options) -> Result<Network, String> {
+fn found(mut model: TypedModel, options: &Options) -> Result<FloatNetwork, String> {
     constants(&mut model)?;
     let mut forced: BTreeMap<usize, String> = BTreeMap::new();
     for name in &options.real {
         let id = model.nodes.iter().find(|n| n.name == *name).map(|n| n.id);
-        let id = id.ok_or_else(|| format!("it has no node {name:?} that could stay in real numbers"))?;
-        forced.insert(id, "it was chosen to stay in real numbers".into());
+        let id = id.ok_or_else(|| format!("it has no node {name:?} that could stay in float32"))?;
+        forced.insert(id, "it was chosen to stay in float32".into());
     }
     for _ in 0..TURNS_MAX {
         let before = forced.len();
@@ -99,7 +99,7 @@ fn found(mut model: TypedModel, options: &Options) -> Result<Network, String> {
                 let why = network.remaining.first();
                 let why = why.map_or("it has none".into(), |r| format!("node {:?} ({}): {}", r.name, r.op, r.why));
                 return Err(format!(
-                    "none of its nodes can run in eight bits: {why}; run it in real numbers, as it is, or export a network with convolutions"
+                    "none of its nodes can run in eight bits: {why}; run it in float32, as it is, or export a network with convolutions"
                 ));
             }
             network.model = model;
@@ -109,7 +109,7 @@ fn found(mut model: TypedModel, options: &Options) -> Result<Network, String> {
             break;
         }
     }
-    Err("its nodes do not divide into regions; run it in real numbers, as it is".into())
+    Err("its nodes do not divide into regions; run it in float32, as it is".into())
 }
 
 /// Computes what does not depend on the picture; the nodes stay, with their values known.
@@ -286,7 +286,7 @@ impl<'a> Importer<'a> {
         let inputs: Vec<Meaning> =
             node.inputs.iter().map(|&i| self.meaning(i).ok_or("an input has no meaning")).collect::<Result<_, _>>()?;
         if self.behind && inputs.iter().any(|m| matches!(m, Meaning::Real)) {
-            return Err("it follows nodes in real numbers".into());
+            return Err("it follows nodes in float32".into());
         }
         if let Some(meaning) = self.scaled(node, &inputs)? {
             return Ok(meaning);
@@ -301,7 +301,7 @@ impl<'a> Importer<'a> {
             return self.dense(node, product, &inputs);
         }
         if !inputs.iter().any(|m| matches!(m, Meaning::Map(_) | Meaning::Pointwise(..) | Meaning::Moved(_))) {
-            return Err("it follows nodes in real numbers and multiplies nothing".into());
+            return Err("it follows nodes in float32 and multiplies nothing".into());
         }
         if let Some(pool) = node.op_as::<MaxPool>() {
             return self.max_pool(node, pool, &inputs);
@@ -422,7 +422,7 @@ impl<'a> Importer<'a> {
         let mut first = 0;
         for &map in &moved.sources {
             if self.maps[map].level.is_multiple_of(2) {
-                return Err("it only moves real numbers".into());
+                return Err("it only moves float32 values".into());
             }
             let shape = self.maps[map].shape;
             let part = affine(map, shape, &places[first..first + shape.elements()]);
@@ -481,8 +481,8 @@ impl<'a> Importer<'a> {
         nodes.map(|&id| (id, "its region multiplies too little to be worth its borders".into())).collect()
     }
 
-    fn network(self) -> Network {
-        Network {
+    fn network(self) -> FloatNetwork {
+        FloatNetwork {
             model: TypedModel::default(),
             maps: self.maps,
             inputs: self.inputs,

@@ -1,6 +1,6 @@
 //! Scales that the file states: QuantizeLinear, DequantizeLinear.
 //!
-//! A quantisation followed by its inverse is a function that rounds. On a convolution's own result it
+//! A quantization followed by its inverse is a function that rounds. On a convolution's own result it
 //! states the map's scale; on a function of a map with a scale it joins the function, so that a chain
 //! of them becomes one table. Signed eight-bit values are unsigned ones less 128.
 
@@ -18,7 +18,7 @@ use crate::network::{Function, RealOp};
 use lapwing_engine::quant::Quant;
 
 /// The scale by which `op` multiplies, and its zero point for unsigned values.
-fn quantisation(op: &dyn TypedOp) -> Option<(f32, i32)> {
+fn quantization(op: &dyn TypedOp) -> Option<(f32, i32)> {
     let op = op.downcast_ref::<ElementWiseOp>()?;
     if let Some(q) = op.0.downcast_ref::<QuantizeLinearU8>() {
         return Some((q.scale, i32::from(q.zero_point)));
@@ -28,12 +28,12 @@ fn quantisation(op: &dyn TypedOp) -> Option<(f32, i32)> {
 }
 
 impl Importer<'_> {
-    /// The meaning of a node that quantises or dequantises; none for other nodes.
+    /// The meaning of a node that quantizes or dequantizes; none for other nodes.
     pub(super) fn scaled(&mut self, node: &TypedNode, inputs: &[Meaning]) -> Result<Option<Meaning>, Refusal> {
         if let Some(inverse) = node.op_as::<DequantizeLinearF32>() {
             usable(inverse.scale)?;
             if matches!(inputs[0], Meaning::Real) {
-                return Err("it follows nodes in real numbers".into());
+                return Err("it follows nodes in float32".into());
             }
             let origin = self.original(node.inputs[0]);
             self.aliases.insert(OutletId::new(node.id, 0), origin);
@@ -41,7 +41,7 @@ impl Importer<'_> {
         }
         let Some(quant) = self.stated(node)? else { return Ok(None) };
         Ok(Some(match &inputs[0] {
-            Meaning::Constant(_) => return Err("it quantises a constant; fold it into the weights".into()),
+            Meaning::Constant(_) => return Err("it quantizes a constant; fold it into the weights".into()),
             Meaning::Moved(moved) => {
                 let moved = std::sync::Arc::clone(moved);
                 self.each_source(node, &moved, |importer, map| {
@@ -84,10 +84,10 @@ impl Importer<'_> {
         }))
     }
 
-    /// The quantisation that `node` does. tract keeps the inverse of its scale; the file's own number
-    /// is that of the dequantisation behind it.
+    /// The quantization that `node` does. tract keeps the inverse of its scale; the file's own number
+    /// is that of the dequantization behind it.
     fn stated(&self, node: &TypedNode) -> Result<Option<Quant>, Refusal> {
-        let Some((inverse, zero)) = quantisation(node.op.as_ref()) else { return Ok(None) };
+        let Some((inverse, zero)) = quantization(node.op.as_ref()) else { return Ok(None) };
         let close = |scale: &f32| (scale * inverse - 1.0).abs() < 1e-6;
         let behind = node.outputs[0].successors.iter().find_map(|next| {
             self.model.node(next.node).op_as::<DequantizeLinearF32>().map(|op| op.scale).filter(close)
@@ -138,5 +138,5 @@ fn usable(scale: f32) -> Result<(), Refusal> {
     if scale.is_finite() && scale > 0.0 {
         return Ok(());
     }
-    Err(Refusal::Broken("its scale is zero or not a number; quantise the model again".into()))
+    Err(Refusal::Broken("its scale is zero or not a number; quantize the model again".into()))
 }

@@ -1,4 +1,4 @@
-//! What stays in real numbers becomes a [`Tail`], if all of it lies behind the regions.
+//! What stays in float32 becomes a [`Tail`], if all of it lies behind the regions.
 //!
 //! As in the rest of the import, operations that only move values are not matched by pattern: tract
 //! evaluates them on the indices 0, 1, 2, ..., and the steps between the indices that come out are
@@ -14,9 +14,9 @@ use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer, Softmax, SoftmaxKind};
 
 use super::meaning::{reals, words};
-use crate::network::{Network, Remaining, evaluate};
+use crate::network::{FloatNetwork, Remaining, evaluate};
 use crate::onnx::{at, guarded};
-use lapwing_engine::tail::{End, Function, Op, Pair, Reduction, Step, Tail};
+use lapwing_engine::tail::{End, Function, Op, Pair, Reduction, Tail, TailStep};
 
 /// Indices travel through f32 operations, so they must be exact in f32.
 const INDICES_MAX: usize = 1 << 24;
@@ -27,11 +27,11 @@ const CURE: &str = "end the model before it, or run the float model";
 ///
 /// # Errors
 /// The node that has no place in it, why, and the cure.
-pub fn tail(network: &Network) -> Result<Option<Tail>, String> {
+pub fn tail(network: &FloatNetwork) -> Result<Option<Tail>, String> {
     guarded(|| found(network))
 }
 
-fn found(network: &Network) -> Result<Option<Tail>, String> {
+fn found(network: &FloatNetwork) -> Result<Option<Tail>, String> {
     let Some(first) = network.remaining.first() else { return Ok(None) };
     if network.inputs.len() > 1 {
         let Remaining { name, op, why, .. } = first;
@@ -49,7 +49,7 @@ fn found(network: &Network) -> Result<Option<Tail>, String> {
             } else {
                 format!(" (the first is node {:?} ({}): {})", first.name, first.op, first.why)
             };
-            format!("node {name:?} ({op}): {why}{cause}, nor can it run in real numbers without tract: {what}; {CURE}")
+            format!("node {name:?} ({op}): {why}{cause}, nor can it run in float32 without tract: {what}; {CURE}")
         };
         builder.node(remaining).map_err(named)?;
     }
@@ -65,7 +65,7 @@ fn found(network: &Network) -> Result<Option<Tail>, String> {
 }
 
 struct Builder<'a> {
-    network: &'a Network,
+    network: &'a FloatNetwork,
     /// Of the regions' outputs.
     shapes: Vec<Vec<usize>>,
     /// Numbers of the values that are there.
@@ -92,7 +92,7 @@ impl Builder<'_> {
         let Some(constant) = &node.outputs[outlet.slot].fact.konst else {
             return Err(format!("node {:?} gives the picture itself", node.name));
         };
-        let step = Step {
+        let step = TailStep {
             name: node.name.clone(),
             why: why.to_owned(),
             op: Op::Constant(reals(constant)?),
@@ -104,7 +104,7 @@ impl Builder<'_> {
         Ok(value)
     }
 
-    fn push(&mut self, step: Step) -> usize {
+    fn push(&mut self, step: TailStep) -> usize {
         self.tail.steps.push(step);
         self.shapes.len() + self.tail.steps.len() - 1
     }
@@ -112,7 +112,7 @@ impl Builder<'_> {
     fn compute(&mut self, node: &TypedNode, remaining: &Remaining, shape: Vec<usize>) -> Result<usize, String> {
         let why = remaining.why.clone();
         let name = node.name.clone();
-        let step = |op: Op, inputs: Vec<usize>, shape: Vec<usize>| Step {
+        let step = |op: Op, inputs: Vec<usize>, shape: Vec<usize>| TailStep {
             name: name.clone(),
             why: why.clone(),
             op,
@@ -177,7 +177,7 @@ impl Builder<'_> {
     /// A softmax of a transposed value is the transposed softmax: so two transpositions around one vanish.
     fn softmax(
         &mut self,
-        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> Step,
+        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> TailStep,
         from: usize,
         axis: usize,
         shape: Vec<usize>,
@@ -195,7 +195,7 @@ impl Builder<'_> {
     }
 
     /// The view that gives value `number`, and what it views, if it changes the order of the axes alone.
-    fn transposition(&self, number: usize) -> Option<(Step, usize)> {
+    fn transposition(&self, number: usize) -> Option<(TailStep, usize)> {
         let view = self.tail.steps.get(number.checked_sub(self.shapes.len())?)?;
         let Op::View { base: 0, strides } = &view.op else { return None };
         let inner = *view.inputs.first()?;
@@ -212,7 +212,7 @@ impl Builder<'_> {
     fn pair(
         &mut self,
         node: &TypedNode,
-        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> Step,
+        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> TailStep,
         why: &str,
         shape: Vec<usize>,
     ) -> Result<usize, String> {
@@ -247,7 +247,7 @@ impl Builder<'_> {
         &mut self,
         node: &TypedNode,
         conv: &Conv,
-        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> Step,
+        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> TailStep,
         why: &str,
         shape: Vec<usize>,
     ) -> Result<usize, String> {
@@ -275,7 +275,7 @@ impl Builder<'_> {
     fn view(
         &mut self,
         node: &TypedNode,
-        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> Step,
+        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> TailStep,
         why: &str,
         shape: Vec<usize>,
     ) -> Result<usize, String> {
@@ -337,7 +337,7 @@ impl Builder<'_> {
     /// A view, or the value itself where nothing changes.
     fn viewed(
         &mut self,
-        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> Step,
+        step: &impl Fn(Op, Vec<usize>, Vec<usize>) -> TailStep,
         from: usize,
         base: usize,
         strides: Vec<usize>,

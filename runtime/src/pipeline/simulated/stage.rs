@@ -12,10 +12,10 @@ use lapwing_firmware::log::Durable;
 use super::camera::Camera;
 use super::{PATIENCE, STALE_US, State, Step, Switch, Wire, World};
 use crate::config::{BoundRule, Config};
-use crate::legend::Legend;
+use crate::name_table::NameTable;
 use crate::pins::{Input, Line, LineError, Probe, Script};
 use crate::pipeline::{DeadMan, Observer, Pipeline, Recorder, Report, RuleRunner, Seen};
-use crate::privacy::{Eye, Fill, FillError, Redactor};
+use crate::privacy::{Fill, FillError, Recheck, Redactor};
 use crate::sinks::Recorded;
 use lapwing_camera::Pacing;
 use lapwing_camera::clock::Clock;
@@ -35,7 +35,7 @@ impl Observer for Witness {
         self.0.wait_or_stuck(|state| !state.recorder_hold);
     }
 
-    fn recorded(&mut self, recorded: &Durable<Recorded>, _legend: &Legend) {
+    fn recorded(&mut self, recorded: &Durable<Recorded>, _name_table: &NameTable) {
         self.0.act(|state| {
             state.events.push(recorded.get().event);
             let levels = state.wires.iter().map(|w| w.level.unwrap()).collect();
@@ -112,10 +112,10 @@ impl Stage {
         let bound = self.config.bind(model.manifest()).unwrap();
         let mut redactor = Redactor::new(bound.hiding);
         if let Some(fill_ms) = self.fill_ms {
-            let eye = Eye::new(Detector::load(&model).unwrap(), bound.options);
-            redactor = redactor.with_fill(Box::new(SlowFill(Arc::clone(&self.world), fill_ms)), Box::new(eye));
+            let recheck = Recheck::new(Detector::load(&model).unwrap(), bound.options);
+            redactor = redactor.with_fill(Box::new(SlowFill(Arc::clone(&self.world), fill_ms)), Box::new(recheck));
         }
-        let recorder = Recorder::open(&self.config, redactor, bound.legend, self.folder.path()).unwrap();
+        let recorder = Recorder::open(&self.config, redactor, bound.name_table, self.folder.path()).unwrap();
         let rules = bound.rules.into_iter().enumerate().map(|(index, rule)| self.rule(index, rule)).collect();
         let rules = Arc::new(DeadMan::new(rules));
         let inputs = bound.inputs.iter().enumerate().map(|(index, _)| self.input(index)).collect();

@@ -10,10 +10,10 @@ use super::head::{self, ByteDecoder, Head};
 use super::nms;
 use super::options::DetectOptions;
 use crate::input::{InputError, InputTensor};
-use crate::model::{Model, ModelError, Network};
+use crate::model::{Model, ModelError, NetworkFile};
 use lapwing_camera::frame::Frame;
 use lapwing_engine::finite::first_not_finite;
-use lapwing_engine::manifest::{InputSpec, Layout};
+use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_engine::{EngineError, Int8Engine, Manifest};
 #[cfg(feature = "onnx")]
 use lapwing_quantize::float::{FloatEngine, OnnxFile};
@@ -67,12 +67,12 @@ impl Engine {
         let spec = &model.manifest().input;
         Ok(match model.network() {
             #[cfg(feature = "onnx")]
-            Network::Onnx(bytes) => {
+            NetworkFile::Onnx(bytes) => {
                 Engine::float(spec, FloatEngine::load(OnnxFile { bytes, input: spec, origin: model.origin() })?)
             }
             #[cfg(not(feature = "onnx"))]
-            Network::Onnx(_) => return Err(ModelError::NoOnnx { origin: model.origin().to_owned() }),
-            Network::Int8(artifact) => {
+            NetworkFile::Onnx(_) => return Err(ModelError::NoOnnx { origin: model.origin().to_owned() }),
+            NetworkFile::Int8(artifact) => {
                 let engine = Int8Engine::load(artifact, threads).map_err(|what| EngineError::Load {
                     origin: model.origin().to_owned(),
                     stage: "planning it",
@@ -89,19 +89,19 @@ impl Engine {
     }
 
     fn int8(spec: &InputSpec, engine: Int8Engine) -> Engine {
-        let input = InputTensor::new(spec, Layout::Nhwc, *engine.tables());
+        let input = InputTensor::new(spec, AxisOrder::Nhwc, *engine.tables());
         Engine::Int8(Box::new(input), Box::new(engine))
     }
 
     /// Another engine of the same weights, for `manifest`.
-    fn twin(&self, manifest: &Manifest) -> Result<Engine, EngineError> {
+    fn sharing_weights(&self, manifest: &Manifest) -> Result<Engine, EngineError> {
         Ok(match self {
             #[cfg(feature = "onnx")]
-            Engine::Float(_, engine) => Engine::float(&manifest.input, engine.twin()?),
+            Engine::Float(_, engine) => Engine::float(&manifest.input, engine.sharing_weights()?),
             Engine::Int8(_, engine) => {
                 let failed =
                     |what| EngineError::Load { origin: manifest.name.clone(), stage: "planning it again", what };
-                Engine::int8(&manifest.input, engine.twin().map_err(failed)?)
+                Engine::int8(&manifest.input, engine.sharing_weights().map_err(failed)?)
             }
         })
     }
@@ -120,7 +120,7 @@ pub struct Detector {
     manifest: Manifest,
     engine: Engine,
     head: Arc<dyn Head>,
-    /// Reads an artifact's outputs without dequantising them.
+    /// Reads an artifact's outputs without dequantizing them.
     bytes: Option<Box<dyn ByteDecoder>>,
     candidates: Candidates,
     kept: Vec<u16>,
@@ -146,8 +146,8 @@ impl Detector {
     ///
     /// # Errors
     /// If the system has no thread or memory for it.
-    pub fn twin(&self) -> Result<Detector, EngineError> {
-        Ok(Detector::of(self.manifest.clone(), self.engine.twin(&self.manifest)?, self.head.clone()))
+    pub fn sharing_weights(&self) -> Result<Detector, EngineError> {
+        Ok(Detector::of(self.manifest.clone(), self.engine.sharing_weights(&self.manifest)?, self.head.clone()))
     }
 
     fn of(manifest: Manifest, engine: Engine, head: Arc<dyn Head>) -> Detector {
@@ -215,7 +215,7 @@ impl Detector {
                 if let Some(bytes) = &mut self.bytes {
                     bytes.decode(engine.plan(), options, &mut self.candidates);
                 } else {
-                    engine.dequantise();
+                    engine.dequantize();
                     for index in 0..engine.output_shapes().len() {
                         usable(&self.manifest, index, engine.output(index))?;
                     }
@@ -266,7 +266,7 @@ mod tests {
     use lapwing_camera::photos::PHOTOS;
 
     #[test]
-    fn a_twin_finds_the_same() {
+    fn a_detector_that_shares_weights_finds_the_same() {
         let models = [
             Model::builtin(),
             #[cfg(feature = "onnx")]
@@ -275,14 +275,14 @@ mod tests {
         for model in models {
             let mut detector = Detector::load(&model.unwrap()).unwrap();
             let options = DetectOptions::of(detector.manifest());
-            let mut twin = detector.twin().unwrap();
+            let mut sharing = detector.sharing_weights().unwrap();
             let mut frame = Frame::new();
             let mut found = 0;
             for (name, bytes) in PHOTOS {
                 picture::decode(bytes, name, &mut frame).unwrap();
                 let expected = detector.detect(&frame, &options).unwrap();
                 found += expected.len();
-                assert_eq!(twin.detect(&frame, &options).unwrap(), expected, "{name}");
+                assert_eq!(sharing.detect(&frame, &options).unwrap(), expected, "{name}");
             }
             assert!(found > 0);
         }

@@ -53,7 +53,7 @@ impl Fitting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapwing_engine::manifest::{Colour, Layout};
+    use lapwing_engine::manifest::{AxisOrder, Colour};
     use proptest::prelude::*;
 
     fn spec(fit: Fit) -> InputSpec {
@@ -61,7 +61,7 @@ mod tests {
             width: 320,
             height: 320,
             colour: Colour::Rgb,
-            layout: Layout::Nchw,
+            layout: AxisOrder::Nchw,
             mean: [0.0; 3],
             scale: [1.0; 3],
             fit,

@@ -1,9 +1,9 @@
 //! One pass from a camera's picture to the network's input.
 //!
-//! Converting to RGB, resizing and quantising one after another touches every pixel of the picture three times, most of
+//! Converting to RGB, resizing and quantizing one after another touches every pixel of the picture three times, most of
 //! them for nothing: the network's picture is the smaller one. Here the rows are blended first, as the bytes that they
 //! are, whatever the format; then the columns of the blended row; and only what is left, one pixel of the input, is
-//! turned into RGB and looked up in the quantisation table. As the way from YUV to RGB is linear, the order makes no
+//! turned into RGB and looked up in the quantization table. As the way from YUV to RGB is linear, the order makes no
 //! difference but for the rounding, and for colours outside RGB's cube, which are cut off here after the averaging and
 //! there before it.
 //!

@@ -7,16 +7,16 @@ use crate::input::InputTensor;
 use lapwing_camera::frame::raw::RawLayout;
 use lapwing_camera::frame::yuv::{Colour, Encoding};
 use lapwing_camera::frame::{Frame, picture};
-use lapwing_engine::manifest::{Colour as Channels, Fit, InputSpec, Layout};
+use lapwing_engine::manifest::{AxisOrder, Colour as Channels, Fit, InputSpec};
 
 fn spec(side: u32, fit: Fit) -> InputSpec {
-    let (colour, layout) = (Channels::Rgb, Layout::Nhwc);
+    let (colour, layout) = (Channels::Rgb, AxisOrder::Nhwc);
     InputSpec { width: side, height: side, colour, layout, mean: [0.0; 3], scale: [1.0; 3], fit, pad: 114 }
 }
 
 /// A tensor of levels.
 fn levels(spec: &InputSpec) -> InputTensor<u8> {
-    InputTensor::new(spec, Layout::Nhwc, [std::array::from_fn(|v| v as u8); 3])
+    InputTensor::new(spec, AxisOrder::Nhwc, [std::array::from_fn(|v| v as u8); 3])
 }
 
 fn frame_of(layout: &RawLayout, bytes: &[u8]) -> Frame {
@@ -25,7 +25,7 @@ fn frame_of(layout: &RawLayout, bytes: &[u8]) -> Frame {
     frame
 }
 
-/// Red, green and blue of a pixel in real numbers, not cut off.
+/// Red, green and blue of a pixel in float32, not cut off.
 fn exact_pixel(raw: &Raw<'_>, x: usize, y: usize) -> [f64; 3] {
     let layout = raw.layout();
     let colour = layout.colour();

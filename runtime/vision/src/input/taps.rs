@@ -30,7 +30,7 @@ impl Taps {
         for ((first, real), slots) in all.iter().zip(taps.weights.chunks_exact_mut(count)) {
             let from = (*first).min(samples - count);
             taps.first.push(from);
-            quantise(real, &mut slots[first - from..]);
+            quantize(real, &mut slots[first - from..]);
         }
         taps
     }
@@ -77,7 +77,7 @@ fn weights_of(input: usize, output: usize, o: usize, halvings: u32) -> (usize, V
 
 /// Rounds; what rounding leaves over the largest take, one each. (Rounding up left over at most half of the slots that
 /// are not zero, so that none of them falls below zero.)
-fn quantise(real: &[f64], slots: &mut [u16]) {
+fn quantize(real: &[f64], slots: &mut [u16]) {
     let mut sum = 0u32;
     for (slot, weight) in slots.iter_mut().zip(real) {
         *slot = (weight * f64::from(ONE)).round() as u16;

@@ -7,7 +7,7 @@ use super::fused::Fused;
 use super::{Fitting, InputError};
 use lapwing_camera::frame::Frame;
 use lapwing_camera::frame::raw::to_rgb;
-use lapwing_engine::manifest::{Colour, InputSpec, Layout};
+use lapwing_engine::manifest::{AxisOrder, Colour, InputSpec};
 
 /// The input tensor with its scratch buffers.
 ///
@@ -26,7 +26,7 @@ pub struct InputTensor<T> {
 }
 
 impl InputTensor<f32> {
-    /// Buffers for inputs of `spec` in real numbers, in the manifest's layout.
+    /// Buffers for inputs of `spec` in float32, in the manifest's layout.
     pub fn real(spec: &InputSpec) -> InputTensor<f32> {
         let table = |plane: usize| std::array::from_fn(|v| (v as f32 - spec.mean[plane]) * spec.scale[plane]);
         InputTensor::new(spec, spec.layout, [table(0), table(1), table(2)])
@@ -35,7 +35,7 @@ impl InputTensor<f32> {
 
 impl<T: Copy> InputTensor<T> {
     /// Buffers for inputs of `spec` in which pixel value v of plane p becomes `tables[p][v]`.
-    pub fn new(spec: &InputSpec, layout: Layout, tables: [[T; 256]; 3]) -> InputTensor<T> {
+    pub fn new(spec: &InputSpec, layout: AxisOrder, tables: [[T; 256]; 3]) -> InputTensor<T> {
         let pixels = spec.width as usize * spec.height as usize;
         InputTensor {
             spec: spec.clone(),
@@ -121,7 +121,7 @@ fn resize(
 struct Store<T> {
     /// Flat, in `layout`.
     values: Vec<T>,
-    layout: Layout,
+    layout: AxisOrder,
     width: usize,
     height: usize,
     /// Which colour of an RGB pixel goes to each tensor plane.
@@ -136,7 +136,7 @@ impl<T: Copy> Store<T> {
     /// Stores row `y`, `pixels` (w, 3) in RGB, and pads it to the right.
     fn row(&mut self, y: usize, pixels: &[u8]) {
         match self.layout {
-            Layout::Nchw => {
+            AxisOrder::Nchw => {
                 for plane in 0..3 {
                     let (colour, table) = (self.colours[plane], &self.tables[plane]);
                     let line = &mut self.values[(plane * self.height + y) * self.width..][..self.width];
@@ -146,7 +146,7 @@ impl<T: Copy> Store<T> {
                     line[pixels.len() / 3..].fill(self.pads[plane]);
                 }
             }
-            Layout::Nhwc => {
+            AxisOrder::Nhwc => {
                 let line = &mut self.values[y * self.width * 3..][..self.width * 3];
                 let (filled, rest) = line.split_at_mut(pixels.len());
                 let [a, b, c] = self.colours;
@@ -163,12 +163,12 @@ impl<T: Copy> Store<T> {
     /// Pads the rows from `y` on.
     fn pad_below(&mut self, y: usize) {
         match self.layout {
-            Layout::Nchw => {
+            AxisOrder::Nchw => {
                 for (plane, values) in self.values.chunks_exact_mut(self.width * self.height).enumerate() {
                     values[y * self.width..].fill(self.pads[plane]);
                 }
             }
-            Layout::Nhwc => {
+            AxisOrder::Nhwc => {
                 let rest = &mut self.values[y * self.width * 3..];
                 rest.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
             }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use lapwing_engine::manifest::Fit;
 
-    fn spec(layout: Layout, colour: Colour) -> InputSpec {
+    fn spec(layout: AxisOrder, colour: Colour) -> InputSpec {
         InputSpec {
             width: 8,
             height: 4,
@@ -207,8 +207,8 @@ mod tests {
     fn planes_and_pixels_hold_the_same_values() {
         let frame = frame();
         for colour in [Colour::Rgb, Colour::Bgr] {
-            let mut planes = InputTensor::real(&spec(Layout::Nchw, colour));
-            let mut pixels = InputTensor::real(&spec(Layout::Nhwc, colour));
+            let mut planes = InputTensor::real(&spec(AxisOrder::Nchw, colour));
+            let mut pixels = InputTensor::real(&spec(AxisOrder::Nhwc, colour));
             planes.fill(&frame).unwrap();
             pixels.fill(&frame).unwrap();
             for plane in 0..3 {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn values_are_normalised_and_the_rest_is_padding() {
-        let mut tensor = InputTensor::real(&spec(Layout::Nchw, Colour::Bgr));
+        let mut tensor = InputTensor::real(&spec(AxisOrder::Nchw, Colour::Bgr));
         tensor.fill(&frame()).unwrap();
         // plane 0 of a BGR input is blue; pixel 1 of row 0 has blue = 5 * 5
         assert_eq!(tensor.values()[1], (25.0 - 1.0) * 0.5);

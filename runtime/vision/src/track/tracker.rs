@@ -33,7 +33,7 @@ impl Tracker {
         &self.tracks
     }
 
-    /// Forgets all objects: the scene has changed. Numbers are not used again.
+    /// Forgets all objects: the scene has changed. Precision are not used again.
     pub fn forget(&mut self) {
         self.tracks.clear();
     }

@@ -75,7 +75,7 @@ fn launch(looped: &mut Looped) -> Result<(Job, u32)> {
     looped.launch("the camera", |line| line.starts_with("source "))
 }
 
-/// The frames of lapwing's last words: `saw     20 person in 41 frames (...)`.
+/// The frames of lapwing's panic record: `saw     20 person in 41 frames (...)`.
 fn frames(line: &str) -> Option<u64> {
     let (before, _) = line.strip_prefix("saw ")?.split_once(" frames")?;
     before.rsplit(' ').next()?.parse().ok()

@@ -3,10 +3,10 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::super::packing::{DEPTHWISE_CHANNELS, Reach};
+use super::super::packing::{AccumulatorBound, DEPTHWISE_CHANNELS};
 use super::super::{PackedDepthwise, Rows};
 use super::lookup::Activation;
-use super::{ANY, BYTES, SMALL_RESULTS, SMALL_SUMS, add_wide, begin, by_reach, finish, flipped_zero, store};
+use super::{ANY, BYTES, SMALL_RESULTS, SMALL_SUMS, add_wide, begin, by_bound, finish, store, xored_zero};
 
 /// Rows whose table is looked up while they are near.
 const ROWS: usize = 4;
@@ -51,8 +51,8 @@ pub(in crate::kernels) unsafe fn block(packed: &PackedDepthwise, band: &Rows, ch
     // Safety: handed on.
     unsafe {
         match packed.taps.len() {
-            9 => by_reach!(packed.reach, depthwise_9(packed, band, channel)),
-            _ => by_reach!(packed.reach, depthwise_any(packed, band, channel)),
+            9 => by_bound!(packed.reach, depthwise_9(packed, band, channel)),
+            _ => by_bound!(packed.reach, depthwise_any(packed, band, channel)),
         }
     }
 }
@@ -114,7 +114,7 @@ unsafe fn depthwise_rows<const TAPS: usize, const REACH: u8, const STORE: u8>(
         let bias = [bias(0), bias(1), bias(2), bias(3)];
         let multiplier = |v: usize| vld1q_f32(packed.multiplier.as_ptr().add(channel + 4 * v));
         let multiplier = [multiplier(0), multiplier(1), multiplier(2), multiplier(3)];
-        let zero = flipped_zero(packed.pre_zero);
+        let zero = xored_zero(packed.pre_zero);
         let load = |tap: usize| vld1q_s8(packed.weights.as_ptr().add(channel + tap * padded));
         // as few as are known now stay in registers
         let (mut weights, mut offsets) = ([vdupq_n_s8(0); TAPS], [0; TAPS]);

@@ -2,7 +2,7 @@
 //!
 //! NEON is part of every such processor and of the compiler's target: "Safety: NEON." says so. Small
 //! functions are inlined always, because vectors between functions go through memory. Bytes in
-//! memory are flipped (`Kernels::flip` is 0x80): read as i8 they are the values less 128, and the store
+//! memory are xored (`Kernels::sign_xor` is 0x80): read as i8 they are the values less 128, and the store
 //! saturates to i8.
 
 pub(super) mod depthwise;
@@ -15,8 +15,8 @@ use std::arch::asm;
 use super::packing::RESULT_MAX;
 use super::{Block, PackedConv, Product, Rows, Sum};
 
-/// See `Kernels::flip`.
-pub(super) const FLIP: u8 = 0x80;
+/// See `Kernels::sign_xor`.
+pub(super) const SIGN_XOR: u8 = 0x80;
 
 /// Channels of one 128-bit vector of bytes.
 pub(super) const BYTES: usize = 16;
@@ -28,11 +28,11 @@ pub(super) fn round(sums: int32x4_t, multiplier: float32x4_t) -> int32x4_t {
     unsafe { vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums), multiplier)) }
 }
 
-/// The zero point before the table, in the domain of flipped bytes.
+/// The zero point before the table, in the domain of xored bytes.
 #[inline(always)]
-pub(super) fn flipped_zero(zero: u8) -> int16x8_t {
+pub(super) fn xored_zero(zero: u8) -> int16x8_t {
     // Safety: NEON.
-    unsafe { vdupq_n_s16(i16::from(zero) - i16::from(FLIP)) }
+    unsafe { vdupq_n_s16(i16::from(zero) - i16::from(SIGN_XOR)) }
 }
 
 /// Sixteen rounded numbers to bytes.
@@ -49,22 +49,22 @@ pub(super) fn narrow(r: [int32x4_t; 4], zero: int16x8_t) -> uint8x16_t {
     }
 }
 
-/// [`Reach`] as a parameter of a loop.
+/// [`AccumulatorBound`] as a parameter of a loop.
 pub(super) const ANY: u8 = 0;
 pub(super) const SMALL_RESULTS: u8 = 1;
 pub(super) const SMALL_SUMS: u8 = 2;
 
 /// Calls a function with the reach as its first parameter.
-macro_rules! by_reach {
+macro_rules! by_bound {
     ($reach:expr, $function:ident $(::<$other:literal>)? ($($argument:expr),+)) => {
         match $reach {
-            Reach::Any => $function::<ANY $(, $other)?>($($argument),+),
-            Reach::SmallResults => $function::<SMALL_RESULTS $(, $other)?>($($argument),+),
-            Reach::SmallSums => $function::<SMALL_SUMS $(, $other)?>($($argument),+),
+            AccumulatorBound::Any => $function::<ANY $(, $other)?>($($argument),+),
+            AccumulatorBound::SmallResults => $function::<SMALL_RESULTS $(, $other)?>($($argument),+),
+            AccumulatorBound::SmallSums => $function::<SMALL_SUMS $(, $other)?>($($argument),+),
         }
     };
 }
-pub(super) use by_reach;
+pub(super) use by_bound;
 
 /// 1.5 * 2^23: a float of this size has a last bit of one. Adding it to a float rounds that to the
 /// nearest integer, halves to even, and leaves the integer in the low bits; adding a small integer to
@@ -107,7 +107,7 @@ fn lifted(sums: int32x4_t) -> float32x4_t {
     unsafe { vsubq_f32(vreinterpretq_f32_s32(sums), vdupq_n_f32(MAGIC)) }
 }
 
-/// Sixteen real numbers below [`RESULT_MAX`] in magnitude to bytes.
+/// Sixteen float32 values below [`RESULT_MAX`] in magnitude to bytes.
 #[inline(always)]
 fn narrow_small<const XTN: bool>(reals: [float32x4_t; 4], zero: int16x8_t) -> uint8x16_t {
     // Safety: NEON.
@@ -142,7 +142,7 @@ fn low_halves<const XTN: bool>(a: int32x4_t, b: int32x4_t) -> int16x8_t {
     }
 }
 
-/// Sixteen real numbers to bytes; `SMALL` says that [`narrow_small`] may be used.
+/// Sixteen float32 values to bytes; `SMALL` says that [`narrow_small`] may be used.
 #[inline(always)]
 fn narrow_reals<const SMALL: bool>(reals: [float32x4_t; 4], zero: int16x8_t) -> uint8x16_t {
     if SMALL {
@@ -280,7 +280,7 @@ pub(super) fn bands(packed: &PackedConv, rows: &Rows, mut run: impl FnMut(&Rows)
     }
 }
 
-/// `Kernels::max`: flipped bytes are in the order of i8.
+/// `Kernels::max`: xored bytes are in the order of i8.
 ///
 /// Safety: as stated there.
 #[target_feature(enable = "neon")]
@@ -305,14 +305,14 @@ pub(super) unsafe fn max(input: *const u8, accumulator: *mut u8, count: usize) {
     }
 }
 
-/// Sixteen flipped bytes less a zero point.
+/// Sixteen xored bytes less a zero point.
 ///
 /// Safety: they are readable, the last ones perhaps as slack.
 #[inline(always)]
 unsafe fn centred(from: *const u8, zero: u8) -> [int16x8_t; 2] {
     // Safety: the caller's to vouch for; NEON.
     unsafe {
-        let zero = vdup_n_s8((zero ^ FLIP) as i8);
+        let zero = vdup_n_s8((zero ^ SIGN_XOR) as i8);
         let bytes = vld1q_s8(from.cast());
         [vsubl_s8(vget_low_s8(bytes), zero), vsubl_s8(vget_high_s8(bytes), zero)]
     }
@@ -337,7 +337,7 @@ pub(super) unsafe fn add(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8,
 /// Safety: as for `Kernels::add`; `SMALL` as for [`narrow_reals`].
 #[target_feature(enable = "neon")]
 unsafe fn sums<const SMALL: bool>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
-    let zero = flipped_zero(sum.zeros[2]);
+    let zero = xored_zero(sum.zeros[2]);
     let [ma, mb] = sum.multipliers;
     let magic = vdupq_n_s32(MAGIC.to_bits() as i32);
     let real = |q: int16x4_t, m: f32| vmulq_n_f32(lifted(vaddw_s16(magic, q)), m);
@@ -372,7 +372,7 @@ pub(super) unsafe fn mul(product: &Product, a: *const u8, b: *const u8, output: 
 /// Safety: as for `Kernels::mul`; `SMALL` as for [`narrow_reals`].
 #[target_feature(enable = "neon")]
 unsafe fn products<const SMALL: bool>(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
-    let zero = flipped_zero(product.zeros[2]);
+    let zero = xored_zero(product.zeros[2]);
     let magic = vdupq_n_s32(MAGIC.to_bits() as i32);
     let real = |products: int32x4_t| vmulq_n_f32(lifted(products), product.multiplier);
     for at in (0..count).step_by(BYTES) {
@@ -395,7 +395,7 @@ pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, chan
     let [rows, columns] = block.pixels;
     let count = vdupq_n_f32((rows * columns).max(1) as f32);
     // the bytes are 128 less than the values
-    let bias = vdupq_n_s32((rows * columns) as i32 * i32::from(FLIP));
+    let bias = vdupq_n_s32((rows * columns) as i32 * i32::from(SIGN_XOR));
     for channel in (0..channels).step_by(BYTES) {
         let mut sums = [bias; 4];
         for y in 0..rows {
@@ -408,7 +408,7 @@ pub(super) unsafe fn mean(block: &Block, input: *const u8, output: *mut u8, chan
         let mean = |i: usize| vcvtnq_s32_f32(vdivq_f32(vcvtq_f32_s32(sums[i]), count));
         let means = [mean(0), mean(1), mean(2), mean(3)];
         // Safety: below `channels`.
-        unsafe { store(narrow(means, flipped_zero(0)), output.add(channel), (channels - channel).min(BYTES)) };
+        unsafe { store(narrow(means, xored_zero(0)), output.add(channel), (channels - channel).min(BYTES)) };
     }
 }
 

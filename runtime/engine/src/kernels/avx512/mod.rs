@@ -30,7 +30,7 @@ const AVX512: Kernels = Kernels {
     lanes: LANES,
     panel: 4,
     block: 4,
-    flip: 0,
+    sign_xor: 0,
     joins: usize::MAX,
     winograd: Some(winograd::LOOPS),
     conv,
@@ -302,7 +302,7 @@ fn mask16(left: usize) -> u16 {
     if left >= 16 { u16::MAX } else { (1 << left) - 1 }
 }
 
-/// Sixteen bytes less their zero point, as real numbers. Safety: bytes under the mask are readable.
+/// Sixteen bytes less their zero point, as float32. Safety: bytes under the mask are readable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
 unsafe fn centred(mask: u16, at: *const u8, zero: __m512i) -> __m512 {

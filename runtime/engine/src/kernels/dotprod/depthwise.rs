@@ -8,8 +8,8 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::super::aarch64::depthwise::{self, block, in_blocks};
-use super::super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_reach, finish, flipped_zero};
-use super::super::packing::Reach;
+use super::super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_bound, finish, xored_zero};
+use super::super::packing::AccumulatorBound;
 use super::super::{PackedDepthwise, Rows};
 
 /// Channels that are computed together: with more, the columns do not stay in registers.
@@ -29,9 +29,9 @@ pub(in crate::kernels) unsafe fn depthwise(packed: &PackedDepthwise, rows: &Rows
                 if channel + CHANNELS > packed.channels {
                     block(packed, band, channel);
                 } else if columns == 1 {
-                    by_reach!(packed.reach, one(packed, band, channel));
+                    by_bound!(packed.reach, one(packed, band, channel));
                 } else {
-                    by_reach!(packed.reach, two(packed, band, channel));
+                    by_bound!(packed.reach, two(packed, band, channel));
                 }
             }),
             _ => depthwise::depthwise(packed, rows),
@@ -111,7 +111,7 @@ unsafe fn windows<const REACH: u8, const STEP: usize>(packed: &PackedDepthwise, 
         let bias = [bias(0), bias(1)];
         let multiplier = |v: usize| vld1q_f32(packed.multiplier.as_ptr().add(channel + 4 * v));
         let multiplier = [multiplier(0), multiplier(1), multiplier(0), multiplier(1)];
-        let zero = flipped_zero(packed.pre_zero);
+        let zero = xored_zero(packed.pre_zero);
         for y in 0..rows.height {
             let input = rows.input.add(y * rows.input_row + channel).cast::<i8>();
             let output = rows.output.add(y * rows.output_row + channel);

@@ -11,9 +11,9 @@ use std::arch::asm;
 
 use self::depthwise::depthwise;
 use super::aarch64::lookup::Activation;
-use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_reach, finish, flipped_zero, store};
+use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_bound, finish, store, xored_zero};
 use super::neon::NEON;
-use super::packing::Reach;
+use super::packing::AccumulatorBound;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.
@@ -257,7 +257,7 @@ macro_rules! panel {
             let panel = packed.panels[index];
             let weights = packed.weights[panel.weights..].as_ptr();
             let (biases, multipliers) = (&packed.bias[panel.constants..], &packed.multiplier[panel.constants..]);
-            let zero = flipped_zero(packed.pre_zero);
+            let zero = xored_zero(packed.pre_zero);
             let activation = Activation::of(packed.table.as_deref(), packed.short.as_deref());
             let mut pixels = Pixels::of(rows);
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
@@ -308,11 +308,11 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             // Safety: handed on.
             unsafe {
                 match (panel.vectors, panel.channels) {
-                    (1, _) => by_reach!(packed.reach, panel_1::<false>(packed, index, band)),
-                    (2, _) => by_reach!(packed.reach, panel_2::<false>(packed, index, band)),
-                    (3, _) => by_reach!(packed.reach, panel_3::<false>(packed, index, band)),
-                    (_, CHANNELS) => by_reach!(packed.reach, panel_4::<true>(packed, index, band)),
-                    _ => by_reach!(packed.reach, panel_4::<false>(packed, index, band)),
+                    (1, _) => by_bound!(packed.reach, panel_1::<false>(packed, index, band)),
+                    (2, _) => by_bound!(packed.reach, panel_2::<false>(packed, index, band)),
+                    (3, _) => by_bound!(packed.reach, panel_3::<false>(packed, index, band)),
+                    (_, CHANNELS) => by_bound!(packed.reach, panel_4::<true>(packed, index, band)),
+                    _ => by_bound!(packed.reach, panel_4::<false>(packed, index, band)),
                 }
             }
         }

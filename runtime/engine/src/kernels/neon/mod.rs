@@ -14,10 +14,10 @@ use super::aarch64::depthwise::{depthwise, depthwise_sums};
 use super::aarch64::gather::gather;
 use super::aarch64::lookup::{Activation, table};
 use super::aarch64::{
-    ANY, FLIP, MAGIC, Pixels, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_reach, finish, flipped_zero, max, mean,
-    mul, store,
+    ANY, MAGIC, Pixels, SIGN_XOR, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_bound, finish, max, mean, mul,
+    store, xored_zero,
 };
-use super::packing::{Panel, Reach};
+use super::packing::{AccumulatorBound, Panel};
 use super::{Kernels, PackedConv, Rows, wide};
 
 /// Every 64-bit ARM.
@@ -44,7 +44,7 @@ pub(super) const NEON: Kernels = Kernels {
     lanes: LANES,
     panel: 1,
     block: BLOCK,
-    flip: FLIP,
+    sign_xor: SIGN_XOR,
     joins: 0,
     winograd: None,
     conv,
@@ -274,7 +274,7 @@ pub(super) unsafe fn store_fours(bytes: uint8x16_t, to: [*mut u8; PIXELS]) {
 // Safety: see `Kernels::conv`.
 unsafe fn conv(packed: &PackedConv, rows: &Rows) {
     // Safety: handed on.
-    unsafe { by_reach!(packed.reach, all(packed, rows)) }
+    unsafe { by_bound!(packed.reach, all(packed, rows)) }
 }
 
 /// Safety: as for [`Kernels::conv`].
@@ -303,7 +303,7 @@ unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
 /// Safety: as for [`Kernels::conv`].
 #[target_feature(enable = "neon")]
 unsafe fn panel_of<const REACH: u8, const FULL: bool>(packed: &PackedConv, panel: &Panel, rows: &Rows) {
-    let zero = flipped_zero(packed.pre_zero);
+    let zero = xored_zero(packed.pre_zero);
     let weights = packed.weights[panel.weights..].as_ptr();
     // Safety: constants are padded to whole vectors; pixels and channels are the caller's to vouch for.
     unsafe {

@@ -7,12 +7,12 @@ use std::arch::aarch64::*;
 
 use super::super::Rows;
 use super::super::aarch64::lookup::Activation;
-use super::super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_reach, finish, flipped_zero, store};
-use super::super::packing::{Panel, Reach};
+use super::super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_bound, finish, store, xored_zero};
+use super::super::packing::{AccumulatorBound, Panel};
 use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
 use super::store_fours;
 
-/// Numbers of a vector.
+/// QuantParams of a vector.
 const LANES: usize = 8;
 /// Sums of a vector.
 const SUMS: usize = 4;
@@ -37,7 +37,7 @@ fn gains(inputs: usize, outputs: usize, size: [usize; 2]) -> bool {
 // Safety: see `Loops::run`.
 unsafe fn run(packed: &PackedWinograd, block: &Block) {
     // Safety: handed on.
-    unsafe { by_reach!(packed.conv.reach, tiles(packed, block)) }
+    unsafe { by_bound!(packed.conv.reach, tiles(packed, block)) }
 }
 
 /// Safety: as [`Loops::run`].
@@ -169,7 +169,7 @@ unsafe fn results<const REACH: u8>(
 ) {
     // Safety: as above.
     unsafe {
-        let (ninth, zero) = (vdupq_n_s32(NINTH), flipped_zero(pre_zero));
+        let (ninth, zero) = (vdupq_n_s32(NINTH), xored_zero(pre_zero));
         winograd::results!(
             [vaddq_s32, vsubq_s32, vshlq_n_s32::<2>],
             |y, x| vld1q_s32(products.add((PATCH * y + x) * SUMS)),

@@ -1,11 +1,11 @@
 //! Plain loops: the reference of every other instruction set.
 //!
-//! They exist twice: on values as they are, which runs anywhere, and, for tests, on flipped bytes in
+//! They exist twice: on values as they are, which runs anywhere, and, for tests, on xored bytes in
 //! long blocks, so that what the processors of ARM need is proven on every machine.
 
 pub(super) mod winograd;
 
-use super::super::quant::{Table, requantise};
+use super::super::quant::{Table, requantize};
 use super::super::reference;
 use super::packing::Panel;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide};
@@ -28,26 +28,26 @@ pub(super) fn signed() -> &'static Kernels {
     &SIGNED
 }
 
-/// The loops for blocks of `BLOCK` bytes that lie flipped by `FLIP`; `panel` is the widest.
-pub(super) const fn loops<const BLOCK: usize, const FLIP: u8>(name: &'static str, panel: usize) -> Kernels {
+/// The loops for blocks of `BLOCK` bytes that lie xored by `SIGN_XOR`; `panel` is the widest.
+pub(super) const fn loops<const BLOCK: usize, const SIGN_XOR: u8>(name: &'static str, panel: usize) -> Kernels {
     Kernels {
         name,
         lanes: LANES,
         panel,
         block: BLOCK,
-        flip: FLIP,
+        sign_xor: SIGN_XOR,
         joins: usize::MAX,
-        winograd: Some(winograd::loops::<FLIP>()),
-        conv: conv::<BLOCK, FLIP>,
-        depthwise: depthwise::<FLIP>,
-        conv_sums: conv_sums::<BLOCK, FLIP>,
-        depthwise_sums: depthwise_sums::<FLIP>,
+        winograd: Some(winograd::loops::<SIGN_XOR>()),
+        conv: conv::<BLOCK, SIGN_XOR>,
+        depthwise: depthwise::<SIGN_XOR>,
+        conv_sums: conv_sums::<BLOCK, SIGN_XOR>,
+        depthwise_sums: depthwise_sums::<SIGN_XOR>,
         wide_store: wide::store,
         table,
-        max: max::<FLIP>,
-        add: add::<FLIP>,
-        mul: mul::<FLIP>,
-        mean: mean::<FLIP>,
+        max: max::<SIGN_XOR>,
+        add: add::<SIGN_XOR>,
+        mul: mul::<SIGN_XOR>,
+        mean: mean::<SIGN_XOR>,
         gather,
         burn,
     }
@@ -59,13 +59,13 @@ pub(super) const LANES: usize = 4;
 pub(super) const CHANNELS: usize = 8;
 
 /// The number that a byte of memory is multiplied as.
-pub(super) fn number<const FLIP: u8>(byte: u8) -> i32 {
-    i32::from(byte ^ FLIP) - i32::from(FLIP)
+pub(super) fn number<const SIGN_XOR: u8>(byte: u8) -> i32 {
+    i32::from(byte ^ SIGN_XOR) - i32::from(SIGN_XOR)
 }
 
 /// A sum as a byte of memory. Tables hold such bytes and are indexed by them.
-pub(super) fn stored<const FLIP: u8>(sum: i32, multiplier: f32, zero: u8, table: Option<&Table>) -> u8 {
-    let q = requantise(sum, multiplier, zero) ^ FLIP;
+pub(super) fn stored<const SIGN_XOR: u8>(sum: i32, multiplier: f32, zero: u8, table: Option<&Table>) -> u8 {
+    let q = requantize(sum, multiplier, zero) ^ SIGN_XOR;
     table.map_or(q, |t| t[usize::from(q)])
 }
 
@@ -73,7 +73,7 @@ pub(super) fn stored<const FLIP: u8>(sum: i32, multiplier: f32, zero: u8, table:
 ///
 /// Safety: the input is as for `Kernels::conv`.
 #[inline]
-unsafe fn each_panel<const BLOCK: usize, const FLIP: u8>(
+unsafe fn each_panel<const BLOCK: usize, const SIGN_XOR: u8>(
     packed: &PackedConv,
     rows: &Rows,
     mut put: impl FnMut(*mut u8, &Panel, &[i32; CHANNELS]),
@@ -92,7 +92,7 @@ unsafe fn each_panel<const BLOCK: usize, const FLIP: u8>(
                         // Safety: a block of a run of this pixel; the caller vouches for all of them.
                         let read = unsafe { rows.input.add(at).cast::<[u8; BLOCK]>().read() };
                         for (sum, w) in sums[..width].iter_mut().zip(&mut weights) {
-                            let products = read.iter().zip(w).map(|(&a, &w)| number::<FLIP>(a) * i32::from(w));
+                            let products = read.iter().zip(w).map(|(&a, &w)| number::<SIGN_XOR>(a) * i32::from(w));
                             *sum = sum.wrapping_add(products.sum());
                         }
                     }
@@ -104,36 +104,36 @@ unsafe fn each_panel<const BLOCK: usize, const FLIP: u8>(
 }
 
 // Safety: see `Kernels::conv`.
-unsafe fn conv<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &Rows) {
+unsafe fn conv<const BLOCK: usize, const SIGN_XOR: u8>(packed: &PackedConv, rows: &Rows) {
     let put = |output: *mut u8, panel: &Panel, sums: &[i32; CHANNELS]| {
         let multiplier = &packed.multiplier[panel.constants..][..panel.channels];
         for (channel, (&sum, &multiplier)) in sums.iter().zip(multiplier).enumerate() {
             let (zero, table) = packed.activation(panel.channel + channel);
-            let q = stored::<FLIP>(sum, multiplier, zero, table);
+            let q = stored::<SIGN_XOR>(sum, multiplier, zero, table);
             // Safety: a channel of this pixel; the caller vouches for all of them.
             unsafe { output.add(panel.channel + channel).write(q) };
         }
     };
     // Safety: handed on.
-    unsafe { each_panel::<BLOCK, FLIP>(packed, rows, put) }
+    unsafe { each_panel::<BLOCK, SIGN_XOR>(packed, rows, put) }
 }
 
 // Safety: see `Kernels::conv_sums`.
-unsafe fn conv_sums<const BLOCK: usize, const FLIP: u8>(packed: &PackedConv, rows: &Rows) {
+unsafe fn conv_sums<const BLOCK: usize, const SIGN_XOR: u8>(packed: &PackedConv, rows: &Rows) {
     let put = |output: *mut u8, panel: &Panel, sums: &[i32; CHANNELS]| {
         let width = panel.vectors * LANES;
         // Safety: the padded channels of this panel; the caller vouches for all of them.
         unsafe { output.cast::<i32>().add(panel.constants).copy_from_nonoverlapping(sums.as_ptr(), width) };
     };
     // Safety: handed on.
-    unsafe { each_panel::<BLOCK, FLIP>(packed, rows, put) }
+    unsafe { each_panel::<BLOCK, SIGN_XOR>(packed, rows, put) }
 }
 
 /// Calls `put(output of the pixel, channel, its sum)` for each pixel and channel.
 ///
 /// Safety: the input is as for `Kernels::depthwise`.
 #[inline]
-unsafe fn each_channel<const FLIP: u8>(
+unsafe fn each_channel<const SIGN_XOR: u8>(
     packed: &PackedDepthwise,
     rows: &Rows,
     mut put: impl FnMut(*mut u8, usize, i32),
@@ -146,7 +146,7 @@ unsafe fn each_channel<const FLIP: u8>(
                 for (index, &tap) in packed.taps.iter().enumerate() {
                     let at = y * rows.input_row + x * rows.input_pixel + tap + channel;
                     // Safety: a tap of this pixel; the caller vouches for all of them.
-                    let read = number::<FLIP>(unsafe { rows.input.add(at).read() });
+                    let read = number::<SIGN_XOR>(unsafe { rows.input.add(at).read() });
                     sum = sum.wrapping_add(read * i32::from(packed.weights[index * padded + channel]));
                 }
                 put(rows.output.wrapping_add(y * rows.output_row + x * rows.output_pixel), channel, sum);
@@ -156,22 +156,22 @@ unsafe fn each_channel<const FLIP: u8>(
 }
 
 // Safety: see `Kernels::depthwise`.
-unsafe fn depthwise<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
+unsafe fn depthwise<const SIGN_XOR: u8>(packed: &PackedDepthwise, rows: &Rows) {
     let put = |output: *mut u8, channel: usize, sum: i32| {
-        let q = stored::<FLIP>(sum, packed.multiplier[channel], packed.pre_zero, packed.table.as_deref());
+        let q = stored::<SIGN_XOR>(sum, packed.multiplier[channel], packed.pre_zero, packed.table.as_deref());
         // Safety: a channel of this pixel; the caller vouches for all of them.
         unsafe { output.add(channel).write(q) };
     };
     // Safety: handed on.
-    unsafe { each_channel::<FLIP>(packed, rows, put) }
+    unsafe { each_channel::<SIGN_XOR>(packed, rows, put) }
 }
 
 // Safety: see `Kernels::depthwise_sums`.
-unsafe fn depthwise_sums<const FLIP: u8>(packed: &PackedDepthwise, rows: &Rows) {
+unsafe fn depthwise_sums<const SIGN_XOR: u8>(packed: &PackedDepthwise, rows: &Rows) {
     // Safety: a channel of this pixel; the caller vouches for all of them.
     let put = |output: *mut u8, channel: usize, sum: i32| unsafe { output.cast::<i32>().add(channel).write(sum) };
     // Safety: handed on.
-    unsafe { each_channel::<FLIP>(packed, rows, put) }
+    unsafe { each_channel::<SIGN_XOR>(packed, rows, put) }
 }
 
 // Safety: see `Kernels::table`.
@@ -183,45 +183,51 @@ pub(super) unsafe fn table(table: &Table, input: *const u8, output: *mut u8, cou
 }
 
 // Safety: see `Kernels::max`.
-pub(super) unsafe fn max<const FLIP: u8>(input: *const u8, accumulator: *mut u8, count: usize) {
+pub(super) unsafe fn max<const SIGN_XOR: u8>(input: *const u8, accumulator: *mut u8, count: usize) {
     for i in 0..count {
         // Safety: below `count`.
         unsafe {
-            let (a, b) = (input.add(i).read() ^ FLIP, accumulator.add(i).read() ^ FLIP);
-            accumulator.add(i).write(a.max(b) ^ FLIP);
+            let (a, b) = (input.add(i).read() ^ SIGN_XOR, accumulator.add(i).read() ^ SIGN_XOR);
+            accumulator.add(i).write(a.max(b) ^ SIGN_XOR);
         }
     }
 }
 
 // Safety: see `Kernels::add`.
-pub(super) unsafe fn add<const FLIP: u8>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+pub(super) unsafe fn add<const SIGN_XOR: u8>(sum: &Sum, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
     let [za, zb, zero] = sum.zeros.map(i32::from);
     for i in 0..count {
         // Safety: below `count`.
         unsafe {
-            let left = (i32::from(a.add(i).read() ^ FLIP) - za) as f32 * sum.multipliers[0];
-            let right = (i32::from(b.add(i).read() ^ FLIP) - zb) as f32 * sum.multipliers[1];
+            let left = (i32::from(a.add(i).read() ^ SIGN_XOR) - za) as f32 * sum.multipliers[0];
+            let right = (i32::from(b.add(i).read() ^ SIGN_XOR) - zb) as f32 * sum.multipliers[1];
             let rounded = (left + right).round_ties_even() as i32;
-            output.add(i).write((rounded + zero).clamp(0, 255) as u8 ^ FLIP);
+            output.add(i).write((rounded + zero).clamp(0, 255) as u8 ^ SIGN_XOR);
         }
     }
 }
 
 // Safety: see `Kernels::mul`.
-pub(super) unsafe fn mul<const FLIP: u8>(product: &Product, a: *const u8, b: *const u8, output: *mut u8, count: usize) {
+pub(super) unsafe fn mul<const SIGN_XOR: u8>(
+    product: &Product,
+    a: *const u8,
+    b: *const u8,
+    output: *mut u8,
+    count: usize,
+) {
     let [za, zb, _] = product.zeros.map(i32::from);
     for i in 0..count {
         // Safety: below `count`.
         unsafe {
-            let left = i32::from(a.add(i).read() ^ FLIP) - za;
-            let right = i32::from(b.add(i).read() ^ FLIP) - zb;
-            output.add(i).write(requantise(left * right, product.multiplier, product.zeros[2]) ^ FLIP);
+            let left = i32::from(a.add(i).read() ^ SIGN_XOR) - za;
+            let right = i32::from(b.add(i).read() ^ SIGN_XOR) - zb;
+            output.add(i).write(requantize(left * right, product.multiplier, product.zeros[2]) ^ SIGN_XOR);
         }
     }
 }
 
 // Safety: see `Kernels::mean`.
-pub(super) unsafe fn mean<const FLIP: u8>(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
+pub(super) unsafe fn mean<const SIGN_XOR: u8>(block: &Block, input: *const u8, output: *mut u8, channels: usize) {
     let [rows, columns] = block.pixels;
     for c in 0..channels {
         let mut sum = 0i32;
@@ -229,11 +235,11 @@ pub(super) unsafe fn mean<const FLIP: u8>(block: &Block, input: *const u8, outpu
             for x in 0..columns {
                 // Safety: a channel of a pixel of the block.
                 let read = unsafe { input.add(y * block.steps[0] + x * block.steps[1] + c).read() };
-                sum += i32::from(read ^ FLIP);
+                sum += i32::from(read ^ SIGN_XOR);
             }
         }
         // Safety: below `channels`.
-        unsafe { output.add(c).write(reference::mean(sum, (rows * columns) as i32) ^ FLIP) };
+        unsafe { output.add(c).write(reference::mean(sum, (rows * columns) as i32) ^ SIGN_XOR) };
     }
 }
 

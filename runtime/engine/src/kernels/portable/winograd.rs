@@ -6,9 +6,9 @@ use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWin
 use super::super::{PackedConv, Rows};
 use super::{CHANNELS, LANES, number, stored};
 
-/// For bytes that lie flipped by `FLIP`.
-pub(in crate::kernels) const fn loops<const FLIP: u8>() -> Loops {
-    Loops { tiles: 1, lanes: LANES, panel: CHANNELS / LANES, together: 2, gains, run: run::<FLIP> }
+/// For bytes that lie xored by `SIGN_XOR`.
+pub(in crate::kernels) const fn loops<const SIGN_XOR: u8>() -> Loops {
+    Loops { tiles: 1, lanes: LANES, panel: CHANNELS / LANES, together: 2, gains, run: run::<SIGN_XOR> }
 }
 
 /// A quarter of the multiplications pays for the rest from a few channels on.
@@ -25,12 +25,12 @@ fn four32(a: i32) -> i32 {
 }
 
 // Safety: see `Loops::run`.
-unsafe fn run<const FLIP: u8>(packed: &PackedWinograd, block: &Block) {
+unsafe fn run<const SIGN_XOR: u8>(packed: &PackedWinograd, block: &Block) {
     for tile in block.tiles.clone() {
         // Safety: handed on.
         unsafe {
-            transform::<FLIP>(packed, block, tile);
-            multiply::<FLIP>(packed, block, &block.pixels(tile));
+            transform::<SIGN_XOR>(packed, block, tile);
+            multiply::<SIGN_XOR>(packed, block, &block.pixels(tile));
         }
     }
 }
@@ -38,14 +38,14 @@ unsafe fn run<const FLIP: u8>(packed: &PackedWinograd, block: &Block) {
 /// The patch of a tile, by (place, channel).
 ///
 /// Safety: as [`Loops::run`].
-unsafe fn transform<const FLIP: u8>(packed: &PackedWinograd, block: &Block, tile: usize) {
+unsafe fn transform<const SIGN_XOR: u8>(packed: &PackedWinograd, block: &Block, tile: usize) {
     let (at, padded) = (block.patch(tile), packed.padded_inputs());
     for channel in 0..2 * packed.pairs() {
         // Safety: a channel of a pixel of the job, or the byte behind the last one; numbers of the patch.
         unsafe {
             winograd::patch!(
                 [Add::add, Sub::sub, four16],
-                |y, x| number::<FLIP>(at(y, x).add(channel).read()) as i16,
+                |y, x| number::<SIGN_XOR>(at(y, x).add(channel).read()) as i16,
                 |y, row| for (x, value) in row.into_iter().enumerate() {
                     block.patches.add((PATCH * y + x) * padded + channel).write(value);
                 }
@@ -57,7 +57,7 @@ unsafe fn transform<const FLIP: u8>(packed: &PackedWinograd, block: &Block, tile
 /// The results of a tile, panel by panel.
 ///
 /// Safety: as [`Loops::run`], after [`transform`].
-unsafe fn multiply<const FLIP: u8>(packed: &PackedWinograd, block: &Block, pixels: &Rows) {
+unsafe fn multiply<const SIGN_XOR: u8>(packed: &PackedWinograd, block: &Block, pixels: &Rows) {
     let (pairs, padded) = (packed.pairs(), packed.padded_inputs());
     for panel in &packed.conv.panels {
         let width = panel.vectors * LANES;
@@ -76,7 +76,7 @@ unsafe fn multiply<const FLIP: u8>(packed: &PackedWinograd, block: &Block, pixel
         }
         for lane in 0..panel.channels {
             // Safety: handed on.
-            unsafe { store::<FLIP>(&packed.conv, pixels, panel.channel + lane, products.map(|all| all[lane])) };
+            unsafe { store::<SIGN_XOR>(&packed.conv, pixels, panel.channel + lane, products.map(|all| all[lane])) };
         }
     }
 }
@@ -84,11 +84,11 @@ unsafe fn multiply<const FLIP: u8>(packed: &PackedWinograd, block: &Block, pixel
 /// The results of a tile in one channel.
 ///
 /// Safety: as [`Loops::run`].
-unsafe fn store<const FLIP: u8>(conv: &PackedConv, pixels: &Rows, channel: usize, products: [i32; PLACES]) {
+unsafe fn store<const SIGN_XOR: u8>(conv: &PackedConv, pixels: &Rows, channel: usize, products: [i32; PLACES]) {
     let write = |y: usize, row: [i32; TILE]| {
         for (x, times) in row.into_iter().enumerate().take(pixels.width) {
             let sum = (times.wrapping_mul(NINTH) >> SHIFT).wrapping_add(conv.bias[channel]);
-            let byte = stored::<FLIP>(sum, conv.multiplier[channel], conv.pre_zero, conv.table.as_deref());
+            let byte = stored::<SIGN_XOR>(sum, conv.multiplier[channel], conv.pre_zero, conv.table.as_deref());
             // Safety: a channel of a pixel of this tile.
             unsafe { pixels.output.add(y * pixels.output_row + x * pixels.output_pixel + channel).write(byte) };
         }

@@ -28,8 +28,8 @@ const PIXELS: usize = 4;
 
 /// One step of a convolution.
 pub trait Dot {
-    /// What lies in memory is `value ^ FLIP`, see `Kernels::flip`.
-    const FLIP: u8;
+    /// What lies in memory is `value ^ SIGN_XOR`, see `Kernels::sign_xor`.
+    const SIGN_XOR: u8;
     /// Four bytes of input, made ready once for all lanes.
     type Input: Copy;
 
@@ -53,7 +53,7 @@ pub(super) unsafe fn pack<D: Dot>(r: [__m256i; 4], zero: __m256i) -> __m256i {
         // as one clamp at the end, because the zero point is below 256
         let first = _mm256_adds_epi16(_mm256_packs_epi32(r[0], r[1]), zero);
         let second = _mm256_adds_epi16(_mm256_packs_epi32(r[2], r[3]), zero);
-        _mm256_xor_si256(_mm256_packus_epi16(first, second), _mm256_set1_epi8(D::FLIP as i8))
+        _mm256_xor_si256(_mm256_packus_epi16(first, second), _mm256_set1_epi8(D::SIGN_XOR as i8))
     }
 }
 
@@ -245,7 +245,7 @@ pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
 #[inline(always)]
 pub(super) unsafe fn widen<D: Dot>(bytes: __m128i) -> __m256i {
     // Safety: see the module.
-    unsafe { if D::FLIP == 0 { _mm256_cvtepu8_epi16(bytes) } else { _mm256_cvtepi8_epi16(bytes) } }
+    unsafe { if D::SIGN_XOR == 0 { _mm256_cvtepu8_epi16(bytes) } else { _mm256_cvtepi8_epi16(bytes) } }
 }
 
 /// Up to sixteen bytes, zeros behind them. Safety: `count` bytes are readable.
@@ -269,7 +269,7 @@ pub unsafe fn max<D: Dot>(input: *const u8, accumulator: *mut u8, count: usize) 
         // Safety: at most `count`.
         unsafe {
             let (a, b) = (load(input.add(at), count - at), load(accumulator.add(at), count - at));
-            let greatest = if D::FLIP == 0 { _mm_max_epu8(a, b) } else { _mm_max_epi8(a, b) };
+            let greatest = if D::SIGN_XOR == 0 { _mm_max_epu8(a, b) } else { _mm_max_epi8(a, b) };
             store(greatest, accumulator.add(at), count - at);
         }
     }
@@ -280,14 +280,14 @@ pub unsafe fn max<D: Dot>(input: *const u8, accumulator: *mut u8, count: usize) 
 unsafe fn centred<D: Dot>(bytes: __m128i, zero: u8) -> [__m256; 2] {
     // Safety: see the module.
     unsafe {
-        let values = _mm_xor_si128(bytes, _mm_set1_epi8(D::FLIP as i8));
+        let values = _mm_xor_si128(bytes, _mm_set1_epi8(D::SIGN_XOR as i8));
         let zero = _mm256_set1_epi32(i32::from(zero));
         let real = |v: __m128i| _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu8_epi32(v), zero));
         [real(values), real(_mm_srli_si128::<8>(values))]
     }
 }
 
-/// Sixteen real numbers, rounded, to bytes in memory.
+/// Sixteen float32 values, rounded, to bytes in memory.
 #[inline(always)]
 unsafe fn narrowed<D: Dot>(real: [__m256; 2], zero: u8) -> __m128i {
     // Safety: see the module.
@@ -340,7 +340,7 @@ pub unsafe fn mean<D: Dot>(block: &Block, input: *const u8, output: *mut u8, cha
             for y in 0..rows {
                 for x in 0..columns {
                     let pixel = input.add(y * block.steps[0] + x * block.steps[1] + at);
-                    let values = _mm_xor_si128(load(pixel, channels - at), _mm_set1_epi8(D::FLIP as i8));
+                    let values = _mm_xor_si128(load(pixel, channels - at), _mm_set1_epi8(D::SIGN_XOR as i8));
                     sums[0] = _mm256_add_epi32(sums[0], _mm256_cvtepu8_epi32(values));
                     sums[1] = _mm256_add_epi32(sums[1], _mm256_cvtepu8_epi32(_mm_srli_si128::<8>(values)));
                 }
@@ -452,7 +452,7 @@ macro_rules! entries {
                 lanes: ymm::LANES,
                 panel: ymm::PANEL,
                 block: 4,
-                flip: <$dot as ymm::Dot>::FLIP,
+                sign_xor: <$dot as ymm::Dot>::SIGN_XOR,
                 // with more channels the tables, one a channel, would take longer than is saved
                 joins: ymm::LANES * ymm::PANEL,
                 winograd: Some(ymm::winograd::loops::<$step>(tiles)),

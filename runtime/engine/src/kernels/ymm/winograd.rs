@@ -13,7 +13,7 @@ use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWin
 use super::lookup::{Lookup, put};
 use super::{Dot, LANES, PANEL, narrow, round, widen};
 
-/// Numbers of a vector of patches.
+/// QuantParams of a vector of patches.
 const CHANNELS: usize = 16;
 /// Tiles that are multiplied together: sums, weights and what is broadcast fit in sixteen registers.
 const GROUP: usize = 4;

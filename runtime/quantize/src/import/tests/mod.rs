@@ -13,7 +13,7 @@ use tract_onnx::prelude::*;
 
 use super::{Options, import, regions};
 use crate::calibrate::{Calibrator, RealRun};
-use crate::network::Network;
+use crate::network::FloatNetwork;
 use crate::quantize;
 use lapwing_engine::ir::{self, Checked};
 use lapwing_engine::kernels;
@@ -21,7 +21,7 @@ use lapwing_engine::plan::Plan;
 use lapwing_engine::quant::Quant;
 use net::Net;
 
-/// The model's outputs in real numbers.
+/// The model's outputs in float32.
 pub fn real(model: &TypedModel, shape: [usize; 4], picture: &[f32]) -> Vec<Vec<f32>> {
     let input = Tensor::from_shape(&shape, picture).unwrap();
     let found =
@@ -37,7 +37,7 @@ pub fn run(plan: &mut Plan, picture: &[f32]) -> Vec<Vec<f32>> {
     let tensor = plan.signature().tensor(plan.signature().inputs[0]).clone();
     let (h, w, c) = (tensor.shape.height, tensor.shape.width, tensor.shape.channels);
     for y in 0..h {
-        let at = |x: usize, i: usize| tensor.quant.quantise(picture[(i * h + y) * w + x]);
+        let at = |x: usize, i: usize| tensor.quant.quantize(picture[(i * h + y) * w + x]);
         let row: Vec<u8> = (0..w).flat_map(|x| (0..c).map(move |i| (x, i))).map(|(x, i)| at(x, i)).collect();
         plan.write_row(0, y, &row);
     }
@@ -56,7 +56,7 @@ pub fn error(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 /// The graph of a network that is calibrated on `pictures`.
-pub fn quantised(network: &Network, pictures: &[Vec<f32>]) -> ir::Graph {
+pub fn quantized(network: &FloatNetwork, pictures: &[Vec<f32>]) -> ir::Graph {
     let mut run = RealRun::new(network).unwrap();
     let mut calibrator = Calibrator::new(network);
     pictures.iter().for_each(|p| calibrator.extremes(&run.run(p).unwrap()).unwrap());
@@ -65,13 +65,13 @@ pub fn quantised(network: &Network, pictures: &[Vec<f32>]) -> ir::Graph {
     quantize(network, &calibrator.finish().maps, Quant::covering(-1.0, 1.0)).unwrap()
 }
 
-/// Imports, calibrates on noise, quantises, and holds the result to tract's.
-pub fn holds(net: &mut Net, outputs: &[&str], within: f32) -> Network {
+/// Imports, calibrates on noise, quantizes, and holds the result to tract's.
+pub fn holds(net: &mut Net, outputs: &[&str], within: f32) -> FloatNetwork {
     let model = net.typed(outputs);
     let network = import(model.clone()).unwrap();
     assert_eq!(network.remaining, []);
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
-    let graph = quantised(&network, &pictures);
+    let graph = quantized(&network, &pictures);
     let mut plan = Plan::new(&Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     for picture in &pictures {
         let (found, expected) = (run(&mut plan, picture), real(&model, net.input, picture));

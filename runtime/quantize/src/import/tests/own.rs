@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 
 use super::net::Net;
 use super::{Options, import, regions, run};
-use crate::network::Network;
+use crate::network::FloatNetwork;
 use crate::own_scales;
 use lapwing_engine::ir::Checked;
 use lapwing_engine::kernels;
@@ -17,7 +17,7 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
-fn network(mut bytes: &[u8], shape: [usize; 4]) -> Network {
+fn network(mut bytes: &[u8], shape: [usize; 4]) -> FloatNetwork {
     let parsed = tract_onnx::onnx().model_for_read(&mut bytes).unwrap();
     import(parsed.with_input_fact(0, f32::fact(shape).into()).unwrap().into_typed().unwrap()).unwrap()
 }
@@ -53,7 +53,7 @@ fn signed_activations_are_those_of_onnx_runtime() {
     assert!(most <= 1.0 && count <= 4, "{count} values differ by up to {most} steps");
 }
 
-fn quantised(scale: f32) -> Net {
+fn quantized(scale: f32) -> Net {
     let mut net = Net::new([1, 4, 6, 6]);
     net.constant("s", &[], vec![scale]);
     net.raw("z", &[], DataType::Uint8, vec![128]);
@@ -67,20 +67,20 @@ fn quantised(scale: f32) -> Net {
 
 #[test]
 fn scales_are_kept_exactly() {
-    let network = regions(quantised(0.012_345).typed(&["y"]), &Options::default()).unwrap();
+    let network = regions(quantized(0.012_345).typed(&["y"]), &Options::default()).unwrap();
     let graph = own_scales::graph(&network).unwrap();
     assert!(graph.tensors.iter().all(|t| t.quant.scale == 0.012_345 && t.quant.zero == 128));
 }
 
 #[test]
 fn a_scale_of_zero_names_its_node_and_the_cure() {
-    let what = regions(quantised(0.0).typed(&["y"]), &Options::default()).unwrap_err();
+    let what = regions(quantized(0.0).typed(&["y"]), &Options::default()).unwrap_err();
     assert!(what.contains("\"q\"") && what.contains("scale") && what.contains("again"), "{what}");
 }
 
 #[test]
 fn a_zero_point_of_another_type_names_its_node() {
-    let mut net = quantised(0.01);
+    let mut net = quantized(0.01);
     net.raw("signed", &[], DataType::Int8, vec![0]);
     net.node("DequantizeLinear", "odd", &["q", "s", "signed"], &[]);
     let parsed = tract_onnx::onnx().parse(&net.proto(&["odd"]), None).unwrap().model;

@@ -1,10 +1,10 @@
 //! What cannot be imported is refused in one line with the node's name and the cure; what can still
-//! run in real numbers stays with tract.
+//! run in float32 stays with tract.
 
 use super::net::Attribute::{Int, Ints};
 use super::net::Net;
 use super::{Options, regions};
-use crate::network::Network;
+use crate::network::FloatNetwork;
 use tract_onnx::prelude::*;
 
 fn refused(net: &Net, outputs: &[&str]) -> String {
@@ -50,7 +50,7 @@ fn an_unknown_name_is_refused() {
     assert!(regions(net.typed(&["a"]), &options).unwrap_err().contains("nobody"));
 }
 
-fn names(network: &Network) -> Vec<&str> {
+fn names(network: &FloatNetwork) -> Vec<&str> {
     network.remaining.iter().map(|r| r.name.as_str()).collect()
 }
 

@@ -4,8 +4,8 @@ use tract_onnx::prelude::*;
 
 use super::net::Attribute::{Int, Ints};
 use super::net::Net;
-use super::{Options, error, quantised, real, regions};
-use crate::{mixed, network::Network};
+use super::{Options, error, quantized, real, regions};
+use crate::{mixed, network::FloatNetwork};
 use lapwing_engine::kernels;
 
 /// Two stages, an operator without a rule between them, and a detection head whose boxes are the
@@ -36,12 +36,12 @@ fn detector() -> Net {
     net
 }
 
-fn compared(options: &Options) -> (Network, f32) {
+fn compared(options: &Options) -> (FloatNetwork, f32) {
     let mut net = detector();
     let model = net.typed(&["y"]);
     let network = regions(model.clone(), options).unwrap();
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
-    let graph = quantised(&network, &pictures);
+    let graph = quantized(&network, &pictures);
     let made = mixed::model(&network, &graph, kernels::best(), 1).unwrap();
     let plan = made.into_optimized().unwrap().into_runnable().unwrap();
     // two at once, each with its own plans, used again and again

@@ -5,19 +5,19 @@ use std::collections::BTreeSet;
 use super::super::tail;
 use super::net::Attribute::{Int, Ints};
 use super::net::Net;
-use super::{Checked, Network, Options, Plan, error, kernels, quantised, real, regions, run};
+use super::{Checked, FloatNetwork, Options, Plan, error, kernels, quantized, real, regions, run};
 use crate::calibrate::RealOutputs;
 use lapwing_engine::tail::Run;
 
 const BEHIND: Options = Options { real: BTreeSet::new(), behind: true };
 
-/// The tail on what the regions give in real numbers is exact; behind eight bits it is within `within`.
-fn holds(net: &mut Net, outputs: &[&str], within: f32) -> (Network, Vec<&'static str>) {
+/// The tail on what the regions give in float32 is exact; behind eight bits it is within `within`.
+fn holds(net: &mut Net, outputs: &[&str], within: f32) -> (FloatNetwork, Vec<&'static str>) {
     let model = net.typed(outputs);
     let network = regions(model.clone(), &BEHIND).unwrap();
     let tail = tail(&network).unwrap().unwrap();
     let pictures: Vec<Vec<f32>> = (0..3).map(|_| net.picture()).collect();
-    let graph = quantised(&network, &pictures);
+    let graph = quantized(&network, &pictures);
     let mut after = Run::new(tail.clone(), graph.output_shapes()).unwrap();
     let mut plan = Plan::new(&Checked::new(graph).unwrap(), kernels::best(), 1).unwrap();
     let mut before = RealOutputs::new(&network).unwrap();

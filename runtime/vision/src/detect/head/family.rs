@@ -25,7 +25,7 @@ pub trait Head: Debug + Send + Sync {
 
 /// A decoder that compares bytes with the threshold and makes numbers only of what passes.
 pub trait ByteDecoder: Send {
-    /// As [`Head::decode`] on the plan's dequantised outputs, and adds the same candidates.
+    /// As [`Head::decode`] on the plan's dequantized outputs, and adds the same candidates.
     fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates);
 }
 
@@ -39,7 +39,7 @@ pub struct Family {
     pub name: &'static str,
     /// Makes the decoder.
     pub head: MakeHead,
-    /// Whether output `index` holds logits, which decide only after the logistic function: for the quantiser, whose
+    /// Whether output `index` holds logits, which decide only after the logistic function: for the quantizer, whose
     /// errors are to be measured in what decides.
     pub is_logit: fn(usize) -> bool,
 }

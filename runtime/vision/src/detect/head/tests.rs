@@ -1,4 +1,4 @@
-//! Heads give the same boxes from bytes as from the real numbers that the bytes stand for.
+//! Heads give the same boxes from bytes as from the float32 values that the bytes stand for.
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -80,7 +80,7 @@ impl Net {
     }
 }
 
-/// Candidates from real numbers and from bytes.
+/// Candidates from float32 values and from bytes.
 fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<Candidate>; 2] {
     let shapes = graph.output_shapes();
     let head = head(&manifest(family), &shapes).unwrap();
@@ -129,7 +129,7 @@ fn the_property_is_not_about_nothing() {
 }
 
 #[test]
-fn outputs_in_another_order_are_dequantised_first() {
+fn outputs_in_another_order_are_dequantized_first() {
     let mut graph = Net::ltrb(1);
     let head = super::head(&manifest("ltrb"), &graph.output_shapes()).unwrap();
     assert!(head.byte_decoder(&Signature::of(&graph)).is_some());

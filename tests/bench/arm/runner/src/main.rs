@@ -10,7 +10,7 @@ use std::io::{Seek, SeekFrom};
 use lapwing_engine::artifact::golden_input;
 use lapwing_engine::{Artifact, Int8Engine, kernels};
 use lapwing_flow::int8::{FlowArtifact, Int8Flow, artifact::MAGIC};
-use lapwing_flow::network::{Asked, Network, context_values, unknown};
+use lapwing_flow::network::{Asked, VelocityNetwork, context_values, unknown};
 
 /// Seeking to this place begins the measured region, to the next one ends it.
 const MARK: u64 = 0x5001_0000_0000;

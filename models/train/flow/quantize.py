@@ -1,6 +1,6 @@
-"""Estimate what int8 costs: static quantisation of velocity.onnx by onnxruntime.
+"""Estimate what int8 costs: static quantization of velocity.onnx by onnxruntime.
 
-    python quantise.py SOURCE FOLDER OUT.json --model patch [--count 100]
+    python quantize.py SOURCE FOLDER OUT.json --model patch [--count 100]
 
 Weights int8 a channel, activations uint8 a tensor, ranges by min-max over both modes and the whole
 of t. Reports the error of v relative to float by t and, for holes, the PSNR at 2 steps of both.

@@ -15,19 +15,19 @@ pub trait Look: Send {
 }
 
 /// A detector of its own for the second look, with the options of the first.
-pub struct Eye {
+pub struct Recheck {
     detector: Detector,
     options: DetectOptions,
 }
 
-impl Eye {
+impl Recheck {
     /// Looks with `detector`; `options` must let pass whatever hides.
-    pub fn new(detector: Detector, options: DetectOptions) -> Eye {
-        Eye { detector, options }
+    pub fn new(detector: Detector, options: DetectOptions) -> Recheck {
+        Recheck { detector, options }
     }
 }
 
-impl Look for Eye {
+impl Look for Recheck {
     fn look(&mut self, frame: &Frame) -> Result<&[Detection], String> {
         self.detector.detect(frame, &self.options).map_err(|e| e.to_string())
     }

@@ -1,4 +1,4 @@
-//! A flow in real numbers becomes one in eight bits.
+//! A flow in float32 becomes one in eight bits.
 //!
 //! ```text
 //! velocity.onnx ─▶ Structure ─┐
@@ -11,7 +11,7 @@
 //! | [`structure`] | what the velocity network computes, without a step's film |
 //! | [`windows`] | pictures and holes to look at |
 //! | [`observe`] | the values of all tensors, band by band of t |
-//! | [`measure`] | what eight bits cost, against real numbers |
+//! | [`measure`] | what eight bits cost, against float32 values |
 //! | [`ranges`] | from values to a recipe |
 
 pub mod measure;
@@ -34,11 +34,11 @@ use windows::Windows;
 /// The greatest t of each band; finer where the velocity changes fast.
 pub const BANDS: [f32; 10] = [0.031_25, 0.0625, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
 
-/// Quantises a flow on `windows`; `told` is called after each of [`BANDS`]'s.
+/// Quantizes a flow on `windows`; `told` is called after each of [`BANDS`]'s.
 ///
 /// # Errors
 /// The network or the node, and what is wrong with it.
-pub fn quantise(model: &FlowModel, windows: &Windows, told: &mut dyn FnMut()) -> Result<FlowArtifact, FlowError> {
+pub fn quantize(model: &FlowModel, windows: &Windows, told: &mut dyn FnMut()) -> Result<FlowArtifact, FlowError> {
     let failed = |what: String| FlowError::Load { origin: model.origin().into(), what };
     let manifest = model.manifest().clone();
     let structure = Structure::of(model).map_err(failed)?;

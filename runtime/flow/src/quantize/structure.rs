@@ -11,10 +11,10 @@ use tract_onnx::tract_core::ops::konst::Const;
 
 use crate::FlowModel;
 use crate::int8::dense::silu;
-use crate::int8::recipe::{Kind, Step};
+use crate::int8::recipe::{Kind, RecipeStep};
 use lapwing_engine::ir::Shape;
 use lapwing_quantize::import;
-use lapwing_quantize::network::{Function, MapId, Network, RealConv, RealOp};
+use lapwing_quantize::network::{FloatNetwork, Function, MapId, RealConv, RealOp};
 
 /// A network without a step's film.
 pub struct Structure {
@@ -25,7 +25,7 @@ pub struct Structure {
     /// Where tract computes each tensor; none for the input and for enlarged ones.
     pub outlets: Vec<Option<OutletId>>,
     /// In the order of execution.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RecipeStep>,
     /// By number of filters.
     pub convs: Vec<RealConv>,
     /// Where tract computes what is before the SiLU of a convolution, for those that store through one.
@@ -51,7 +51,7 @@ impl Structure {
     }
 
     /// The steps that read each tensor.
-    pub fn readers(&self, tensor: usize) -> impl Iterator<Item = &Step> {
+    pub fn readers(&self, tensor: usize) -> impl Iterator<Item = &RecipeStep> {
         self.steps.iter().filter(move |s| s.inputs.contains(&tensor))
     }
 }
@@ -72,15 +72,15 @@ fn constant(typed: &TypedModel, film: &[f32]) -> Result<TypedModel, String> {
 }
 
 struct Reader<'a> {
-    plain: &'a Network,
-    numbered: &'a Network,
+    plain: &'a FloatNetwork,
+    numbered: &'a FloatNetwork,
     side: usize,
     tensors: HashMap<MapId, usize>,
     made: Structure,
 }
 
 impl<'a> Reader<'a> {
-    fn new(plain: &'a Network, numbered: &'a Network, side: usize) -> Reader<'a> {
+    fn new(plain: &'a FloatNetwork, numbered: &'a FloatNetwork, side: usize) -> Reader<'a> {
         let made = Structure {
             model: TypedModel::default(),
             shapes: Vec::new(),
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
     fn push(&mut self, name: &str, kind: Kind, inputs: &[MapId], output: usize) -> Result<(), String> {
         let inputs: Option<Vec<usize>> = inputs.iter().map(|m| self.tensors.get(m).copied()).collect();
         let inputs = inputs.ok_or("it reads what a flow has not")?;
-        self.made.steps.push(Step { name: name.into(), kind, inputs, output });
+        self.made.steps.push(RecipeStep { name: name.into(), kind, inputs, output });
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         self.made.convs.push(merged);
         self.made.before.push(None);
         let kind = Kind::Conv { filters: self.made.convs.len() - 1, film: None, silu: false };
-        self.made.steps.push(Step { name: node.name.clone(), kind, inputs: vec![0], output });
+        self.made.steps.push(RecipeStep { name: node.name.clone(), kind, inputs: vec![0], output });
         [index, other, sum].into_iter().for_each(|i| done[i] = true);
         Ok(())
     }

@@ -9,7 +9,7 @@ use proptest::sample::Index;
 use super::tarball::tests::pack;
 use super::y4m::Header;
 use super::{Pictures, SourceSpec};
-use crate::fuzz_targets::{self as hostile, drain};
+use crate::fuzz_targets::{self, drain};
 
 pub(crate) const JPEG: &[u8] = include_bytes!("frame/fixtures/baseline_32x16.jpg");
 pub(crate) const PNG: &[u8] = include_bytes!("frame/fixtures/bits_8x2.png");
@@ -56,7 +56,7 @@ proptest! {
     fn y4m_random(bytes in vec(any::<u8>(), 0..600), magic in any::<bool>()) {
         let mut input = if magic { b"YUV4MPEG2 W2 H2\nFRAME\n".to_vec() } else { Vec::new() };
         input.extend(bytes);
-        hostile::y4m(&input, 1000);
+        fuzz_targets::y4m(&input, 1000);
     }
 
     #[test]
@@ -69,24 +69,24 @@ proptest! {
 
     #[test]
     fn y4m_mutated(hits in hits(), cut in cut()) {
-        hostile::y4m(&mutate(y4m_clip(), &hits, cut), 1000);
+        fuzz_targets::y4m(&mutate(y4m_clip(), &hits, cut), 1000);
     }
 
     #[test]
     fn mjpeg_random(bytes in vec(prop_oneof![Just(0xFFu8), Just(0xD8), Just(0xD9), any::<u8>()], 0..600)) {
-        hostile::mjpeg(&bytes, 2000);
+        fuzz_targets::mjpeg(&bytes, 2000);
     }
 
     #[test]
     fn mjpeg_mutated(hits in hits(), cut in cut()) {
         let bare = &JPEG[..JPEG.len() - 2];
         let clip = [JPEG, b"junk", bare, bare, JPEG].concat();
-        hostile::mjpeg(&mutate(clip, &hits, cut), 2000);
+        fuzz_targets::mjpeg(&mutate(clip, &hits, cut), 2000);
     }
 
     #[test]
     fn tar_random(bytes in vec(any::<u8>(), 0..2000)) {
-        hostile::tarball(&bytes);
+        fuzz_targets::tarball(&bytes);
         in_folder("hostile.tar", &bytes)?;
     }
 
@@ -101,13 +101,13 @@ proptest! {
             let sum: u32 = archive[..512].iter().map(|&b| u32::from(b)).sum();
             archive[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         }
-        hostile::tarball(&archive);
+        fuzz_targets::tarball(&archive);
         in_folder("hostile.tar", &archive)?;
     }
 
     #[test]
     fn pictures_random(bytes in vec(any::<u8>(), 0..300), png in any::<bool>()) {
-        hostile::picture(&bytes);
+        fuzz_targets::picture(&bytes);
         in_folder(if png { "hostile.png" } else { "hostile.jpg" }, &bytes)?;
     }
 

@@ -1,4 +1,4 @@
-//! What each layer's quantisation costs at the outputs, measured.
+//! What each layer's quantization costs at the outputs, measured.
 //!
 //! A layer is made one bit coarser: its weights, then its results, are rounded to even numbers. That
 //! adds an error of half a squared step (the odd half of the values moves by one step) to the twelfth
@@ -33,7 +33,7 @@ pub fn coarser(graph: &Graph, index: usize) -> Option<Graph> {
                 }
             });
             match &mut conv.table {
-                // of sixteen bits, rounding to an even eighth bit would be no harm of this layer's
+                // of sixteen bits, rounding to an even eighth bit would be no sensitivity of this layer's
                 _ if conv.wide.output => {}
                 Some(table) => table.iter_mut().for_each(|q| *q = even(*q)),
                 None => conv.table = Some(Box::new(std::array::from_fn(|q| even(q as u8)))),

@@ -1,4 +1,4 @@
-//! From values to a recipe: one quantisation a tensor and band, lines for the trunk at full size, and
+//! From values to a recipe: one quantization a tensor and band, lines for the trunk at full size, and
 //! rounded weights.
 
 use super::observe::{Seen, SeenBand};

@@ -1,7 +1,7 @@
 //! Pictures and holes to calibrate on.
 
 use crate::crop::cut;
-use crate::network::{Asked, Network, context_values, unknown};
+use crate::network::{Asked, VelocityNetwork, context_values, unknown};
 use crate::normal::Normal;
 use crate::pixel::value;
 use crate::{FlowError, FlowManifest};
@@ -85,7 +85,7 @@ impl Windows {
         band: u64,
         [t_min, t_max]: [f64; 2],
         manifest: &FlowManifest,
-        network: &mut dyn Network,
+        network: &mut dyn VelocityNetwork,
     ) -> Result<Vec<Drawn>, FlowError> {
         let mut all = Vec::with_capacity(DRAWS);
         for index in 0..DRAWS {

@@ -1,16 +1,16 @@
 //! The numbers of a graph, which may change while its structure stays.
 //!
-//! Having [`Numbers`] one can change scales, zero points, biases, multipliers and tables in place, and
+//! Having [`QuantParams`] one can change scales, zero points, biases, multipliers and tables in place, and
 //! nothing else: no shape, no window, no weight, no count of anything.
 
 use super::super::quant::{Quant, Table};
 use super::{Graph, Op};
 
 /// See the module.
-pub struct Numbers<'a>(&'a mut Graph);
+pub struct QuantParams<'a>(&'a mut Graph);
 
 /// Those of one node.
-pub enum NodeNumbers<'a> {
+pub enum NodeParams<'a> {
     /// Of a convolution.
     Conv {
         /// See [`super::Conv::bias`].
@@ -32,9 +32,9 @@ pub enum NodeNumbers<'a> {
     None,
 }
 
-impl<'a> Numbers<'a> {
-    pub(super) fn of(graph: &'a mut Graph) -> Numbers<'a> {
-        Numbers(graph)
+impl<'a> QuantParams<'a> {
+    pub(super) fn of(graph: &'a mut Graph) -> QuantParams<'a> {
+        QuantParams(graph)
     }
 
     /// What the numbers of a tensor stand for.
@@ -43,19 +43,19 @@ impl<'a> Numbers<'a> {
     }
 
     /// Those of the node at `index`.
-    pub fn node(&mut self, index: usize) -> NodeNumbers<'_> {
+    pub fn node(&mut self, index: usize) -> NodeParams<'_> {
         match self.0.nodes.get_mut(index).map(|n| &mut n.op) {
-            Some(Op::Conv(conv)) => NodeNumbers::Conv {
+            Some(Op::Conv(conv)) => NodeParams::Conv {
                 bias: &mut conv.bias,
                 multiplier: &mut conv.multiplier,
                 pre_zero: &mut conv.pre_zero,
                 table: conv.table.as_deref_mut(),
             },
-            Some(Op::Table(table)) => NodeNumbers::Tables(std::slice::from_mut(table)),
-            Some(Op::Tables(tables)) => NodeNumbers::Tables(tables),
-            Some(Op::Add { multipliers }) => NodeNumbers::Add(multipliers),
-            Some(Op::Mul { multiplier }) => NodeNumbers::Mul(multiplier),
-            _ => NodeNumbers::None,
+            Some(Op::Table(table)) => NodeParams::Tables(std::slice::from_mut(table)),
+            Some(Op::Tables(tables)) => NodeParams::Tables(tables),
+            Some(Op::Add { multipliers }) => NodeParams::Add(multipliers),
+            Some(Op::Mul { multiplier }) => NodeParams::Mul(multiplier),
+            _ => NodeParams::None,
         }
     }
 }

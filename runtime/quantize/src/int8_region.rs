@@ -1,6 +1,6 @@
 //! A region as one operation of a tract model.
 //!
-//! The operation takes and gives real numbers in tract's order; between them its own plan runs in
+//! The operation takes and gives float32 values in tract's order; between them its own plan runs in
 //! eight bits. The plan belongs to the state that tract keeps for a model: it is made at the first
 //! run and used for every later one, and two models in one process have two plans.
 
@@ -14,16 +14,16 @@ use lapwing_engine::plan::Plan;
 /// The operation. Input i is (1, channels, height, width) of the graph's input i, in f32; output i is
 /// the graph's output i in its own shape, in f32.
 #[derive(Clone)]
-pub struct Region {
+pub struct Int8Region {
     graph: Checked<Graph>,
     kernels: &'static Kernels,
     threads: usize,
 }
 
-impl Region {
+impl Int8Region {
     /// A region that runs `graph` on `kernels`.
-    pub fn new(graph: Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Region {
-        Region { graph, kernels, threads }
+    pub fn new(graph: Checked<Graph>, kernels: &'static Kernels, threads: usize) -> Int8Region {
+        Int8Region { graph, kernels, threads }
     }
 
     /// What it computes.
@@ -38,22 +38,22 @@ impl Region {
     }
 }
 
-impl std::fmt::Debug for Region {
+impl std::fmt::Debug for Int8Region {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (first, last) = self.span();
         write!(f, "region of {} nodes from {first:?} to {last:?} on {:?}", self.graph.nodes.len(), self.kernels)
     }
 }
 
-impl PartialEq for Region {
-    fn eq(&self, other: &Region) -> bool {
+impl PartialEq for Int8Region {
+    fn eq(&self, other: &Int8Region) -> bool {
         self.graph.is(&other.graph)
     }
 }
 
-impl Eq for Region {}
+impl Eq for Int8Region {}
 
-impl Op for Region {
+impl Op for Int8Region {
     fn name(&self) -> StaticName {
         "Int8Region".into()
     }
@@ -65,7 +65,7 @@ impl Op for Region {
     op_as_typed_op!();
 }
 
-impl EvalOp for Region {
+impl EvalOp for Int8Region {
     not_out_of_plan!();
 
     fn state(&self, _ctx: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
@@ -73,7 +73,7 @@ impl EvalOp for Region {
     }
 }
 
-impl TypedOp for Region {
+impl TypedOp for Int8Region {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         ensure!(inputs.len() == self.graph.inputs.len(), "{self:?} takes {} inputs", self.graph.inputs.len());
         for (fact, id) in inputs.iter().zip(&self.graph.inputs) {
@@ -89,7 +89,7 @@ impl TypedOp for Region {
 
 /// What a model keeps for its region from run to run.
 struct State {
-    region: Region,
+    region: Int8Region,
     plan: Option<Plan>,
     row: Vec<u8>,
     real: Vec<f32>,
@@ -110,7 +110,7 @@ impl std::fmt::Debug for State {
 
 impl State {
     fn run(&mut self, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
-        let Region { graph, kernels, threads } = &self.region;
+        let Int8Region { graph, kernels, threads } = &self.region;
         let plan = match &mut self.plan {
             Some(plan) => plan,
             none => none.insert(Plan::new(graph, kernels, *threads).map_err(|e| format_err!("{e}"))?),
@@ -125,7 +125,7 @@ impl State {
                 self.row.clear();
                 for x in 0..width {
                     let at = |c: usize| real[(c * height + y) * width + x];
-                    self.row.extend((0..channels).map(|c| tensor.quant.quantise(at(c))));
+                    self.row.extend((0..channels).map(|c| tensor.quant.quantize(at(c))));
                 }
                 plan.write_row(index, y, &self.row);
             }

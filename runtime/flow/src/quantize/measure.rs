@@ -1,10 +1,10 @@
-//! What eight bits cost: velocity and fills against the same network in real numbers.
+//! What eight bits cost: velocity and fills against the same network in float32.
 
 use serde::Serialize;
 
 use super::windows::{Uniform, hole};
 use crate::filler::Filler;
-use crate::network::{Asked, Network, context_values, unknown};
+use crate::network::{Asked, VelocityNetwork, context_values, unknown};
 use crate::normal::Normal;
 use crate::pixel::value;
 use crate::{FlowError, FlowManifest};
@@ -58,11 +58,11 @@ pub struct Cost {
 pub struct FillCost {
     /// Euler steps.
     pub steps: usize,
-    /// Real numbers against the picture.
+    /// Float32 values against the picture.
     pub float_db: f64,
     /// Eight bits against the picture.
     pub int8_db: f64,
-    /// Eight bits against real numbers, of the mean square over all holes.
+    /// Eight bits against float32 values, of the mean square over all holes.
     pub between_db: f64,
 }
 
@@ -71,8 +71,8 @@ pub struct FillCost {
 /// # Errors
 /// The networks'.
 pub fn velocities(
-    float: &mut dyn Network,
-    int8: &mut dyn Network,
+    float: &mut dyn VelocityNetwork,
+    int8: &mut dyn VelocityNetwork,
     windows: &[Holed],
 ) -> Result<Vec<(f64, f64, f64)>, FlowError> {
     let manifest: FlowManifest = float.manifest().clone();

@@ -1,9 +1,9 @@
-//! How far a quantised graph is from the network in real numbers: the measure of every decision.
+//! How far a quantized graph is from the network in float32: the measure of every decision.
 //!
 //! The graph runs on this machine's kernels over pictures that no mean was taken from; its outputs are
 //! compared with tract's. The error is noise power by signal power, in the numbers that decide:
 //! logits go through the logistic function first, so that an error where nothing is near counts
-//! for little, and what the network computes of an output in real numbers (a softmax) is computed
+//! for little, and what the network computes of an output in float32 (a softmax) is computed
 //! before the comparison. Parts of outputs (scales, boxes and classes) count alike.
 
 use super::samples::Samples;
@@ -15,8 +15,8 @@ use lapwing_engine::plan::Plan;
 use lapwing_engine::quant::Table;
 use lapwing_engine::tail::{Run, Tail};
 
-/// Pictures with the outputs that the network gives for them in real numbers.
-pub struct Judge<'a> {
+/// Pictures with the outputs that the network gives for them in float32.
+pub struct ErrorMetric<'a> {
     samples: &'a Samples,
     pictures: &'a [usize],
     is_logit: fn(usize) -> bool,
@@ -24,7 +24,7 @@ pub struct Judge<'a> {
     /// By picture, then by output.
     real: Vec<Vec<Vec<f32>>>,
     tables: [Table; 3],
-    /// By output: what follows it alone in real numbers, if anything does.
+    /// By output: what follows it alone in float32, if anything does.
     leads: Vec<Option<Run>>,
     /// The error of the graph that is to be beaten, over the first pictures.
     first: f64,
@@ -68,8 +68,8 @@ impl Sums {
     }
 }
 
-impl<'a> Judge<'a> {
-    /// `real(picture)` gives the outputs in real numbers, flat; `input` is the pixels' quantisation.
+impl<'a> ErrorMetric<'a> {
+    /// `real(picture)` gives the outputs in float32, flat; `input` is the pixels' quantization.
     pub fn new(
         samples: &'a Samples,
         pictures: &'a [usize],
@@ -77,16 +77,16 @@ impl<'a> Judge<'a> {
         threads: usize,
         input: lapwing_engine::quant::Quant,
         real: Vec<Vec<Vec<f32>>>,
-    ) -> Judge<'a> {
+    ) -> ErrorMetric<'a> {
         let tables = pixel_tables(samples.spec(), input);
-        Judge { samples, pictures, is_logit, threads, real, tables, leads: Vec::new(), first: f64::INFINITY }
+        ErrorMetric { samples, pictures, is_logit, threads, real, tables, leads: Vec::new(), first: f64::INFINITY }
     }
 
     /// Has it compare what `tail` makes of each output alone.
     ///
     /// # Errors
     /// What is wrong with the tail.
-    pub fn through(mut self, tail: &Tail, shapes: &[Vec<usize>]) -> Result<Judge<'a>, String> {
+    pub fn through(mut self, tail: &Tail, shapes: &[Vec<usize>]) -> Result<ErrorMetric<'a>, String> {
         self.leads.clear();
         for (index, shape) in shapes.iter().enumerate() {
             let mut lead = tail.lead(shapes, index).map(|lead| Run::new(lead, vec![shape.clone()])).transpose()?;
@@ -237,7 +237,7 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Runs on picture `picture`; the plan holds what came of it.
     pub fn run(&mut self, picture: usize) -> &Plan {
-        self.samples.quantised(picture, self.tables, &mut self.input);
+        self.samples.quantized(picture, self.tables, &mut self.input);
         self.plan.write(0, &self.input);
         self.plan.run();
         &self.plan

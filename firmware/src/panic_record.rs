@@ -1,14 +1,14 @@
-//! The epitaph: the last words of a process that panicked, kept for the next start.
+//! The panic_record: the panic record of a process that panicked, kept for the next start.
 //!
 //! Made while a program dies, so it needs no memory, no lock and no luck: a buffer of fixed size that takes what is
 //! written to it and cuts what does not fit.
 //!
 //! ```
 //! use core::fmt::Write;
-//! use lapwing_firmware::epitaph::Epitaph;
-//! let mut words = Epitaph::new(0);
+//! use lapwing_firmware::panic_record::PanicRecord;
+//! let mut words = PanicRecord::new(0);
 //! write!(words, "panicked at {}:{}", "pins.rs", 7).unwrap(); // never fails
-//! let found = Epitaph::decode(&words.encode()).unwrap();
+//! let found = PanicRecord::decode(&words.encode()).unwrap();
 //! assert_eq!(found.text(), "panicked at pins.rs:7");
 //! ```
 //!
@@ -30,23 +30,23 @@ use crate::log::CRC;
 
 /// Longest text in bytes.
 pub const TEXT_BYTES_MAX: usize = 960;
-/// Bytes of an encoded epitaph.
-pub const EPITAPH_BYTES: usize = HEAD_BYTES + TEXT_BYTES_MAX;
-/// First bytes of an epitaph.
+/// Bytes of an encoded panic_record.
+pub const PANIC_RECORD_BYTES: usize = HEAD_BYTES + TEXT_BYTES_MAX;
+/// First bytes of an panic_record.
 pub const MAGIC: [u8; 4] = *b"LWep";
 const HEAD_BYTES: usize = 18;
 
-/// Last words.
+/// panic record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Epitaph {
+pub struct PanicRecord {
     wall_us: i64,
     text: String<TEXT_BYTES_MAX>,
 }
 
-impl Epitaph {
+impl PanicRecord {
     /// Words yet to be said, at a time in microseconds since 1970 UTC; 0 if it is unknown.
-    pub fn new(wall_us: i64) -> Epitaph {
-        Epitaph { wall_us, text: String::new() }
+    pub fn new(wall_us: i64) -> PanicRecord {
+        PanicRecord { wall_us, text: String::new() }
     }
 
     /// When it was said, in microseconds since 1970 UTC; 0 if unknown.
@@ -59,9 +59,9 @@ impl Epitaph {
         &self.text
     }
 
-    /// The epitaph as bytes.
-    pub fn encode(&self) -> [u8; EPITAPH_BYTES] {
-        let mut bytes = [0; EPITAPH_BYTES];
+    /// The panic_record as bytes.
+    pub fn encode(&self) -> [u8; PANIC_RECORD_BYTES] {
+        let mut bytes = [0; PANIC_RECORD_BYTES];
         let length = (self.text.len() as u16).to_le_bytes(); // TEXT_BYTES_MAX fits
         let body = self.wall_us.to_le_bytes().into_iter().chain(length).chain(self.text.bytes());
         bytes.iter_mut().skip(8).zip(body).for_each(|(place, byte)| *place = byte);
@@ -70,9 +70,9 @@ impl Epitaph {
         bytes
     }
 
-    /// Reads an epitaph; `None` for anything else.
-    pub fn decode(bytes: &[u8]) -> Option<Epitaph> {
-        let (magic, rest) = bytes.get(..EPITAPH_BYTES)?.split_first_chunk::<4>()?;
+    /// Reads an panic_record; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<PanicRecord> {
+        let (magic, rest) = bytes.get(..PANIC_RECORD_BYTES)?.split_first_chunk::<4>()?;
         let (crc, body) = rest.split_first_chunk::<4>()?;
         if *magic != MAGIC || u32::from_le_bytes(*crc) != CRC.checksum(body) {
             return None;
@@ -80,12 +80,12 @@ impl Epitaph {
         let (wall_us, body) = body.split_first_chunk::<8>()?;
         let (length, text) = body.split_first_chunk::<2>()?;
         let text = core::str::from_utf8(text.get(..usize::from(u16::from_le_bytes(*length)))?).ok()?;
-        Some(Epitaph { wall_us: i64::from_le_bytes(*wall_us), text: String::try_from(text).ok()? })
+        Some(PanicRecord { wall_us: i64::from_le_bytes(*wall_us), text: String::try_from(text).ok()? })
     }
 }
 
 /// Never fails: what does not fit is cut between two characters.
-impl fmt::Write for Epitaph {
+impl fmt::Write for PanicRecord {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut room = (TEXT_BYTES_MAX - self.text.len()).min(text.len());
         while !text.is_char_boundary(room) {
@@ -105,12 +105,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_said_is_read(wall_us in any::<i64>(), parts in prop::collection::vec(".{0,400}", 0..6)) {
-            let mut words = Epitaph::new(wall_us);
+            let mut words = PanicRecord::new(wall_us);
             let whole: std::string::String = parts.concat();
             for part in &parts {
                 write!(words, "{part}").unwrap();
             }
-            prop_assert_eq!(Epitaph::decode(&words.encode()), Some(words.clone()));
+            prop_assert_eq!(PanicRecord::decode(&words.encode()), Some(words.clone()));
             prop_assert!(words.text().len() <= TEXT_BYTES_MAX);
             if whole.len() <= TEXT_BYTES_MAX {
                 prop_assert_eq!(words.text(), whole);
@@ -120,23 +120,23 @@ mod tests {
         }
 
         #[test]
-        fn a_flipped_bit_is_no_epitaph(bit in 0..EPITAPH_BYTES * 8) {
-            let mut words = Epitaph::new(7);
+        fn a_flipped_bit_is_no_epitaph(bit in 0..PANIC_RECORD_BYTES * 8) {
+            let mut words = PanicRecord::new(7);
             write!(words, "attempt to divide by zero").unwrap();
             let mut bytes = words.encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert_eq!(Epitaph::decode(&bytes), None);
+            prop_assert_eq!(PanicRecord::decode(&bytes), None);
         }
 
         #[test]
         fn any_bytes_are_an_epitaph_or_none(bytes in prop::collection::vec(any::<u8>(), 0..1100)) {
-            prop_assert_eq!(Epitaph::decode(&bytes), None);
+            prop_assert_eq!(PanicRecord::decode(&bytes), None);
         }
     }
 
     #[test]
     fn nothing_was_said() {
-        assert_eq!(Epitaph::decode(&[0; EPITAPH_BYTES]), None);
-        assert_eq!(Epitaph::decode(&[]), None);
+        assert_eq!(PanicRecord::decode(&[0; PANIC_RECORD_BYTES]), None);
+        assert_eq!(PanicRecord::decode(&[]), None);
     }
 }

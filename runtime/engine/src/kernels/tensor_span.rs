@@ -6,7 +6,7 @@ use super::super::ir::Shape;
 
 /// A tensor's bytes: values (y, x, c) at `first + y * row + x * pixel + c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Region {
+pub struct TensorSpan {
     /// Offset of the first value.
     pub first: usize,
     /// Bytes to the next row.
@@ -17,7 +17,7 @@ pub struct Region {
     pub shape: Shape,
 }
 
-impl Region {
+impl TensorSpan {
     pub(super) fn at(&self, y: usize, x: usize) -> usize {
         self.first + y * self.row + x * self.pixel
     }
@@ -30,15 +30,15 @@ impl Region {
         parts.into_iter().fold(self.first as u64, u64::saturating_add)
     }
 
-    /// Offset behind the last value; see [`Region::reach`].
+    /// Offset behind the last value; see [`TensorSpan::reach`].
     pub(super) fn end(&self) -> u64 {
         let Shape { height, width, channels } = self.shape;
         self.reach(height.saturating_sub(1), width.saturating_sub(1), channels)
     }
 
-    /// Bytes from the first of so many rows and columns before the first value to it; see [`Region::reach`].
+    /// Bytes from the first of so many rows and columns before the first value to it; see [`TensorSpan::reach`].
     pub(super) fn before(&self, rows: usize, columns: usize) -> u64 {
-        Region { first: 0, ..*self }.reach(rows, columns, 0)
+        TensorSpan { first: 0, ..*self }.reach(rows, columns, 0)
     }
 
     /// True if a row is one run of bytes.
@@ -48,13 +48,13 @@ impl Region {
 }
 
 /// Row and column of each pixel of some rows.
-pub(super) fn pixels(region: &Region, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
+pub(super) fn pixels(region: &TensorSpan, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> + use<> {
     let width = region.shape.width;
     rows.flat_map(move |y| (0..width).map(move |x| (y, x)))
 }
 
 /// Calls `run(from, to, count)` for runs of bytes that cover the rows.
-pub(super) fn spans(from: &Region, to: &Region, rows: Range<usize>, mut run: impl FnMut(usize, usize, usize)) {
+pub(super) fn spans(from: &TensorSpan, to: &TensorSpan, rows: Range<usize>, mut run: impl FnMut(usize, usize, usize)) {
     for y in rows {
         if from.dense() && to.dense() {
             run(from.at(y, 0), to.at(y, 0), to.shape.width * to.shape.channels);
@@ -68,9 +68,9 @@ pub(super) fn spans(from: &Region, to: &Region, rows: Range<usize>, mut run: imp
 
 /// Calls `run(a, b, to, count)` for runs of bytes that cover the rows; `b` may be one pixel for all.
 pub(super) fn spans2(
-    a: &Region,
-    b: &Region,
-    to: &Region,
+    a: &TensorSpan,
+    b: &TensorSpan,
+    to: &TensorSpan,
     rows: Range<usize>,
     mut run: impl FnMut(usize, usize, usize, usize),
 ) {
