@@ -189,7 +189,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("runtime/quantize/src/lib.rs", "build choices split"),
     ("runtime/quantize/src/lib.rs", "search widen"),
     ("runtime/quantize/src/lib.rs::onnx", "onnx/mod shapes"),
-    ("runtime/vision/src/lib.rs", "detect model"),
     (
         "tests/hil/src/lib.rs::cases",
         "camera cases/mod crash_points disk log looped microcontroller pins watchdog whole_run",

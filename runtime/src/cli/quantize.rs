@@ -10,7 +10,7 @@ use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_flow::FlowModel;
 use lapwing_quantize::{Made, OnnxNetwork, Phase, Report, Samples, Settings};
 use lapwing_vision::Model;
-use lapwing_vision::detect::head;
+use lapwing_vision::head;
 use lapwing_vision::input::InputTensor;
 use serde_json::json;
 

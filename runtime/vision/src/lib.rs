@@ -8,7 +8,8 @@
 //! |---|---|
 //! | [`model`] | a manifest and its network, by the word a user gives |
 //! | [`input`] | fitting a frame to the input tensor |
-//! | [`detect`] | heads, candidates, NMS, the detector |
+//! | [`head`] | decoders of outputs, one file a family; candidates |
+//! | [`detect`] | NMS, the detector |
 //! | [`track`] | detections of one object over time |
 //! | [`eval`] | average precision on annotated pictures |
 #![deny(unsafe_code)]
@@ -17,6 +18,7 @@ pub mod detect;
 pub mod eval;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_targets;
+pub mod head;
 pub mod input;
 pub mod model;
 pub mod track;

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::detect::head;
+use crate::head;
 use lapwing_engine::EngineError;
 use lapwing_engine::artifact::{Artifact, sha256_hex};
 use lapwing_engine::bytes::Bytes;

@@ -4,11 +4,9 @@ use std::time::{Duration, Instant};
 
 use std::sync::Arc;
 
-use super::candidates::Candidates;
 use super::detection::{DETECTIONS_MAX, Detection};
-use super::head::{self, ByteDecoder, Head};
 use super::nms;
-use super::options::DetectOptions;
+use crate::head::{self, ByteDecoder, Candidates, DetectOptions, Head};
 use crate::input::{InputError, InputTensor};
 use crate::model::{Model, ModelError, NetworkFile};
 use lapwing_camera::frame::Frame;

@@ -7,14 +7,10 @@
 //! Decoding stays outside the network: sigmoid, exp and NMS are done here, and only on cells whose
 //! score passes the threshold.
 
-mod candidates;
 mod detection;
 mod detector;
-pub mod head;
 pub mod nms;
-mod options;
 
-pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
+pub use crate::head::{CANDIDATES_MAX, Candidate, Candidates, DetectOptions, Labels};
 pub use detection::{DETECTIONS_MAX, Detection};
 pub use detector::{DetectError, Detector, StageTimes};
-pub use options::{DetectOptions, Labels};

@@ -6,17 +6,21 @@
 //!
 //! A new family is a file with a `FAMILY`, and its line in [`FAMILIES`]: nothing else knows of it.
 
+mod candidates;
 mod family;
 mod fastestdet;
 mod ltrb;
 mod math;
+mod options;
 #[cfg(test)]
 mod tests;
 mod yolox;
 
 use lapwing_engine::manifest::Manifest;
 
+pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
+pub use options::{DetectOptions, Labels};
 
 /// The output conventions that lapwing decodes.
 pub const FAMILIES: &[Family] = &[ltrb::FAMILY, yolox::FAMILY, fastestdet::FAMILY];

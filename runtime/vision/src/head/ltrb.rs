@@ -4,10 +4,10 @@
 //! `score = sigmoid(logit)`; the distances left, top, right, bottom in input pixels are
 //! `exp(clamp(raw, -6, 5)) * stride` from the centre `((x + 0.5) * stride, (y + 0.5) * stride)`.
 
+use super::candidates::{Candidate, Candidates};
 use super::family::{ByteDecoder, Family, Head, Outputs, expect_shapes, grid};
 use super::math::{logit, sigmoid};
-use crate::detect::candidates::{Candidate, Candidates};
-use crate::detect::options::{DetectOptions, Labels};
+use super::options::{DetectOptions, Labels};
 use lapwing_engine::ir::{Output, Part, Shape, Signature};
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;

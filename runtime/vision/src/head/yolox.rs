@@ -5,10 +5,10 @@
 //! `centre = (raw + cell) * stride`, `size = exp(raw) * stride`, `score = objectness * class`
 //! (Ge et al., "YOLOX: Exceeding YOLO Series in 2021", arXiv:2107.08430).
 
+use super::candidates::{Candidate, Candidates};
 use super::family::{ByteDecoder, Family, Head, Outputs, expect_shapes, grid};
 use super::math::argmax;
-use crate::detect::candidates::{Candidate, Candidates};
-use crate::detect::options::{DetectOptions, Labels};
+use super::options::{DetectOptions, Labels};
 use lapwing_engine::ir::{Shape, Signature, TensorId};
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;

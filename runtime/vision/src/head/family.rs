@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-use crate::detect::candidates::Candidates;
-use crate::detect::options::DetectOptions;
+use super::candidates::Candidates;
+use super::options::DetectOptions;
 use lapwing_engine::ir::Signature;
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;

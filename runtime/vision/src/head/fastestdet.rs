@@ -4,10 +4,10 @@
 //! is `cell + tanh(d)`, the size `sigmoid(raw)` of the whole picture, and
 //! `score = objectness^0.6 * class^0.4` (FastestDet, dog-qiuqiu, BSD-3-Clause).
 
+use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Head, Outputs, expect_shapes, grid};
 use super::math::sigmoid;
-use crate::detect::candidates::{Candidate, Candidates};
-use crate::detect::options::{DetectOptions, Labels};
+use super::options::{DetectOptions, Labels};
 use lapwing_engine::manifest::Manifest;
 
 /// One output, whose scores are probabilities.

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
+use super::candidates::{Candidate, Candidates};
 use super::head;
-use crate::detect::{Candidate, Candidates, DetectOptions, Labels};
+use super::options::{DetectOptions, Labels};
 use lapwing_engine::Manifest;
 use lapwing_engine::ir::{Checked, Graph, Node, Op, Output, Part, Shape, Signature, Tensor, TensorId};
 use lapwing_engine::kernels;
