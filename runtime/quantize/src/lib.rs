@@ -12,6 +12,7 @@
 //!
 //! | file | noun |
 //! |---|---|
+//! | [`make`] | from a file to an artifact: where to begin |
 //! | [`onnx`] | tract, within bounds |
 //! | [`samples`] | pictures at the input's size, bounded |
 //! | [`ranges`] | methods: min-max, percentile, MSE, entropy |
@@ -38,6 +39,7 @@ pub mod float;
 pub mod fuzz_targets;
 pub mod import;
 pub mod int8_region;
+pub mod make;
 pub mod mixed;
 pub mod network;
 pub mod onnx;
@@ -53,6 +55,7 @@ mod tests;
 pub mod widen;
 
 pub use float::{FloatEngine, OnnxFile, Outputs};
+pub use make::{Made, OnnxNetwork, Settings};
 pub use report::Report;
 pub use samples::Samples;
 pub use search::{Phase, Quantized, Request, tuned};

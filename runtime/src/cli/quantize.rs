@@ -6,15 +6,9 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use lapwing_camera::frame::Frame;
 use lapwing_camera::{Next, SourceSpec};
-use lapwing_engine::artifact::{self, Artifact, Calibration};
-use lapwing_engine::ir::{Checked, Graph};
 use lapwing_engine::manifest::{AxisOrder, InputSpec};
-use lapwing_engine::tail::Tail;
 use lapwing_flow::FlowModel;
-use lapwing_quantize::import::Options;
-use lapwing_quantize::network::FloatNetwork;
-use lapwing_quantize::{Phase, Quantized, Report, Request, Samples, tuned};
-use lapwing_quantize::{float, import, own_scales};
+use lapwing_quantize::{Made, OnnxNetwork, Phase, Report, Samples, Settings};
 use lapwing_vision::Model;
 use lapwing_vision::detect::head;
 use lapwing_vision::input::InputTensor;
@@ -90,18 +84,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         return Err(Failure::Call(format!("{} is an artifact already; give the .onnx it was made from", args.network)));
     };
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
-    let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
-    let behind = Options { behind: true, ..Options::default() };
-    let network = import::regions(float::typed(file)?, &behind).map_err(named)?;
-    let tail = import::tail(&network).map_err(named)?;
-    let (graph, report) = if network.has_own_scales() {
-        (own_scales::graph(&network).map_err(named)?, None)
-    } else {
-        let Quantized { graph, report } = calibrated(args, &model, network, tail.as_ref())?;
-        (graph, Some(report))
+    let network = OnnxNetwork::import(file)?;
+    let Made { artifact: made, report } = match network.has_own_scales() {
+        true => network.with_own_scales(model.manifest())?,
+        false => calibrated(args, &model, network)?,
     };
-    let pictures = report.as_ref().map_or(0, |r| r.pictures);
-    let made = artifact_of(&model, file.bytes, graph, tail, pictures).map_err(named)?;
+    let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
     let bytes = made.to_bytes().map_err(named)?;
     write(&output, &bytes)?;
     let size = bytes.len();
@@ -154,7 +142,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// Quantizes a network that states no scales of its own.
-fn calibrated(args: &Args, model: &Model, network: FloatNetwork, tail: Option<&Tail>) -> Result<Quantized, Failure> {
+fn calibrated(args: &Args, model: &Model, network: OnnxNetwork) -> Result<Made, Failure> {
     if args.calibrate.is_empty() {
         return Err(Failure::Call(format!(
             "{}: it states no scales of its own; give pictures like those the camera will see: --calibrate DIR",
@@ -163,31 +151,17 @@ fn calibrated(args: &Args, model: &Model, network: FloatNetwork, tail: Option<&T
     }
     let samples = samples(&args.calibrate, &model.manifest().input, args.pictures)?;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
-    let request = Request {
-        samples: &samples,
+    let settings = Settings {
         is_logit: head::family(model.manifest()).map_err(Failure::Call)?.is_logit,
         threads: args.threads.map_or(cores, usize::from),
         search: !args.quick,
         wide: args.int16 / 100.0,
         sensitivity: args.report || args.json,
-        tail,
     };
     let mut bars = Bars::default();
-    let made = tuned(network, &request, &mut |phase| bars.tell(phase));
+    let made = network.calibrate(model.manifest(), &samples, &settings, &mut |phase| bars.tell(phase));
     bars.end();
-    made.map_err(|what| Failure::Job(format!("model {}: {what}", args.network)))
-}
-
-fn artifact_of(
-    model: &Model,
-    source: &[u8],
-    graph: Graph,
-    tail: Option<Tail>,
-    pictures: usize,
-) -> Result<Artifact, String> {
-    let golden = artifact::golden(&graph, tail.as_ref())?;
-    let calibration = Calibration { source_sha256: artifact::sha256_hex(source), pictures };
-    Ok(Artifact { manifest: model.manifest().clone(), graph: Checked::new(graph)?, tail, calibration, golden })
+    Ok(made?)
 }
 
 fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {

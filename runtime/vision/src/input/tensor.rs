@@ -1,7 +1,8 @@
 //! The network's input tensor and the work of filling it from a picture.
 
 use fast_image_resize as fir;
-use fir::images::{Image, ImageRef};
+use fir::images::{TypedImage, TypedImageRef};
+use fir::pixels::U8x3;
 
 use super::fused::Fused;
 use super::{Fitting, InputError};
@@ -110,11 +111,12 @@ fn resize(
     to: Fitting,
     scaled: &mut Vec<u8>,
 ) -> Result<(), String> {
-    let source = ImageRef::new(width, height, rgb, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
+    // with the kind of pixel known, the code for all others stays out of the binary
+    let source = TypedImageRef::<U8x3>::from_buffer(width, height, rgb).map_err(|e| e.to_string())?;
     scaled.resize(to.width as usize * to.height as usize * 3, 0);
     let mut target =
-        Image::from_slice_u8(to.width, to.height, scaled, fir::PixelType::U8x3).map_err(|e| e.to_string())?;
-    resizer.resize(&source, &mut target, options).map_err(|e| e.to_string())
+        TypedImage::<U8x3>::from_buffer(to.width, to.height, scaled.as_mut_slice()).map_err(|e| e.to_string())?;
+    resizer.resize_typed(&source, &mut target, options).map_err(|e| e.to_string())
 }
 
 /// The tensor's values and how pixels become values.
