@@ -43,6 +43,17 @@ pub(super) fn find_first<M: Media>(
     end: u32,
     counts: impl Fn(Seq) -> bool,
 ) -> Result<Option<(u32, Seq)>, M::Error> {
+    find_next(media, id, from, end, |seq, begins| begins && counts(seq))
+}
+
+/// The same of any record; `counts` is also told whether a commit or a run begins with it.
+pub(super) fn find_next<M: Media>(
+    media: &mut M,
+    id: u32,
+    from: u32,
+    end: u32,
+    counts: impl Fn(Seq, bool) -> bool,
+) -> Result<Option<(u32, Seq)>, M::Error> {
     let mut window = [0; READ_WINDOW_BYTES];
     let mut base = from;
     while base < end {
@@ -54,12 +65,17 @@ pub(super) fn find_first<M: Media>(
         let starts = if is_last { count } else { READ_WINDOW_BYTES - FRAME_BYTES_MAX };
         let mut at = 0;
         while let Some(place) = find_magic(bytes, at).filter(|place| *place < starts) {
-            match parse(bytes.get(place..).unwrap_or(&[])) {
-                Parsed::Record { seq, first: true, .. } | Parsed::Run { seq, .. } if counts(seq) => {
-                    return Ok(Some((base + place as u32, seq)));
-                }
-                _ => at = place + 1,
+            let found = match parse(bytes.get(place..).unwrap_or(&[])) {
+                Parsed::Record { seq, first, .. } => Some((seq, first)),
+                Parsed::Run { seq, .. } => Some((seq, true)),
+                _ => None,
+            };
+            if let Some((seq, begins)) = found
+                && counts(seq, begins)
+            {
+                return Ok(Some((base + place as u32, seq)));
             }
+            at = place + 1;
         }
         if is_last {
             break;

@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap_err().what.contains("not a file"));
-        assert!(read(Path::new("/dev/zero")).unwrap_err().what.contains("not a file"));
-        assert_eq!(read(&folder.path().join("none.toml")).unwrap_err().cure, "check the path");
+        assert!(read(folder.path()).unwrap_err().what.contains("no regular file"));
+        assert!(read(Path::new("/dev/zero")).unwrap_err().what.contains("no regular file"));
+        assert!(read(&folder.path().join("none.toml")).unwrap_err().cure.contains("check the path"));
         let large = folder.path().join("large.toml");
         std::fs::write(&large, vec![b'#'; CONFIG_BYTES_MAX as usize + 1]).unwrap();
         assert!(read(&large).unwrap_err().what.contains("more than 1 MiB"));

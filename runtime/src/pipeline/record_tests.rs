@@ -1,6 +1,6 @@
 //! The recorder where the disk changes under it.
 
-use lapwing_firmware::event::EventKind::{Fired, Released, Stopped};
+use lapwing_firmware::event::EventKind::{Disarmed, Fired, Released, Stopped};
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::DirMedia;
 use lapwing_firmware::log::{Item, Reader};
@@ -37,7 +37,7 @@ fn a_log_that_is_taken_away_under_a_run_is_told_and_begun_anew() {
         told(Released, 1),
     ];
     let report = stage.act(Pacing::Live, script, || {});
-    assert_eq!(logged(&stage), [Released, Stopped], "what is told after that is where a reader looks");
+    assert_eq!(logged(&stage), [Released, Disarmed, Stopped], "what is told after that is where a reader looks");
     let state = stage.state();
     let told = state.troubles.iter().filter(|what| what.contains("removed, moved or unmounted")).count();
     assert_eq!((told, report.record.events_lost, report.record.log_errors), (1, 0, 1), "{:?}", state.troubles);

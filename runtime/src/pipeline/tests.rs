@@ -154,13 +154,16 @@ fn without_a_log_the_line_is_driven_and_the_failure_told() {
         Until(Box::new(|state| state.seen.len() == 1)),
         Do(Box::new(move |state| {
             assert_eq!((state.wires[0].level, state.events.len()), (Some(true), 0));
-            std::fs::create_dir(&again).unwrap(); // the medium is back
+            std::fs::remove_file(&again).unwrap(); // the medium is back
         })),
         Pass(501),
         Blank,
         told(Released, 1),
     ];
-    let report = stage.act(Pacing::Live, script, || std::fs::remove_dir_all(&log).unwrap());
+    let report = stage.act(Pacing::Live, script, || {
+        std::fs::remove_dir_all(&log).unwrap();
+        std::fs::write(&log, "no folder can be made here").unwrap();
+    });
     let state = stage.state();
     assert_eq!(report.rules[0].fired, 1);
     assert_eq!(state.wires[0].edges, [false, true, false]);
@@ -176,7 +179,10 @@ fn a_picture_that_cannot_be_stored_is_told_and_its_event_stays() {
     let stage = Stage::new(&GATE.replace("none", "all"));
     let pictures = stage.folder.path().join("pictures");
     let script = vec![Show(PERSON), Blank];
-    let report = stage.act(Pacing::OnDemand, script, || std::fs::remove_dir(&pictures).unwrap());
+    let report = stage.act(Pacing::OnDemand, script, || {
+        std::fs::remove_dir(&pictures).unwrap();
+        std::fs::write(&pictures, "no folder can be made here").unwrap();
+    });
     let state = stage.state();
     assert_eq!((report.record.pictures, report.record.pictures_failed), (0, 2));
     assert_eq!((state.troubles.len(), state.seen.len(), state.count(Fired)), (2, 2, 1));

@@ -1,7 +1,7 @@
 //! What a reader does where no record stands: steps over it, and lets the numbers tell whether one is missing.
 
 use super::super::block::block_from;
-use super::super::look::{find_first, was_torn};
+use super::super::look::{find_first, find_next, was_torn};
 use super::super::media::Media;
 use super::{BLOCK, Damage, DamageKind, Next, Open, Reader};
 use crate::limits::LOOKS_MAX;
@@ -44,9 +44,10 @@ impl<M: Media> Reader<'_, M> {
             (self.at.offset, self.is_explained) = (end, true);
             return Ok(Some(Damage { segment: open.id, offset, bytes: end - at, kind: DamageKind::Torn }));
         }
-        // a commit was begun only after all before it was durable
-        let found = find_first(self.media, open.id, from, end, |seq| open.counts(last, seq))?;
+        // no part of the block was left out, so what is whole in it was written with what is broken
+        let found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
         self.at.offset = found.map_or(end, |(at, _)| at);
+        self.salvaged_at = found.map(|(at, _)| at);
         self.pending = Some((self.pending.map_or(offset, |(from, _)| from.min(offset)), self.at.offset));
         Ok(None)
     }

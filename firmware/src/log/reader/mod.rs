@@ -112,6 +112,8 @@ pub struct Reader<'m, M> {
     skipped: Option<u32>,
     /// Damaged blocks, from and to: the next number tells what they mean.
     pending: Option<(u32, u32)>,
+    /// Behind damage, where the rest of a commit is read whose beginning is broken.
+    salvaged_at: Option<u32>,
 }
 
 /// What stands at the position.
@@ -144,6 +146,7 @@ impl<'m, M: Media> Reader<'m, M> {
             looks: 0,
             skipped: None,
             pending: None,
+            salvaged_at: None,
         }
     }
 
@@ -259,7 +262,7 @@ impl<'m, M: Media> Reader<'m, M> {
     fn parsed(&mut self, open: &Open, from: u32, at: u32) -> Option<Next> {
         let aligned = |bytes: u32| if open.blocks { bytes.next_multiple_of(ALIGN) } else { bytes };
         // in blocks a row begins with the beginning of a commit
-        let begins = open.blocks && self.chain.expects(open.id, at).is_none();
+        let begins = open.blocks && self.salvaged_at != Some(at) && self.chain.expects(open.id, at).is_none();
         match parse(self.window.from(open.id, from)) {
             Parsed::Record { first: false, .. } if begins => None,
             Parsed::Record { seq, payload, .. } => {
