@@ -175,6 +175,7 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("runtime/camera/src/lib.rs", "crate/mod error"),
     ("runtime/camera/src/lib.rs", "pictures tarball"),
     ("runtime/camera/src/lib.rs::frame", "frame/mod raw yuv"),
+    ("runtime/camera/src/lib.rs::frame", "jpeg picture"),
     ("runtime/engine/src/lib.rs", "bytes ir kernels reference"),
     ("runtime/engine/src/lib.rs::artifact", "artifact/mod header"),
     ("runtime/engine/src/lib.rs::ir", "check ir/mod numbers"),

@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(bad.len(), 2, "{bad:?}");
         // the last pair is the start of the picture behind them
         assert!(bad[0].contains("frame 0, near byte 0: 100000 starts of image"), "{}", bad[0]);
-        assert!(bad[1].contains("frame 2, near byte 200691: 70000 starts of image"), "{}", bad[1]);
+        assert!(bad[1].contains("frame 2, near byte 200694: 70000 starts of image"), "{}", bad[1]);
         let (good, bad) = replay([A, &[0xFF, 0xD8, 0xFF, 0xC0, 0, 0], A].concat());
         assert_eq!(good, [0, 2]);
         assert!(bad.len() == 1 && bad[0].contains("frame 1") && bad[0].contains("shorter than its own"), "{bad:?}");

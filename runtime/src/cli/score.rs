@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::frame::Frame;
 use lapwing_flow::anomaly::{Bits, CELLS, ORDINARY_MIN, Scene, bits};
 use lapwing_flow::crop::cut;
@@ -89,14 +90,15 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         let deviations = scene.as_ref().map(|scene| scene.deviations(&bits));
         let place = scene.as_ref().map(|scene| scorer.place(frame, scene.strangest(&bits)));
         let (name, whole) = (frame.name(), bits.whole); // for JSON
+        let shown = Printable(name);
         trouble = match (args.json, deviations, place) {
             (true, ..) => out.json(&json!({
                 "image": name, "bits_per_dimension": whole, "deviations": deviations, "where": place, "ms": ms,
             })),
             (false, Some(deviations), Some([x, y, w, h])) => {
-                line!(out, "{name}: {whole:.3} bits per dimension, {deviations:+.1} deviations, at {x},{y},{w},{h}")
+                line!(out, "{shown}: {whole:.3} bits per dimension, {deviations:+.1} deviations, at {x},{y},{w},{h}")
             }
-            _ => line!(out, "{name}: {whole:.3} bits per dimension"),
+            _ => line!(out, "{shown}: {whole:.3} bits per dimension"),
         };
         Ok(trouble.is_ok())
     })?;

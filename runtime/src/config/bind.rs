@@ -254,16 +254,16 @@ mod tests {
             ("stall_ms = 2000", "stall_ms = 0", "2000"),
             ("# zone = [[0.0, 0.5]", "zone = [[0.0, 5.5]", "corners"),
             ("# zone = [[0.0, 0.5]", "zone = [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]] # ", "corners"),
-            ("data = \"lapwing-data\"", "data = \"~/lapwing\"", "/home/NAME"),
-            ("source = \"auto\"", "source = \"~/clip.y4m\"", "/home/NAME"),
-            ("path = \"detect-nano\"", "path = \"~guest/net.onnx\"", "/home/NAME"),
-            ("# device = ", "device = \"~/watchdog\" # ", "/home/NAME"),
+            ("data = \"lapwing-data\"", "data = \"~/lapwing\"", "/srv/NAME"),
+            ("source = \"auto\"", "source = \"~/clip.y4m\"", "/srv/NAME"),
+            ("path = \"detect-nano\"", "path = \"~guest/net.onnx\"", "/srv/NAME"),
+            ("# [watchdog]\n# device = ", "[watchdog]\ndevice = \"~/watchdog\" # ", "/srv/NAME"),
             ("[log]", "[log", ""),
         ];
         for (from, to, cure) in cases {
             assert!(BUILTIN.contains(from), "{from}");
             let text = BUILTIN.replacen(from, to, 1);
-            let line = text.lines().position(|l| l.contains(to)).unwrap() + 1;
+            let line = text.lines().position(|l| l.contains(to.lines().last().unwrap())).unwrap() + 1;
             let error = Config::parse(&text, "f.toml").and_then(|c| c.bind(&manifest()).map(|_| ())).unwrap_err();
             assert_eq!(error.line, line, "{to}: {error}");
             assert!(error.cure.contains(cure), "{to}: {error}");

@@ -11,7 +11,7 @@ pub fn written_out<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) 
     match words.starts_with('~') {
         // after the comma the cure begins
         true => Err(D::Error::custom(
-            "`~` is not expanded here, expected the path written out, such as /home/NAME/lapwing; ./~ is a file of that \
+            "`~` is not expanded here, expected the path written out, such as /srv/NAME/lapwing; ./~ is a file of that \
              name",
         )),
         false => Ok(T::from(words)),

@@ -203,7 +203,8 @@ fn the_stop_flag_ends_the_run_with_every_line_at_its_safe_level() {
         let told = kinds.iter().filter(|kind| **kind != FramesDropped);
         assert!(told.eq(&[Started, Fired, Fired, Released, Released, Stopped]), "{kinds:?}");
         let levels = kinds.iter().map(|kind| vec![*kind == Fired, *kind != Fired]);
-        assert!(levels.eq(state.levels.iter().cloned()), "{:?}", state.levels);
+        // the start is told by a thread of its own, maybe when the lines have changed already
+        assert!(levels.skip(1).eq(state.levels.iter().skip(1).cloned()), "{:?}", state.levels);
         assert_eq!(
             (&state.wires[0].edges[..], &state.wires[1].edges[..]),
             (&[false, true, false][..], &[true, false, true][..])

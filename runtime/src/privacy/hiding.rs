@@ -10,11 +10,11 @@ const MARGIN: f32 = 0.12;
 /// No margin is smaller, in pixels.
 const MARGIN_PX_MIN: f32 = 1.0;
 /// An object that is missed adds this share of its longer side, on every side, for its box is a guess from then on.
-const GUESS: f32 = 0.08;
+const GUESS: f32 = 0.05;
 /// And each second in which it is missed this share more.
-const GUESS_A_SECOND: f32 = 0.25;
+const GUESS_A_SECOND: f32 = 0.15;
 /// No more than this share is added.
-const GUESS_MAX: f32 = 0.4;
+const GUESS_MAX: f32 = 0.3;
 
 /// What is hidden stays so for at least this many frames in which it is missed, whatever time they take: slow boards and
 /// replays see few frames in any time.

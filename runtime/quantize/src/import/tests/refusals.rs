@@ -18,7 +18,7 @@ fn a_model_without_any_rule_names_its_node() {
     let mut net = Net::new([1, 4, 6, 6]);
     net.node("Softmax", "odd", &["x"], &[("axis", Int(1))]);
     let what = refused(&net, &["odd"]);
-    assert!(what.contains("odd") && what.contains("no rule") && what.contains("run it in real"), "{what}");
+    assert!(what.contains("odd") && what.contains("no rule") && what.contains("run it in float32"), "{what}");
 }
 
 #[test]
