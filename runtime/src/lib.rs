@@ -7,12 +7,14 @@
 //!                                          └─▶ track ─▶ privacy (Redacted<Frame>) ─▶ sinks
 //! ```
 //!
-//! [`pipeline`] runs them as the main job. [`eval`] measures a detector on annotated pictures.
+//! [`pipeline`] runs them as the main job. `lapwing-vision` measures a detector on annotated pictures.
 //!
 //! # Example
 //!
 //! ```no_run
 //! use lapwing_camera::frame::{Frame, picture};
+//! use lapwing_vision::Model;
+//! use lapwing_vision::detect::{DetectOptions, Detector};
 //!
 //! let model = Model::builtin()?;
 //! let mut detector = Detector::load(&model)?;

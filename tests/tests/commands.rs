@@ -211,7 +211,7 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
         (&["run", "--config", "bad.toml"], 2, &["bad.toml:3", "person"]),
         (&["check", "--config", "bad.toml"], 2, &["bad.toml:3:12", "did you mean \"person\"?"]),
         (&["check", "--config", "latin1.toml"], 2, &["latin1.toml:2:6", "not UTF-8", "iconv"]),
-        (&["check", "--config", "tilde.toml"], 2, &["tilde.toml:1", "not expanded", "/home/NAME"]),
+        (&["check", "--config", "tilde.toml"], 2, &["tilde.toml:1", "not expanded", "/srv/NAME"]),
         (&["check", "--config", "zone.toml"], 2, &["zone.toml:4", "no area", "corners"]),
         (&["eval", "--images", "empty", "--annotations", "none.json"], 2, &["none.json"]),
         (&["log", "show", "--data", "nowhere"], 2, &["nowhere"]),

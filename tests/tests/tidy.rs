@@ -178,7 +178,7 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("runtime/camera/src/lib.rs::frame", "jpeg picture"),
     ("runtime/engine/src/lib.rs", "bytes ir kernels reference"),
     ("runtime/engine/src/lib.rs::artifact", "artifact/mod header"),
-    ("runtime/engine/src/lib.rs::ir", "check ir/mod numbers"),
+    ("runtime/engine/src/lib.rs::ir", "check ir/mod params"),
     (
         "runtime/engine/src/lib.rs::kernels",
         "aarch64 armv7 avx2 avx512 avxvnni dotprod gather i8mm kernels/mod max_pool neon packing portable step wide winograd ymm",

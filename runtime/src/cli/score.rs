@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_flow::anomaly::{Bits, CELLS, ORDINARY_MIN, Scene, bits};
 use lapwing_flow::crop::cut;
 use lapwing_flow::likelihood::Settings;
