@@ -16,7 +16,7 @@ use std::time::Duration;
 use lapwing_firmware::event::{EVENT_BYTES, Event};
 use lapwing_firmware::limits::{GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use lapwing_firmware::linux::{DirError, DirMedia};
-use lapwing_firmware::log::{Durable, Limits, Log, LogError, Recovery, Seq};
+use lapwing_firmware::log::{Durable, Limits, Log, LogError, MediaError, Recovery, Seq};
 use lapwing_firmware::panic_record::PanicRecord;
 
 use super::message::{About, Message, SeenFrame};
@@ -117,12 +117,17 @@ impl Recorder {
             segment_bytes: kib(*config.log.segment_kib.get_ref()),
             total_bytes: u64::from(*config.log.total_kib.get_ref()) * 1024,
         };
-        let media = DirMedia::open(&folder).map_err(|e| failed(&e))?;
-        let (mut log, mut recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
         let (quality, count_max) =
             (*config.pictures.jpeg_quality.get_ref(), *config.pictures.count_max.get_ref() as usize);
-        let pictures =
+        let mut pictures =
             PictureSink::open(&data.join("pictures"), quality, count_max, config.pictures.keep != Keep::None)?;
+        // on a full disk not even the folder of a log can be made
+        let media = match DirMedia::open(&folder) {
+            Err(error) if error.is_full() && pictures.give_way(limits.segment_bytes.into()) => DirMedia::open(&folder),
+            opened => opened,
+        };
+        let media = media.map_err(|e| failed(&e))?;
+        let (mut log, mut recovery) = Log::open(media, limits).map_err(|e| failed(&e))?;
         // the log may be lost and its pictures not: theirs are not overwritten
         log.set_run_min(pictures.last_run().saturating_add(1));
         recovery.run = log.run();

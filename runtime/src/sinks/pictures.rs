@@ -51,6 +51,8 @@ pub struct PictureSink {
     count_max: usize,
     /// In the order of their age.
     stored: VecDeque<Stored>,
+    /// The highest run that had left one when the folder was opened.
+    last_run: u32,
     encoded: Vec<u8>,
 }
 
@@ -65,6 +67,7 @@ impl PictureSink {
             quality,
             count_max: count_max.max(1),
             stored: VecDeque::new(),
+            last_run: 0,
             encoded: Vec::new(),
         };
         if stores {
@@ -78,6 +81,7 @@ impl PictureSink {
         let mut stored: Vec<Stored> =
             entries.filter_map(|entry| Stored::of(entry.ok()?.file_name().into_string().ok()?)).collect();
         stored.sort_unstable();
+        sink.last_run = stored.last().map_or(0, |last| u32::try_from(last.run).unwrap_or(0));
         sink.stored = stored.into();
         Ok(sink)
     }
@@ -93,9 +97,9 @@ impl PictureSink {
         &self.folder
     }
 
-    /// The highest number of a run that left a picture here, 0 if none did.
+    /// The highest number of an earlier run that left a picture here, 0 if none did; also of one that has given way since.
     pub fn last_run(&self) -> u32 {
-        self.stored.iter().map(|stored| u32::try_from(stored.run).unwrap_or(0)).max().unwrap_or(0)
+        self.last_run
     }
 
     /// Stores a picture under its run and frame number. It appears whole or not at all, and outlives a power cut
@@ -278,6 +282,7 @@ mod tests {
         assert!(sink.give_way(2 * bytes));
         assert_eq!(left(&pictures), ["r000001-f00000003-a_b.jpg", "r000001-f00000004-a_b.jpg"]);
         assert!(sink.give_way(100 * bytes) && !sink.give_way(1));
+        assert_eq!(sink.last_run(), 1, "what has given way is not forgotten");
         let none = folder.path().join("none");
         assert!(!PictureSink::open(&none, 80, 9, false).unwrap().give_way(1) && !none.exists());
     }

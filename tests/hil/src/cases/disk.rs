@@ -81,11 +81,16 @@ pub fn full(bench: &Bench<'_>) -> Result<Figures> {
     ])
 }
 
+/// Every photograph leaves a picture.
+const RUN: &str = "lapwing run --config /tmp/c.toml --source photos --data /data";
+const CONFIG: &str = r#"printf '[pictures]\nkeep = "all"\n[log]\nsegment_kib = 64\n[[rule]]\nname = "visitor"\nclasses = ["person"]\n' >/tmp/c.toml"#;
+
 /// `lapwing run` on a disk without room, and without a log: the pictures of an earlier run give way to a segment, every
 /// event that is told is there, and runs are numbered on after the pictures. Events told, and pictures that went.
 fn full_run(board: &mut Board) -> Result<(usize, usize)> {
+    board.must(CONFIG, SHORT)?;
     board.must("rm -r /data/log", SHORT)?;
-    board.must("lapwing run --source photos --data /data", LOOK_TIMEOUT)?;
+    board.must(RUN, LOOK_TIMEOUT)?;
     let pictures = |board: &mut Board| -> Result<Vec<String>> {
         let listed = board.must("ls /data/pictures", SHORT)?;
         Ok(listed.into_iter().filter(|name| name.ends_with(".jpg")).collect())
@@ -93,7 +98,7 @@ fn full_run(board: &mut Board) -> Result<(usize, usize)> {
     let before = pictures(board)?;
     board.must("rm -r /data/log", SHORT)?;
     board.run("dd if=/dev/zero of=/data/fill bs=4096", WAIT)?; // ends when there is no room
-    let said = board.must("lapwing run --source photos --data /data", LOOK_TIMEOUT)?;
+    let said = board.must(RUN, LOOK_TIMEOUT)?;
     let told: Vec<u64> = said.iter().filter_map(|line| number_told(line)).collect();
     let after = pictures(board)?;
     let gone = before.iter().filter(|name| !after.contains(name)).count();
