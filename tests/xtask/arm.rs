@@ -48,8 +48,8 @@ const TARGETS: [Target; 2] = [
         ],
     },
     Target {
-        triple: "armv7-unknown-linux-musleabihf",
-        variable: "ARMV7_UNKNOWN_LINUX_MUSLEABIHF",
+        triple: "armv7-unknown-linux-gnueabihf",
+        variable: "ARMV7_UNKNOWN_LINUX_GNUEABIHF",
         emulator: "qemu-arm",
         processors: &[
             processor("cortex-a7", "armv7-neon,portable", Extent::Short),
@@ -84,10 +84,14 @@ fn cases(extent: Extent) -> &'static str {
 pub fn test(lane: &Lane, extent: Extent) -> Result<(), String> {
     for target in &TARGETS {
         install(target.emulator, EMULATOR_PACKAGE)?;
+        // for 32 bits there is no static target to be had everywhere; the static ones do not look at these
+        install("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf")?;
+        install("/usr/arm-linux-gnueabihf", "libc6-dev-armhf-cross")?;
         lane.step("rustup", &["target", "add", target.triple], &[])?;
         for processor in target.processors.iter().filter(|processor| processor.extent <= extent) {
-            let runner = format!("{} -cpu {}", target.emulator, processor.name);
+            let runner = format!("{} -L /usr/arm-linux-gnueabihf -cpu {}", target.emulator, processor.name);
             let environment = [
+                ("CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER".into(), "arm-linux-gnueabihf-gcc"),
                 (format!("CARGO_TARGET_{}_RUNNER", target.variable), runner.as_str()),
                 ("LAPWING_KERNELS".into(), processor.kernels),
                 ("LAPWING_PLAN_CASES".into(), cases(extent)),
