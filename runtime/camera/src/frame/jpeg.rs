@@ -6,9 +6,8 @@
 //! | otherwise: a scan for each component, chroma finer than luma, factors of three | jpeg-decoder |
 //!
 //! Both give what libjpeg gives, within a few levels of its rounding. A picture without Huffman tables is read with those
-//! of annex K. A picture without its end-of-image marker is read where its data are whole, which the decoder tells to
-//! within a few blocks; where data are missing it is [`PictureError::Truncated`], for a decoder would paint the rest grey
-//! without a word.
+//! of annex K. A picture without its end-of-image marker is read where its data are whole, to the bit; where data are missing
+//! it is [`PictureError::Truncated`], for a decoder would paint the rest grey without a word.
 
 use std::io::Cursor;
 
@@ -57,7 +56,10 @@ pub(super) fn decode(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), P
     let mut completed = Vec::new();
     let bytes = if outline.lacks_tables() { with_tables(bytes, &mut completed) } else { bytes };
     if outline.is_common() {
-        return decode_common(bytes, ending, name, into);
+        return match ending {
+            Ending::Marked => decode_common(bytes, ending, name, into),
+            Ending::Missing => decode_unended(bytes, name, into),
+        };
     }
     if walker.scans() > outline.scans_max() {
         return Err(fail(name, "it has more scans than its components need"));
@@ -71,6 +73,22 @@ fn truncated(name: &str) -> PictureError {
 
 fn fail(name: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PictureError {
     undecodable(name, FORMAT, ImageError::Decoding(DecodingError::new(ImageFormat::Jpeg.into(), cause)))
+}
+
+/// Bytes that are put behind data without an end: more than the decoder reads ahead.
+const FILL_BYTES: usize = 64;
+
+/// A picture without its end-of-image marker. Its data are whole exactly if what follows them does not matter: they are
+/// decoded twice, once with zeros behind them and once with ones, and both must give the same picture. (A code of ones
+/// alone does not exist, annex C; data that lack a single bit end in an error or in two pictures.)
+fn decode_unended(bytes: &[u8], name: &str, into: &mut Frame) -> Result<(), PictureError> {
+    let data = &bytes[..bytes.iter().rposition(|&byte| byte != 0xFF).map_or(0, |last| last + 1)]; // half a marker
+    let mut other = Frame::new();
+    for (fill, frame) in [(&[0x00][..], &mut *into), (&[0xFF, 0x00], &mut other)] {
+        let filled = [data, &fill.repeat(FILL_BYTES)].concat();
+        decode_common(&filled, Ending::Missing, name, frame)?;
+    }
+    if into.rgb() == other.rgb() { Ok(()) } else { Err(truncated(name)) }
 }
 
 /// Pictures in colour that lie as they are to be seen, a camera's, go straight into the frame; others through a copy.
