@@ -76,7 +76,7 @@ impl core::fmt::Display for DirError {
             ErrorKind::ResourceBusy | ErrorKind::InvalidInput => "",
             _ => "; see dmesg for the disk's own words",
         };
-        write!(f, "{} {}: {}{cure}", self.operation, self.path.display(), self.error)
+        write!(f, "{} {}: {}{cure}", self.operation, super::one_line(&self.path), self.error)
     }
 }
 

@@ -17,3 +17,12 @@ pub mod watchdog;
 pub use media::{DirError, DirMedia};
 pub use panic_record::PanicRecords;
 pub use watchdog::Watchdogs;
+
+/// A path for a message: on one line, whatever characters are in it.
+fn one_line(path: &std::path::Path) -> std::string::String {
+    use std::string::ToString;
+    path.to_string_lossy()
+        .chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}

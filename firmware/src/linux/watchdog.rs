@@ -45,7 +45,7 @@ impl core::fmt::Display for WatchdogError {
             ErrorKind::ConnectionRefused => "; the service manager does not listen",
             _ => "",
         };
-        write!(f, "watchdog {}: {}{cure}", self.place.display(), self.error)
+        write!(f, "watchdog {}: {}{cure}", super::one_line(&self.place), self.error)
     }
 }
 

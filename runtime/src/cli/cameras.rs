@@ -1,5 +1,6 @@
 //! Cameras as the command line meets them: which one `run` takes by itself, and what `doctor` says of each.
 
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::v4l::choose::NoChoice;
 use lapwing_camera::v4l::fourcc::use_of;
 use lapwing_camera::v4l::kernel::Size;
@@ -22,14 +23,14 @@ pub fn cameras(options: &CameraOptions) -> Vec<Found> {
 pub fn first_usable(found: &[Found]) -> Result<String, String> {
     let usable = found.iter().find(|f| matches!(f.verdict, Verdict::Camera { .. }));
     match usable {
-        Some(camera) => Ok(format!("v4l:{}", camera.path.display())),
+        Some(camera) => Ok(format!("v4l:{}", Printable(camera.path.display()))),
         None => Err(found.iter().find_map(why_not).unwrap_or_else(|| "none found".to_owned())),
     }
 }
 
 /// Why a device that may be a camera cannot be used; `None` for what is none.
 fn why_not(found: &Found) -> Option<String> {
-    let path = found.path.display();
+    let path = Printable(found.path.display());
     match &found.verdict {
         Verdict::Camera { .. } | Verdict::NoCamera { .. } => None,
         Verdict::Unusable { identity, why: NoChoice::BayerOnly(_) } => {
@@ -42,7 +43,7 @@ fn why_not(found: &Found) -> Option<String> {
 
 /// One device for the doctor: what was found, and the cure if there is something to mend. `None` for what is no camera.
 pub fn diagnose(found: &Found) -> Option<(String, Option<String>)> {
-    let path = found.path.display();
+    let path = Printable(found.path.display());
     Some(match &found.verdict {
         Verdict::NoCamera { .. } => return None,
         Verdict::Camera { identity, formats, offers, wish } => {

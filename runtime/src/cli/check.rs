@@ -38,7 +38,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     line!(out, "{}: good", Printable(path.display()))?;
     line!(out, "  model   {} ({} classes)", model.manifest().name, model.manifest().classes.names.len())?;
     line!(out, "  source  {}", config.source)?;
-    line!(out, "  data    {}", config.data.display())?;
+    line!(out, "  data    {}", Printable(config.data.display()))?;
     for input in &bound.inputs {
         line!(out, "  input   {}: {}", input.name, input.address)?;
     }

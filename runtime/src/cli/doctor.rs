@@ -2,6 +2,7 @@
 
 mod pins;
 
+use lapwing_camera::frame::printable::Printable;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -204,7 +205,7 @@ fn disk(data: &Path) -> Finding {
     let nearest =
         data.ancestors().map(|a| if a.as_os_str().is_empty() { Path::new(".") } else { a }).find(|a| a.exists());
     let nearest = nearest.unwrap_or_else(|| Path::new("."));
-    let shown = nearest.display();
+    let shown = Printable(nearest.display());
     let (Ok(room), Ok(kind)) = (rustix::fs::statvfs(nearest), rustix::fs::statfs(nearest)) else {
         return Finding::bad("disk", format!("{shown}: cannot be asked"), "check the path and its permissions");
     };

@@ -1,5 +1,6 @@
 //! `lapwing generate`: pictures out of noise, and how far each sampler gets in how many steps.
 
+use lapwing_camera::frame::printable::Printable;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -116,7 +117,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     line!(
         out,
         "{}: {} of {}, {walk}, {} steps, {} evaluations, {each:.0} ms a picture",
-        output.display(),
+        Printable(output.display()),
         match made.pictures.len() {
             1 => "a picture".into(),
             n => format!("{n} pictures"),
@@ -156,5 +157,5 @@ pub(super) fn write(frame: &Frame, path: &Path) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     picture::encode_png(frame, &mut bytes).map_err(Failure::job)?;
     std::fs::write(path, &bytes)
-        .map_err(|e| Failure::Job(format!("{}: cannot be written: {e}; name another file", path.display())))
+        .map_err(|e| Failure::Job(format!("{}: cannot be written: {e}; name another file", Printable(path.display()))))
 }

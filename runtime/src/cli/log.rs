@@ -1,5 +1,6 @@
 //! `lapwing log`: reads the record. It changes nothing and needs no lock, so it works beside a run.
 
+use lapwing_camera::frame::printable::Printable;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,7 +154,11 @@ fn tell_damage(damage: &Damage) -> bool {
 fn refuse_inside(output: &Path, data: &Path) -> Result<(), Failure> {
     let (Some(to), Some(data)) = (as_it_will_be(output), as_it_will_be(data)) else { return Ok(()) };
     if to.starts_with(&data) {
-        let what = format!("{} lies in the data folder {}: give another place", output.display(), data.display());
+        let what = format!(
+            "{} lies in the data folder {}: give another place",
+            Printable(output.display()),
+            Printable(data.display())
+        );
         return Err(Failure::Call(what));
     }
     Ok(())
@@ -282,13 +287,13 @@ fn verify(media: &mut DirMedia, folder: &Path, as_json: bool, out: &mut Out) -> 
         }
         let tail = if torn > 0 { format!("; {torn} bytes of a torn end, never acknowledged") } else { String::new() };
         let word = if bad.is_empty() { "good" } else { "damaged" };
-        line!(out, "{word}: {events} events in {}{tail}", folder.display())?;
+        line!(out, "{word}: {events} events in {}{tail}", Printable(folder.display()))?;
     }
     if bad.is_empty() { Ok(()) } else { Err(damaged()) }
 }
 
 fn export(media: &mut DirMedia, format: Format, output: Option<&Path>, out: &mut Out) -> Result<(), Failure> {
-    let failed = |path: &Path, e: std::io::Error| Failure::Job(format!("{}: {e}", path.display()));
+    let failed = |path: &Path, e: std::io::Error| Failure::Job(format!("{}: {e}", Printable(path.display())));
     let made = |path| own_file::write_or_make(path).and_then(|file| file.set_len(0).map(|()| file));
     let mut file = output
         .map(|path| made(path).map(|file| (path, BufWriter::new(file))).map_err(|e| failed(path, e)))

@@ -1,5 +1,6 @@
 //! `lapwing model quantize`: a network in float32 becomes an artifact.
 
+use lapwing_camera::frame::printable::Printable;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -134,7 +135,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     line!(
         out,
         "{}: {:.2} MB, {} nodes{behind}, {:.3} GMAC, {scales}",
-        output.display(),
+        Printable(output.display()),
         size as f64 / 1e6,
         made.graph.nodes.len(),
         made.graph.macs() as f64 / 1e9,
@@ -166,7 +167,10 @@ fn calibrated(args: &Args, model: &Model, network: OnnxNetwork) -> Result<Made, 
 
 fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(output, bytes).map_err(|e| {
-        Failure::Job(format!("{}: cannot be written: {e}; name another file with --output", output.display()))
+        Failure::Job(format!(
+            "{}: cannot be written: {e}; name another file with --output",
+            Printable(output.display())
+        ))
     })
 }
 

@@ -1,5 +1,6 @@
 //! `lapwing model quantize` of a flow: networks in float32 become one file in eight bits.
 
+use lapwing_camera::frame::printable::Printable;
 use std::path::PathBuf;
 
 use lapwing_flow::FlowModel;
@@ -34,7 +35,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let bytes = made.to_bytes().map_err(Failure::Job)?;
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
     std::fs::write(&output, &bytes).map_err(|e| {
-        Failure::Job(format!("{}: cannot be written: {e}; name another file with --output", output.display()))
+        Failure::Job(format!(
+            "{}: cannot be written: {e}; name another file with --output",
+            Printable(output.display())
+        ))
     })?;
     let cost = match &args.annotations {
         Some(annotations) => {
@@ -53,7 +57,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     line!(
         out,
         "{}: {:.2} MB, {} bands of t, calibrated on {} windows",
-        output.display(),
+        Printable(output.display()),
         bytes.len() as f64 / 1e6,
         BANDS.len(),
         windows.len()

@@ -1,5 +1,6 @@
 //! `lapwing run`: the main job.
 
+use lapwing_camera::frame::printable::Printable;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,7 +183,7 @@ fn open_recorder(
     say!(
         sinks,
         "log     {}: run {}, {} records from before{}",
-        data.join("log").display(),
+        Printable(data.join("log").display()),
         recovery.run,
         recovery.records,
         if recovery.bytes_torn > 0 {
@@ -206,14 +207,14 @@ fn tell_last_words(recorder: &mut Recorder, data: &Path, rules: &Arc<DeadMan>) {
         Ok(opened) => opened,
         Err(error) => {
             PanicRecords::before_panics(make_safe);
-            return complain!("{}: panic record cannot be kept: {error}", data.display());
+            return complain!("{}: panic record cannot be kept: {error}", Printable(data.display()));
         }
     };
     if let Some(words) = found {
         complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
         let kept = recorder.panic_record(&words).map_err(|e| e.to_string());
         if let Err(error) = kept.and_then(|()| file.forget().map_err(|e| e.to_string())) {
-            complain!("its panic record stay in {}: {error}", data.display());
+            complain!("its panic record stay in {}: {error}", Printable(data.display()));
         }
     }
     file.keep_panics(make_safe);
@@ -268,9 +269,9 @@ fn tell_summary(report: &Report, manifest: &Manifest, data: &Path, sinks: &Sinks
         sinks,
         "logged  {} events, durable; `lapwing log show --data {}`",
         report.record.events_durable,
-        data.display()
+        Printable(data.display())
     );
-    say!(sinks, "kept    {} pictures in {}", report.record.pictures, data.join("pictures").display());
+    say!(sinks, "kept    {} pictures in {}", report.record.pictures, Printable(data.join("pictures").display()));
     tell_hidden(report, sinks);
     if let Some(us) = report.first_detection_us {
         say!(sinks, "first detection {:.0} ms after the start", us as f64 / 1e3);

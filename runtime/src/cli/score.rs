@@ -76,7 +76,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
                 Ok(true)
             })?;
             let few = || {
-                let (path, count) = (path.display(), found.len());
+                let (path, count) = (Printable(path.display()), found.len());
                 Failure::Call(format!("--reference {path}: {count} pictures can be used; give at least {ORDINARY_MIN}"))
             };
             Some(Scene::of(&found).ok_or_else(few)?)

@@ -1,5 +1,6 @@
 //! `lapwing generate --table`: how far each sampler gets in how many steps.
 
+use lapwing_camera::frame::printable::Printable;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,8 @@ pub fn run(wanted: &Wanted<'_>, model: &FlowModel, base: &Request, out: &mut Out
     if base.labels.len() < 2 {
         return Err(Failure::call("--count 1: of one picture there is no distance to a set; give a hundred or more"));
     }
-    std::fs::create_dir_all(folder).map_err(|e| Failure::Call(format!("--table {}: {e}", folder.display())))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Failure::Call(format!("--table {}: {e}", Printable(folder.display()))))?;
     let side = model.manifest().velocity.side;
     let reference = wanted.reference.map_or_else(|| Ok(Vec::new()), |words| pictures(words, side))?;
     let tabled = Tabled { base, reference, threads: usize::from(wanted.threads) };

@@ -1,5 +1,6 @@
 //! The GPIO chips of this board, their lines, and who holds them.
 
+use lapwing_camera::frame::printable::Printable;
 use lapwing_firmware::linux::gpio::{GpioError, LineInfo, chip_info, chip_paths, line_info};
 
 use super::Finding;
@@ -23,9 +24,11 @@ fn chip(path: &std::path::Path) -> Finding {
         lines.map(|lines| (chip.label, lines))
     });
     match lines {
-        Ok((label, lines)) => Finding::good(WHAT, format!("{} [{label}]: {}", path.display(), in_words(&lines))),
+        Ok((label, lines)) => {
+            Finding::good(WHAT, format!("{} [{label}]: {}", Printable(path.display()), in_words(&lines)))
+        }
         Err(error @ GpioError::Denied { .. }) => {
-            Finding::note(WHAT, format!("{}: this user may not open it", path.display()), error.to_string())
+            Finding::note(WHAT, format!("{}: this user may not open it", Printable(path.display())), error.to_string())
         }
         Err(error) => Finding::note(WHAT, path.display().to_string(), error.to_string()),
     }
