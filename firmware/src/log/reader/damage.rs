@@ -44,8 +44,17 @@ impl<M: Media> Reader<'_, M> {
             (self.at.offset, self.is_explained) = (end, true);
             return Ok(Some(Damage { segment: open.id, offset, bytes: end - at, kind: DamageKind::Torn }));
         }
-        // no part of the block was left out, so what is whole in it was written with what is broken
-        let found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
+        // no part of a block was left out, so what is whole in it was written with what is broken; of a block that was
+        // passed over that comes first, and its twin is then read again
+        let mut found = None;
+        if let Some(block) = skipped {
+            let from = offset.saturating_add(1);
+            let end = block_from(block + 1).min(open.bytes);
+            found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
+        }
+        if found.is_none() {
+            found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
+        }
         self.at.offset = found.map_or(end, |(at, _)| at);
         self.salvaged_at = found.map(|(at, _)| at);
         self.pending = Some((self.pending.map_or(offset, |(from, _)| from.min(offset)), self.at.offset));

@@ -6,7 +6,7 @@ use heapless::Vec;
 
 use super::block::{ALIGN, block_from, nothing_begins};
 use super::chain::{Chain, Tail};
-use super::look::{Window, find_first, holds_something, is_blank_block, was_torn};
+use super::look::{Window, find_first, find_next, holds_something, is_blank_block, was_torn};
 use super::media::Media;
 use super::record::{Parsed, Seq, parse};
 use super::segment::{HeaderState, read_header};
@@ -298,13 +298,25 @@ impl<'m, M: Media> Reader<'m, M> {
             self.window.fill(self.media, open.id, behind)?;
             if let Parsed::Record { seq, first: true, .. } | Parsed::Run { seq, .. } =
                 parse(self.window.from(open.id, behind))
-                && self.at.last.is_none_or(|last| seq.0 <= last.saturating_add(1))
+                && self.are_twins(open, seq)?
             {
                 self.skipped = Some(at); // they begin alike: that one is read first
                 return Ok(Some(Next::Padding));
             }
         }
         Ok(None)
+    }
+
+    /// The broken block at the position, and the one behind it, which begins with number `seq`, hold the same chain: that
+    /// one begins with the number that is due, or (where numbers were passed over) before a record that is whole in this
+    /// one.
+    fn are_twins(&mut self, open: &Open, seq: Seq) -> Result<bool, M::Error> {
+        let Position { offset: at, last, .. } = self.at;
+        if last.is_none_or(|last| seq.0 <= last.saturating_add(1)) {
+            return Ok(true);
+        }
+        let whole = find_next(self.media, open.id, at, at.saturating_add(BLOCK), |seq, _| open.counts(last, seq))?;
+        Ok(whole.is_some_and(|(_, whole)| seq <= whole))
     }
 
     /// The record at the position, as it stands in the twin of its block: where the row ends, only in a twin that was
