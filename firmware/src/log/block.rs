@@ -113,10 +113,13 @@ mod tests {
     use crate::log::{Parsed, Seq, parse};
     use proptest::prelude::*;
 
-    /// Records of these sizes, padded, and where each begins.
+    /// As many records of these sizes as a block takes, padded, and where each begins.
     fn chain(sizes: &[usize]) -> (Vec<u8, { 2 * BLOCK_BYTES }>, std::vec::Vec<usize>) {
         let (mut chain, mut starts) = (Vec::new(), std::vec::Vec::new());
         for (number, size) in sizes.iter().enumerate() {
+            if (chain.len() + frame(*size)).next_multiple_of(ALIGN as usize) > CHAIN_BYTES_MAX {
+                break;
+            }
             starts.push(chain.len());
             assert!(encode(Seq(number as u64 + 1), true, &std::vec![number as u8; *size], &mut chain));
             assert!(align(&mut chain));
@@ -124,6 +127,10 @@ mod tests {
         starts.push(chain.len());
         pad(&mut chain);
         (chain, starts)
+    }
+
+    fn frame(payload: usize) -> usize {
+        crate::limits::RECORD_HEADER_BYTES + payload
     }
 
     fn broken_at(bytes: &[u8], starts: &[usize]) -> Option<usize> {

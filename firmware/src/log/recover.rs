@@ -102,7 +102,7 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
         }
         Position::before(header.id, header.first_seq)
     });
-    let (mut run, mut last_damage) = (headers.run, None);
+    let (mut run, mut last_damage, mut last_corrupt) = (headers.run, None, None);
     let mut reader = Reader::resume(media, start);
     while let Some(item) = reader.next().map_err(LogError::Media)? {
         match item {
@@ -117,7 +117,10 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
                 match damage.kind {
                     DamageKind::Format(format) => return Err(LogError::Format { segment: damage.segment, format }),
                     DamageKind::Torn => {}
-                    DamageKind::Corrupt => found.corrupt_regions += 1,
+                    DamageKind::Corrupt => {
+                        found.corrupt_regions += 1;
+                        last_corrupt = Some(damage);
+                    }
                 }
             }
         }
@@ -136,6 +139,10 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
         Some(Damage { bytes, .. }) => {
             next_seq = next_seq.saturating_add(u64::from(bytes / RECORD_HEADER_BYTES as u32 + 1));
         }
+        // the same of the block before the newest chain, which may be its twin and may have held more than it
+        None if last_corrupt.zip(tail).is_some_and(|(damage, tail)| may_be_twin(&damage, &tail)) => {
+            next_seq = next_seq.saturating_add(u64::from(BLOCK / RECORD_HEADER_BYTES as u32 + 1));
+        }
         None => {}
     }
     let place = match headers.last.filter(|header| header.goes_on && Some(header.id) == headers.newest) {
@@ -143,6 +150,12 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
         None => None,
     };
     Ok(Survey { found, held: headers.held, newest: headers.newest, is_stillborn, next_seq, place })
+}
+
+/// What is damaged reaches into the block before the chain.
+fn may_be_twin(damage: &Damage, tail: &Tail) -> bool {
+    let end = damage.offset.saturating_add(damage.bytes);
+    damage.segment == tail.segment && damage.offset < tail.start && end.saturating_add(BLOCK) > tail.start
 }
 
 fn headers<M: Media>(media: &mut M) -> Result<Headers, LogError<M::Error>> {

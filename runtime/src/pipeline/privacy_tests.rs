@@ -47,7 +47,7 @@ fn who_is_missed_for_some_frames_stays_covered_and_then_no_longer() {
         let mut script = Vec::new();
         script.extend(shown(Show(PERSON), 1));
         for frame in 2..=5 {
-            script.push(Pass(100)); // who was seen once is covered for half a second
+            script.push(Pass(200));
             script.extend(shown(Make(marked), frame));
         }
         script.push(Pass(1000));

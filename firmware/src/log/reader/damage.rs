@@ -1,6 +1,6 @@
 //! What a reader does where no record stands: steps over it, and lets the numbers tell whether one is missing.
 
-use super::super::block::block_from;
+use super::super::block::{block_from, nothing_begins};
 use super::super::look::{find_first, find_next, was_torn};
 use super::super::media::Media;
 use super::{BLOCK, Damage, DamageKind, Next, Open, Reader};
@@ -47,12 +47,15 @@ impl<M: Media> Reader<'_, M> {
         // no part of a block was left out, so what is whole in it was written with what is broken; of a block that was
         // passed over that comes first, and its twin is then read again
         let mut found = None;
+        let mut ends = false;
         if let Some(block) = skipped {
-            let from = offset.saturating_add(1);
-            let end = block_from(block + 1).min(open.bytes);
+            let (from, end) = (offset.saturating_add(1), block_from(block + 1).min(open.bytes));
             found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
+            self.window.fill(self.media, open.id, at)?;
+            ends = nothing_begins(self.window.from(open.id, at), at);
         }
-        if found.is_none() {
+        // where the twin's chain ends, a cut may have left anything behind it
+        if found.is_none() && !ends {
             found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
         }
         self.at.offset = found.map_or(end, |(at, _)| at);

@@ -8,7 +8,7 @@
 //!
 //! A track that is missed goes on for a while ([`Patience`]), so that an object which the detector loses for some
 //! frames is neither forgotten nor numbered anew. What a track claims is bounded by what was seen of it: one that was
-//! seen briefly is missed for less long, is moved on for less long, and moves less. All of it goes by time and not by
+//! seen briefly is moved on for less long, and moves less. All of it goes by time and not by
 //! frames, so that many frames a second are not treated otherwise than few. Everything is bounded by [`TRACKS_MAX`] and
 //! nothing is allocated.
 
@@ -19,9 +19,6 @@ pub use tracker::Tracker;
 /// Most objects that are followed at once; beyond it the one missed longest gives way.
 pub const TRACKS_MAX: usize = 128;
 
-/// However briefly an object was seen, it may be missed for this long, in microseconds; for each moment longer that it
-/// was seen, it may be missed for as much longer.
-pub const BRIEF_US: u64 = 500_000;
 /// No object is taken to go on as it went for longer than this, in microseconds.
 pub const AHEAD_US_MAX: u64 = 1_000_000;
 /// And for no longer than this many times as long as it was seen.
@@ -30,7 +27,7 @@ const AHEAD_TIMES_SEEN: u64 = 2;
 /// How long a track outlives its object's last detection: whichever of the two is longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Time, in microseconds; less for an object that was seen briefly ([`BRIEF_US`]).
+    /// Time, in microseconds.
     pub time_us: u64,
     /// Frames, whatever time they take: a slow board sees few frames in any time.
     pub frames: u32,

@@ -1,10 +1,11 @@
 //! The tracker: which detection is which object.
 
-use super::{BRIEF_US, Patience, TRACKS_MAX, Track};
+use super::{Patience, TRACKS_MAX, Track};
 use crate::detect::{Detection, nms::iou};
 
-/// Least overlap (intersection over union) of a detection with the expected box of its track.
-const IOU_MIN: f32 = 0.2;
+/// Least overlap (intersection over union) of a detection with the expected box of its track. SORT's own value; a detection
+/// of somebody else that is taken for a missed person leaves that person uncovered.
+const IOU_MIN: f32 = 0.3;
 /// The velocity is an average over about so long, in seconds: boxes tremble from frame to frame, and what they seem to
 /// move by in a short frame is mostly that.
 const AVERAGE_S: f32 = 0.5;
@@ -54,10 +55,7 @@ impl Tracker {
             }
         }
         let Patience { time_us, frames } = self.patience;
-        self.tracks.retain(|t| {
-            let time_us = time_us.min(t.span_us().saturating_add(BRIEF_US));
-            t.missed == 0 || t.missed <= frames || t.missed_us(now_us) <= time_us
-        });
+        self.tracks.retain(|t| t.missed == 0 || t.missed <= frames || t.missed_us(now_us) <= time_us);
     }
 
     /// The track that has met no detection of this frame and whose expected box this one overlaps most.
