@@ -139,11 +139,11 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
         Some(Damage { bytes, .. }) => {
             next_seq = next_seq.saturating_add(u64::from(bytes / RECORD_HEADER_BYTES as u32 + 1));
         }
-        // the same of the block before the newest chain, which may be its twin and may have held more than it
-        None if last_corrupt.zip(tail).is_some_and(|(damage, tail)| may_be_twin(&damage, &tail)) => {
-            next_seq = next_seq.saturating_add(u64::from(BLOCK / RECORD_HEADER_BYTES as u32 + 1));
-        }
         None => {}
+    }
+    // the same of the block before the newest chain, which may be its twin and may have held more than it
+    if last_corrupt.zip(tail).is_some_and(|(damage, tail)| may_be_twin(&damage, &tail)) {
+        next_seq = next_seq.saturating_add(u64::from(BLOCK / RECORD_HEADER_BYTES as u32 + 1));
     }
     let place = match headers.last.filter(|header| header.goes_on && Some(header.id) == headers.newest) {
         Some(header) => place(media, &header, tail).map_err(LogError::Media)?,

@@ -135,7 +135,8 @@ impl Rule {
     }
 
     /// Something other than a frame says that it is time, such as a switch: an armed rule fires at once, an active one
-    /// holds on. Where no frame came for `stall_ms` nothing happens: an output that nobody watches stays safe.
+    /// holds on. Where no frame came for `stall_ms`, counted from the start and from arming too, nothing happens: an output
+    /// that nobody watches stays safe.
     pub fn trigger(&mut self, now_us: u64) -> Step {
         let passed = self.pass_time(now_us);
         let stalled = self.now_us - self.frame_us >= us(self.config.stall_ms);

@@ -40,7 +40,7 @@ enum What {
     Ls,
     /// Print the events, oldest first
     Show,
-    /// Print the events, then each new one as it becomes durable
+    /// Print the events, then each new one as it is written
     Follow,
     /// Read every byte and say whether the record is whole
     Verify,

@@ -84,10 +84,14 @@ impl RuleRunner {
         self.act(step)
     }
 
-    /// Time passed without a frame.
+    /// Time passed without a frame. That alone turns no line on: one that was made safe stays so until a frame is looked
+    /// at.
     pub fn tick(&mut self, now_us: u64) -> Option<Firing> {
         self.seen = Sighting::default();
         let step = self.machine.tick(now_us);
+        if step.transition.is_none() && step.output == OutputWish::On && !self.is_on() {
+            return None;
+        }
         self.act(step)
     }
 

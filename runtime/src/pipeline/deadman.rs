@@ -142,15 +142,15 @@ impl DeadMan {
     /// The dead-man's thread: until the run has ended.
     pub(super) fn watch(&self, run: &Run<'_>) {
         while !run.ended.load(Ordering::SeqCst) {
-            let now = run.clock.mono();
             let mut held = self.lock();
             if run.stop.load(Ordering::SeqCst) {
-                held.stand_down(now.us(), run.clock, run.outbox);
+                held.stand_down(run.clock.mono().us(), run.clock, run.outbox);
             }
             if self.suspend.swap(false, Ordering::SeqCst) {
                 held.rules.iter_mut().for_each(RuleRunner::make_safe);
                 let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP); // goes on with SIGCONT
             }
+            let now = run.clock.mono(); // hours may have passed
             let wait = match run.pacing {
                 Pacing::Live => held.pass_time(now, run.clock, run.outbox),
                 Pacing::OnDemand => held.pass_real_time(now, run),

@@ -121,7 +121,16 @@ impl Pipeline<'_> {
         std::thread::scope(|scope| {
             let ending = Ending { shared: &shared, captured: &captured, messages: &messages, rules };
             let dead_man = deadman::Run { clock, pacing, stop, ended: &shared.stop, outbox: &outbox };
-            let dead_man = spawn(scope, "dead-man", move || rules.watch(&dead_man))?;
+            let dead_man = spawn(scope, "dead-man", move || {
+                let died = catch_unwind(AssertUnwindSafe(|| rules.watch(&dead_man)));
+                if let Err(panic) = died {
+                    // nobody holds the deadline any more: no line may be on, and the run ends
+                    rules.make_safe();
+                    rules.stand_down(dead_man.clock.mono().us(), dead_man.clock, dead_man.outbox);
+                    dead_man.stop.store(true, Ordering::SeqCst);
+                    std::panic::resume_unwind(panic);
+                }
+            })?;
             let capture = Capture { pacing, captured: &captured, pool: &pool, clock, shared: &shared };
             let record = || recorder.run(&messages, recycle, observer, &classes, clock, pacing);
             let recording = spawn(scope, "recorder", record)?;

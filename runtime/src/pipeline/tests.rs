@@ -228,15 +228,21 @@ fn a_line_that_refuses_is_counted_and_tried_again() {
 
 #[test]
 fn a_slow_recorder_costs_pictures_but_neither_the_line_nor_the_event() {
-    let photos = [(PERSON, "person"), ("cat.jpg", "cat"), ("stairs.jpg", "train"), ("coffee.jpg", "diningtable")];
-    let mut config = "[pictures]\nkeep = \"none\"\n".to_owned();
-    for (_, class) in photos {
-        let times = "hold_ms = 60000\nscore_min = 0.3";
-        config += &format!("[[rule]]\nname = \"{class}\"\nclasses = [\"{class}\"]\n{times}\n");
+    // each fires one rule of its own
+    let photos = [
+        (PERSON, "person", 0.3),
+        ("cat.jpg", "cat", 0.6),
+        ("cameraman.jpg", "person", 0.88),
+        ("stairs.jpg", "train", 0.15),
+    ];
+    let mut config = "[pictures]\nkeep = \"none\"\n[model]\nscore_min = 0.15\n".to_owned();
+    for (photo, class, score_min) in photos {
+        let when = format!("hold_ms = 60000\nscore_min = {score_min}");
+        config += &format!("[[rule]]\nname = \"{photo}\"\nclasses = [\"{class}\"]\n{when}\n");
     }
     let stage = Stage::new(&config).with(|state| state.recorder_hold = true);
     let mut script = Vec::new();
-    for (index, (photo, _)) in photos.into_iter().enumerate() {
+    for (index, (photo, ..)) in photos.into_iter().enumerate() {
         script.extend([Show(photo), Until(Box::new(move |state| state.wires[index].level == Some(true)))]);
         script.push(Until(Box::new(|state| state.recorder_held)));
     }

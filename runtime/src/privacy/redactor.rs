@@ -231,7 +231,8 @@ impl Redactor {
                 }
             }
             for found in &found {
-                if !self.works.iter().any(|w| covers(&w.region.rect, found)) {
+                // a part that sticks out of what is hidden shows
+                if !self.works.iter().any(|w| w.region.rect.holds(found)) {
                     account.found_late += 1;
                     self.cover(frame, Region { rect: margined(found, frame), seed: 0 });
                 }
@@ -286,9 +287,4 @@ impl Work {
         }
         self.level = level;
     }
-}
-
-/// Whether a region holds the larger part of what was found.
-fn covers(region: &Rect, found: &Rect) -> bool {
-    2 * found.shared(region) >= found.area()
 }

@@ -301,6 +301,7 @@ impl<'m, M: Media> Reader<'m, M> {
                 && self.are_twins(open, seq)?
             {
                 self.skipped = Some(at); // they begin alike: that one is read first
+                self.chain.heal(); // nothing is written beside a broken copy
                 return Ok(Some(Next::Padding));
             }
         }
@@ -422,8 +423,11 @@ impl<'m, M: Media> Reader<'m, M> {
     /// Goes back to where a writer may yet write.
     fn back(&mut self, open: &Open) {
         if open.blocks {
-            self.at.offset = self.writable_from(open.id);
+            // a row and its twin lie in two blocks, whatever a file that nobody of us wrote says
+            let before = (self.at.offset - self.at.offset % BLOCK).saturating_sub(3 * BLOCK);
+            self.at.offset = self.writable_from(open.id).max(before);
             self.chain.end();
+            self.skipped = None;
         }
     }
 
