@@ -26,7 +26,7 @@ fn the_main_job_needs_no_file() {
     let output = call(folder.path(), None, &[]);
     assert!(output.status.success(), "{}", stderr(&output));
     let said = stdout(&output);
-    assert!(said.contains("fired") && said.contains("hidden"), "{said}");
+    assert!(said.contains("fired") && said.contains("filled"), "{said}");
 }
 
 /// Each word for a model that is a file, and the file that is missed.

@@ -337,7 +337,15 @@ fn the_numbers_of_a_lost_twin_are_passed_over() {
     let groups = [1, 2, 2, 7, 6, 8, 7, 5, 5, 2, 7, 6, 12, 7, 2, 4, 13, 2, 4, 1, 3, 6, 4, 1, 8, 1, 1];
     let (mut media, told) = written(0, &groups, 13);
     media.segment_mut(1).unwrap()[11_264..12_800].fill(0);
+    let mut torn = media.clone();
     let (mut log, recovery) = Log::open(&mut media, LIMITS).unwrap();
     assert!(recovery.corrupt_regions > 0 && recovery.last_seq < told.keys().next_back().map(|seq| Seq(*seq)));
+    assert!(log.append(&[1]).is_ok_and(|seq| !told.contains_key(&seq.0)));
+    // and with the first sector of a commit behind it all
+    let mut commit = heapless::Vec::<u8, 1024>::new();
+    assert!(encode(Seq(128), true, &[7; 600], &mut commit));
+    torn.segment_mut(1).unwrap()[20_480..20_480 + SECTOR_BYTES].copy_from_slice(&commit[..SECTOR_BYTES]);
+    let (mut log, recovery) = Log::open(&mut torn, LIMITS).unwrap();
+    assert!(recovery.bytes_torn > 0, "{recovery:?}");
     assert!(log.append(&[1]).is_ok_and(|seq| !told.contains_key(&seq.0)));
 }

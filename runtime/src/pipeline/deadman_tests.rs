@@ -13,6 +13,7 @@ use super::{DeadMan, RuleRunner};
 use crate::config::Config;
 use crate::pins::{Line, Probe};
 use lapwing_camera::Pacing;
+use lapwing_vision::detect::Detection;
 
 const PERSON: &str = "astronaut.jpg";
 const GATE: &str = "[pictures]\nkeep = \"none\"\n\
@@ -132,6 +133,19 @@ fn runner() -> (RuleRunner, mpsc::Receiver<bool>) {
     };
     assert_eq!(bound.rules[0].polarity, Polarity::ActiveHigh);
     (RuleRunner::new(0, &bound.rules[0], Line::Probe(Probe(Box::new(write)))).unwrap(), levels)
+}
+
+/// After Ctrl-Z, or a panic, the dead man goes on by the clock: that alone turns no line on.
+#[test]
+fn a_line_that_was_made_safe_stays_so_until_a_frame_is_looked_at() {
+    let (mut runner, levels) = runner();
+    let person = Detection { class: 14, score: 0.9, bounds: [0.0, 0.0, 100.0, 200.0] };
+    assert!(runner.observe(1_000_000, 0, &[person], (512, 512)).is_some());
+    runner.make_safe();
+    assert!(runner.tick(1_100_000).is_none());
+    assert_eq!(levels.try_iter().collect::<Vec<_>>(), [false, true, false]);
+    runner.observe(1_200_000, 0, &[person], (512, 512));
+    assert_eq!(levels.try_iter().collect::<Vec<_>>(), [true]);
 }
 
 /// What the panic hook calls may wait neither for the thread that panics nor for one that hangs.
