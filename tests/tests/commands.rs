@@ -256,7 +256,7 @@ fn a_missing_camera_is_waited_for() {
         let line = line.unwrap();
         if line.contains("/dev/video99") && line.contains("plug it in") {
             missed = true;
-            let asked = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+            let asked = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap();
             assert!(asked.success());
         }
     }
