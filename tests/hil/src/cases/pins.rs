@@ -167,6 +167,13 @@ fn starved_detector(guard: &mut Guard) -> Result<Duration> {
     Ok(took)
 }
 
+/// The line is safe long before the process has ended, and another one may not have it before.
+fn again(guard: &mut Guard) -> Result<()> {
+    guard.looped.board.must(&format!("while kill -0 {} 2>/dev/null; do sleep 1; done", guard.pid), SHORT)?;
+    (guard.job, guard.pid) = launch(&mut guard.looped)?;
+    Ok(())
+}
+
 /// The output is safe when the terminal goes, when somebody quits, and when somebody suspends the process.
 fn signals(guard: &mut Guard) -> Result<Vec<(&'static str, Duration)>> {
     let mut took = Vec::new();
@@ -179,7 +186,7 @@ fn signals(guard: &mut Guard) -> Result<Vec<(&'static str, Duration)>> {
         if signal == "TSTP" {
             guard.looped.board.must(&format!("kill -CONT {}", guard.pid), SHORT)?;
         } else {
-            (guard.job, guard.pid) = launch(&mut guard.looped)?;
+            again(guard)?;
         }
         guard.pins.forget();
     }
@@ -208,7 +215,7 @@ pub fn fail_safe(bench: &Bench<'_>) -> Result<Figures> {
     let start = Instant::now();
     guard.looped.board.must(&format!("kill -TERM {}", guard.pid), SHORT)?;
     let stopped = guard.safe(start, "SIGTERM")?;
-    (guard.job, guard.pid) = launch(&mut guard.looped)?;
+    again(&mut guard)?;
 
     // it is killed: this controller keeps its level, and the next start drives it safe before anything else
     guard.arm()?;
