@@ -165,7 +165,7 @@ impl Sinks {
         }
         match Arc::into_inner(shared) {
             Some(back) => {
-                let _ = self.spares.push_newest(spare); // nobody took it
+                let _ = self.spares.push_newest(spare); // nobody took it, or all are done with it
                 back.recycle()
             }
             None => spare,

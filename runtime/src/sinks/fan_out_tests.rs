@@ -96,12 +96,13 @@ fn frame(sinks: &Sinks, seq: u64) {
 
 #[test]
 fn each_sink_is_told_what_it_wants_in_order() {
-    let (all, heard_all) = witness(ALL);
+    let (all, heard_all, let_go) = hanging(ALL); // it still has the picture when the other frame is asked for
     let (some, heard_some) = witness(Wants { troubles: true, words: Some(Stream::Err), ..Wants::default() });
     let sinks = Sinks::start(vec![all, some]).unwrap();
     sinks.begin(Names { classes: vec!["cat".into()], ..Names::default() });
     frame(&sinks, 7);
     assert_eq!(sinks.picture(redacted(8, 4)).capacity_bytes(), 0, "another frame is given for it");
+    drop(let_go);
     sinks.trouble("t");
     sinks.words(Stream::Out, "out");
     sinks.words(Stream::Err, "err");
