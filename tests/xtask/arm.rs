@@ -1,7 +1,8 @@
 //! The kernels of other processors, and the generator's bytes, under user-mode emulation.
 //!
-//! The library's tests are built for 64-bit and 32-bit ARM, static and so without a C toolchain, and run on models of
-//! the processors that matter; each is told which kernels it must find, so that no test passes by running another one.
+//! The library's tests are built for 64-bit ARM, static and so without a C toolchain, and for 32-bit ARM, for which no
+//! static target can be installed everywhere, with Debian's, and run on models of the processors that
+//! matter; each is told which kernels it must find, so that no test passes by running another one.
 //!
 //! Files and graphs that ask for too much are tried where addresses have 32 bits, in a release build, which does not
 //! notice that arithmetic overflows: on ARM and, without emulation, on x86.
@@ -18,8 +19,17 @@ struct Target {
     /// In the name of cargo's variables.
     variable: &'static str,
     emulator: &'static str,
+    /// What its programs are linked with and against, unless they are static.
+    toolchain: Option<Toolchain>,
     /// The kernels' models, the fastest first.
     processors: &'static [Processor],
+}
+
+/// A C toolchain, each part with the package that has it.
+struct Toolchain {
+    linker: (&'static str, &'static str),
+    /// Where the emulated programs find their C library and loader.
+    libraries: (&'static str, &'static str),
 }
 
 /// A model of a processor.
@@ -40,6 +50,7 @@ const TARGETS: [Target; 2] = [
         triple: board::TARGET,
         variable: "AARCH64_UNKNOWN_LINUX_MUSL",
         emulator: "qemu-aarch64",
+        toolchain: None,
         processors: &[
             processor("cortex-a53", "neon,portable", Extent::Full),
             processor("cortex-a72", "neon,portable", Extent::Full),
@@ -51,6 +62,10 @@ const TARGETS: [Target; 2] = [
         triple: "armv7-unknown-linux-gnueabihf",
         variable: "ARMV7_UNKNOWN_LINUX_GNUEABIHF",
         emulator: "qemu-arm",
+        toolchain: Some(Toolchain {
+            linker: ("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+            libraries: ("/usr/arm-linux-gnueabihf", "libc6-dev-armhf-cross"),
+        }),
         processors: &[
             processor("cortex-a7", "armv7-neon,portable", Extent::Short),
             processor("cortex-a15", "armv7-neon,portable", Extent::Full),
@@ -84,18 +99,23 @@ fn cases(extent: Extent) -> &'static str {
 pub fn test(lane: &Lane, extent: Extent) -> Result<(), String> {
     for target in &TARGETS {
         install(target.emulator, EMULATOR_PACKAGE)?;
-        // for 32 bits there is no static target to be had everywhere; the static ones do not look at these
-        install("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf")?;
-        install("/usr/arm-linux-gnueabihf", "libc6-dev-armhf-cross")?;
+        for (part, package) in target.toolchain.iter().flat_map(|toolchain| [toolchain.linker, toolchain.libraries]) {
+            install(part, package)?;
+        }
         lane.step("rustup", &["target", "add", target.triple], &[])?;
         for processor in target.processors.iter().filter(|processor| processor.extent <= extent) {
-            let runner = format!("{} -L /usr/arm-linux-gnueabihf -cpu {}", target.emulator, processor.name);
-            let environment = [
-                ("CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER".into(), "arm-linux-gnueabihf-gcc"),
+            let mut runner = format!("{} -cpu {}", target.emulator, processor.name);
+            if let Some(toolchain) = &target.toolchain {
+                runner += &format!(" -L {}", toolchain.libraries.0);
+            }
+            let mut environment = vec![
                 (format!("CARGO_TARGET_{}_RUNNER", target.variable), runner.as_str()),
                 ("LAPWING_KERNELS".into(), processor.kernels),
                 ("LAPWING_PLAN_CASES".into(), cases(extent)),
             ];
+            if let Some(toolchain) = &target.toolchain {
+                environment.push((format!("CARGO_TARGET_{}_LINKER", target.variable), toolchain.linker.0));
+            }
             let mut arguments = vec!["test", "--release", "--no-default-features", "--lib", "--target", target.triple];
             PACKAGES.iter().for_each(|package| arguments.extend(["--package", package]));
             arguments.push("--");

@@ -109,6 +109,7 @@ pub(super) const TORN_BYTES: usize = FRAME_BYTES_MAX + SECTOR_BYTES;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::RECORD_HEADER_BYTES;
     use crate::log::record::encode;
     use crate::log::{Parsed, Seq, parse};
     use proptest::prelude::*;
@@ -117,7 +118,7 @@ mod tests {
     fn chain(sizes: &[usize]) -> (Vec<u8, { 2 * BLOCK_BYTES }>, std::vec::Vec<usize>) {
         let (mut chain, mut starts) = (Vec::new(), std::vec::Vec::new());
         for (number, size) in sizes.iter().enumerate() {
-            if (chain.len() + frame(*size)).next_multiple_of(ALIGN as usize) > CHAIN_BYTES_MAX {
+            if (chain.len() + RECORD_HEADER_BYTES + size).next_multiple_of(ALIGN as usize) > CHAIN_BYTES_MAX {
                 break;
             }
             starts.push(chain.len());
@@ -127,10 +128,6 @@ mod tests {
         starts.push(chain.len());
         pad(&mut chain);
         (chain, starts)
-    }
-
-    fn frame(payload: usize) -> usize {
-        crate::limits::RECORD_HEADER_BYTES + payload
     }
 
     fn broken_at(bytes: &[u8], starts: &[usize]) -> Option<usize> {

@@ -137,19 +137,24 @@ pub(super) fn survey<M: Media>(media: &mut M) -> Result<Survey, LogError<M::Erro
         }
         // records may have stood there: their numbers are not given again
         Some(Damage { bytes, .. }) => {
-            next_seq = next_seq.saturating_add(u64::from(bytes / RECORD_HEADER_BYTES as u32 + 1));
+            next_seq = next_seq.saturating_add(records_max(bytes));
         }
         None => {}
     }
     // the same of the block before the newest chain, which may be its twin and may have held more than it
     if last_corrupt.zip(tail).is_some_and(|(damage, tail)| may_be_twin(&damage, &tail)) {
-        next_seq = next_seq.saturating_add(u64::from(BLOCK / RECORD_HEADER_BYTES as u32 + 1));
+        next_seq = next_seq.saturating_add(records_max(BLOCK));
     }
     let place = match headers.last.filter(|header| header.goes_on && Some(header.id) == headers.newest) {
         Some(header) => place(media, &header, tail).map_err(LogError::Media)?,
         None => None,
     };
     Ok(Survey { found, held: headers.held, newest: headers.newest, is_stillborn, next_seq, place })
+}
+
+/// More records than may have stood in so many bytes.
+fn records_max(bytes: u32) -> u64 {
+    u64::from(bytes / RECORD_HEADER_BYTES as u32 + 1)
 }
 
 /// What is damaged reaches into the block before the chain.

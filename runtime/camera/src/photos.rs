@@ -5,7 +5,8 @@
 use crate::Photo;
 
 /// File name and JPEG bytes of each photograph. After those that fire comes one with nobody in it, so that rules release.
-/// Before the cameraman comes one of another size, another scene: he alone is hidden, and has surroundings to be filled from.
+/// Before the cameraman comes one of another size, another scene: he alone is hidden, and has surroundings to be filled
+/// from.
 pub const PHOTOS: &[Photo] = &[
     ("astronaut.jpg", include_bytes!("../../../tests/photos/astronaut.jpg")),
     ("rocket.jpg", include_bytes!("../../../tests/photos/rocket.jpg")),

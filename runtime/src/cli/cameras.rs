@@ -23,7 +23,7 @@ pub fn cameras(options: &CameraOptions) -> Vec<Found> {
 pub fn first_usable(found: &[Found]) -> Result<String, String> {
     let usable = found.iter().find(|f| matches!(f.verdict, Verdict::Camera { .. }));
     match usable {
-        Some(camera) => Ok(format!("v4l:{}", Printable(camera.path.display()))),
+        Some(camera) => Ok(format!("v4l:{}", camera.path.display())),
         None => Err(found.iter().find_map(why_not).unwrap_or_else(|| "none found".to_owned())),
     }
 }

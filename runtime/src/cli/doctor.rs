@@ -2,12 +2,12 @@
 
 mod pins;
 
-use lapwing_camera::frame::printable::Printable;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use lapwing_camera::clock::{Clock, SystemClock, iso8601};
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::v4l::CameraOptions;
 use lapwing_vision::Model;
 use lapwing_vision::detect::Detector;

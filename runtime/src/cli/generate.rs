@@ -1,9 +1,9 @@
 //! `lapwing generate`: pictures out of noise, and how far each sampler gets in how many steps.
 
-use lapwing_camera::frame::printable::Printable;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::frame::{Frame, picture};
 use lapwing_flow::generate::{Made, PICTURES_MAX, Request, Walk, generate};
 use lapwing_flow::manifest::STEPS_MAX;

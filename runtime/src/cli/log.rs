@@ -1,11 +1,11 @@
 //! `lapwing log`: reads the record. It changes nothing and needs no lock, so it works beside a run.
 
-use lapwing_camera::frame::printable::Printable;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lapwing_camera::clock::iso8601;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_firmware::event::{Event, EventKind};
 use lapwing_firmware::linux::{DirMedia, own_file};
 use lapwing_firmware::log::{Damage, DamageKind, Item, Position, Reader, name};

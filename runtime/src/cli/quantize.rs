@@ -1,11 +1,11 @@
 //! `lapwing model quantize`: a network in float32 becomes an artifact.
 
-use lapwing_camera::frame::printable::Printable;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::{Next, SourceSpec};
 use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_flow::FlowModel;
@@ -165,7 +165,7 @@ fn calibrated(args: &Args, model: &Model, network: OnnxNetwork) -> Result<Made, 
     Ok(made?)
 }
 
-fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
     std::fs::write(output, bytes).map_err(|e| {
         Failure::Job(format!(
             "{}: cannot be written: {e}; name another file with --output",

@@ -1,8 +1,8 @@
 //! `lapwing model quantize` of a flow: networks in float32 become one file in eight bits.
 
-use lapwing_camera::frame::printable::Printable;
 use std::path::PathBuf;
 
+use lapwing_camera::frame::printable::Printable;
 use lapwing_flow::FlowModel;
 use lapwing_flow::quantize::windows::{WINDOWS_MAX, Windows};
 use lapwing_flow::quantize::{BANDS, quantize};
@@ -12,7 +12,7 @@ use super::eval_flow;
 use super::frames::each_frame;
 use super::out::{Failure, Out, line};
 use super::progress;
-use super::quantize::Args;
+use super::quantize::{Args, write};
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
@@ -34,12 +34,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     bar.finish_and_clear();
     let bytes = made.to_bytes().map_err(Failure::Job)?;
     let output = args.output.clone().unwrap_or_else(|| PathBuf::from(&args.network).with_extension("lap"));
-    std::fs::write(&output, &bytes).map_err(|e| {
-        Failure::Job(format!(
-            "{}: cannot be written: {e}; name another file with --output",
-            Printable(output.display())
-        ))
-    })?;
+    write(&output, &bytes)?;
     let cost = match &args.annotations {
         Some(annotations) => {
             let int8 = FlowModel::from_artifact(bytes.clone(), model.origin().into())?;

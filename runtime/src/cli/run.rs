@@ -1,12 +1,12 @@
 //! `lapwing run`: the main job.
 
-use lapwing_camera::frame::printable::Printable;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lapwing_camera::clock::SystemClock;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::photos::PHOTOS;
 use lapwing_camera::v4l::kernel::Kernel;
 use lapwing_camera::{Pacing, Source, SourceSpec};
@@ -214,7 +214,7 @@ fn tell_last_words(recorder: &mut Recorder, data: &Path, rules: &Arc<DeadMan>) {
         complain!("the last run panicked: {}", super::log::words_on_a_line(&words));
         let kept = recorder.panic_record(&words).map_err(|e| e.to_string());
         if let Err(error) = kept.and_then(|()| file.forget().map_err(|e| e.to_string())) {
-            complain!("its panic record stay in {}: {error}", Printable(data.display()));
+            complain!("its panic record stays in {}: {error}", Printable(data.display()));
         }
     }
     file.keep_panics(make_safe);

@@ -1,10 +1,10 @@
 //! `lapwing generate --table`: how far each sampler gets in how many steps.
 
-use lapwing_camera::frame::printable::Printable;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::printable::Printable;
 use lapwing_flow::generate::{PICTURES_MAX, Request};
 use lapwing_flow::network::whole_context;
 use lapwing_flow::table::{Row, Tabled};

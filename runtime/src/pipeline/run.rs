@@ -124,7 +124,7 @@ impl Pipeline<'_> {
             let dead_man = spawn(scope, "dead-man", move || {
                 let died = catch_unwind(AssertUnwindSafe(|| rules.watch(&dead_man)));
                 if let Err(panic) = died {
-                    // nobody holds the deadline any more: no line may be on, and the run ends
+                    // nobody holds the deadline any more: no line may be on, whoever holds the rules, and the run ends
                     rules.make_safe();
                     rules.stand_down(dead_man.clock.mono().us(), dead_man.clock, dead_man.outbox);
                     dead_man.stop.store(true, Ordering::SeqCst);

@@ -289,8 +289,8 @@ mod tests {
     }
 
     proptest! {
-        /// Somebody who runs, 1.5 times his height a second each way, whom the detector misses for up to four frames of 100 ms at any
-        /// time is covered whole in each.
+        /// Somebody who runs, 1.5 times his height a second each way, whom the detector misses for up to four frames of
+        /// 100 ms at any time is covered whole in each.
         #[test]
         fn a_walker_is_covered_whenever_the_detector_misses(
             vx in -9.0f32..9.0, vy in -9.0f32..9.0, misses in prop::collection::vec(any::<bool>(), 8..60),

@@ -46,17 +46,17 @@ impl<M: Media> Reader<'_, M> {
         }
         // no part of a block was left out, so what is whole in it was written with what is broken; of a block that was
         // passed over that comes first, and its twin is then read again
-        let mut found = None;
-        let mut ends = false;
+        let counts = |seq, _| open.counts(last, seq);
+        let (mut found, mut ends) = (None, false);
         if let Some(block) = skipped {
             let (from, end) = (offset.saturating_add(1), block_from(block + 1).min(open.bytes));
-            found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
+            found = find_next(self.media, open.id, from, end, counts)?;
             self.window.fill(self.media, open.id, at)?;
             ends = nothing_begins(self.window.from(open.id, at), at);
         }
         // where the twin's chain ends, a cut may have left anything behind it
         if found.is_none() && !ends {
-            found = find_next(self.media, open.id, from, end, |seq, _| open.counts(last, seq))?;
+            found = find_next(self.media, open.id, from, end, counts)?;
         }
         self.at.offset = found.map_or(end, |(at, _)| at);
         self.salvaged_at = found.map(|(at, _)| at);

@@ -6,8 +6,8 @@
 //! | otherwise: a scan for each component, chroma finer than luma, factors of three | jpeg-decoder |
 //!
 //! Both give what libjpeg gives, within a few levels of its rounding. A picture without Huffman tables is read with those
-//! of annex K. A picture without its end-of-image marker is read where its data are whole, to the bit; where data are missing
-//! it is [`PictureError::Truncated`], for a decoder would paint the rest grey without a word.
+//! of annex K. A picture without its end-of-image marker is read where its data are whole, to the bit; where data are
+//! missing it is [`PictureError::Truncated`], for a decoder would paint the rest grey without a word.
 
 use std::io::Cursor;
 

@@ -3,8 +3,8 @@
 use super::{Patience, TRACKS_MAX, Track};
 use crate::detect::{Detection, nms::iou};
 
-/// Least overlap (intersection over union) of a detection with the expected box of its track. SORT's own value; a detection
-/// of somebody else that is taken for a missed person leaves that person uncovered.
+/// Least overlap (intersection over union) of a detection with the expected box of its track. SORT's own value; a
+/// detection of somebody else that is taken for a missed person leaves that person uncovered.
 const IOU_MIN: f32 = 0.3;
 /// The velocity is an average over about so long, in seconds: boxes tremble from frame to frame, and what they seem to
 /// move by in a short frame is mostly that.

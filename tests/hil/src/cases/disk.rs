@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::looped::LOOK_TIMEOUT;
+use super::looped::{LOOK_TIMEOUT, configure};
 use super::{Bench, SHORT};
 use crate::cuts::{Checked, FileSystem};
 use crate::disk::nbd::{Server, Shared};
@@ -83,12 +83,13 @@ pub fn full(bench: &Bench<'_>) -> Result<Figures> {
 
 /// Every photograph leaves a picture.
 const RUN: &str = "lapwing run --config /tmp/c.toml --source photos --data /data";
-const CONFIG: &str = r#"printf '[pictures]\nkeep = "all"\n[log]\nsegment_kib = 64\n[[rule]]\nname = "visitor"\nclasses = ["person"]\n' >/tmp/c.toml"#;
+const CONFIG: &str =
+    "[pictures]\nkeep = \"all\"\n[log]\nsegment_kib = 64\n[[rule]]\nname = \"visitor\"\nclasses = [\"person\"]\n";
 
 /// `lapwing run` on a disk without room, and without a log: the pictures of an earlier run give way to a segment, every
 /// event that is told is there, and runs are numbered on after the pictures. Events told, and pictures that went.
 fn full_run(board: &mut Board) -> Result<(usize, usize)> {
-    board.must(CONFIG, SHORT)?;
+    configure(board, CONFIG)?;
     board.must("rm -r /data/log", SHORT)?;
     board.must(RUN, LOOK_TIMEOUT)?;
     let pictures = |board: &mut Board| -> Result<Vec<String>> {
