@@ -66,6 +66,9 @@ pub struct InputSpec {
     /// Value of the pixels that a letterbox leaves free.
     #[serde(default = "pad_default")]
     pub pad: u8,
+    /// The filter that brings pictures to size.
+    #[serde(default, skip_serializing_if = "Resize::is_default")]
+    pub resize: Resize,
 }
 
 fn pad_default() -> u8 {
@@ -94,12 +97,31 @@ pub enum AxisOrder {
 
 /// How a picture of another shape is fitted to the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Fit {
     /// Keep the aspect ratio, put the picture at the top left, fill the rest with `pad`.
     Letterbox,
+    /// Keep the aspect ratio, put the picture in the middle, fill the rest with `pad`.
+    LetterboxCentred,
     /// Scale both axes on their own.
     Stretch,
+}
+
+/// How a picture is brought to another size. A network is most accurate with the filter that it was trained with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resize {
+    /// A triangle that spans two samples of whichever side is coarser: averages when it shrinks.
+    #[default]
+    Area,
+    /// Between the two nearest samples of the picture, also when it shrinks (OpenCV's `INTER_LINEAR`).
+    Bilinear,
+}
+
+impl Resize {
+    fn is_default(&self) -> bool {
+        *self == Resize::default()
+    }
 }
 
 /// From raw outputs to boxes.
@@ -114,7 +136,25 @@ pub struct HeadSpec {
     pub score_min: f32,
     /// Two boxes of one class that overlap more than this are one object.
     pub nms_iou: f32,
+    /// Tensors of the file at which decoding begins, in the order that the family reads them: the network ends there.
+    /// Empty: at the file's own outputs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
+    /// Anchor boxes (width, height) in input pixels, a list for each stride; empty where the family has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anchors: Vec<Vec<[f32; 2]>>,
+    /// The network was trained to give each object one box: boxes that overlap are different objects, and a cell may
+    /// hold several classes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub one_to_one: bool,
 }
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Most names in `head.outputs`, and most anchors of a stride.
+pub const HEAD_LIST_MAX: usize = 64;
 
 /// What the class indices mean.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -176,6 +216,26 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// This manifest with the fields that `text` states, which may be any part of a manifest.
+    ///
+    /// # Errors
+    /// The field and the cure.
+    pub fn overlaid(&self, text: &str) -> Result<Manifest, String> {
+        let mut base = toml::Table::try_from(self).map_err(|e| e.to_string())?;
+        let stated: toml::Table = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        overlay(&mut base, stated);
+        let text = toml::to_string(&base).map_err(|e| e.to_string())?;
+        Manifest::parse(&text)
+    }
+
+    /// The manifest as a file that [`Manifest::parse`] reads.
+    ///
+    /// # Errors
+    /// If a value of it cannot stand in TOML.
+    pub fn to_toml(&self) -> Result<String, String> {
+        toml::to_string(self).map_err(|e| e.to_string())
+    }
+
     /// What every user of a manifest takes for granted.
     pub(super) fn validate(&self) -> Result<(), String> {
         if self.format != MANIFEST_FORMAT {
@@ -200,7 +260,28 @@ impl Manifest {
                 return Err(format!("`head.{key} = {v}`: must lie in 0..=1"));
             }
         }
+        if self.head.outputs.len() > HEAD_LIST_MAX {
+            return Err(format!("`head.outputs` must hold at most {HEAD_LIST_MAX} names"));
+        }
+        self.validate_anchors()?;
         self.validate_strides()
+    }
+
+    fn validate_anchors(&self) -> Result<(), String> {
+        let HeadSpec { anchors, strides, .. } = &self.head;
+        let good = |list: &Vec<[f32; 2]>| {
+            let sizes = list.iter().flatten();
+            (1..=HEAD_LIST_MAX).contains(&list.len())
+                && sizes.clone().all(|side| side.is_finite() && *side > 0.0)
+                && list.len() == anchors[0].len()
+        };
+        if !anchors.is_empty() && !(anchors.len() == strides.len() && anchors.iter().all(good)) {
+            return Err(format!(
+                "`head.anchors` must hold, for each of the {} strides, a list of equally many [width, height] in pixels",
+                strides.len()
+            ));
+        }
+        Ok(())
     }
 
     fn validate_strides(&self) -> Result<(), String> {
@@ -217,6 +298,18 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+/// Puts the values of `stated` in the place of those of `base`, table by table.
+fn overlay(base: &mut toml::Table, stated: toml::Table) {
+    for (key, value) in stated {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(more)) => overlay(inner, more),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
     }
 }
 
@@ -269,6 +362,32 @@ names = ["thing"]
         ] {
             let error = Manifest::parse(&good().replace(from, to)).unwrap_err();
             assert!(error.contains(word), "{word}: {error}");
+        }
+    }
+
+    #[test]
+    fn stated_fields_replace_those_of_a_base() {
+        let base = Manifest::parse(&good()).unwrap();
+        let made =
+            base.overlaid("name = \"yard\"\n[head]\nscore_min = 0.5\n[classes]\nnames = [\"hen\", \"fox\"]").unwrap();
+        assert_eq!((made.name.as_str(), made.head.score_min), ("yard", 0.5));
+        assert_eq!((made.classes.names.len(), made.input.width, made.head.nms_iou), (2, 64, 0.5));
+        let error = base.overlaid("[head]\nscor_min = 0.5").unwrap_err();
+        assert!(error.contains("scor_min"), "{error}");
+        assert!(base.overlaid("[input]\nwidth = 0").unwrap_err().contains("input.width"));
+        let again = Manifest::parse(&made.to_toml().unwrap()).unwrap();
+        assert_eq!(again.classes.names, made.classes.names);
+    }
+
+    #[test]
+    fn anchors_are_a_list_for_each_stride() {
+        let with =
+            |anchors: &str| Manifest::parse(&good().replace("score_min", &format!("anchors = {anchors}\nscore_min")));
+        assert!(with("[[[1.0, 2.0]], [[3.0, 4.0]], [[5.0, 6.0]]]").is_ok());
+        for wrong in
+            ["[[[1.0, 2.0]]]", "[[[1.0, 2.0]], [[3.0, 4.0]], []]", "[[[1.0, 0.0]], [[3.0, 4.0]], [[5.0, 6.0]]]"]
+        {
+            assert!(with(wrong).unwrap_err().contains("head.anchors"), "{wrong}");
         }
     }
 }

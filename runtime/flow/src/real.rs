@@ -9,7 +9,7 @@ use super::condition::{Kept, features, one_hot};
 use super::manifest::{ConditionSpec, FlowManifest};
 use super::network::{Asked, VelocityNetwork, check, expect_finite};
 use super::{FlowError, FlowModel};
-use lapwing_quantize::onnx::{self, Parsed};
+use lapwing_quantize::onnx::{self, OnnxGraph};
 
 /// Most results of the condition network that are kept.
 const FILMS_MAX: usize = 64;
@@ -19,7 +19,7 @@ const FILMS_MAX: usize = 64;
 /// # Errors
 /// tract's words.
 pub fn typed(bytes: &[u8], inputs: &[(&str, Vec<usize>)]) -> Result<TypedModel, String> {
-    let mut parsed = Parsed::read(bytes)?;
+    let mut parsed = OnnxGraph::read(bytes)?.parsed()?;
     let model = &mut parsed.model;
     let mut prepare = || -> TractResult<()> {
         let outlets = model.input_outlets()?.to_vec();

@@ -7,7 +7,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
-use crate::onnx::{self, Parsed, words};
+use crate::onnx::{self, OnnxGraph, words};
 use lapwing_engine::EngineError;
 use lapwing_engine::manifest::{AxisOrder, InputSpec};
 
@@ -18,6 +18,8 @@ pub struct OnnxFile<'a> {
     pub bytes: &'a [u8],
     /// From picture to input tensor.
     pub input: &'a InputSpec,
+    /// Tensors at which the network ends; none: at the file's own outputs.
+    pub outputs: &'a [String],
     /// Where it came from, for messages.
     pub origin: &'a str,
 }
@@ -123,7 +125,8 @@ pub fn typed(file: OnnxFile<'_>) -> Result<TypedModel, EngineError> {
         move |what: String| EngineError::Load { origin, stage, what }
     };
     let input_shape = input_shape(file.input);
-    let mut parsed = Parsed::read(file.bytes).map_err(failed("reading it as ONNX"))?;
+    let parsed = OnnxGraph::read(file.bytes).and_then(|graph| graph.ended_at(file.outputs)?.parsed());
+    let mut parsed = parsed.map_err(failed("reading it as ONNX"))?;
     check_input(&parsed.model, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
     let known = parsed.model.set_input_fact(0, f32::fact(input_shape).into()).map_err(|e| words(&e));
     known.and_then(|()| parsed.typed()).map_err(failed("working out its shapes"))

@@ -6,7 +6,7 @@ use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
 use crate::import;
-use crate::onnx::{Parsed, run, runnable, structured};
+use crate::onnx::{OnnxGraph, Parsed, run, runnable, structured};
 
 /// A format's name and what its bytes are given to.
 pub type Target = (&'static str, fn(&[u8]));
@@ -19,14 +19,14 @@ const COST_MAX: usize = 1 << 26;
 
 /// The bytes of a file.
 pub fn bytes(bytes: &[u8]) {
-    if let Ok(parsed) = said(Parsed::read(bytes)) {
+    if let Ok(parsed) = said(OnnxGraph::read(bytes).and_then(OnnxGraph::parsed)) {
         loaded(parsed);
     }
 }
 
 /// The bytes from which a network is made.
 pub fn network(bytes: &[u8]) {
-    if let Ok(parsed) = said(Parsed::of(&structured::network(bytes), bytes.len())) {
+    if let Ok(parsed) = said(OnnxGraph::of(structured::network(bytes), bytes.len()).and_then(OnnxGraph::parsed)) {
         loaded(parsed);
     }
 }

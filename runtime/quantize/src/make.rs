@@ -6,7 +6,7 @@
 //!
 //! # fn make(manifest: Manifest, samples: Samples) -> Result<(), Box<dyn std::error::Error>> {
 //! let bytes = std::fs::read("street.onnx")?;
-//! let file = OnnxFile { bytes: &bytes, input: &manifest.input, origin: "street.onnx" };
+//! let file = OnnxFile { bytes: &bytes, input: &manifest.input, outputs: &manifest.head.outputs, origin: "street.onnx" };
 //! let made = OnnxNetwork::import(file)?.calibrate(&manifest, &samples, &Settings::default(), &mut |_| {})?;
 //! std::fs::write("street.lap", made.artifact.to_bytes()?)?;
 //! # Ok(())

@@ -6,6 +6,7 @@
 //!
 //! | module | noun |
 //! |---|---|
+//! | `recognise` | what an ONNX file is that comes without a manifest (feature `onnx`) |
 //! | [`model`] | a manifest and its network, by the word a user gives |
 //! | [`input`] | fitting a frame to the input tensor |
 //! | [`head`] | decoders of outputs, one file a family; candidates |
@@ -21,6 +22,8 @@ pub mod fuzz_targets;
 pub mod head;
 pub mod input;
 pub mod model;
+#[cfg(feature = "onnx")]
+pub mod recognise;
 pub mod track;
 
 pub use model::{Model, ModelError};

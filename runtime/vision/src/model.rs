@@ -260,7 +260,10 @@ impl Model {
     #[cfg(feature = "onnx")]
     pub fn onnx(&self) -> Option<OnnxFile<'_>> {
         match &self.network {
-            NetworkFile::Onnx(bytes) => Some(OnnxFile { bytes, input: &self.manifest.input, origin: &self.origin }),
+            NetworkFile::Onnx(bytes) => {
+                let Manifest { input, head, .. } = &self.manifest;
+                Some(OnnxFile { bytes, input, outputs: &head.outputs, origin: &self.origin })
+            }
             NetworkFile::Int8(_) => None,
         }
     }

@@ -1,7 +1,7 @@
 //! ONNX through tract, within bounds: no network brings the program down, and none keeps it busy for long.
 //!
 //! tract takes a network at its word: it allocates what a shape asks for, and panics where it does not know on. So
-//! every call of it that depends on a file goes through here. [`Parsed::read`] holds the file to [`bounds`];
+//! every call of it that depends on a file goes through here. [`OnnxGraph::read`] holds the file to [`bounds`];
 //! [`Parsed::typed`] finds the shapes node by node and refuses the first one that needs too much, see [`shapes`];
 //! [`guarded`] makes errors of the panics that are left. Each error names the node.
 //!
@@ -14,7 +14,9 @@
 //! | [`shapes::CONSTANT_BYTES_MAX`] | bytes that are computed when it is loaded |
 
 pub mod bounds;
+mod graph;
 mod guard;
+mod rewrite;
 pub mod shapes;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod structured;
@@ -23,11 +25,11 @@ pub(crate) mod tests;
 
 use std::sync::Arc;
 
-use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::optim::Optimizer;
 use tract_onnx::tract_core::plan::eval;
 
+pub use graph::{Declared, OnnxGraph};
 pub use guard::{at, guarded};
 
 /// A network whose file is within [`bounds`], and that tract has read.
@@ -39,26 +41,6 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Reads a file's bytes.
-    ///
-    /// # Errors
-    /// What is wrong with it, or which limit it exceeds.
-    pub fn read(bytes: &[u8]) -> Result<Parsed, String> {
-        let mut rest = bytes;
-        let proto = guarded(|| tract_onnx::onnx().proto_model_for_read(&mut rest).map_err(|e| words(&e)))?;
-        Parsed::of(&proto, bytes.len())
-    }
-
-    /// What a file of so many bytes holds.
-    ///
-    /// # Errors
-    /// As for [`Parsed::read`].
-    pub fn of(proto: &ModelProto, bytes: usize) -> Result<Parsed, String> {
-        bounds::check(proto)?;
-        let model = guarded(|| tract_onnx::onnx().model_for_proto_model(proto).map_err(|e| words(&e)))?;
-        Ok(Parsed { model, bytes })
-    }
-
     /// Works out the shapes; those of the inputs are known by now.
     ///
     /// # Errors

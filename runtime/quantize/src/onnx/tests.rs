@@ -15,7 +15,7 @@ fn net() -> Net {
 
 /// Loads and plans it.
 fn load(proto: &ModelProto) -> Result<Arc<TypedSimplePlan>, String> {
-    runnable(Parsed::of(proto, 1000)?.typed()?)
+    runnable(OnnxGraph::of(proto.clone(), 1000)?.parsed()?.typed()?)
 }
 
 /// The refusal of a network with one node, which must name it.

@@ -66,7 +66,11 @@ impl Engine {
         Ok(match model.network() {
             #[cfg(feature = "onnx")]
             NetworkFile::Onnx(bytes) => {
-                Engine::float(spec, FloatEngine::load(OnnxFile { bytes, input: spec, origin: model.origin() })?)
+                let outputs = &model.manifest().head.outputs;
+                Engine::float(
+                    spec,
+                    FloatEngine::load(OnnxFile { bytes, input: spec, outputs, origin: model.origin() })?,
+                )
             }
             #[cfg(not(feature = "onnx"))]
             NetworkFile::Onnx(_) => return Err(ModelError::NoOnnx { origin: model.origin().to_owned() }),

@@ -1,29 +1,71 @@
-//! Heads that give four distances from the cell's centre, as lapwing's own detector does.
+//! Heads that give four distances from the cell's centre: left, top, right, bottom.
 //!
-//! For each stride two tensors: class logits (1, classes, h, w) and raw distances (1, 4, h, w).
-//! `score = sigmoid(logit)`; the distances left, top, right, bottom in input pixels are
-//! `exp(clamp(raw, -6, 5)) * stride` from the centre `((x + 0.5) * stride, (y + 0.5) * stride)`.
+//! For each stride two maps: class logits (1, classes, h, w) and raw distances (1, 4 n, h, w); or one that holds both,
+//! the classes first. `score = sigmoid(logit)`; the box reaches from the centre `((x + 0.5), (y + 0.5)) * stride` by
+//! `distance * stride` to each side, where the distance is
+//!
+//! | family | distance |
+//! |---|---|
+//! | `ltrb` | `exp(clamp(raw, -6, 5))`, n = 1: lapwing's own detector |
+//! | `dfl` | for n = 1 `raw` itself, else the mean of 0 .. n-1 under the softmax of a side's n values (Li et al., "Generalized Focal Loss", arXiv:2006.04388): YOLOv8 and those after it, NanoDet, PicoDet |
 
 use super::candidates::{Candidate, Candidates};
-use super::family::{ByteDecoder, Family, Head, Outputs, expect_shapes, grid};
+use super::family::{Family, Head, expect_shapes, grid};
+use super::maps::{CellHead, Map, OnMaps};
 use super::math::{logit, sigmoid};
 use super::options::{DetectOptions, Labels};
-use lapwing_engine::ir::{Output, Part, Shape, Signature};
+use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
-use lapwing_engine::plan::Plan;
 
-/// Outputs come in pairs: class logits, distances.
+/// Exponentials of raw distances.
 pub const FAMILY: Family = Family {
     name: "ltrb",
-    head: |manifest, shapes| Ok(Box::new(Ltrb::new(manifest, shapes)?)),
+    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Exponential),
     is_logit: |output| output.is_multiple_of(2),
 };
 
-/// Decoder of the `ltrb` family.
+/// Distances that are linear, or the mean of a distribution.
+pub const DFL: Family = Family {
+    name: "dfl",
+    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Mean { bins: bins(manifest, shapes)? }),
+    is_logit: |output| output.is_multiple_of(2),
+};
+
+/// Most values that a distance is the mean of.
+const BINS_MAX: usize = 64;
+
+/// How raw values become a distance in strides.
+#[derive(Debug, Clone, Copy)]
+enum Distance {
+    Exponential,
+    Mean { bins: usize },
+}
+
+/// Values for each side, by the channels of the first map of distances.
+fn bins(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<usize, String> {
+    let classes = manifest.classes.names.len();
+    let channels = match shapes {
+        [both, ..] if shapes.len() == manifest.head.strides.len() => both.get(1).and_then(|c| c.checked_sub(classes)),
+        [_, distances, ..] => distances.get(1).copied(),
+        _ => None,
+    };
+    let bins = channels.filter(|c| c.is_multiple_of(4)).map(|channels| channels / 4);
+    bins.filter(|bins| (1..=BINS_MAX).contains(bins)).ok_or_else(|| {
+        format!(
+            "its outputs have shapes {shapes:?}; head family `dfl` needs for each stride (1, {classes}, h, w) and \
+             (1, 4 n, h, w) with n up to {BINS_MAX}, or both as one; correct `head.family`, `head.outputs` or `classes.names`"
+        )
+    })
+}
+
+/// Decoder of these families.
 #[derive(Debug, Clone)]
-pub struct Ltrb {
+struct Ltrb {
     classes: usize,
     scales: Vec<Scale>,
+    distance: Distance,
+    /// Classes and distances of a stride are one map.
+    joined: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -34,124 +76,102 @@ struct Scale {
 }
 
 impl Ltrb {
-    /// Checks the output shapes: for each stride (1, classes, h, w) and (1, 4, h, w).
-    pub fn new(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<Ltrb, String> {
-        let classes = manifest.classes.names.len();
-        let mut scales = Vec::new();
-        let mut expected = Vec::new();
-        for &stride in &manifest.head.strides {
+    /// Checks the output shapes.
+    fn head(manifest: &Manifest, shapes: &[Vec<usize>], distance: Distance) -> Result<Box<dyn Head>, String> {
+        let scale = |&stride: &u32| {
             let (width, height) = grid(manifest, stride);
-            expected.push(vec![1, classes, height, width]);
-            expected.push(vec![1, 4, height, width]);
-            scales.push(Scale { stride: stride as f32, width, height });
-        }
-        expect_shapes(shapes, &expected, "ltrb")?;
-        Ok(Ltrb { classes, scales })
-    }
-}
-
-impl Head for Ltrb {
-    fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates) {
-        let output = |index| outputs(index).unwrap_or(&[]);
-        let logit_min = logit(options.score_min);
-        for (index, scale) in self.scales.iter().enumerate() {
-            let (logits, raw) = (output(2 * index), output(2 * index + 1)); // (classes, h, w), (4, h, w)
-            let cells = scale.width * scale.height;
-            if logits.len() != self.classes * cells || raw.len() != 4 * cells {
-                continue;
-            }
-            match options.labels {
-                Labels::All => {
-                    for (at, &value) in logits.iter().enumerate().filter(|(_, v)| **v > logit_min) {
-                        let cell = at % cells;
-                        into.push(candidate(scale, |side| raw[side * cells + cell], cell, at / cells, value));
-                    }
-                }
-                Labels::Best => {
-                    for cell in 0..cells {
-                        let (class, value) = best(logits, cells, cell);
-                        if value > logit_min {
-                            into.push(candidate(scale, |side| raw[side * cells + cell], cell, class, value));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn byte_decoder(&self, network: &Signature) -> Option<Box<dyn ByteDecoder>> {
-        self.reads(network).then(|| Box::new(self.clone()) as Box<dyn ByteDecoder>)
-    }
-}
-
-impl Ltrb {
-    /// True if each output of `network` is one tensor of (rows, columns, channels), so that
-    /// [`ByteDecoder::decode`] can read it as it lies in memory.
-    fn reads(&self, network: &Signature) -> bool {
-        let expected = self.scales.iter().flat_map(|s| [(s, self.classes), (s, 4)]);
-        let whole = |output: &Output, (scale, channels): (&Scale, usize)| {
-            let shape = Shape { height: scale.height, width: scale.width, channels };
-            let strides = [scale.width, 1, scale.width * scale.height];
-            matches!(output.parts[..], [Part { tensor, base: 0, strides: found }]
-                if found == strides && network.tensor(tensor).shape == shape)
+            Scale { stride: stride as f32, width, height }
         };
-        network.outputs.len() == 2 * self.scales.len() && network.outputs.iter().zip(expected).all(|(o, e)| whole(o, e))
+        let head = OnMaps::new(Ltrb {
+            classes: manifest.classes.names.len(),
+            scales: manifest.head.strides.iter().map(scale).collect(),
+            distance,
+            joined: matches!(distance, Distance::Mean { .. }) && shapes.len() == manifest.head.strides.len(),
+        })?;
+        expect_shapes(shapes, &head.expected(), &manifest.head.family)?;
+        Ok(Box::new(head))
     }
-}
 
-impl ByteDecoder for Ltrb {
-    fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
-        let logit_min = logit(options.score_min);
-        let view = |output: usize| Some(plan.view(plan.signature().outputs.get(output)?.parts.first()?.tensor));
-        for (index, scale) in self.scales.iter().enumerate() {
-            let (Some(logits), Some(raw)) = (view(2 * index), view(2 * index + 1)) else { continue };
-            // a greater byte is a greater number
-            let Some(least) = (0..=255).find(|&q| logits.quant.real(q) > logit_min) else { continue };
-            let rows = (0..scale.height).filter(|&y| logits.most(y) >= least);
-            for (y, x) in rows.flat_map(|y| (0..scale.width).map(move |x| (y, x))) {
-                let cell = y * scale.width + x;
-                let most = logits.pixel(y, x).max().unwrap_or(0);
-                if most < least {
-                    continue;
+    fn bins(&self) -> usize {
+        match self.distance {
+            Distance::Exponential => 1,
+            Distance::Mean { bins } => bins,
+        }
+    }
+
+    /// The distance of one side, in strides, from its raw values.
+    fn distance(&self, raw: impl Fn(usize) -> f32) -> f32 {
+        match self.distance {
+            Distance::Exponential => raw(0).clamp(-6.0, 5.0).exp(),
+            Distance::Mean { bins: 1 } => raw(0),
+            Distance::Mean { bins } => {
+                let greatest = (0..bins).map(&raw).fold(f32::NEG_INFINITY, f32::max);
+                let (mut sum, mut mean) = (0.0, 0.0);
+                for bin in 0..bins {
+                    let weight = (raw(bin) - greatest).exp();
+                    sum += weight;
+                    mean += weight * bin as f32;
                 }
-                let side = |side: usize| raw.pixel(y, x).nth(side).map_or(0.0, |q| raw.quant.real(q));
-                for (class, q) in logits.pixel(y, x).enumerate().filter(|(_, q)| *q >= least) {
-                    if options.labels == Labels::All || q == most {
-                        into.push(candidate(scale, side, cell, class, logits.quant.real(q)));
-                    }
-                    if options.labels == Labels::Best && q == most {
-                        break;
-                    }
-                }
+                mean / sum
             }
         }
     }
 }
 
-/// The class with the greatest logit in `cell`, and that logit.
-fn best(logits: &[f32], cells: usize, cell: usize) -> (usize, f32) {
-    let mut found = (0, f32::NEG_INFINITY);
-    for (class, plane) in logits.chunks_exact(cells).enumerate() {
-        if plane[cell] > found.1 {
-            found = (class, plane[cell]);
+impl CellHead for Ltrb {
+    fn maps(&self) -> Vec<Shape> {
+        let sides = 4 * self.bins();
+        let of = |s: &Scale, channels: usize| Shape { height: s.height, width: s.width, channels };
+        let both = |s: &Scale| match self.joined {
+            true => vec![of(s, self.classes + sides)],
+            false => vec![of(s, self.classes), of(s, sides)],
+        };
+        self.scales.iter().flat_map(both).collect()
+    }
+
+    fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates) {
+        let (logit_min, bins) = (logit(options.score_min), self.bins());
+        for (index, scale) in self.scales.iter().enumerate() {
+            let (logits, raw, first) = match self.joined {
+                true => (&maps[index], &maps[index], self.classes),
+                false => (&maps[2 * index], &maps[2 * index + 1], 0),
+            };
+            logits.above(0..self.classes, logit_min, &mut |y, x| {
+                let distance =
+                    |side: usize| self.distance(|bin| raw.value(first + side * bins + bin, y, x)) * scale.stride;
+                let d: [f32; 4] = [distance(0), distance(1), distance(2), distance(3)];
+                let (centre_x, centre_y) = ((x as f32 + 0.5) * scale.stride, (y as f32 + 0.5) * scale.stride);
+                let bounds = [centre_x - d[0], centre_y - d[1], centre_x + d[2], centre_y + d[3]];
+                let mut add = |class: usize, logit: f32| {
+                    into.push(Candidate { class: class as u16, score: sigmoid(logit), bounds });
+                };
+                let all = (0..self.classes).map(|class| (class, logits.value(class, y, x)));
+                match options.labels {
+                    Labels::All => {
+                        all.filter(|(_, logit)| *logit > logit_min).for_each(|(class, logit)| add(class, logit))
+                    }
+                    Labels::Best => {
+                        let first = (0, f32::NEG_INFINITY);
+                        let (class, logit) = all.fold(first, |best, it| if it.1 > best.1 { it } else { best });
+                        add(class, logit);
+                    }
+                }
+            });
         }
     }
-    found
-}
-
-fn candidate(scale: &Scale, raw: impl Fn(usize) -> f32, cell: usize, class: usize, logit: f32) -> Candidate {
-    let x = ((cell % scale.width) as f32 + 0.5) * scale.stride;
-    let y = ((cell / scale.width) as f32 + 0.5) * scale.stride;
-    let d: [f32; 4] = std::array::from_fn(|side| raw(side).clamp(-6.0, 5.0).exp() * scale.stride);
-    Candidate { class: class as u16, score: sigmoid(logit), bounds: [x - d[0], y - d[1], x + d[2], y + d[3]] }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head() -> Ltrb {
-        Ltrb { classes: 2, scales: vec![Scale { stride: 8.0, width: 3, height: 2 }] }
+    fn head(distance: Distance, joined: bool) -> OnMaps<Ltrb> {
+        let scales = vec![Scale { stride: 8.0, width: 3, height: 2 }];
+        OnMaps::new(Ltrb { classes: 2, scales, distance, joined }).unwrap()
+    }
+
+    fn options(labels: Labels) -> DetectOptions {
+        DetectOptions { score_min: 0.3, labels, ..DetectOptions::default() }
     }
 
     #[test]
@@ -160,9 +180,29 @@ mod tests {
         logits[6 + 4] = 0.0; // class 1, cell (x 1, y 1)
         let raw = [0.0; 24]; // one stride to each side
         let mut found = Candidates::default();
-        let options = DetectOptions { score_min: 0.3, ..DetectOptions::default() };
-        Head::decode(&head(), &|i| Some(if i == 0 { &logits[..] } else { &raw[..] }), &options, &mut found);
+        let outputs = |i: usize| Some(if i == 0 { &logits[..] } else { &raw[..] });
+        Head::decode(&head(Distance::Exponential, false), &outputs, &options(Labels::Best), &mut found);
         assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.5, bounds: [4.0, 4.0, 20.0, 20.0] }]);
+    }
+
+    #[test]
+    fn distances_are_linear_or_the_mean_of_a_distribution() {
+        for (bins, joined, expected) in [(1, false, 0.5), (4, false, 1.5), (4, true, 1.5)] {
+            let mut values = vec![-10.0; 12];
+            values[6 + 4] = 0.0;
+            // even weights for all bins, or half a stride
+            let raw = vec![0.5; 24 * bins];
+            let outputs = match joined {
+                true => vec![[values, raw].concat()],
+                false => vec![values, raw],
+            };
+            let mut found = Candidates::default();
+            let head = head(Distance::Mean { bins }, joined);
+            Head::decode(&head, &|i| outputs.get(i).map(Vec::as_slice), &options(Labels::Best), &mut found);
+            let reach = expected * 8.0;
+            let bounds = [12.0 - reach, 12.0 - reach, 12.0 + reach, 12.0 + reach];
+            assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.5, bounds }]);
+        }
     }
 
     #[test]
@@ -171,8 +211,8 @@ mod tests {
         let raw = [f32::INFINITY; 24]; // clamped, never infinite
         for (labels, count) in [(Labels::All, 12), (Labels::Best, 6)] {
             let mut found = Candidates::default();
-            let options = DetectOptions { score_min: 0.3, labels, ..DetectOptions::default() };
-            Head::decode(&head(), &|i| Some(if i == 0 { &logits[..] } else { &raw[..] }), &options, &mut found);
+            let outputs = |i: usize| Some(if i == 0 { &logits[..] } else { &raw[..] });
+            Head::decode(&head(Distance::Exponential, false), &outputs, &options(labels), &mut found);
             assert_eq!(found.sorted().len(), count);
         }
     }

@@ -6,24 +6,41 @@
 //!
 //! A new family is a file with a `FAMILY`, and its line in [`FAMILIES`]: nothing else knows of it.
 
+mod anchors;
 mod candidates;
 mod family;
 mod fastestdet;
 mod ltrb;
+mod maps;
 mod math;
 mod options;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod yolox;
+mod yolox_maps;
 
 use lapwing_engine::manifest::Manifest;
 
+pub use anchors::ANCHORS_YOLOV5;
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
 pub use options::{DetectOptions, Labels};
 
 /// The output conventions that lapwing decodes.
-pub const FAMILIES: &[Family] = &[ltrb::FAMILY, yolox::FAMILY, fastestdet::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    ltrb::FAMILY,
+    ltrb::DFL,
+    yolox::FAMILY,
+    yolox_maps::FAMILY,
+    anchors::YOLOV5,
+    anchors::YOLOV3,
+    rows::YOLOV8,
+    rows::YOLOV5_ROWS,
+    rows::END2END,
+    rows::RTDETR,
+    fastestdet::FAMILY,
+];
 
 /// The family that the manifest names.
 ///

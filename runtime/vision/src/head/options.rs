@@ -31,11 +31,17 @@ impl Default for DetectOptions {
 impl DetectOptions {
     /// The operating point that the model's manifest states.
     pub fn of(manifest: &Manifest) -> DetectOptions {
-        DetectOptions { score_min: manifest.head.score_min, nms_iou: manifest.head.nms_iou, labels: Labels::Best }
+        let labels = if manifest.head.one_to_one { Labels::All } else { Labels::Best };
+        DetectOptions { score_min: manifest.head.score_min, nms_iou: nms_iou(manifest), labels }
     }
 
     /// The protocol for average precision: all labels, a threshold low enough for the whole curve.
     pub fn for_evaluation(manifest: &Manifest) -> DetectOptions {
-        DetectOptions { score_min: 0.005, nms_iou: manifest.head.nms_iou, labels: Labels::All }
+        DetectOptions { score_min: 0.005, nms_iou: nms_iou(manifest), labels: Labels::All }
     }
+}
+
+/// Boxes of a network that gives one for each object are never the same object.
+fn nms_iou(manifest: &Manifest) -> f32 {
+    if manifest.head.one_to_one { 1.0 } else { manifest.head.nms_iou }
 }

@@ -15,10 +15,15 @@ use lapwing_engine::quant::Quant;
 const CLASSES: usize = 3;
 
 fn manifest(family: &str) -> Manifest {
+    let anchors = if family.starts_with("yolov") {
+        "anchors = [[[9.0, 7.0], [3.0, 8.0]], [[20.0, 11.0], [6.0, 30.0]]]\n"
+    } else {
+        ""
+    };
     let text = format!(
         "format = 1\nname = \"toy\"\nfile = \"toy.onnx\"\n[input]\nwidth = 48\nheight = 32\ncolour = \"rgb\"\n\
         layout = \"nchw\"\nmean = [0.0, 0.0, 0.0]\nscale = [1.0, 1.0, 1.0]\nfit = \"letterbox\"\n[head]\n\
-        family = \"{family}\"\nstrides = [8, 16]\nscore_min = 0.25\nnms_iou = 0.5\n[classes]\nnames = [\"a\", \"b\", \"c\"]\n"
+        family = \"{family}\"\nstrides = [8, 16]\n{anchors}score_min = 0.25\nnms_iou = 0.5\n[classes]\nnames = [\"a\", \"b\", \"c\"]\n"
     );
     Manifest::parse(&text).unwrap()
 }
@@ -52,9 +57,14 @@ impl Net {
     }
 
     fn ltrb(seed: u64) -> Graph {
+        Net::maps(seed, &[(CLASSES, -9.0, 5.0), (4, -8.0, 7.0)])
+    }
+
+    /// Outputs in the order of ONNX: for each stride so many channels, from `low` to `high`.
+    fn maps(seed: u64, of_a_stride: &[(usize, f32, f32)]) -> Graph {
         let mut net = Net::new(seed);
         for width in [6, 3] {
-            for (channels, low, high) in [(CLASSES, -9.0, 5.0), (4, -8.0, 7.0)] {
+            for &(channels, low, high) in of_a_stride {
                 let tensor = net.tensor(width, channels, low, high);
                 let area = width * width * 2 / 3;
                 let parts = vec![Part { tensor, base: 0, strides: [width, 1, area] }];
@@ -105,7 +115,27 @@ fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<
     [real.sorted().to_vec(), bytes.sorted().to_vec()]
 }
 
+/// Families on maps, and channels of a stride with their ranges.
+const ON_MAPS: [(&str, &[(usize, f32, f32)]); 7] = [
+    ("ltrb", &[(CLASSES, -9.0, 5.0), (4, -8.0, 7.0)]),
+    ("dfl", &[(CLASSES, -9.0, 5.0), (4, -1.0, 9.0)]),
+    ("dfl", &[(CLASSES, -9.0, 5.0), (4 * 16, -8.0, 7.0)]),
+    ("dfl", &[(CLASSES + 4 * 8, -6.0, 6.0)]),
+    ("yolov5", &[(2 * (5 + CLASSES), -5.0, 5.0)]),
+    ("yolov3", &[(2 * (5 + CLASSES), -5.0, 5.0)]),
+    ("yolox-maps", &[(4, -2.0, 2.0), (1, -4.0, 4.0), (CLASSES, -3.0, 5.0)]),
+];
+
 proptest! {
+    #[test]
+    fn bytes_of_maps_give_what_real_numbers_give(seed: u64, family in 0..ON_MAPS.len(), score_min in 0.0f32..1.0, all: bool) {
+        let labels = if all { Labels::All } else { Labels::Best };
+        let options = DetectOptions { score_min, labels, ..DetectOptions::default() };
+        let (family, maps) = ON_MAPS[family];
+        let [real, bytes] = both(Net::maps(seed, maps), family, &options, seed);
+        prop_assert_eq!(real, bytes);
+    }
+
     #[test]
     fn bytes_give_what_real_numbers_give(seed: u64, score_min in 0.0f32..1.0, all: bool, exact: bool, joined: bool) {
         // a threshold that some byte stands for exactly
@@ -125,7 +155,10 @@ fn the_property_is_not_about_nothing() {
     let found = |family: &str, graph: fn(u64) -> Graph| {
         (0..20).map(|seed| both(graph(seed), family, &options, seed)[0].len()).sum::<usize>()
     };
-    assert!(found("ltrb", Net::ltrb) > 50);
+    for (family, maps) in ON_MAPS {
+        let count: usize = (0..20).map(|seed| both(Net::maps(seed, maps), family, &options, seed)[0].len()).sum();
+        assert!(count > 50, "{family} {maps:?}: {count}");
+    }
     assert!(found("yolox", |seed| Net::yolox(seed, false)) > 50);
 }
 
@@ -146,4 +179,37 @@ fn outputs_in_another_order_are_dequantized_first() {
 fn an_unknown_family_is_named_with_those_that_are_known() {
     let error = head(&manifest("yolo11"), &[]).unwrap_err();
     assert!(error.contains("yolo11") && error.contains("fastestdet"), "{error}");
+}
+
+/// The rows of files that decode themselves; each box is the same one.
+#[test]
+fn rows_become_boxes() {
+    let options = DetectOptions { score_min: 0.3, ..DetectOptions::default() };
+    let families: [(&str, &[usize], &[f32]); 4] = [
+        // a row a column; the last two are passed over
+        (
+            "yolov8",
+            &[1, 9, 2],
+            &[12.0, 1.0, 10.0, 1.0, 8.0, 1.0, 4.0, 1.0, 0.1, 0.1, 0.75, 0.2, 0.3, 0.1, 9.0, 9.0, 9.0, 9.0],
+        ),
+        (
+            "yolov5-rows",
+            &[1, 2, 8],
+            &[12.0, 10.0, 8.0, 4.0, 0.75, 0.2, 1.0, 0.3, 1.0, 1.0, 1.0, 1.0, 0.2, 1.0, 1.0, 1.0],
+        ),
+        ("end2end", &[1, 2, 6], &[8.0, 8.0, 16.0, 12.0, 0.75, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        (
+            "rtdetr",
+            &[1, 2, 6],
+            &[12.0 / 48.0, 10.0 / 32.0, 8.0 / 48.0, 4.0 / 32.0, 0.75, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        ),
+    ];
+    for (family, shape, values) in families {
+        let head = head(&manifest(family), &[shape.to_vec()]).unwrap();
+        let mut found = Candidates::default();
+        head.decode(&|_| Some(values), &options, &mut found);
+        assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.75, bounds: [8.0, 8.0, 16.0, 12.0] }], "{family}");
+        let error = super::head(&manifest(family), &[vec![1, 5, 5]]).unwrap_err();
+        assert!(error.contains(family) && error.contains("head.family"), "{error}");
+    }
 }

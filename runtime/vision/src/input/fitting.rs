@@ -2,13 +2,17 @@
 
 use lapwing_engine::manifest::{Fit, InputSpec};
 
-/// The placement of one picture in the input: scaled to `width` x `height` pixels at the top left.
+/// The placement of one picture in the input: scaled to `width` x `height` pixels at `left`, `top`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fitting {
     /// Width of the scaled picture inside the input, in pixels; at least 1.
     pub width: u32,
     /// Height of the scaled picture inside the input, in pixels; at least 1.
     pub height: u32,
+    /// Pixels of the input to the left of the picture.
+    pub left: u32,
+    /// Pixels of the input above the picture.
+    pub top: u32,
     /// Input pixels per picture pixel, horizontally.
     pub scale_x: f32,
     /// Input pixels per picture pixel, vertically.
@@ -23,13 +27,20 @@ impl Fitting {
         let (sx, sy) = (spec.width as f32 / w, spec.height as f32 / h);
         match spec.fit {
             Fit::Stretch => {
-                Fitting { width: spec.width, height: spec.height, scale_x: sx, scale_y: sy, picture: (width, height) }
+                let (width, height, picture) = (spec.width, spec.height, (width, height));
+                Fitting { width, height, left: 0, top: 0, scale_x: sx, scale_y: sy, picture }
             }
-            Fit::Letterbox => {
+            Fit::Letterbox | Fit::LetterboxCentred => {
                 let scale = sx.min(sy);
+                let inside = [(w * scale).round() as u32, (h * scale).round() as u32];
+                let [inner_width, inner_height] = [inside[0].clamp(1, spec.width), inside[1].clamp(1, spec.height)];
+                let centred = u32::from(spec.fit == Fit::LetterboxCentred);
                 Fitting {
-                    width: ((w * scale).round() as u32).clamp(1, spec.width),
-                    height: ((h * scale).round() as u32).clamp(1, spec.height),
+                    width: inner_width,
+                    height: inner_height,
+                    // the smaller half stands before the picture
+                    left: centred * ((spec.width - inner_width) / 2),
+                    top: centred * ((spec.height - inner_height) / 2),
                     scale_x: scale,
                     scale_y: scale,
                     picture: (width, height),
@@ -41,11 +52,12 @@ impl Fitting {
     /// A box `[x0, y0, x1, y1]` in input pixels, brought to picture pixels and clipped to the picture.
     pub fn to_picture(&self, b: [f32; 4]) -> [f32; 4] {
         let (w, h) = (self.picture.0 as f32, self.picture.1 as f32);
+        let (left, top) = (self.left as f32, self.top as f32);
         [
-            (b[0] / self.scale_x).clamp(0.0, w),
-            (b[1] / self.scale_y).clamp(0.0, h),
-            (b[2] / self.scale_x).clamp(0.0, w),
-            (b[3] / self.scale_y).clamp(0.0, h),
+            ((b[0] - left) / self.scale_x).clamp(0.0, w),
+            ((b[1] - top) / self.scale_y).clamp(0.0, h),
+            ((b[2] - left) / self.scale_x).clamp(0.0, w),
+            ((b[3] - top) / self.scale_y).clamp(0.0, h),
         ]
     }
 }
@@ -53,7 +65,7 @@ impl Fitting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapwing_engine::manifest::{AxisOrder, Colour};
+    use lapwing_engine::manifest::{AxisOrder, Colour, Resize};
     use proptest::prelude::*;
 
     fn spec(fit: Fit) -> InputSpec {
@@ -66,17 +78,20 @@ mod tests {
             scale: [1.0; 3],
             fit,
             pad: 114,
+            resize: Resize::Area,
         }
     }
 
     proptest! {
         #[test]
         fn every_picture_fits_and_boxes_come_back(w in 1u32..9000, h in 1u32..9000, fx in 0.0f32..1.0, fy in 0.0f32..1.0) {
-            for fit in [Fit::Letterbox, Fit::Stretch] {
+            for fit in [Fit::Letterbox, Fit::LetterboxCentred, Fit::Stretch] {
                 let f = Fitting::new(&spec(fit), w, h);
                 prop_assert!((1..=320).contains(&f.width) && (1..=320).contains(&f.height));
                 let (x, y) = (fx * w as f32, fy * h as f32);
-                let back = f.to_picture([x * f.scale_x, y * f.scale_y, 1e9, f32::INFINITY]);
+                prop_assert!(f.left + f.width <= 320 && f.top + f.height <= 320);
+                let (left, top) = (f.left as f32, f.top as f32);
+                let back = f.to_picture([x * f.scale_x + left, y * f.scale_y + top, 1e9, f32::INFINITY]);
                 prop_assert!((back[0] - x).abs() <= 1e-3 * w as f32 && (back[1] - y).abs() <= 1e-3 * h as f32);
                 prop_assert_eq!((back[2], back[3]), (w as f32, h as f32));
             }
@@ -88,5 +103,8 @@ mod tests {
         let f = Fitting::new(&spec(Fit::Letterbox), 640, 480);
         assert_eq!((f.width, f.height), (320, 240));
         assert_eq!(f.scale_x, f.scale_y);
+        let f = Fitting::new(&spec(Fit::LetterboxCentred), 640, 471);
+        assert_eq!((f.width, f.height, f.left, f.top), (320, 236, 0, 42));
+        assert_eq!(f.to_picture([0.0, 42.0, 320.0, 278.0]), [0.0, 0.0, 640.0, 471.0]);
     }
 }

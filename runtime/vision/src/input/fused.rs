@@ -14,6 +14,7 @@ use super::Fitting;
 use super::taps::{ONE, Taps};
 use lapwing_camera::frame::raw::{Component, Components, PixelFormat, Raw};
 use lapwing_camera::frame::yuv::{Matrix, Range};
+use lapwing_engine::manifest::Resize;
 
 /// The most by which a level (0 to 255) is off, against exact arithmetic.
 pub const LEVELS_OFF_MAX: f64 = 1.0;
@@ -37,8 +38,9 @@ struct Plan {
 }
 
 /// The fused pass with its buffers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fused {
+    filter: Resize,
     plan: Option<Plan>,
     /// Sums of one blended row of a plane, times [`ONE`].
     sums: Vec<u32>,
@@ -49,13 +51,18 @@ pub(super) struct Fused {
 }
 
 impl Fused {
+    /// A pass that resizes by `filter`; its buffers come with the first picture.
+    pub(super) fn new(filter: Resize) -> Fused {
+        Fused { filter, plan: None, sums: Vec::new(), lines: Default::default(), row: Vec::new() }
+    }
+
     /// Brings `raw` to the size that `fitting` states; gives each row of the result, (w, 3) in RGB, to `put`.
     pub(super) fn run(&mut self, raw: &Raw<'_>, fitting: &Fitting, mut put: impl FnMut(usize, &[u8])) {
         let layout = raw.layout();
         let kind = (layout.format(), (layout.width(), layout.height()), (fitting.width, fitting.height));
         let plan = match &mut self.plan {
             Some(plan) if plan.kind == kind => plan,
-            plan => plan.insert(Plan::new(kind)),
+            plan => plan.insert(Plan::new(kind, self.filter)),
         };
         let matrix = Matrix::of(layout.colour());
         let components = layout.format().components();
@@ -101,9 +108,9 @@ impl Fused {
 const NEUTRAL: i32 = 128 * 16;
 
 impl Plan {
-    fn new(kind: Kind) -> Plan {
+    fn new(kind: Kind, filter: Resize) -> Plan {
         let (_, (width, height), (to_width, to_height)) = kind;
-        let taps = |from: u32, to: u32| [0, 1].map(|shift| Taps::new(from as usize, to as usize, shift));
+        let taps = |from: u32, to: u32| [0, 1].map(|shift| Taps::new(filter, from as usize, to as usize, shift));
         Plan { kind, across: taps(width, to_width), down: taps(height, to_height) }
     }
 }

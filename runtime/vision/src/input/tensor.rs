@@ -8,11 +8,11 @@ use super::fused::Fused;
 use super::{Fitting, InputError};
 use lapwing_camera::frame::Frame;
 use lapwing_camera::frame::raw::to_rgb;
-use lapwing_engine::manifest::{AxisOrder, Colour, InputSpec};
+use lapwing_engine::manifest::{AxisOrder, Colour, InputSpec, Resize};
 
 /// The input tensor with its scratch buffers.
 ///
-/// Resizing is area-aware bilinear interpolation (a triangle filter that widens when it shrinks),
+/// Resizing is by the filter that the manifest states (by default a triangle that widens when it shrinks),
 /// rounded to 8 bits; then `x = (pixel - mean) * scale` by plane through a table.
 pub struct InputTensor<T> {
     spec: InputSpec,
@@ -52,10 +52,13 @@ impl<T: Copy> InputTensor<T> {
                 pads: std::array::from_fn(|plane| tables[plane][usize::from(spec.pad)]),
                 tables,
             },
-            fused: Fused::default(),
+            fused: Fused::new(spec.resize),
             resizer: fir::Resizer::new(),
             options: fir::ResizeOptions::new()
-                .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
+                .resize_alg(match spec.resize {
+                    Resize::Area => fir::ResizeAlg::Convolution(fir::FilterType::Bilinear),
+                    Resize::Bilinear => fir::ResizeAlg::Interpolation(fir::FilterType::Bilinear),
+                })
                 .use_alpha(false),
             scaled: Vec::with_capacity(pixels * 3),
             developed: Vec::new(),
@@ -71,8 +74,8 @@ impl<T: Copy> InputTensor<T> {
     pub fn fill(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
         let Some(raw) = frame.raw() else { return self.fill_plainly(frame) };
         let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
-        self.fused.run(&raw, &fitting, |y, row| self.store.row(y, row));
-        self.store.pad_below(fitting.height as usize);
+        self.fused.run(&raw, &fitting, |y, row| self.store.row(&fitting, y, row));
+        self.store.pad_around(&fitting);
         Ok(fitting)
     }
 
@@ -97,9 +100,9 @@ impl<T: Copy> InputTensor<T> {
                 .map_err(|cause| InputError { width, height, cause })?;
         }
         for (y, row) in self.scaled.chunks_exact(fitting.width as usize * 3).enumerate() {
-            self.store.row(y, row);
+            self.store.row(&fitting, y, row);
         }
-        self.store.pad_below(fitting.height as usize);
+        self.store.pad_around(&fitting);
         Ok(fitting)
     }
 }
@@ -135,44 +138,54 @@ struct Store<T> {
 }
 
 impl<T: Copy> Store<T> {
-    /// Stores row `y`, `pixels` (w, 3) in RGB, and pads it to the right.
-    fn row(&mut self, y: usize, pixels: &[u8]) {
+    /// Stores row `y` of the picture, `pixels` (w, 3) in RGB, and pads it to the left and right.
+    fn row(&mut self, fitting: &Fitting, y: usize, pixels: &[u8]) {
+        let (y, left) = (y + fitting.top as usize, fitting.left as usize);
+        let right = left + pixels.len() / 3;
         match self.layout {
             AxisOrder::Nchw => {
                 for plane in 0..3 {
                     let (colour, table) = (self.colours[plane], &self.tables[plane]);
                     let line = &mut self.values[(plane * self.height + y) * self.width..][..self.width];
-                    for (value, pixel) in line.iter_mut().zip(pixels.chunks_exact(3)) {
+                    line[..left].fill(self.pads[plane]);
+                    for (value, pixel) in line[left..right].iter_mut().zip(pixels.chunks_exact(3)) {
                         *value = table[usize::from(pixel[colour])];
                     }
-                    line[pixels.len() / 3..].fill(self.pads[plane]);
+                    line[right..].fill(self.pads[plane]);
                 }
             }
             AxisOrder::Nhwc => {
                 let line = &mut self.values[y * self.width * 3..][..self.width * 3];
-                let (filled, rest) = line.split_at_mut(pixels.len());
+                let (before, rest) = line.split_at_mut(left * 3);
+                let (filled, after) = rest.split_at_mut(pixels.len());
                 let [a, b, c] = self.colours;
                 for (values, pixel) in filled.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
                     values[0] = self.tables[0][usize::from(pixel[a])];
                     values[1] = self.tables[1][usize::from(pixel[b])];
                     values[2] = self.tables[2][usize::from(pixel[c])];
                 }
-                rest.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
+                before.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
+                after.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
             }
         }
     }
 
-    /// Pads the rows from `y` on.
-    fn pad_below(&mut self, y: usize) {
+    /// Pads the rows above and below the picture.
+    fn pad_around(&mut self, fitting: &Fitting) {
+        let (top, bottom) = (fitting.top as usize, (fitting.top + fitting.height) as usize);
         match self.layout {
             AxisOrder::Nchw => {
                 for (plane, values) in self.values.chunks_exact_mut(self.width * self.height).enumerate() {
-                    values[y * self.width..].fill(self.pads[plane]);
+                    values[..top * self.width].fill(self.pads[plane]);
+                    values[bottom * self.width..].fill(self.pads[plane]);
                 }
             }
             AxisOrder::Nhwc => {
-                let rest = &mut self.values[y * self.width * 3..];
-                rest.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
+                let (above, rest) = self.values.split_at_mut(top * self.width * 3);
+                let below = &mut rest[(bottom - top) * self.width * 3..];
+                for values in above.chunks_exact_mut(3).chain(below.chunks_exact_mut(3)) {
+                    values.copy_from_slice(&self.pads);
+                }
             }
         }
     }
@@ -193,6 +206,7 @@ mod tests {
             scale: [0.5, 1.0, 2.0],
             fit: Fit::Letterbox,
             pad: 114,
+            resize: Resize::Area,
         }
     }
 
@@ -216,6 +230,37 @@ mod tests {
             for plane in 0..3 {
                 for at in 0..32 {
                     assert_eq!(planes.values()[plane * 32 + at], pixels.values()[at * 3 + plane]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_centred_letterbox_is_the_other_one_moved() {
+        let mut wide = Frame::new();
+        wide.reset(8, 2).unwrap();
+        for frame in [frame(), wide] {
+            for layout in [AxisOrder::Nchw, AxisOrder::Nhwc] {
+                let cornered = spec(layout, Colour::Rgb);
+                let centred = InputSpec { fit: Fit::LetterboxCentred, ..cornered.clone() };
+                let [mut a, mut b] = [InputTensor::real(&cornered), InputTensor::real(&centred)];
+                a.fill(&frame).unwrap();
+                let at = b.fill(&frame).unwrap();
+                assert_ne!((at.left, at.top), (0, 0));
+                let index = |plane: usize, y: usize, x: usize| match layout {
+                    AxisOrder::Nchw => (plane * 4 + y) * 8 + x,
+                    AxisOrder::Nhwc => (y * 8 + x) * 3 + plane,
+                };
+                for (plane, y, x) in
+                    (0..3usize).flat_map(|p| (0..4usize).flat_map(move |y| (0..8usize).map(move |x| (p, y, x))))
+                {
+                    let from = y.checked_sub(at.top as usize).zip(x.checked_sub(at.left as usize));
+                    let inside = from.filter(|&(y, x)| y < at.height as usize && x < at.width as usize);
+                    let expected = match inside {
+                        Some((y, x)) => a.values()[index(plane, y, x)],
+                        None => (114.0 - cornered.mean[plane]) * cornered.scale[plane],
+                    };
+                    assert_eq!(b.values()[index(plane, y, x)], expected, "{layout:?} {plane} {y} {x}");
                 }
             }
         }

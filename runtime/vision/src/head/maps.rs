@@ -1,0 +1,139 @@
+//! Heads that read feature maps (1, channels, h, w), in float32 or as the bytes of an eight-bit plan.
+//!
+//! A head of this kind says which maps it reads and what a cell becomes ([`CellHead`]); [`OnMaps`] gives it both kinds
+//! of maps, so that its formula stands once. Cells whose scores stay below the threshold are passed over before
+//! anything else of them is read.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use super::candidates::Candidates;
+use super::family::{ByteDecoder, Head, Outputs};
+use super::options::DetectOptions;
+use lapwing_engine::ir::{Output, Part, Shape, Signature};
+use lapwing_engine::plan::{Plan, View};
+
+/// Most maps that a head reads.
+pub const MAPS_MAX: usize = 24;
+
+/// A feature map.
+pub trait Map {
+    /// The value of one channel of the cell in row `y`, column `x`.
+    fn value(&self, channel: usize, y: usize, x: usize) -> f32;
+
+    /// Calls `each` with the (y, x) of every cell of which a channel in `channels` is greater than `least`.
+    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize));
+}
+
+/// What a family makes of a cell.
+pub trait CellHead: Clone + Debug + Send + Sync + 'static {
+    /// Shapes of the maps that it reads.
+    fn maps(&self) -> Vec<Shape>;
+
+    /// Adds the candidates of all cells; `maps` has those of [`CellHead::maps`], in their order.
+    fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates);
+}
+
+/// A head on maps. Having one means that there are at most [`MAPS_MAX`] of them.
+#[derive(Debug, Clone)]
+pub struct OnMaps<H> {
+    head: H,
+    shapes: Vec<Shape>,
+}
+
+impl<H: CellHead> OnMaps<H> {
+    /// # Errors
+    /// If it reads too many maps.
+    pub fn new(head: H) -> Result<OnMaps<H>, String> {
+        let shapes = head.maps();
+        match shapes.len() {
+            0..=MAPS_MAX => Ok(OnMaps { head, shapes }),
+            count => Err(format!("its head reads {count} outputs, more than the limit of {MAPS_MAX}")),
+        }
+    }
+
+    /// The shapes as those of ONNX: (1, channels, h, w).
+    pub fn expected(&self) -> Vec<Vec<usize>> {
+        self.shapes.iter().map(|s| vec![1, s.channels, s.height, s.width]).collect()
+    }
+}
+
+impl<H: CellHead> Head for OnMaps<H> {
+    fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates) {
+        let mut maps: heapless::Vec<Planes<'a>, MAPS_MAX> = heapless::Vec::new();
+        for (index, &shape) in self.shapes.iter().enumerate() {
+            match outputs(index) {
+                Some(values) if values.len() == shape.elements() && maps.push(Planes { values, shape }).is_ok() => {}
+                _ => return,
+            }
+        }
+        self.head.cells(&maps, options, into);
+    }
+
+    fn byte_decoder(&self, network: &Signature) -> Option<Box<dyn ByteDecoder>> {
+        let whole = |output: &Output, shape: &Shape| {
+            let strides = [shape.width, 1, shape.width * shape.height];
+            matches!(output.parts[..], [Part { tensor, base: 0, strides: found }]
+                if found == strides && network.tensor(tensor).shape == *shape)
+        };
+        let reads = network.outputs.len() == self.shapes.len()
+            && network.outputs.iter().zip(&self.shapes).all(|(output, shape)| whole(output, shape));
+        reads.then(|| Box::new(self.clone()) as Box<dyn ByteDecoder>)
+    }
+}
+
+impl<H: CellHead> ByteDecoder for OnMaps<H> {
+    fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
+        let mut maps: heapless::Vec<View<'_>, MAPS_MAX> = heapless::Vec::new();
+        for output in &plan.signature().outputs {
+            let Some(part) = output.parts.first() else { return };
+            if maps.push(plan.view(part.tensor)).is_err() {
+                return;
+            }
+        }
+        if maps.len() == self.shapes.len() {
+            self.head.cells(&maps, options, into);
+        }
+    }
+}
+
+/// A map in float32: (channels, h, w).
+struct Planes<'a> {
+    values: &'a [f32],
+    shape: Shape,
+}
+
+impl Map for Planes<'_> {
+    fn value(&self, channel: usize, y: usize, x: usize) -> f32 {
+        self.values[(channel * self.shape.height + y) * self.shape.width + x]
+    }
+
+    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize)) {
+        for y in 0..self.shape.height {
+            for x in 0..self.shape.width {
+                if channels.clone().any(|channel| self.value(channel, y, x) > least) {
+                    each(y, x);
+                }
+            }
+        }
+    }
+}
+
+impl Map for View<'_> {
+    fn value(&self, channel: usize, y: usize, x: usize) -> f32 {
+        self.quant.real(View::value(self, y, x, channel))
+    }
+
+    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize)) {
+        // a greater byte is a greater number
+        let Some(least) = (0..=255).find(|&q| self.quant.real(q) > least) else { return };
+        for y in (0..self.shape.height).filter(|&y| self.most(y) >= least) {
+            for x in 0..self.shape.width {
+                let greatest = self.pixel(y, x).skip(channels.start).take(channels.len()).max();
+                if greatest.is_some_and(|greatest| greatest >= least) {
+                    each(y, x);
+                }
+            }
+        }
+    }
+}

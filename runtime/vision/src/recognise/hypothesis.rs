@@ -1,0 +1,245 @@
+//! A head that could read a network's last maps or its outputs, by their channels and shapes alone.
+
+use lapwing_engine::manifest::{Colour, Fit, InputSpec};
+
+use super::scales::{LastMap, Scale, Scales};
+use crate::head::ANCHORS_YOLOV5;
+
+/// How pictures are prepared where a family is at home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Convention {
+    /// RGB, 0 to 1, centred letterbox of grey 114, bilinear (OpenCV): Ultralytics and what came from it.
+    Ultralytics,
+    /// BGR, 0 to 255, letterbox at the top left: Megvii.
+    Megvii,
+    /// RGB, 0 to 1, stretched: RT-DETR.
+    Stretched,
+}
+
+impl Convention {
+    /// Sets what it says of the input; its size and order stay.
+    pub(super) fn apply(self, input: &mut InputSpec) {
+        match self {
+            Convention::Ultralytics => {}
+            Convention::Megvii => {
+                input.colour = Colour::Bgr;
+                input.scale = [1.0; 3];
+                input.fit = Fit::Letterbox;
+            }
+            Convention::Stretched => input.fit = Fit::Stretch,
+        }
+    }
+}
+
+/// A guess.
+#[derive(Debug, Clone)]
+pub(super) struct Hypothesis {
+    /// Name of the family that would read the outputs.
+    pub family: &'static str,
+    /// Where the graph would end; empty: at its own outputs.
+    pub outputs: Vec<String>,
+    /// Strides of the maps.
+    pub strides: Vec<u32>,
+    /// Number of classes.
+    pub classes: usize,
+    /// Anchors for each stride, if the family has any.
+    pub anchors: Vec<Vec<[f32; 2]>>,
+    /// What was seen, for people.
+    pub what: String,
+    /// What is taken for granted where the file cannot prove it.
+    pub assumed: Option<&'static str>,
+    /// How pictures are prepared.
+    pub convention: Convention,
+}
+
+const DEFAULT_STRIDES: [u32; 3] = [8, 16, 32];
+/// Values that a side of NanoDet's and PicoDet's boxes has where one map holds classes and distances.
+const JOINED_BINS: usize = 8;
+/// Numbers of anchors that networks have at a cell.
+const ANCHOR_COUNTS: [usize; 4] = [3, 5, 2, 1];
+/// Most channels of classes that are tried.
+const CLASSES_MAX: usize = 4096;
+/// Most guesses.
+const HYPOTHESES_MAX: usize = 64;
+
+impl Hypothesis {
+    /// All guesses, the likeliest first: what ends at the last convolutions goes before what decodes itself.
+    pub(super) fn all(
+        scales: Option<&Scales>,
+        outputs: Option<&Vec<Vec<usize>>>,
+        classes: Option<usize>,
+    ) -> Vec<Hypothesis> {
+        let mut all = Vec::new();
+        if let Some(scales) = scales {
+            distances(&scales.0, classes, &mut all);
+            objectness(&scales.0, classes, &mut all);
+            anchors(&scales.0, classes, &mut all);
+        }
+        if let Some(outputs) = outputs {
+            rows(outputs, classes, &mut all);
+        }
+        all.truncate(HYPOTHESES_MAX);
+        all
+    }
+
+    fn on_maps(
+        family: &'static str,
+        scales: &[&Scale],
+        maps: Vec<&LastMap>,
+        classes: usize,
+        what: String,
+    ) -> Hypothesis {
+        Hypothesis {
+            family,
+            outputs: maps.into_iter().map(|map| map.name.clone()).collect(),
+            strides: scales.iter().map(|scale| scale.stride).collect(),
+            classes,
+            anchors: Vec::new(),
+            what,
+            assumed: None,
+            convention: Convention::Ultralytics,
+        }
+    }
+}
+
+/// The grids on which each of `channels` stands on a map of its own, with these maps in that order; `last` takes the
+/// later one where two have as many channels.
+fn chosen<'a>(scales: &'a [Scale], channels: &[usize], last: bool) -> Option<(Vec<&'a Scale>, Vec<&'a LastMap>)> {
+    let (mut grids, mut maps) = (Vec::new(), Vec::new());
+    for scale in scales {
+        let mut taken: Vec<usize> = Vec::new();
+        for &wanted in channels {
+            let fits = |index: &usize| scale.maps[*index].channels == wanted && !taken.contains(index);
+            let mut indices = 0..scale.maps.len();
+            let found = if last { indices.rfind(fits) } else { indices.find(fits) };
+            let Some(found) = found else { break };
+            taken.push(found);
+        }
+        if taken.len() == channels.len() {
+            grids.push(scale);
+            maps.extend(taken.into_iter().map(|index| &scale.maps[index]));
+        }
+    }
+    (!grids.is_empty()).then_some((grids, maps))
+}
+
+/// Class counts that are worth a try: the stated one, or every number of channels.
+fn class_counts(scales: &[Scale], classes: Option<usize>) -> Vec<usize> {
+    let mut counts: Vec<usize> = match classes {
+        Some(count) => vec![count],
+        None => scales.iter().flat_map(|scale| &scale.maps).map(|map| map.channels).collect(),
+    };
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    counts.dedup();
+    counts.retain(|count| (1..=CLASSES_MAX).contains(count));
+    counts
+}
+
+/// Classes and distances of each cell on maps of their own, or on one.
+fn distances(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+    let mut widths: Vec<usize> = scales.iter().flat_map(|scale| &scale.maps).map(|map| map.channels).collect();
+    widths.sort_unstable();
+    widths.dedup();
+    for count in class_counts(scales, classes) {
+        for &width in widths.iter().filter(|width| width.is_multiple_of(4)) {
+            for last in [false, true] {
+                if last && width != count {
+                    continue;
+                }
+                let Some((grids, maps)) = chosen(scales, &[count, width], last) else { continue };
+                let what = match width {
+                    4 => format!("{count} classes and 4 distances for each cell"),
+                    _ => format!("{count} classes and 4 distributions of {} for each cell", width / 4),
+                };
+                all.push(Hypothesis::on_maps("dfl", &grids, maps, count, what));
+            }
+        }
+        let joined = count + 4 * JOINED_BINS;
+        if let Some((grids, maps)) = chosen(scales, &[joined], false) {
+            let what = format!("{count} classes and 4 distributions of {JOINED_BINS} for each cell, on one map");
+            all.push(Hypothesis::on_maps("dfl", &grids, maps, count, what));
+        }
+    }
+}
+
+/// Distances, objectness and classes on maps of their own.
+fn objectness(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+    for count in class_counts(scales, classes) {
+        for last in [false, true] {
+            let Some((grids, maps)) = chosen(scales, &[4, 1, count], last) else { continue };
+            let what = format!("{count} classes, objectness and 4 distances for each cell");
+            let made = Hypothesis::on_maps("yolox-maps", &grids, maps, count, what);
+            all.push(Hypothesis { convention: Convention::Megvii, ..made });
+            if !(last || count == 1) {
+                break;
+            }
+        }
+    }
+}
+
+/// All anchors of a cell on one map.
+fn anchors(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+    for each in ANCHOR_COUNTS {
+        let fits = |map: &&LastMap| match classes {
+            Some(classes) => map.channels == each * (5 + classes),
+            None => map.channels.is_multiple_of(each) && map.channels / each > 5,
+        };
+        let found: Vec<(&Scale, &LastMap)> =
+            scales.iter().filter_map(|scale| scale.maps.iter().find(fits).map(|map| (scale, map))).collect();
+        let Some(&(_, first)) = found.first() else { continue };
+        if found.iter().any(|(_, map)| map.channels != first.channels) {
+            continue;
+        }
+        let (grids, maps): (Vec<&Scale>, Vec<&LastMap>) = found.into_iter().unzip();
+        let count = first.channels / each - 5;
+        for family in ["yolov5", "yolov3"] {
+            let what = format!("{each} anchors of {count} classes for each cell");
+            let made = Hypothesis::on_maps(family, &grids, maps.clone(), count, what);
+            let known = family == "yolov5" && each == 3 && made.strides == DEFAULT_STRIDES;
+            let anchors = match known {
+                true => ANCHORS_YOLOV5.map(|list| list.to_vec()).to_vec(),
+                // to be measured
+                false => vec![vec![[1.0, 1.0]; each]; made.strides.len()],
+            };
+            let assumed =
+                known.then_some("anchors: those of YOLOv5 are taken; others stand in a manifest, [head] anchors = […]");
+            all.push(Hypothesis { anchors, assumed, ..made });
+        }
+    }
+}
+
+/// Files that decode themselves.
+fn rows(outputs: &[Vec<usize>], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+    let Some([1, a, b]) = outputs.first().and_then(|shape| <[usize; 3]>::try_from(shape.as_slice()).ok()) else {
+        return;
+    };
+    let mut add = |family: &'static str, classes: usize, convention: Convention| {
+        all.push(Hypothesis {
+            family,
+            outputs: Vec::new(),
+            strides: DEFAULT_STRIDES.to_vec(),
+            classes,
+            anchors: Vec::new(),
+            what: String::new(),
+            assumed: None,
+            convention,
+        });
+    };
+    if b == 6 && outputs.len() == 1 {
+        add("end2end", classes.unwrap_or(80), Convention::Ultralytics);
+        add("rtdetr", classes.unwrap_or(80), Convention::Stretched);
+    }
+    match classes {
+        Some(count) => {
+            if a >= 4 + count && b > a {
+                add("yolov8", count, Convention::Ultralytics);
+            }
+            if b == 5 + count {
+                add("yolov5-rows", count, Convention::Ultralytics);
+            }
+        }
+        None if a > 4 && b > 4 * a => add("yolov8", a - 4, Convention::Ultralytics),
+        None if b > 5 && a > b => add("yolov5-rows", b - 5, Convention::Ultralytics),
+        None => {}
+    }
+}

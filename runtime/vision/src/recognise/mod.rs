@@ -1,0 +1,305 @@
+//! What an ONNX file is that comes without a manifest: its input, its head, its classes.
+//!
+//! ```text
+//! bytes ─▶ OnnxGraph ─▶ metadata, input ─▶ last convolutions ─▶ hypotheses ─▶ proof ─▶ Manifest
+//! ```
+//!
+//! Exports end in decoding, each in its own way. Here the graph is ended at its last convolutions, and the decoding is
+//! done by one of lapwing's heads: in eight bits up to there, and only for cells above the threshold. Which head it is,
+//! the channels of these convolutions suggest; whether it is the right one, the file itself decides: what it does
+//! behind them is run on random numbers, and a head is taken only if it makes the same boxes of them ([`proof`]). Where
+//! a file does nothing behind them, there is nothing to prove, and [`Recognised::why`] says so.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `metadata` | what an exporter wrote into the file |
+//! | `scales` | the last convolutions by the size of their grids |
+//! | `hypothesis` | a head that could read them |
+//! | `proof` | whether it decodes as the file does |
+
+mod hypothesis;
+mod metadata;
+mod proof;
+mod scales;
+
+use lapwing_engine::Manifest;
+use lapwing_engine::manifest::{AxisOrder, Classes, Colour, Fit, HeadSpec, InputSpec, MANIFEST_FORMAT, Resize};
+use lapwing_quantize::onnx::{Declared, OnnxGraph};
+
+use crate::head;
+use hypothesis::Hypothesis;
+use metadata::Metadata;
+use proof::Proof;
+use scales::Scales;
+
+/// A network and how it was recognised.
+#[derive(Debug, Clone)]
+pub struct Recognised {
+    /// All that lapwing needs to know of it.
+    pub manifest: Manifest,
+    /// How each part of the manifest was found, a sentence each.
+    pub why: Vec<String>,
+}
+
+/// Fields that a user states; they go before whatever is found.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+struct Stated {
+    input: StatedInput,
+    head: StatedHead,
+    classes: StatedClasses,
+}
+
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+struct StatedInput {
+    width: Option<u32>,
+    height: Option<u32>,
+}
+
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+struct StatedHead {
+    family: Option<String>,
+    anchors: Option<Vec<Vec<[f32; 2]>>>,
+}
+
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+struct StatedClasses {
+    names: Option<Vec<String>>,
+}
+
+/// Scores below which nothing is reported, and the overlap from which two boxes are one object.
+const SCORE_MIN: f32 = 0.25;
+const NMS_IOU: f32 = 0.55;
+
+/// Recognises the network in `bytes`. `file` is its file's name; `stated` is a manifest or a part of one, whose fields
+/// go before what is found.
+///
+/// # Errors
+/// What was found, what is missing, and the lines of a manifest that state it.
+pub fn recognise(bytes: &[u8], file: &str, stated: &str) -> Result<Recognised, String> {
+    let graph = OnnxGraph::read(bytes)?;
+    let wishes: Stated = toml::from_str(stated).map_err(|e| e.to_string().trim().to_owned())?;
+    let metadata = Metadata::of(&graph.metadata());
+    let found = Search { graph: &graph, metadata: &metadata, stated: &wishes, why: Vec::new() }.run(file)?;
+    let manifest = if stated.trim().is_empty() { found.manifest } else { found.manifest.overlaid(stated)? };
+    Ok(Recognised { manifest, why: found.why })
+}
+
+struct Search<'a> {
+    graph: &'a OnnxGraph,
+    metadata: &'a Metadata,
+    stated: &'a Stated,
+    why: Vec<String>,
+}
+
+impl Search<'_> {
+    fn run(mut self, file: &str) -> Result<Recognised, String> {
+        if let Some(task) = self.metadata.task.as_deref().filter(|task| ["classify", "obb"].contains(task)) {
+            return Err(format!(
+                "its metadata says that its task is {task:?}: lapwing has no head for it; export a network that detects"
+            ));
+        }
+        let input = self.input()?;
+        let shape = match input.layout {
+            AxisOrder::Nchw => [1, 3, input.height as usize, input.width as usize],
+            AxisOrder::Nhwc => [1, input.height as usize, input.width as usize, 3],
+        };
+        let scales = Scales::find(self.graph, shape);
+        let outputs = self.graph.clone().output_shapes(shape);
+        let names = self.stated.classes.names.clone().or_else(|| self.metadata.names.clone());
+        let mut refused = Vec::new();
+        let hypotheses = Hypothesis::all(scales.as_ref().ok(), outputs.as_ref().ok(), names.as_ref().map(Vec::len));
+        let wished = self.stated.head.family.as_deref();
+        for hypothesis in hypotheses.into_iter().filter(|h| wished.is_none_or(|wished| h.family == wished)) {
+            let mut manifest = self.manifest(file, &input, &hypothesis, names.as_deref());
+            if let Some(anchors) = &self.stated.head.anchors {
+                manifest.head.anchors.clone_from(anchors);
+            }
+            match proof::prove(self.graph, &mut manifest, &hypothesis, shape, outputs.as_ref().ok()) {
+                Ok(proof) => {
+                    self.explain(&manifest, &hypothesis, &proof);
+                    self.why.extend(refused.into_iter().map(|what| format!("not {what}")));
+                    self.input_why(&mut manifest);
+                    self.class_why(&manifest);
+                    return Ok(Recognised { manifest, why: self.why });
+                }
+                Err(what) => refused.push(format!("{}: {what}", hypothesis.family)),
+            }
+        }
+        Err(self.unrecognised(file, &scales, &outputs, &refused))
+    }
+
+    /// Size and order of the input.
+    fn input(&mut self) -> Result<InputSpec, String> {
+        let inputs = self.graph.inputs();
+        let [Declared { name, extents }] = inputs.as_slice() else {
+            let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+            return Err(format!("it has {} inputs ({}); a detector has one", inputs.len(), names.join(", ")));
+        };
+        let (layout, height, width) = match extents[..] {
+            [_, Some(3) | None, height, width] => (AxisOrder::Nchw, height, width),
+            [_, height, width, Some(3)] => (AxisOrder::Nhwc, height, width),
+            _ => {
+                let extents: Vec<String> =
+                    extents.iter().map(|e| e.map_or("?".into(), |extent: usize| extent.to_string())).collect();
+                return Err(format!(
+                    "its input {name:?} has the shape ({}); lapwing gives it one picture of three colours: (1, 3, height, \
+                     width) or (1, height, width, 3)",
+                    extents.join(", ")
+                ));
+            }
+        };
+        let stated = self.stated.input.height.zip(self.stated.input.width).map(|(h, w)| (h as usize, w as usize));
+        let (height, width) = match (height.zip(width), stated, self.metadata.size) {
+            (Some(size), ..) => size,
+            (None, Some(size), _) => size,
+            (None, None, Some(size)) => {
+                self.why.push(format!("input {}x{}: the file leaves it open, its metadata says so", size.1, size.0));
+                size
+            }
+            (None, None, None) => {
+                return Err(format!(
+                    "its input {name:?} may have any size, and nothing in it says which; write beside it, under its name \
+                     with the ending .toml: [input] width = 640, height = 640 (one a line)"
+                ));
+            }
+        };
+        let side = |side: usize| u32::try_from(side).map_err(|_| "its input is too large".to_owned());
+        Ok(InputSpec {
+            width: side(width)?,
+            height: side(height)?,
+            colour: Colour::Rgb,
+            layout,
+            mean: [0.0; 3],
+            scale: [1.0 / 255.0; 3],
+            fit: Fit::LetterboxCentred,
+            pad: 114,
+            resize: Resize::Bilinear,
+        })
+    }
+
+    fn manifest(&self, file: &str, input: &InputSpec, hypothesis: &Hypothesis, names: Option<&[String]>) -> Manifest {
+        let mut input = input.clone();
+        hypothesis.convention.apply(&mut input);
+        let names = match names {
+            Some(names) => names.to_vec(),
+            None => generic_names(hypothesis.classes),
+        };
+        Manifest {
+            format: MANIFEST_FORMAT,
+            name: file.strip_suffix(".onnx").unwrap_or(file).to_owned(),
+            file: file.to_owned(),
+            sha256: None,
+            licence: self.metadata.licence.clone(),
+            source: self.metadata.source.clone(),
+            input,
+            head: HeadSpec {
+                family: hypothesis.family.to_owned(),
+                strides: hypothesis.strides.clone(),
+                score_min: SCORE_MIN,
+                nms_iou: NMS_IOU,
+                outputs: hypothesis.outputs.clone(),
+                anchors: hypothesis.anchors.clone(),
+                one_to_one: self.metadata.end_to_end == Some(true) || hypothesis.family == "rtdetr",
+            },
+            classes: Classes { names },
+            card: None,
+        }
+    }
+
+    fn explain(&mut self, manifest: &Manifest, hypothesis: &Hypothesis, proof: &Proof) {
+        let HeadSpec { family, strides, .. } = &manifest.head;
+        let count = hypothesis.outputs.len();
+        self.why.push(match count {
+            0 => format!("head `{family}`: by the shape of its output; it decodes its boxes itself, in float32"),
+            _ => format!(
+                "head `{family}`: {} at strides {strides:?}; the graph ends at {count} convolutions",
+                hypothesis.what
+            ),
+        });
+        self.why.push(match proof {
+            Proof::Equal { boxes, off_px } => format!(
+                "proved: {boxes} boxes of random numbers come out as the file itself decodes them (within {off_px:.4} px)"
+            ),
+            Proof::Nothing => "not proved: the file does no decoding that could be compared".to_owned(),
+        });
+        if let Some(assumed) =
+            hypothesis.assumed.filter(|_| matches!(proof, Proof::Nothing) && self.stated.head.anchors.is_none())
+        {
+            self.why.push(assumed.to_owned());
+        }
+        if manifest.head.one_to_one {
+            self.why.push("one box for each object: boxes that overlap are kept".to_owned());
+        }
+    }
+
+    fn input_why(&mut self, manifest: &mut Manifest) {
+        let InputSpec { width, height, .. } = manifest.input;
+        let how = match self.metadata.exporter.as_deref() {
+            Some(exporter) => format!("as {exporter} trains"),
+            None => "as this family is usually trained: nothing in the file says so; try a picture".to_owned(),
+        };
+        let InputSpec { colour, scale, fit, .. } = &manifest.input;
+        self.why.push(format!(
+            "input {width}x{height}, {colour:?}, times {}, {fit:?}: {how}",
+            if scale[0] == 1.0 { "1".to_owned() } else { format!("1/{:.0}", 1.0 / scale[0]) }
+        ));
+    }
+
+    fn class_why(&mut self, manifest: &Manifest) {
+        let count = manifest.classes.names.len();
+        let from = match (&self.stated.classes.names, &self.metadata.names) {
+            (Some(_), _) => "by the manifest",
+            (None, Some(_)) => "by its metadata",
+            (None, None) if count == 80 => "by their number: it says no names, and COCO has as many",
+            (None, None) => "no names are known: write them into a manifest, [classes] names = [\"…\"]",
+        };
+        self.why.push(format!("{count} classes, {from}"));
+    }
+
+    /// What was found, and what a manifest would have to say.
+    fn unrecognised(
+        &self,
+        file: &str,
+        scales: &Result<Scales, String>,
+        outputs: &Result<Vec<Vec<usize>>, String>,
+        refused: &[String],
+    ) -> String {
+        let outputs = match outputs {
+            Ok(shapes) => {
+                let named =
+                    self.graph.outputs().into_iter().zip(shapes).map(|(o, shape)| format!("{:?} {shape:?}", o.name));
+                named.collect::<Vec<_>>().join(", ")
+            }
+            Err(what) => format!("unknown ({what})"),
+        };
+        let scales = match scales {
+            Ok(scales) => scales.in_words(),
+            Err(what) => what.clone(),
+        };
+        let families: Vec<&str> = head::FAMILIES.iter().map(|family| family.name).collect();
+        let tried = if refused.is_empty() { "none fits".to_owned() } else { refused.join("; ") };
+        format!(
+            "its head is not recognised. Outputs: {outputs}. Last convolutions: {scales}. Heads that were tried: {tried}. \
+             Write {}.toml beside it with what you know, such as [head] family = (one of {}), strides = [8, 16, 32]; \
+             [classes] names = [\"…\"]; [input] width = 640, height = 640",
+            file.strip_suffix(".onnx").unwrap_or(file),
+            families.join(", ")
+        )
+    }
+}
+
+/// COCO's names for as many classes, numbers for others.
+fn generic_names(count: usize) -> Vec<String> {
+    let known = lapwing_models::KNOWN.iter().filter_map(|text| Manifest::parse(text).ok()).map(|m| m.classes.names);
+    known
+        .into_iter()
+        .find(|names| names.len() == count)
+        .unwrap_or_else(|| (0..count).map(|i| format!("class {i}")).collect())
+}
+
+#[cfg(test)]
+mod tests;

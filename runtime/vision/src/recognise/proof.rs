@@ -1,0 +1,183 @@
+//! Whether a head decodes the last maps of a network as its file does.
+//!
+//! What the file does behind its last convolutions is run on random maps, and what comes out is read by the heads for
+//! files that decode themselves. A head on the maps is right if it makes the same boxes of the same numbers.
+
+use lapwing_engine::Manifest;
+use lapwing_quantize::onnx::OnnxGraph;
+
+use super::hypothesis::Hypothesis;
+use crate::head::{self, Candidate, Candidates, DetectOptions, Labels};
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Proof {
+    /// So many boxes are equal, the sides of all of them within so many pixels.
+    Equal { boxes: usize, off_px: f32 },
+    /// The file does nothing that could be compared.
+    Nothing,
+}
+
+/// Boxes that are compared, and how many must be there.
+const BOXES: usize = 200;
+const BOXES_MIN: usize = 20;
+/// Largest difference of two scores that are the same.
+const SCORE_OFF_MAX: f32 = 1e-4;
+/// Largest difference of two sides that are the same: in pixels, and as a share of the box.
+const SIDE_OFF_MAX_PX: f32 = 0.02;
+const SIDE_OFF_SHARE_MAX: f32 = 1e-3;
+/// The same where the file rounds the constants of its decoding to eight bits.
+const SIDE_OFF_ROUNDED_MAX_PX: f32 = 2.0;
+
+/// Families that read the output of a file that decodes itself.
+const DECODED: [&str; 5] = ["yolov8", "yolov5-rows", "yolox", "end2end", "rtdetr"];
+
+/// Proves `hypothesis`, and measures its anchors where the file can tell them. `outputs` are the shapes of the file's own
+/// outputs, where they are known.
+///
+/// # Errors
+/// Why it is wrong.
+pub(super) fn prove(
+    graph: &OnnxGraph,
+    manifest: &mut Manifest,
+    hypothesis: &Hypothesis,
+    input: [usize; 4],
+    outputs: Option<&Vec<Vec<usize>>>,
+) -> Result<Proof, String> {
+    if hypothesis.outputs.is_empty() {
+        head::head(manifest, outputs.ok_or("its outputs are unknown")?)?;
+        return Ok(Proof::Nothing);
+    }
+    let shapes = graph.clone().ended_at(&hypothesis.outputs)?.output_shapes(input)?;
+    // one of the outputs may come from other convolutions, such as masks
+    let behind = behind(graph, hypothesis, &shapes)?;
+    let decoded = decoded_families(manifest, outputs);
+    if decoded.is_empty() {
+        head::head(manifest, &shapes)?;
+        return Ok(Proof::Nothing);
+    }
+    if manifest.head.family.starts_with("yolov") {
+        measure_anchors(&behind, manifest, &shapes);
+    }
+    let head = head::head(manifest, &shapes)?;
+    let maps = random_maps(&shapes, manifest);
+    let found = behind.evaluate(&maps)?;
+    let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
+    let mut off = "no head for its outputs".to_owned();
+    for family in decoded {
+        let mut reading = manifest.clone();
+        reading.head.family = family.to_owned();
+        let shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
+        let Ok(reader) = head::head(&reading, &shapes) else { continue };
+        let theirs = best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES);
+        let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
+        match same(&theirs, &own, off_max) {
+            Ok(proof) => {
+                manifest.head.one_to_one |= family == "end2end" && chosen_by_score(&theirs, &own);
+                return Ok(proof);
+            }
+            Err(what) => off = format!("read as `{family}`, {what}"),
+        }
+    }
+    Err(off)
+}
+
+/// The graph behind the maps, which may read nothing else.
+fn behind(graph: &OnnxGraph, hypothesis: &Hypothesis, shapes: &[Vec<usize>]) -> Result<OnnxGraph, String> {
+    let tensors: Vec<(String, Vec<usize>)> = hypothesis.outputs.iter().cloned().zip(shapes.iter().cloned()).collect();
+    Ok(graph.clone().behind(&tensors)?.without_stated_rounding())
+}
+
+/// Heads that could read the file's own outputs.
+fn decoded_families(manifest: &Manifest, outputs: Option<&Vec<Vec<usize>>>) -> Vec<&'static str> {
+    let Some(outputs) = outputs else { return Vec::new() };
+    let mut reading = manifest.clone();
+    DECODED
+        .into_iter()
+        .filter(|family| {
+            reading.head.family = (*family).to_owned();
+            head::head(&reading, outputs).is_ok()
+        })
+        .collect()
+}
+
+/// Where all maps are zero, a box is as large as its anchor, in whichever way sizes are made of them.
+fn measure_anchors(behind: &OnnxGraph, manifest: &mut Manifest, shapes: &[Vec<usize>]) {
+    let zeros: Vec<Vec<f32>> = shapes.iter().map(|shape| vec![0.0; shape.iter().product()]).collect();
+    let Ok(found) = behind.clone().evaluate(&zeros) else { return };
+    let [(shape, values)] = found.as_slice() else { return };
+    let [1, rows, columns] = shape[..] else { return };
+    let cells: Vec<usize> = shapes.iter().map(|shape| shape[2] * shape[3]).collect();
+    let each = manifest.head.anchors.first().map_or(0, Vec::len);
+    if each == 0 || rows != each * cells.iter().sum::<usize>() || columns != 5 + manifest.classes.names.len() {
+        return;
+    }
+    // rows of a stride follow each other: all cells of the first anchor, or all anchors of the first cell
+    let mut first = 0;
+    let mut anchors = Vec::new();
+    for cells in cells {
+        let size = |row: usize| [values[(first + row) * columns + 2], values[(first + row) * columns + 3]];
+        let by_anchor = each == 1 || cells == 1 || size(0) == size(1);
+        anchors.push((0..each).map(|anchor| size(if by_anchor { anchor * cells } else { anchor })).collect::<Vec<_>>());
+        first += each * cells;
+    }
+    if anchors.iter().flatten().flatten().all(|side| side.is_finite() && *side > 0.0) {
+        manifest.head.anchors = anchors;
+    }
+}
+
+/// Maps of numbers from -6 to 3, which decide scores and sides alike.
+fn random_maps(shapes: &[Vec<usize>], manifest: &Manifest) -> Vec<Vec<f32>> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ manifest.classes.names.len() as u64;
+    let mut next = || {
+        // xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016)
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let bits = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40;
+        bits as f32 / (1u32 << 24) as f32 * 9.0 - 6.0
+    };
+    shapes.iter().map(|shape| (0..shape.iter().product()).map(|_| next()).collect()).collect()
+}
+
+/// The best boxes that a head makes of outputs, best first.
+fn best<'a>(head: &dyn head::Head, outputs: head::Outputs<'_, 'a>, count: usize) -> Vec<Candidate> {
+    let options = DetectOptions { score_min: 0.01, labels: Labels::All, ..DetectOptions::default() };
+    let mut candidates = Candidates::default();
+    head.decode(outputs, &options, &mut candidates);
+    candidates.sorted().iter().take(count).copied().collect()
+}
+
+/// Each of `theirs` is among `own`, its sides within `off_max_px`.
+fn same(theirs: &[Candidate], own: &[Candidate], off_max_px: f32) -> Result<Proof, String> {
+    if theirs.len() < BOXES_MIN {
+        return Err(format!("its own decoding gives {} boxes of random numbers, too few to compare", theirs.len()));
+    }
+    let mut off_px = 0.0f32;
+    for candidate in theirs {
+        let off = |other: &Candidate| {
+            let sides = candidate.bounds.iter().zip(&other.bounds).map(|(a, b)| (a - b).abs());
+            sides.fold(0.0f32, f32::max)
+        };
+        let close = |other: &&Candidate| {
+            other.class == candidate.class && (other.score - candidate.score).abs() <= SCORE_OFF_MAX
+        };
+        let extent = candidate.bounds.iter().fold(1.0f32, |most, side| most.max(side.abs()));
+        let nearest = own.iter().filter(close).map(off).min_by(f32::total_cmp);
+        match nearest.filter(|off| *off <= off_max_px + SIDE_OFF_SHARE_MAX * extent) {
+            Some(off) => off_px = off_px.max(off),
+            None => {
+                return Err(format!(
+                    "its own decoding gives class {} with score {:.4} at {:?}, the head does not",
+                    candidate.class, candidate.score, candidate.bounds
+                ));
+            }
+        }
+    }
+    Ok(Proof::Equal { boxes: theirs.len(), off_px })
+}
+
+/// The best of both are the same: nothing was left out for overlapping.
+fn chosen_by_score(theirs: &[Candidate], own: &[Candidate]) -> bool {
+    theirs.iter().zip(own).all(|(a, b)| (a.score - b.score).abs() <= SCORE_OFF_MAX)
+}

@@ -1,0 +1,64 @@
+//! The last convolutions of a network, by the size of their grids.
+
+use std::collections::BTreeMap;
+
+use lapwing_quantize::onnx::OnnxGraph;
+
+/// A map that a last convolution gives: (1, channels, h, w).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LastMap {
+    /// The tensor's name.
+    pub name: String,
+    /// Its channels.
+    pub channels: usize,
+}
+
+/// The maps of one grid, in the order of the file.
+#[derive(Debug, Clone)]
+pub(super) struct Scale {
+    /// Pixels of the input for each cell.
+    pub stride: u32,
+    /// The maps.
+    pub maps: Vec<LastMap>,
+}
+
+/// All grids, the finest first.
+#[derive(Debug, Clone)]
+pub(super) struct Scales(pub Vec<Scale>);
+
+/// Most last convolutions that a detector has.
+const CONVOLUTIONS_MAX: usize = 64;
+
+impl Scales {
+    /// Of a graph whose input has this shape.
+    ///
+    /// # Errors
+    /// That it has none, or that the graph up to them is not understood.
+    pub(super) fn find(graph: &OnnxGraph, input: [usize; 4]) -> Result<Scales, String> {
+        let names = graph.last_convolutions();
+        if names.is_empty() || names.len() > CONVOLUTIONS_MAX {
+            return Err(format!("there are {} of them", names.len()));
+        }
+        let shapes = graph.clone().ended_at(&names)?.output_shapes(input)?;
+        let (height, width) = if input[1] == 3 { (input[2], input[3]) } else { (input[1], input[2]) };
+        let mut grids: BTreeMap<u32, Scale> = BTreeMap::new();
+        for (name, shape) in names.into_iter().zip(shapes) {
+            let [1, channels, h, w] = shape[..] else { continue };
+            let stride = height / h.max(1);
+            let whole = h * stride == height && w * stride == width && stride > 1;
+            let Some(stride) = u32::try_from(stride).ok().filter(|_| whole) else { continue };
+            let scale = grids.entry(stride).or_insert_with(|| Scale { stride, maps: Vec::new() });
+            scale.maps.push(LastMap { name, channels });
+        }
+        Ok(Scales(grids.into_values().collect()))
+    }
+
+    /// For people: strides and channels.
+    pub(super) fn in_words(&self) -> String {
+        let scale = |scale: &Scale| {
+            let channels: Vec<String> = scale.maps.iter().map(|map| map.channels.to_string()).collect();
+            format!("stride {} with {} channels", scale.stride, channels.join(" + "))
+        };
+        if self.0.is_empty() { "none".to_owned() } else { self.0.iter().map(scale).collect::<Vec<_>>().join(", ") }
+    }
+}
