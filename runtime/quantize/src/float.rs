@@ -119,14 +119,27 @@ impl FloatEngine {
 /// # Errors
 /// tract's words, with the step that failed.
 pub fn typed(file: OnnxFile<'_>) -> Result<TypedModel, EngineError> {
+    typed_graph(graph(file)?, file)
+}
+
+/// The file's graph, up to where the network ends.
+pub(crate) fn graph(file: OnnxFile<'_>) -> Result<OnnxGraph, EngineError> {
+    OnnxGraph::read(file.bytes).and_then(|graph| graph.ended_at(file.outputs)).map_err(|what| EngineError::Load {
+        origin: file.origin.to_owned(),
+        stage: "reading it as ONNX",
+        what,
+    })
+}
+
+/// As [`typed`], of a graph that was made of the file's.
+pub(crate) fn typed_graph(graph: OnnxGraph, file: OnnxFile<'_>) -> Result<TypedModel, EngineError> {
     let origin = file.origin.to_owned();
     let failed = |stage: &'static str| {
         let origin = origin.clone();
         move |what: String| EngineError::Load { origin, stage, what }
     };
     let input_shape = input_shape(file.input);
-    let parsed = OnnxGraph::read(file.bytes).and_then(|graph| graph.ended_at(file.outputs)?.parsed());
-    let mut parsed = parsed.map_err(failed("reading it as ONNX"))?;
+    let mut parsed = graph.parsed().map_err(failed("reading it as ONNX"))?;
     check_input(&parsed.model, input_shape).map_err(|what| EngineError::Shape { origin: origin.clone(), what })?;
     let known = parsed.model.set_input_fact(0, f32::fact(input_shape).into()).map_err(|e| words(&e));
     known.and_then(|()| parsed.typed()).map_err(failed("working out its shapes"))

@@ -30,9 +30,13 @@ use crate::{float, own_scales};
 pub struct OnnxNetwork {
     network: FloatNetwork,
     tail: Option<Tail>,
+    scales_dropped: bool,
     origin: String,
     source_sha256: String,
 }
+
+/// Share of all multiplications that scales must reach, where a file states some.
+const STATED_SHARE_MIN: f64 = 0.9;
 
 /// How a network is quantized.
 #[derive(Debug, Clone, Copy)]
@@ -71,10 +75,33 @@ impl OnnxNetwork {
     pub fn import(file: OnnxFile<'_>) -> Result<OnnxNetwork, EngineError> {
         let origin = file.origin.to_owned();
         let failed = |what| EngineError::Load { origin: origin.clone(), stage: "importing it", what };
-        let network = import::regions(float::typed(file)?, &Options { behind: true, ..Options::default() });
+        let options = Options { behind: true, ..Options::default() };
+        let graph = float::graph(file)?;
+        let mut network = import::regions(float::typed_graph(graph.clone(), file)?, &options);
+        let mut scales_dropped = false;
+        if graph.states_rounding() {
+            // scales for convolutions alone keep everything between them in float32
+            let bare = float::typed_graph(graph.without_stated_rounding(), file)?;
+            let bare = import::regions(bare, &options).map_err(failed)?;
+            let share = network.as_ref().map_or(0.0, |network| network.macs() as f64 / bare.macs().max(1) as f64);
+            if share < STATED_SHARE_MIN {
+                (network, scales_dropped) = (Ok(bare), true);
+            }
+        }
         let network = network.map_err(failed)?;
         let tail = import::tail(&network).map_err(failed)?;
-        Ok(OnnxNetwork { network, tail, origin, source_sha256: artifact::sha256_hex(file.bytes) })
+        let source_sha256 = artifact::sha256_hex(file.bytes);
+        Ok(OnnxNetwork { network, tail, scales_dropped, origin, source_sha256 })
+    }
+
+    /// Whether the file states scales that do not reach from its input to its outputs, so that they are passed over.
+    pub fn scales_dropped(&self) -> bool {
+        self.scales_dropped
+    }
+
+    /// The part in eight bits, and the nodes that have no place in it.
+    pub fn network(&self) -> &FloatNetwork {
+        &self.network
     }
 
     /// Whether the file states its own scales (QDQ), so that no pictures are needed.

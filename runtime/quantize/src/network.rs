@@ -185,6 +185,18 @@ pub struct FloatNetwork {
 }
 
 impl FloatNetwork {
+    /// Multiply-accumulates of its convolutions for one picture.
+    pub fn macs(&self) -> u64 {
+        self.nodes.iter().map(|node| self.macs_of(node)).sum()
+    }
+
+    /// Those of a node; none where it is no convolution.
+    pub fn macs_of(&self, node: &RealNode) -> u64 {
+        let RealOp::Conv(conv) = &node.op else { return 0 };
+        let Shape { height, width, .. } = self.maps[node.output].shape;
+        conv.weights.len() as u64 * height as u64 * width as u64
+    }
+
     /// True if the file states the scales (QDQ), so that nothing is to be calibrated.
     pub fn has_own_scales(&self) -> bool {
         self.maps.iter().any(|m| m.quant.is_some())

@@ -21,6 +21,8 @@ mod hiding;
 mod log;
 mod model;
 mod model_flow;
+#[cfg(feature = "onnx")]
+mod model_onnx;
 mod out;
 mod printer;
 mod progress;

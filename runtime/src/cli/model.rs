@@ -9,12 +9,12 @@ use lapwing_vision::model::NetworkFile;
 use super::model_flow;
 use super::out::{Failure, Out, line};
 #[cfg(feature = "onnx")]
-use super::quantize;
+use super::{model_onnx, quantize};
 
 /// Arguments of `lapwing model`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  lapwing model quantize street.onnx --calibrate pictures/ -o street.lap\n  \
-    lapwing model info street.lap\n  lapwing model verify street.lap\n  lapwing model info flow-patch")]
+    lapwing model info yolo11n.onnx\n  lapwing model info street.lap\n  lapwing model verify street.lap\n  lapwing model info flow-patch")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -25,11 +25,14 @@ enum Command {
     /// A network in float32 becomes an eight-bit artifact
     #[cfg(feature = "onnx")]
     Quantize(quantize::Args),
-    /// What is inside, and what will run it
+    /// What is inside, how it was recognised, and what will run it
     Info {
-        /// A built-in model or flow, or a .lap
+        /// A built-in model or flow, a .lap, or a .onnx
         #[arg(value_name = "MODEL", default_value = "detect-nano")]
         model: String,
+        /// Print its manifest instead, ready to be saved beside it under its name with the ending .toml
+        #[arg(long)]
+        manifest: bool,
     },
     /// Prove that the file is whole and that this machine computes what its maker's did
     Verify {
@@ -44,9 +47,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     match &args.command {
         #[cfg(feature = "onnx")]
         Command::Quantize(args) => quantize::run(args, out),
-        Command::Info { model } if FlowModel::is_word(model) => model_flow::info(model, out),
+        Command::Info { model, manifest: false } if FlowModel::is_word(model) => model_flow::info(model, out),
         Command::Verify { model } if FlowModel::is_word(model) => model_flow::verify(model, out),
-        Command::Info { model } => info(model, out),
+        Command::Info { model, manifest: true } => manifest(model, out),
+        Command::Info { model, manifest: false } => info(model, out),
         Command::Verify { model } => verify(model, out),
     }
 }
@@ -61,8 +65,17 @@ fn artifact_of(model: &Model) -> Result<&Artifact, Failure> {
     }
 }
 
+fn manifest(word: &str, out: &mut Out) -> Result<(), Failure> {
+    let model = Model::open(word)?;
+    line!(out, "{}", model.manifest().to_toml().map_err(Failure::Job)?.trim_end())
+}
+
 fn info(word: &str, out: &mut Out) -> Result<(), Failure> {
     let model = Model::open(word)?;
+    #[cfg(feature = "onnx")]
+    if let NetworkFile::Onnx(bytes) = model.network() {
+        return model_onnx::info(&model, bytes, out);
+    }
     let artifact = artifact_of(&model)?;
     let engine = Int8Engine::load(artifact, 1).map_err(Failure::Job)?;
     let plan = engine.plan();

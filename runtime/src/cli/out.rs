@@ -60,7 +60,8 @@ impl From<ModelError> for Failure {
         match error {
             ModelError::Missing { .. }
             | ModelError::NotFound { .. }
-            | ModelError::NoManifest { .. }
+            | ModelError::Unrecognised { .. }
+            | ModelError::OtherFormat { .. }
             | ModelError::Manifest { .. } => Failure::call(error),
             _ => Failure::job(error),
         }

@@ -49,15 +49,21 @@ pub enum ModelError {
         /// The system's words.
         cause: std::io::Error,
     },
-    /// A network without a manifest that lapwing does not know.
-    #[error(
-        "model {network:?}: no manifest beside it and its checksum is unknown; write {manifest:?} (the README shows one) to state input size, colours, head and classes"
-    )]
-    NoManifest {
+    /// A network whose head is not recognised, or that is not one.
+    #[error("model {network:?}: {what}")]
+    Unrecognised {
         /// The network.
         network: PathBuf,
-        /// Where the manifest should be.
-        manifest: PathBuf,
+        /// What was found, and the lines of a manifest that would state the rest.
+        what: String,
+    },
+    /// A network of another format.
+    #[error("model {path:?}: {what}")]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and how it becomes ONNX.
+        what: &'static str,
     },
     /// The manifest has a mistake.
     #[error("manifest {path:?}: {what}")]
@@ -120,7 +126,28 @@ pub struct Model {
     manifest: Manifest,
     network: NetworkFile,
     origin: String,
+    /// How the manifest was found, where nobody wrote it.
+    why: Vec<String>,
 }
+
+/// Endings of networks that lapwing cannot read, and how they become ONNX.
+const OTHER_FORMATS: [(&str, &str); 6] = [
+    (
+        "pt",
+        "a PyTorch checkpoint holds a program, not a network; export it: `yolo export model=FILE.pt format=onnx` (Ultralytics), or `torch.onnx.export`",
+    ),
+    (
+        "pth",
+        "a PyTorch checkpoint holds weights, not a network; export it from the program that made it, with `torch.onnx.export`",
+    ),
+    (
+        "tflite",
+        "lapwing does not read TensorFlow Lite; export the network it was made from to ONNX: `yolo export format=onnx`, or `python -m tf2onnx.convert --tflite FILE.tflite --output FILE.onnx`",
+    ),
+    ("engine", "a TensorRT engine runs on the one GPU that it was built for; give the ONNX file it was built from"),
+    ("hef", "a HEF runs on Hailo's processors only; give the ONNX file it was compiled from"),
+    ("ncnn", "lapwing does not read ncnn; give the ONNX file it was converted from"),
+];
 
 /// What a model's network is.
 #[derive(Debug, Clone)]
@@ -164,7 +191,8 @@ impl Model {
     /// network (`.onnx`, with its manifest beside it under the same name and the ending `.toml`), or
     /// a manifest (`.toml`).
     ///
-    /// A network without a manifest is recognised by its checksum when lapwing knows it.
+    /// A network without a manifest is recognised by its checksum when lapwing knows it, and else by what is in it
+    /// (`recognise`); a manifest beside it may state any part of what there is to know.
     pub fn open(word: &str) -> Result<Model, ModelError> {
         let name = lapwing_models::DETECT_NANO.name;
         if word == name {
@@ -180,7 +208,11 @@ impl Model {
         if !path.exists() {
             return Err(ModelError::Missing { path: path.into(), known: name });
         }
-        match path.extension().and_then(|e| e.to_str()) {
+        let ending = path.extension().and_then(|e| e.to_str());
+        if let Some((_, what)) = OTHER_FORMATS.iter().find(|(other, _)| ending == Some(other)) {
+            return Err(ModelError::OtherFormat { path: path.into(), what });
+        }
+        match ending {
             Some("toml") => Model::from_manifest(path),
             Some("lap") => Model::from_artifact(read_to_stay(path)?, path.display().to_string()),
             _ => Model::from_network(path),
@@ -201,6 +233,7 @@ impl Model {
                 manifest: artifact.manifest.clone(),
                 network: NetworkFile::Int8(Arc::new(artifact)),
                 origin,
+                why: Vec::new(),
             }),
             Err(what) => Err(EngineError::Load { origin, stage: "reading it as an artifact", what }.into()),
         }
@@ -208,9 +241,13 @@ impl Model {
 
     fn from_manifest(path: &Path) -> Result<Model, ModelError> {
         let text = user_file::read_text(path, MANIFEST_BYTES_MAX).map_err(|e| ModelError::read(path, e))?;
-        let manifest = parse(path, &text)?;
-        let network = path.with_file_name(&manifest.file);
-        Model::new(&text, read_bounded(&network)?, network.display().to_string()).map_err(|e| e.in_file(path))
+        let network = match parse(path, &text) {
+            Ok(manifest) => path.with_file_name(&manifest.file),
+            // what is left out is found in the network of the same name
+            Err(error) if is_part(&error) && path.with_extension("onnx").exists() => path.with_extension("onnx"),
+            Err(error) => return Err(error),
+        };
+        Model::stated(&text, path, read_bounded(&network)?, &network)
     }
 
     fn from_network(path: &Path) -> Result<Model, ModelError> {
@@ -218,13 +255,38 @@ impl Model {
         let beside = path.with_extension("toml");
         if beside.exists() {
             let text = user_file::read_text(&beside, MANIFEST_BYTES_MAX).map_err(|e| ModelError::read(&beside, e))?;
-            return Model::new(&text, bytes, path.display().to_string()).map_err(|e| e.in_file(&beside));
+            return Model::stated(&text, &beside, bytes, path);
         }
         let sum = sha256_hex(&bytes);
         match lapwing_models::KNOWN.iter().find(|text| text.contains(&sum)) {
             Some(text) => Model::new(text, bytes, path.display().to_string()),
-            None => Err(ModelError::NoManifest { network: path.into(), manifest: beside }),
+            None => Model::recognised("", bytes, path),
         }
+    }
+
+    /// A network with a manifest (the text, its file), whole or in part.
+    fn stated(text: &str, manifest: &Path, bytes: Vec<u8>, network: &Path) -> Result<Model, ModelError> {
+        let made = match parse(manifest, text) {
+            Err(error) if is_part(&error) => Model::recognised(text, bytes, network),
+            _ => Model::new(text, bytes, network.display().to_string()),
+        };
+        made.map_err(|e| e.in_file(manifest))
+    }
+
+    /// A network of which `stated`, a part of a manifest, does not say all.
+    #[cfg(feature = "onnx")]
+    fn recognised(stated: &str, bytes: Vec<u8>, network: &Path) -> Result<Model, ModelError> {
+        let file = network.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let found = crate::recognise::recognise(&bytes, &file, stated)
+            .map_err(|what| ModelError::Unrecognised { network: network.into(), what })?;
+        let text = found.manifest.to_toml().map_err(|what| ModelError::Manifest { path: network.into(), what })?;
+        let model = Model::new(&text, bytes, network.display().to_string())?;
+        Ok(Model { why: found.why, ..model })
+    }
+
+    #[cfg(not(feature = "onnx"))]
+    fn recognised(_: &str, _: Vec<u8>, network: &Path) -> Result<Model, ModelError> {
+        Err(ModelError::NoOnnx { origin: network.display().to_string() })
     }
 
     fn new(manifest: &str, network: Vec<u8>, origin: String) -> Result<Model, ModelError> {
@@ -238,12 +300,17 @@ impl Model {
                 return Err(ModelError::Checksum { origin, stated: stated.clone(), found });
             }
         }
-        Ok(Model { manifest, network: NetworkFile::Onnx(network), origin })
+        Ok(Model { manifest, network: NetworkFile::Onnx(network), origin, why: Vec::new() })
     }
 
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// How the manifest was found, a sentence for each part of it; nothing where somebody wrote it.
+    pub fn why(&self) -> &[String] {
+        &self.why
     }
 
     /// The manifest alone; the network's memory goes back unless somebody else holds it.
@@ -279,6 +346,11 @@ fn parse(path: &Path, text: &str) -> Result<Manifest, ModelError> {
     let manifest = Manifest::parse(text).map_err(wrong)?;
     head::family(&manifest).map_err(wrong)?;
     Ok(manifest)
+}
+
+/// A manifest is right as far as it goes, and does not say all.
+fn is_part(error: &ModelError) -> bool {
+    matches!(error, ModelError::Manifest { what, .. } if what.contains("missing field"))
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {

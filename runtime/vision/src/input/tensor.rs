@@ -194,6 +194,7 @@ impl<T: Copy> Store<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_camera::frame::picture;
     use lapwing_engine::manifest::Fit;
 
     fn spec(layout: AxisOrder, colour: Colour) -> InputSpec {
@@ -273,5 +274,38 @@ mod tests {
         // plane 0 of a BGR input is blue; pixel 1 of row 0 has blue = 5 * 5
         assert_eq!(tensor.values()[1], (25.0 - 1.0) * 0.5);
         assert_eq!(tensor.values()[4], (114.0 - 1.0) * 0.5);
+    }
+
+    /// Photographs that OpenCV brought to 320x320 (`INTER_LINEAR`, centred, 114) for the exporters' own predictor.
+    #[test]
+    fn a_fitted_photograph_is_what_opencv_makes_of_it() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/models/yolo/fitted320");
+        let spec = InputSpec {
+            width: 320,
+            height: 320,
+            mean: [0.0; 3],
+            scale: [1.0; 3],
+            fit: Fit::LetterboxCentred,
+            resize: Resize::Bilinear,
+            ..spec(AxisOrder::Nhwc, Colour::Rgb)
+        };
+        for (name, bytes) in lapwing_camera::photos::PHOTOS {
+            let path = folder.join(name).with_extension("png");
+            let Ok(expected) = std::fs::read(&path) else {
+                eprintln!("SKIPPED: {} is not there", path.display());
+                return;
+            };
+            let [mut photo, mut fitted] = [Frame::new(), Frame::new()];
+            picture::decode(bytes, name, &mut photo).unwrap();
+            picture::decode(&expected, name, &mut fitted).unwrap();
+            let mut tensor = InputTensor::new(&spec, AxisOrder::Nhwc, [std::array::from_fn(|v| v as u8); 3]);
+            tensor.fill(&photo).unwrap();
+            let off = tensor.values().iter().zip(fitted.rgb()).map(|(a, b): (&u8, &u8)| a.abs_diff(*b));
+            let (most, sum) = off.fold((0, 0u64), |(most, sum), off| (most.max(off), sum + u64::from(off)));
+            let mean = sum as f64 / (320.0 * 320.0 * 3.0);
+            println!("{name}: {most} {mean}");
+            // decoders of JPEG differ by a level or two
+            assert!(mean < 0.5 && most <= 12, "{name}: {most} {mean}");
+        }
     }
 }
