@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::int16::NO_LOW_BYTE;
 use super::ir::{Conv, Graph, Node, Op, Source, Tensor, TensorId};
+use super::kernels::attention::AttentionStep;
 use super::kernels::max_pool::MaxPool;
 use super::kernels::memory::{ALIGNMENT, Memory};
 use super::kernels::packing::{InputSteps, PARTS_MAX, Packer};
@@ -31,6 +32,7 @@ pub(super) fn scratch_bytes(graph: &Graph, kernels: &Kernels) -> usize {
             Op::Conv(conv) if !conv.wide.is_none() => WideConv::scratch_bytes(conv),
             Op::Conv(conv) => Winograd::scratch_bytes(conv, input, output, kernels),
             Op::MaxPool(window) => MaxPool::scratch_bytes(window, input),
+            Op::Attention(attention) => AttentionStep::scratch_bytes(attention),
             _ => 0,
         }
     };
@@ -204,6 +206,12 @@ impl Planner<'_> {
                 push(Work::Mul(Product { multiplier: *multiplier, zeros: zeros() }, [input, other], output));
             }
             Op::MaxPool(window) => push(Work::MaxPool(MaxPool::new(*window, [input, output], self.scratch))),
+            Op::Attention(attention) => {
+                let inputs = [0, 1, 2].map(|input| self.region(node.inputs[input]));
+                let [q, k, v] = [0, 1, 2].map(|input| zero_of(node.inputs[input]));
+                let zeros = [q, k, v, zero_of(node.output)];
+                push(Work::Attention(Box::new(AttentionStep::new(attention, zeros, inputs, output, self.scratch))));
+            }
             Op::MeanPool(window) => push(Work::MeanPool(*window, input, output)),
             Op::Upsample { factor } => push(Work::Upsample(*factor, input, output)),
             Op::Gather { stride, from } => {

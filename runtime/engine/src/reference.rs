@@ -4,7 +4,7 @@
 //! set equal to it, bit for bit.
 
 use super::int16;
-use super::ir::{Between, Conv, Graph, Node, Op, Shape, Tensor, Window};
+use super::ir::{Attention, Between, Conv, Graph, Node, Op, Shape, Tensor, Window};
 use super::quant::{requantize, rounded};
 
 /// Runs a graph that passes [`Graph::check`]; `inputs[i]` are the values of input i in the order
@@ -112,7 +112,44 @@ fn compute(node: &Node, inputs: &[View<'_>], output: &Tensor) -> Vec<u8> {
             let pair = |y: u16| [column.first, column.second].map(|x| a.at(usize::from(y), usize::from(x), c));
             Between::bilinear(row, column, pair(row.first), pair(row.second))
         }),
+        Op::Attention(attention) => attended(attention, [a, inputs[1], inputs[2]], output),
     }
+}
+
+/// See [`Attention`].
+fn attended(attention: &Attention, [queries, keys, values]: [View<'_>; 3], output: &Tensor) -> Vec<u8> {
+    let Attention { tokens, key, value, store, .. } = *attention;
+    let Shape { width, channels, .. } = output.shape;
+    let exponential = attention.exponential();
+    let mut out = vec![0; output.shape.elements()];
+    for head in &attention.heads {
+        let at = |token: usize| ((head.pixel + token) / width, (head.pixel + token) % width);
+        for i in 0..tokens {
+            let (y, x) = at(i);
+            let products: Vec<i32> = (0..tokens)
+                .map(|j| {
+                    let (other_y, other_x) = at(j);
+                    let product =
+                        |c| queries.centred(y, x, head.query + c) * keys.centred(other_y, other_x, head.key + c);
+                    (0..key).map(product).sum()
+                })
+                .collect();
+            let greatest = products.iter().copied().max().unwrap_or(0);
+            let weights: Vec<i32> =
+                products.iter().map(|s| i32::from(exponential[attention.entry(greatest - s)])).collect();
+            let sum: i32 = weights.iter().sum();
+            for c in 0..value {
+                let weigh = |(j, weight): (usize, &i32)| {
+                    let (y, x) = at(j);
+                    weight * i32::from(values.at(y, x, head.value + c))
+                };
+                let weighed: i32 = weights.iter().enumerate().map(weigh).sum();
+                let mean = weighed as f32 / sum as f32 - f32::from(values.tensor.quant.zero);
+                out[(y * width + x) * channels + head.output + c] = rounded(mean * store, output.quant.zero);
+            }
+        }
+    }
+    out
 }
 
 /// The mean of `count` values, rounded to nearest even.

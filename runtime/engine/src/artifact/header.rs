@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::bytes::Bytes;
 use super::super::int16::Curve;
-use super::super::ir::{Between, Conv, Node, Op, Output, Source, Tensor, TensorId, Weights, Wide, Window};
+use super::super::ir::{Attention, Between, Conv, Node, Op, Output, Source, Tensor, TensorId, Weights, Wide, Window};
 use super::super::manifest::Manifest;
 use super::super::quant::Table;
 use super::super::tail::{self, End, Function, Pair, Reduction, Tail, TailStep};
@@ -83,6 +83,7 @@ enum OpHeader {
         rows: Vec<Between>,
         columns: Vec<Between>,
     },
+    Attention(Box<Attention>),
 }
 
 /// See [`Wide`].
@@ -216,6 +217,7 @@ pub(super) fn node_header(node: &Node, blobs: &mut Blobs) -> NodeHeader {
         }
         Op::DepthToSpace { block, from } => OpHeader::DepthToSpace { block: *block, from: from.clone() },
         Op::Bilinear { rows, columns } => OpHeader::Bilinear { rows: rows.clone(), columns: columns.clone() },
+        Op::Attention(attention) => OpHeader::Attention(attention.clone()),
     };
     NodeHeader { name: node.name.clone(), op, inputs: node.inputs.clone(), output: node.output }
 }
@@ -272,6 +274,7 @@ pub(super) fn node_of(header: NodeHeader, blobs: &BlobReader) -> Result<Node, St
         OpHeader::Pick { rows, columns, fill } => Op::Pick { rows, columns, fill },
         OpHeader::DepthToSpace { block, from } => Op::DepthToSpace { block, from },
         OpHeader::Bilinear { rows, columns } => Op::Bilinear { rows, columns },
+        OpHeader::Attention(attention) => Op::Attention(attention),
     };
     Ok(Node { name, op, inputs: header.inputs, output: header.output })
 }

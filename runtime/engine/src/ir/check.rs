@@ -83,6 +83,7 @@ impl<'a> Check<'a> {
         let count = match node.op {
             Op::Add { .. } | Op::Mul { .. } => 2..=2,
             Op::Concat => 1..=NODES_MAX,
+            Op::Attention(_) => 3..=3,
             _ => 1..=1,
         };
         if !count.contains(&inputs.len()) {
@@ -224,6 +225,7 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
             }
             Ok(Shape { height: rows.len(), width: columns.len(), ..first })
         }
+        Op::Attention(attention) => attention.output([first, inputs[1].shape, inputs[2].shape], found),
     }
 }
 
@@ -304,6 +306,7 @@ fn numbers_of<'a>(
         }
         Op::Add { multipliers } => multipliers.iter().try_for_each(|m| bounded(m * 512.0, "the largest result")),
         Op::Mul { multiplier } => bounded(multiplier * 65_536.0, "the largest result"),
+        Op::Attention(attention) => attention.check_numbers(),
         Op::Table(_) | Op::Tables(_) => Ok(()),
         _ if inputs.all(|t| t.quant == output.quant) => Ok(()),
         _ => Err("input and output stand for different numbers".into()),

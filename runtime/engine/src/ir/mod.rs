@@ -5,6 +5,7 @@
 //! multipliers. Everything else (memory, padding, packing, threads) is decided by
 //! [`super::plan`]; what the numbers must be is defined by [`super::reference`].
 
+mod attention;
 mod check;
 mod checked;
 mod params;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::quant::{Quant, Table};
 use check::Check;
 
+pub use attention::{Attention, AttentionHead};
 pub use checked::Checked;
 pub use params::{NodeParams, QuantParams};
 pub use signature::Signature;
@@ -248,6 +250,8 @@ pub enum Op {
         /// One entry an output column.
         columns: Vec<Between>,
     },
+    /// Softmax of products of pixels, times values: see [`Attention`]. Three inputs: queries, keys, values.
+    Attention(Box<Attention>),
 }
 
 /// A place between two of the input's rows or columns.
@@ -296,6 +300,7 @@ impl Op {
             Op::Pick { .. } => "Pick",
             Op::DepthToSpace { .. } => "DepthToSpace",
             Op::Bilinear { .. } => "Bilinear",
+            Op::Attention(_) => "Attention",
         }
     }
 }
@@ -376,7 +381,7 @@ impl Graph {
         self.nodes.iter().fold(0, |macs: u64, n| macs.saturating_add(self.macs_of(n)))
     }
 
-    /// Multiplications of one node; zero for everything but convolutions.
+    /// Multiplications of one node; zero for everything but convolutions and attention.
     pub fn macs_of(&self, node: &Node) -> u64 {
         match &node.op {
             Op::Conv(conv) => {
@@ -385,6 +390,7 @@ impl Graph {
                 let ends = if conv.wide.input { 2 } else { 1 };
                 [height, width, conv.weights.len(), ends].iter().fold(1, |macs: u64, &n| macs.saturating_mul(n as u64))
             }
+            Op::Attention(attention) => attention.macs(),
             _ => 0,
         }
     }

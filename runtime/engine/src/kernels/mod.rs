@@ -18,6 +18,7 @@ mod aarch64;
 pub(super) mod arena;
 #[cfg(target_arch = "arm")]
 mod armv7;
+pub(super) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -178,6 +179,9 @@ pub struct Kernels {
     /// Safety: these bytes are readable ([`SLACK`] included); every output channel is writable and no
     /// other thread touches it.
     gather: unsafe fn(sources: &[usize], rows: &Rows),
+    /// `sums[i]` is the sum of the products of `a` with row i of `rows`, see [`attention::dots`]. Safety: the processor
+    /// has these kernels.
+    dots: unsafe fn(a: &[i16], rows: &[i16], sums: &mut [i32]),
     /// Keeps the multipliers busy for this many multiplications and nothing else; 0 done where the
     /// instruction set has no such loop. Safety: `self` runs on this processor.
     burn: unsafe fn(multiplications: u64) -> u64,

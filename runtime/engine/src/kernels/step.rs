@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::ir::{Graph, Node, Op, Shape, TensorId, WeightSums, Window};
 use super::super::quant::Table;
 use super::arena::Arena;
+use super::attention::AttentionStep;
 use super::max_pool::MaxPool;
 use super::place::Place;
 use super::tensor_span::{TensorSpan, pixels, spans, spans2};
@@ -75,6 +76,8 @@ pub enum Work {
     Mul(Product, [TensorSpan; 2], TensorSpan),
     /// See `ir::Op::MaxPool`.
     MaxPool(MaxPool),
+    /// See `ir::Op::Attention`.
+    Attention(Box<AttentionStep>),
     /// See `ir::Op::MeanPool`.
     MeanPool(Window, TensorSpan, TensorSpan),
     /// See `ir::Op::Upsample`.
@@ -168,6 +171,10 @@ impl Step {
                 pool.regions().iter().try_for_each(&inside)?;
                 pool.check(bytes)?;
             }
+            Work::Attention(attention) => {
+                attention.regions().try_for_each(&inside)?;
+                attention.check(bytes)?;
+            }
             Work::Gather { offsets, stride, input, output } => {
                 let [h, w] = [(output.shape.height, stride[0]), (output.shape.width, stride[1])]
                     .map(|(size, step)| size.saturating_sub(1).saturating_mul(step));
@@ -242,6 +249,10 @@ impl Step {
             (Work::Add(sum, ..), Op::Add { multipliers }) => *sum = Sum { multipliers: *multipliers, zeros: zeros() },
             (Work::Mul(product, ..), Op::Mul { multiplier }) => {
                 *product = Product { multiplier: *multiplier, zeros: zeros() };
+            }
+            (Work::Attention(step), Op::Attention(attention)) => {
+                let [q, k, v] = [node.inputs[0], node.inputs[1], node.inputs[2]].map(zero_of);
+                step.set_params(attention, [q, k, v, zero_of(node.output)]);
             }
             _ => {}
         }
@@ -349,6 +360,7 @@ impl Step {
                     });
                 }
                 Work::MaxPool(pool) => pool.run(base, share(pool.regions()[1].shape.height), part, kernels),
+                Work::Attention(step) => step.run(base, share(step.output().shape.height), part, kernels),
                 Work::MeanPool(window, from, to) => {
                     for (y, x) in pixels(to, share(to.shape.height)) {
                         let (rows, columns) = covered(window, from.shape, y, x);

@@ -5,7 +5,8 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::super::int16::{self, Curve};
 use super::super::ir::{
-    Between, Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId, WEIGHT_ONE, Wide, Window,
+    Attention, AttentionHead, Between, Conv, Graph, Node, Op, Output, Part, Shape, Source, Tensor, TensorId,
+    WEIGHT_ONE, Wide, Window,
 };
 use super::super::quant::Quant;
 
@@ -155,7 +156,8 @@ impl Maker {
                 _ => self.values(from),
             };
         }
-        match self.below(13) {
+        match self.below(14) {
+            13 => self.attention(from),
             12 => self.side_by_side(from),
             0..=2 => self.conv(from, false),
             3 => self.conv(from, true),
@@ -234,6 +236,30 @@ impl Maker {
                 self.node(Op::Gather { stride, from }, &[from_tensor], out, quant)
             }
         }
+    }
+
+    /// Attention of a tensor to itself: some heads, one area or two.
+    fn attention(&mut self, from: TensorId) -> TensorId {
+        let Tensor { shape, .. } = self.of(from);
+        let pixels = shape.height * shape.width;
+        let areas = if pixels.is_multiple_of(2) { self.one_of(&[1, 2]) } else { 1 };
+        let count = 1 + self.below(2);
+        let (key, value) = (1 + self.below(shape.channels.min(40)), 1 + self.below(shape.channels.min(40)));
+        let mut heads = Vec::new();
+        for area in 0..areas {
+            for index in 0..count {
+                let mut first = |channels: usize| self.below(shape.channels - channels + 1);
+                let (query, key, from) = (first(key), first(key), first(value));
+                let pixel = area * (pixels / areas);
+                heads.push(AttentionHead { pixel, query, key, value: from, output: index * value });
+            }
+        }
+        let steep = self.one_of(&[0.001, 0.02, 0.3, 9.0]);
+        let store = 0.2 + self.below(20) as f32 * 0.1;
+        let attention = Attention { tokens: pixels / areas, key, value, heads, multiplier: steep, store };
+        let quant = self.quant();
+        let out = Shape { channels: count * value, ..shape };
+        self.node(Op::Attention(Box::new(attention)), &[from, from, from], out, quant)
     }
 
     /// The values of a tensor that has rests.

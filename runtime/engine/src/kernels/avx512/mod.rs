@@ -44,6 +44,7 @@ const AVX512: Kernels = Kernels {
     mul,
     mean,
     gather: gather::zmm,
+    dots: super::attention::dots_avx2,
     burn,
 };
 

@@ -58,6 +58,7 @@ pub(super) const NEON: Kernels = Kernels {
     mul,
     mean,
     gather,
+    dots: super::attention::dots_portable,
     burn,
 };
 

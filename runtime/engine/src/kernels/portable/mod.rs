@@ -49,6 +49,7 @@ pub(super) const fn loops<const BLOCK: usize, const SIGN_XOR: u8>(name: &'static
         mul: mul::<SIGN_XOR>,
         mean: mean::<SIGN_XOR>,
         gather,
+        dots: super::attention::dots_portable,
         burn,
     }
 }

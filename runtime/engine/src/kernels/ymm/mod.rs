@@ -467,6 +467,7 @@ macro_rules! entries {
                 mul,
                 mean,
                 gather: $crate::kernels::ymm::gather::ymm,
+                dots: crate::kernels::attention::dots_avx2,
                 burn,
             }
         };
