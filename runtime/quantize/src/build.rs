@@ -12,7 +12,8 @@ use super::classes::Classes;
 use super::split;
 use crate::calibrate::Observed;
 use crate::network::{FloatNetwork, MapId, RealConv, RealOp, RealPart};
-use lapwing_engine::ir::{Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Wide};
+use lapwing_engine::ir::attention::STEPS;
+use lapwing_engine::ir::{Attention, Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Wide};
 use lapwing_engine::quant::Quant;
 
 /// A graph, and where each node came from.
@@ -157,6 +158,14 @@ impl Builder<'_> {
             RealOp::Pointwise(function) => Op::Table(table(of(0), to, function)?),
             RealOp::Add => Op::Add { multipliers: [of(0).scale / to.scale, of(1).scale / to.scale] },
             RealOp::Sub => Op::Add { multipliers: [of(0).scale / to.scale, -of(1).scale / to.scale] },
+            RealOp::Attention(attention) => Op::Attention(Box::new(Attention {
+                tokens: attention.tokens,
+                key: attention.key,
+                value: attention.value,
+                heads: attention.heads.clone(),
+                multiplier: of(0).scale * of(1).scale * attention.factor * STEPS as f32,
+                store: of(2).scale / to.scale,
+            })),
             RealOp::Mul => Op::Mul { multiplier: of(0).scale * of(1).scale / to.scale },
             _ => self.network.moving(node, to).ok_or("it has no rule")?,
         };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tract_onnx::prelude::{OutletId, TractResult, TypedModel};
 use tract_onnx::tract_core::internal::*;
 
-use lapwing_engine::ir::{Between, Op, Shape, Source, Window};
+use lapwing_engine::ir::{AttentionHead, Between, Op, Shape, Source, Window};
 use lapwing_engine::quant::Quant;
 
 /// Index of a map in [`FloatNetwork::maps`].
@@ -92,6 +92,23 @@ pub enum RealOp {
         /// One entry an output column.
         columns: Vec<Between>,
     },
+    /// See [`RealAttention`]. Three maps: queries, keys, values.
+    Attention(RealAttention),
+}
+
+/// Attention in float32, see `ir::Attention`.
+#[derive(Debug, Clone)]
+pub struct RealAttention {
+    /// Pixels of an area.
+    pub tokens: usize,
+    /// Channels of a query and of a key.
+    pub key: usize,
+    /// Channels of a value.
+    pub value: usize,
+    /// Where each head's pixels and channels begin.
+    pub heads: Vec<AttentionHead>,
+    /// Products are multiplied with this before the softmax; above zero.
+    pub factor: f32,
 }
 
 impl RealOp {
@@ -107,7 +124,9 @@ impl RealOp {
             | RealOp::Pick { .. }
             | RealOp::DepthToSpace { .. }
             | RealOp::Bilinear { .. } => true,
-            RealOp::Conv(_) | RealOp::Pointwise(_) | RealOp::Add | RealOp::Sub | RealOp::Mul => false,
+            RealOp::Conv(_) | RealOp::Pointwise(_) | RealOp::Add | RealOp::Sub | RealOp::Mul | RealOp::Attention(_) => {
+                false
+            }
         }
     }
 }
@@ -190,11 +209,14 @@ impl FloatNetwork {
         self.nodes.iter().map(|node| self.macs_of(node)).sum()
     }
 
-    /// Those of a node; none where it is no convolution.
+    /// Those of a node; none where it is neither a convolution nor attention.
     pub fn macs_of(&self, node: &RealNode) -> u64 {
-        let RealOp::Conv(conv) = &node.op else { return 0 };
         let Shape { height, width, .. } = self.maps[node.output].shape;
-        conv.weights.len() as u64 * height as u64 * width as u64
+        match &node.op {
+            RealOp::Conv(conv) => conv.weights.len() as u64 * height as u64 * width as u64,
+            RealOp::Attention(a) => (a.heads.len() * a.tokens * (a.key + a.value)) as u64 * a.tokens as u64,
+            _ => 0,
+        }
     }
 
     /// True if the file states the scales (QDQ), so that nothing is to be calibrated.
@@ -231,7 +253,9 @@ impl FloatNetwork {
             }
             RealOp::DepthToSpace { block, from } => Op::DepthToSpace { block: *block, from: from.clone() },
             RealOp::Bilinear { rows, columns } => Op::Bilinear { rows: rows.clone(), columns: columns.clone() },
-            RealOp::Conv(_) | RealOp::Pointwise(_) | RealOp::Add | RealOp::Sub | RealOp::Mul => return None,
+            RealOp::Conv(_) | RealOp::Pointwise(_) | RealOp::Add | RealOp::Sub | RealOp::Mul | RealOp::Attention(_) => {
+                return None;
+            }
         })
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! s[j]   = sum over c of q[i][c] k[j][c]                        whole numbers
-//! w[j]   = EXPONENTIAL[round((max s - s[j]) multiplier)]        whole numbers, 2^b for the greatest
+//! w[j]   = EXPONENTIAL[(max s - s[j]) multiplier + 1/2]         whole numbers, 2^b for the greatest
 //! out[c] = (sum over j of w[j] v[j][c]) / (sum over j of w[j])  whole numbers, one division in float32
 //! ```
 //!
@@ -140,7 +140,7 @@ impl Attention {
     /// The entry for a product so far below the greatest one.
     #[inline(always)]
     pub fn entry(&self, below: i32) -> usize {
-        ((below as f32 * self.multiplier).round_ties_even() as usize).min(ENTRIES - 1)
+        (below as f32 * self.multiplier + 0.5).min((ENTRIES - 1) as f32) as u32 as usize
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
             |a| a.heads[1].pixel = 1,
             |a| a.heads[1].value = 7,
             |a| a.heads[1].query = usize::MAX,
-            |a| drop(a.heads.pop()),
+            |a| a.heads.truncate(1),
         ];
         for (index, change) in changes.into_iter().enumerate() {
             let mut broken = two_heads();

@@ -5,7 +5,7 @@
 //! multipliers. Everything else (memory, padding, packing, threads) is decided by
 //! [`super::plan`]; what the numbers must be is defined by [`super::reference`].
 
-mod attention;
+pub mod attention;
 mod check;
 mod checked;
 mod params;

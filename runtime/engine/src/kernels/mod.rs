@@ -179,7 +179,7 @@ pub struct Kernels {
     /// Safety: these bytes are readable ([`SLACK`] included); every output channel is writable and no
     /// other thread touches it.
     gather: unsafe fn(sources: &[usize], rows: &Rows),
-    /// `sums[i]` is the sum of the products of `a` with row i of `rows`, see [`attention::dots`]. Safety: the processor
+    /// `sums[i]` is the sum of the products of `a` with row i of `rows`, see [`attention::dots_portable`]. Safety: the processor
     /// has these kernels.
     dots: unsafe fn(a: &[i16], rows: &[i16], sums: &mut [i32]),
     /// Keeps the multipliers busy for this many multiplications and nothing else; 0 done where the

@@ -22,7 +22,7 @@ fn steps(shape: &[usize]) -> Vec<usize> {
 }
 
 /// All offsets of `axes`, the last one fastest.
-fn offsets(shape: &[usize], axes: &[usize]) -> Vec<usize> {
+pub(super) fn offsets(shape: &[usize], axes: &[usize]) -> Vec<usize> {
     let steps = steps(shape);
     axes.iter().fold(vec![0], |all, &axis| {
         all.iter().flat_map(|&at| (0..shape[axis]).map(move |i| (at, i))).map(|(at, i)| at + i * steps[axis]).collect()

@@ -6,6 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
+use super::attention::Products;
 use crate::network::{Function, MapId};
 use lapwing_engine::ir::{Shape, Window};
 
@@ -20,6 +21,8 @@ pub(super) enum Meaning {
     Pointwise(MapId, Function),
     /// Values of maps in another order.
     Moved(Arc<Moved>),
+    /// Products of two maps, on their way to attention.
+    Products(Arc<Products>),
     /// What a node computes in float32.
     Real,
 }

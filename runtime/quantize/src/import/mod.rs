@@ -11,6 +11,7 @@
 //! region: whatever path leaves it never comes back.
 
 mod affine;
+mod attention;
 mod conv;
 mod dense;
 mod meaning;
@@ -258,6 +259,7 @@ impl<'a> Importer<'a> {
             // what is computed from a map of level l is computed in the region of l or the next
             Meaning::Pointwise(map, _) => self.maps[*map].level | 1,
             Meaning::Moved(moved) => moved.sources.iter().map(|&m| self.maps[m].level | 1).max().unwrap_or(1),
+            Meaning::Products(products) => products.maps().map(|m| self.maps[m].level | 1).max().unwrap_or(1),
         }
     }
 
@@ -292,6 +294,9 @@ impl<'a> Importer<'a> {
             return Err("it follows nodes in float32".into());
         }
         if let Some(meaning) = self.scaled(node, &inputs)? {
+            return Ok(meaning);
+        }
+        if let Some(meaning) = self.attention(node, &inputs)? {
             return Ok(meaning);
         }
         if let Some(conv) = node.op_as::<Conv>() {
@@ -379,6 +384,7 @@ impl<'a> Importer<'a> {
                 self.push(node, RealOp::Pointwise(function.clone()), vec![*root], shape)
             }
             Meaning::Moved(moved) => self.rearranged(node, moved)?,
+            Meaning::Products(_) => return Err(attention::UNKNOWN.into()),
             Meaning::Real => {
                 let shape = shape_of(&concrete(self.model, outlet)?)?;
                 let map = self.map(shape, outlet, self.real.get(&outlet.node).copied().unwrap_or(0));

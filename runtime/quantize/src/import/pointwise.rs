@@ -35,13 +35,19 @@ impl Importer<'_> {
                         (self.mapped(*outlet, meaning)?, Function::Argument)
                     }
                 }
-                Meaning::Moved(_) if shape_of(&concrete(self.model, *outlet)?).is_ok() => {
-                    (self.mapped(*outlet, meaning)?, Function::Argument)
+                Meaning::Moved(moved) => {
+                    let alone = inputs.iter().filter(|m| !matches!(m, Meaning::Constant(_))).count() == 1;
+                    let is_map = shape_of(&concrete(self.model, *outlet)?).is_ok();
+                    match is_map.then(|| self.mapped(*outlet, meaning)) {
+                        Some(Ok(map)) => (map, Function::Argument),
+                        Some(Err(Refusal::NoRule(_))) | None if alone => {
+                            return self.pointwise_moved(node, inputs, moved);
+                        }
+                        Some(Err(refusal)) => return Err(refusal),
+                        None => return Ok(None),
+                    }
                 }
-                Meaning::Moved(moved) if inputs.iter().filter(|m| !matches!(m, Meaning::Constant(_))).count() == 1 => {
-                    return self.pointwise_moved(node, inputs, moved);
-                }
-                Meaning::Moved(_) => return Ok(None),
+                Meaning::Products(_) => return Ok(None),
                 // a tensor that tract computes becomes a map only where something multiplies it
                 Meaning::Real => return Ok(None),
             };

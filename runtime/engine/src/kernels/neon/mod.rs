@@ -58,7 +58,7 @@ pub(super) const NEON: Kernels = Kernels {
     mul,
     mean,
     gather,
-    dots: super::attention::dots_portable,
+    dots: super::attention::dots_neon,
     burn,
 };
 

@@ -1,0 +1,418 @@
+//! Attention: products of two maps, their softmax, and values of a third one, as one operation.
+//!
+//! Networks spell it in many ways: heads split before or after, tokens in rows or columns, areas of the picture in the
+//! batch. So the axes are not matched. [`Products`] says of each product which token of which batch it is of; nodes
+//! that only move products move these numbers, and where values come in, the tokens tell pixels and channels.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+
+use super::Importer;
+use super::dense::offsets;
+use super::meaning::{Meaning, Moved, Refusal, concrete, reals, words};
+use super::pointwise::in_order;
+use crate::network::{MapId, RealAttention, RealOp, evaluate};
+use lapwing_engine::ir::{AttentionHead, Shape};
+
+/// Most products of all batches: each keeps its number, which must be exact in f32.
+const PRODUCTS_MAX: usize = 1 << 23;
+
+/// Products of two maps: of each token of one with each of the other, batch by batch.
+#[derive(Debug)]
+pub(super) struct Products {
+    /// The factors.
+    sides: [Side; 2],
+    batches: usize,
+    /// Extents of the value.
+    shape: Vec<usize>,
+    /// By value: `(batch * tokens of side 0 + token of side 0) * tokens of side 1 + token of side 1`.
+    index: Vec<u32>,
+    /// The network multiplies them with this.
+    factor: f32,
+    /// The side whose tokens softmax compared, once it did.
+    compared: Option<usize>,
+}
+
+/// Values of one map by batch, token and channel.
+#[derive(Debug)]
+struct Side {
+    map: MapId,
+    tokens: usize,
+    channels: usize,
+    /// (batch, token, channel): into the map's values, in the order (channel, row, column).
+    index: Vec<u32>,
+}
+
+pub(super) const UNKNOWN: &str = "products of two maps, which no softmax and no values follow";
+
+impl Importer<'_> {
+    /// A step of attention; none if it is something else.
+    pub(super) fn attention(&mut self, node: &TypedNode, inputs: &[Meaning]) -> Result<Option<Meaning>, Refusal> {
+        let products: Vec<&Arc<Products>> =
+            inputs.iter().filter_map(|m| if let Meaning::Products(p) = m { Some(p) } else { None }).collect();
+        if let Some(product) = node.op_as::<EinSum>() {
+            let computed = |m: &Meaning| matches!(m, Meaning::Map(_) | Meaning::Pointwise(..) | Meaning::Moved(_));
+            return match inputs {
+                [a, b] if computed(a) && computed(b) => self.products(node, product).map(Some),
+                [Meaning::Products(weights), values] if computed(values) => {
+                    self.attended(node, product, weights, [0, 1]).map(Some)
+                }
+                [values, Meaning::Products(weights)] if computed(values) => {
+                    self.attended(node, product, weights, [1, 0]).map(Some)
+                }
+                _ if !products.is_empty() => Err(UNKNOWN.into()),
+                _ => Ok(None),
+            };
+        }
+        let [products] = products[..] else {
+            return if products.is_empty() { Ok(None) } else { Err(UNKNOWN.into()) };
+        };
+        let shape = concrete(self.model, OutletId::new(node.id, 0))?;
+        if let Some(softmax) = node.op_as::<Softmax>() {
+            return products.compared(softmax).map(Some);
+        }
+        if let Some(op) = node.op_as::<TypedBinOp>() {
+            let factor = inputs.iter().find_map(|m| match m {
+                Meaning::Constant(value) if value.len() == 1 => Some(reals(value)),
+                _ => None,
+            });
+            let by = factor.transpose()?.and_then(|values| values.first().copied());
+            let first = matches!(inputs.first(), Some(Meaning::Products(_)));
+            return match (op.0.name(), by) {
+                ("Mul", Some(by)) => products.scaled(by, shape).map(Some),
+                ("Div", Some(by)) if first => products.scaled(1.0 / by, shape).map(Some),
+                _ => Err(UNKNOWN.into()),
+            };
+        }
+        products.moved(node, inputs, shape).map(Some)
+    }
+
+    /// Products of two maps.
+    fn products(&mut self, node: &TypedNode, product: &EinSum) -> Result<Meaning, Refusal> {
+        if product.q_params.is_some() {
+            return Err("no rule for a product of whole numbers".into());
+        }
+        let axes = Axes::of(self.model, node, product, [0, 1])?;
+        let [left, right] = [0, 1].map(|side| (axes.batch[side].len(), axes.own[side].len(), axes.joint[side].len()));
+        let (batches, channels) = (left.0, left.2);
+        if batches.saturating_mul(left.1).saturating_mul(right.1) > PRODUCTS_MAX {
+            return Err(format!("it has more than {PRODUCTS_MAX} products").into());
+        }
+        let mut factor = 1.0;
+        let mut side = |side: usize, tokens: usize| -> Result<Side, Refusal> {
+            let (map, order) = self.order_of(node.inputs[side])?;
+            let (map, by) = self.unscaled(map)?;
+            factor *= by;
+            let mut index = Vec::with_capacity(batches * tokens * channels);
+            for batch in &axes.batch[side] {
+                for token in &axes.own[side] {
+                    index.extend(axes.joint[side].iter().map(|channel| order[batch + token + channel]));
+                }
+            }
+            Ok(Side { map, tokens, channels, index })
+        };
+        let sides = [side(0, left.1)?, side(1, right.1)?];
+        let shape = concrete(self.model, OutletId::new(node.id, 0))?;
+        let mut index = vec![0; shape.iter().product()];
+        let mut number = 0;
+        for batch in &axes.batch[2] {
+            for a in &axes.own[2] {
+                for b in &axes.other {
+                    index[batch + a + b] = number;
+                    number += 1;
+                }
+            }
+        }
+        let products = Products { sides, batches, shape, index, factor, compared: None };
+        Ok(Meaning::Products(Arc::new(products)))
+    }
+
+    /// The map that `map` is a multiple of, and the factor; itself and 1 where it is none.
+    fn unscaled(&self, map: MapId) -> Result<(MapId, f32), Refusal> {
+        let Some(node) = self.nodes.iter().find(|node| node.output == map) else { return Ok((map, 1.0)) };
+        let RealOp::Pointwise(function) = &node.op else { return Ok((map, 1.0)) };
+        const POINTS: [f32; 5] = [1.0, 0.0, -1.0, 0.5, 1000.0];
+        let values = function.eval(&POINTS).map_err(|e| words(&e))?;
+        let factor = values.first().copied().unwrap_or(0.0);
+        let linear = POINTS.iter().zip(&values).all(|(x, y)| (y - x * factor).abs() <= 1e-6 * (x * factor).abs());
+        Ok(if linear && factor > 0.0 && factor.is_finite() { (node.inputs[0], factor) } else { (map, 1.0) })
+    }
+
+    /// The single map that an outlet's values are of, and their places in it.
+    fn order_of(&mut self, outlet: OutletId) -> Result<(MapId, Vec<u32>), Refusal> {
+        let meaning = self.meaning(outlet).ok_or("an input has no meaning")?;
+        match &meaning {
+            Meaning::Moved(moved) => match moved.sources[..] {
+                [source] => Ok((source, moved.index.clone())),
+                _ => Err("no rule for a product of several maps".into()),
+            },
+            _ => {
+                let map = self.mapped(outlet, &meaning)?;
+                Ok((map, (0..self.maps[map].shape.elements() as u32).collect()))
+            }
+        }
+    }
+
+    /// Weights times values: the end of attention. `slots` are the inputs of weights and values.
+    fn attended(
+        &mut self,
+        node: &TypedNode,
+        product: &EinSum,
+        weights: &Products,
+        slots: [usize; 2],
+    ) -> Result<Meaning, Refusal> {
+        let compared = weights.compared.ok_or(UNKNOWN)?;
+        let (keys, queries) = (&weights.sides[compared], &weights.sides[1 - compared]);
+        let axes = Axes::of(self.model, node, product, slots)?;
+        let (values, value_order) = self.order_of(node.inputs[slots[1]])?;
+        let [query_map, key_map] = [queries.map, keys.map].map(|map| self.maps[map].shape);
+        let value_map = self.maps[values].shape;
+        let (area, tokens, width) = (query_map.height * query_map.width, keys.tokens, axes.other.len());
+        let one_size = [key_map, value_map].iter().all(|s| (s.height, s.width) == (query_map.height, query_map.width));
+        if !one_size || queries.tokens != tokens || axes.joint[0].len() != tokens || axes.own[0].len() != tokens {
+            return Err("no rule for attention between pictures of different sizes".into());
+        }
+        const ORDER: &str = "no rule for the order of its tokens and channels";
+        let mut heads: Vec<AttentionHead> = Vec::new();
+        let to = concrete(self.model, OutletId::new(node.id, 0))?;
+        let mut index = vec![0u32; to.iter().product()];
+        let per_head = width;
+        let mut next: Vec<(usize, usize)> = Vec::new();
+        for batch in 0..axes.batch[0].len() {
+            // (batch, token of side 0, token of side 1) of a weight
+            let of = |row: usize, column: usize| {
+                let place = axes.batch[0][batch] + axes.own[0][row] + axes.joint[0][column];
+                weights.tokens(weights.index[place] as usize)
+            };
+            let group = of(0, 0).0;
+            let (query_of, key_of) = if compared == 1 { (1, 2) } else { (2, 1) };
+            let part = |at: (usize, usize, usize), side: usize| if side == 1 { at.1 } else { at.2 };
+            let key_at = |column: usize| part(of(0, column), key_of);
+            let query_at = |row: usize| part(of(row, 0), query_of);
+            let whole = (0..tokens).all(|row| {
+                (0..tokens).all(|column| {
+                    let at = of(row, column);
+                    at.0 == group && part(at, key_of) == key_at(column) && part(at, query_of) == query_at(row)
+                })
+            });
+            if !whole {
+                return Err(ORDER.into());
+            }
+            // pixels and first channels
+            let query = |row: usize| queries.token(group, query_at(row), area);
+            let key = |column: usize| keys.token(group, key_at(column), area);
+            let value = |column: usize| {
+                let places = axes
+                    .other_of(1)
+                    .iter()
+                    .map(|d| value_order[axes.batch[1][batch] + axes.joint[1][column] + d] as usize);
+                run_of(places, area)
+            };
+            let (Some(first_query), Some(first_key), Some(first_value)) = (query(0), key(0), value(0)) else {
+                return Err(ORDER.into());
+            };
+            let pixel = (0..tokens).filter_map(query).map(|(pixel, _)| pixel).min().unwrap_or(0);
+            let mut seen = [vec![false; tokens], vec![false; tokens]];
+            for token in 0..tokens {
+                let (Some(q), Some(k), Some(v)) = (query(token), key(token), value(token)) else {
+                    return Err(ORDER.into());
+                };
+                let alike = q.1 == first_query.1 && k.1 == first_key.1 && v.1 == first_value.1 && k.0 == v.0;
+                for (seen, place) in seen.iter_mut().zip([q.0, k.0]) {
+                    match place.checked_sub(pixel).and_then(|at| seen.get_mut(at)) {
+                        Some(seen) if alike => *seen = true,
+                        _ => return Err(ORDER.into()),
+                    }
+                }
+            }
+            if seen.iter().flatten().any(|seen| !seen) {
+                return Err(ORDER.into());
+            }
+            // heads of one area stand side by side
+            let output = match next.iter_mut().find(|(first, _)| *first == pixel) {
+                Some((_, output)) => {
+                    *output += per_head;
+                    *output
+                }
+                None => {
+                    next.push((pixel, 0));
+                    0
+                }
+            };
+            let (query_first, key_first, value_first) = (first_query.1, first_key.1, first_value.1);
+            heads.push(AttentionHead { pixel, query: query_first, key: key_first, value: value_first, output });
+            for row in 0..tokens {
+                let (pixel, _) = query(row).ok_or(ORDER)?;
+                for (channel, d) in axes.other_of(2).iter().enumerate() {
+                    index[axes.batch[2][batch] + axes.own[2][row] + d] = ((output + channel) * area + pixel) as u32;
+                }
+            }
+        }
+        let channels = next.iter().map(|(_, output)| output + per_head).max().unwrap_or(0);
+        let shape = Shape { channels, ..query_map };
+        let attention = RealAttention { tokens, key: keys.channels, value: width, heads, factor: weights.factor };
+        if attention.heads.len() * tokens * width != shape.elements() {
+            return Err(ORDER.into());
+        }
+        let map = self.push(node, RealOp::Attention(attention), vec![queries.map, keys.map, values], shape);
+        let moved = Moved { sources: vec![map], shape: to, index };
+        self.maps[map].ordered = in_order(&moved);
+        Ok(Meaning::Moved(Arc::new(moved)))
+    }
+}
+
+impl Side {
+    /// Pixel and first channel of a token; none if its channels do not follow each other in one pixel.
+    fn token(&self, batch: usize, token: usize, area: usize) -> Option<(usize, usize)> {
+        let first = (batch * self.tokens + token) * self.channels;
+        run_of(self.index[first..first + self.channels].iter().map(|&at| at as usize), area)
+    }
+}
+
+/// Pixel and first channel of values that are channels of one pixel, one after the other.
+fn run_of(mut places: impl Iterator<Item = usize>, area: usize) -> Option<(usize, usize)> {
+    let first = places.next()?;
+    let mut expected = first;
+    for place in places {
+        expected += area;
+        if place != expected {
+            return None;
+        }
+    }
+    Some((first % area, first / area))
+}
+
+impl Products {
+    /// The maps that are multiplied.
+    pub(super) fn maps(&self) -> impl Iterator<Item = MapId> {
+        self.sides.iter().map(|side| side.map)
+    }
+
+    /// Batch and tokens of a product, by its number.
+    fn tokens(&self, number: usize) -> (usize, usize, usize) {
+        let [a, b] = [self.sides[0].tokens, self.sides[1].tokens];
+        (number / (a * b), number / b % a, number % b)
+    }
+
+    fn with(&self, shape: Vec<usize>, index: Vec<u32>, factor: f32, compared: Option<usize>) -> Meaning {
+        let side = |side: &Side| Side { index: side.index.clone(), ..*side };
+        let sides = [side(&self.sides[0]), side(&self.sides[1])];
+        Meaning::Products(Arc::new(Products { sides, batches: self.batches, shape, index, factor, compared }))
+    }
+
+    fn scaled(&self, by: f32, shape: Vec<usize>) -> Result<Meaning, Refusal> {
+        if shape.iter().product::<usize>() != self.index.len() || self.compared.is_some() || by <= 0.0 {
+            return Err(UNKNOWN.into());
+        }
+        Ok(self.with(shape, self.index.clone(), self.factor * by, None))
+    }
+
+    /// Softmax over all tokens of one side.
+    fn compared(&self, softmax: &Softmax) -> Result<Meaning, Refusal> {
+        let [axis] = softmax.axes[..] else { return Err(UNKNOWN.into()) };
+        if softmax.quant_output_dt.is_some() || !matches!(softmax.kind, SoftmaxKind::Softmax) || self.compared.is_some()
+        {
+            return Err(UNKNOWN.into());
+        }
+        let extent = self.shape[axis];
+        let inner: usize = self.shape[axis + 1..].iter().product();
+        let line = |first: usize| (0..extent).map(move |i| first + i * inner);
+        let firsts = (0..self.index.len()).filter(|at| at / inner % extent == 0);
+        let over = |side: usize| {
+            let (fixed, compared) = (1 - side, side);
+            let of = |at: usize| {
+                let (batch, a, b) = self.tokens(self.index[at] as usize);
+                (batch, [a, b][fixed], [a, b][compared])
+            };
+            extent == self.sides[compared].tokens
+                && firsts.clone().all(|first| {
+                    let (batch, token, _) = of(first);
+                    let mut seen = vec![false; extent];
+                    line(first).all(|at| {
+                        let found = of(at);
+                        (found.0, found.1) == (batch, token) && !std::mem::replace(&mut seen[found.2], true)
+                    })
+                })
+        };
+        let side = (0..2).find(|&side| over(side)).ok_or(UNKNOWN)?;
+        Ok(self.with(self.shape.clone(), self.index.clone(), self.factor, Some(side)))
+    }
+
+    /// What only moves products.
+    fn moved(&self, node: &TypedNode, inputs: &[Meaning], shape: Vec<usize>) -> Result<Meaning, Refusal> {
+        let numbers: Vec<f32> = (0..self.index.len()).map(|i| i as f32).collect();
+        let mut values = tvec!();
+        for meaning in inputs {
+            values.push(match meaning {
+                Meaning::Products(_) => Tensor::from_shape(&self.shape, &numbers).map_err(|e| words(&e))?.into_tvalue(),
+                Meaning::Constant(value) => Arc::clone(value).into_tvalue(),
+                _ => return Err(UNKNOWN.into()),
+            });
+        }
+        let found = reals(&*evaluate(node.op.as_ref(), values).map_err(|_| UNKNOWN)?)?;
+        let mut seen = vec![false; self.index.len()];
+        let once = |&at: &f32| {
+            let place = (at >= 0.0 && at.fract() == 0.0).then_some(at as usize);
+            place.and_then(|place| seen.get_mut(place)).is_some_and(|seen| !std::mem::replace(seen, true))
+        };
+        if found.len() != self.index.len() || !found.iter().all(once) {
+            return Err(UNKNOWN.into());
+        }
+        let index = found.iter().map(|&at| self.index[at as usize]).collect();
+        Ok(self.with(shape, index, self.factor, self.compared))
+    }
+}
+
+/// Offsets of a product of two values, by what their axes are: of the first input, the second, the output.
+struct Axes {
+    /// Axes that all three have.
+    batch: [Vec<usize>; 3],
+    /// Axes of the first input and the output; the second place is the second input's own.
+    own: [Vec<usize>; 3],
+    /// Axes of the second input alone, in the output.
+    other: Vec<usize>,
+    /// Axes that are summed over, in both inputs.
+    joint: [Vec<usize>; 2],
+}
+
+impl Axes {
+    fn of(model: &TypedModel, node: &TypedNode, product: &EinSum, slots: [usize; 2]) -> Result<Axes, Refusal> {
+        let shapes = [
+            concrete(model, node.inputs[slots[0]])?,
+            concrete(model, node.inputs[slots[1]])?,
+            concrete(model, OutletId::new(node.id, 0))?,
+        ];
+        let (mut batch, mut first, mut second, mut joint) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for axis in product.axes.iter_all_axes() {
+            let place = |places: &[usize]| places.first().copied();
+            let [a, b] = slots.map(|slot| place(&axis.inputs[slot]));
+            match (a, b, place(&axis.outputs[0])) {
+                (Some(a), Some(b), Some(o)) if shapes[0][a] == shapes[1][b] => batch.push([a, b, o]),
+                (Some(a), Some(b), None) if shapes[0][a] == shapes[1][b] => joint.push([a, b]),
+                (Some(a), None, Some(o)) => first.push([a, o]),
+                (None, Some(b), Some(o)) => second.push([b, o]),
+                _ => return Err("no rule for the axes of its product".into()),
+            }
+        }
+        batch.sort_by_key(|axis| axis[2]);
+        first.sort_by_key(|axis| axis[1]);
+        second.sort_by_key(|axis| axis[1]);
+        let pick = |which: usize, axes: Vec<usize>| offsets(&shapes[which], &axes);
+        let of = |list: &[[usize; 2]], place: usize| list.iter().map(|axis| axis[place]).collect::<Vec<_>>();
+        Ok(Axes {
+            batch: [0, 1, 2].map(|which| pick(which, batch.iter().map(|axis| axis[which]).collect())),
+            own: [pick(0, of(&first, 0)), pick(1, of(&second, 0)), pick(2, of(&first, 1))],
+            other: pick(2, of(&second, 1)),
+            joint: [pick(0, of(&joint, 0)), pick(1, of(&joint, 1))],
+        })
+    }
+
+    /// The second input's own axes: in itself (1) or in the output (2).
+    fn other_of(&self, which: usize) -> &[usize] {
+        if which == 1 { &self.own[1] } else { &self.other }
+    }
+}
