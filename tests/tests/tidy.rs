@@ -187,9 +187,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("runtime/engine/src/lib.rs::kernels::neon", "neon/mod winograd"),
     ("runtime/engine/src/lib.rs::kernels::portable", "portable/mod winograd"),
     ("runtime/engine/src/lib.rs::kernels::ymm", "gather lookup ymm/mod"),
-    ("runtime/quantize/src/lib.rs", "build choices split"),
-    ("runtime/quantize/src/lib.rs", "search widen"),
-    ("runtime/quantize/src/lib.rs::onnx", "onnx/mod shapes"),
     (
         "tests/hil/src/lib.rs::cases",
         "camera cases/mod crash_points disk log looped microcontroller pins watchdog whole_run",

@@ -15,6 +15,7 @@
 
 pub mod bounds;
 mod guard;
+mod message;
 pub mod shapes;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod structured;
@@ -29,6 +30,7 @@ use tract_onnx::tract_core::optim::Optimizer;
 use tract_onnx::tract_core::plan::eval;
 
 pub use guard::{at, guarded};
+pub use message::words;
 
 /// A network whose file is within [`bounds`], and that tract has read.
 pub struct Parsed {
@@ -116,15 +118,4 @@ pub fn run(state: &mut TypedSimpleState, inputs: TVec<TValue>) -> Result<TVec<TV
         guarded(|| state.reset_turn().map_err(|e| words(&e)))?;
     }
     done
-}
-
-/// A chain of causes on one line, bounded, without backtraces.
-pub fn words(error: &TractError) -> String {
-    const LENGTH_MAX: usize = 600;
-    let mut line = error.chain().map(|c| c.to_string()).collect::<Vec<_>>().join(": ").replace('\n', " ");
-    if let Some((cut, _)) = line.char_indices().nth(LENGTH_MAX) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
 }
