@@ -5,8 +5,6 @@
 //! to standard error.
 
 mod bench;
-mod bench_flow;
-mod bench_input;
 mod cameras;
 mod check;
 mod detect;
@@ -22,12 +20,11 @@ mod log;
 mod model;
 mod model_flow;
 mod out;
+mod output_file;
 mod printer;
 mod progress;
 #[cfg(feature = "onnx")]
 mod quantize;
-#[cfg(feature = "onnx")]
-mod quantize_flow;
 mod redact;
 mod redact_paths;
 mod run;
