@@ -165,7 +165,6 @@ const KNOWN_CIRCLES: &[(&str, &str)] = &[
     ("firmware/src/lib.rs", "panic_record log"),
     ("firmware/src/lib.rs::linux::gpio", "error gpio/mod"),
     ("firmware/src/lib.rs::log", "recover writer"),
-    ("runtime/src/lib.rs::config", "camera lines schema"),
     ("runtime/camera/src/lib.rs", "crate/mod error"),
     ("runtime/camera/src/lib.rs", "pictures tarball"),
     ("runtime/camera/src/lib.rs::frame", "frame/mod raw yuv"),
