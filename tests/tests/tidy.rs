@@ -162,7 +162,6 @@ fn no_vector_goes_through_a_function_without_its_features() {
 
 /// Circles that are still there: the folder, and its parts that need each other. None is added to.
 const KNOWN_CIRCLES: &[(&str, &str)] = &[
-    ("runtime/engine/src/lib.rs::ir", "check ir/mod params"),
     (
         "runtime/engine/src/lib.rs::kernels",
         "aarch64 armv7 avx2 avx512 avxvnni dotprod gather i8mm kernels/mod max_pool neon packing portable step wide winograd ymm",
