@@ -163,14 +163,6 @@ fn no_vector_goes_through_a_function_without_its_features() {
 /// Circles that are still there: the folder, and its parts that need each other. None is added to.
 const KNOWN_CIRCLES: &[(&str, &str)] = &[
     (
-        "runtime/engine/src/lib.rs::kernels",
-        "aarch64 armv7 avx2 avx512 avxvnni dotprod gather i8mm kernels/mod max_pool neon packing portable step wide winograd ymm",
-    ),
-    ("runtime/engine/src/lib.rs::kernels::avx512", "avx512/mod depthwise lanes store winograd"),
-    ("runtime/engine/src/lib.rs::kernels::neon", "neon/mod winograd"),
-    ("runtime/engine/src/lib.rs::kernels::portable", "portable/mod winograd"),
-    ("runtime/engine/src/lib.rs::kernels::ymm", "gather lookup ymm/mod"),
-    (
         "tests/hil/src/lib.rs::cases",
         "camera cases/mod crash_points disk log looped microcontroller pins watchdog whole_run",
     ),
