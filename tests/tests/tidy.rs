@@ -160,15 +160,6 @@ fn no_vector_goes_through_a_function_without_its_features() {
     assert!(seen >= 9, "only {seen} kernel files were found");
 }
 
-/// Circles that are still there: the folder, and its parts that need each other. None is added to.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[
-    (
-        "tests/hil/src/lib.rs::cases",
-        "camera cases/mod crash_points disk log looped microcontroller pins watchdog whole_run",
-    ),
-    ("tests/hil/src/lib.rs::disk", "cache replay"),
-];
-
 /// No part of a folder needs a part that needs it: neither files nor subfolders, nor a folder's own file (`/mod`).
 #[test]
 fn no_import_goes_in_a_circle() {
@@ -186,19 +177,10 @@ fn no_import_goes_in_a_circle() {
             }
         }
     }
-    let known = |folder: &str, part: &String| {
-        KNOWN_CIRCLES.iter().any(|(at, parts)| *at == folder && parts.split(' ').any(|known| known == part))
-    };
-    for (folder, circle) in &found {
+    for (folder, circle) in found {
         let uses = circle.arrows.iter().map(|a| format!("{} uses {}, {}", a.from.join("::"), a.to.join("::"), a.place));
         let uses: Vec<String> = uses.collect();
-        let good = circle.parts.iter().all(|part| known(folder, part));
-        assert!(good, "{folder}: {} need each other\n{}", circle.parts.join(", "), uses.join("\n"));
-    }
-    for (folder, parts) in KNOWN_CIRCLES {
-        let there =
-            |part: &str| found.iter().any(|(at, circle)| at == folder && circle.parts.iter().any(|p| p == part));
-        assert!(parts.split(' ').all(there), "{folder}: {parts}: broken, at least in part: correct the list");
+        panic!("{folder}: {} need each other\n{}", circle.parts.join(", "), uses.join("\n"));
     }
 }
 
