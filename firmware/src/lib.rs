@@ -3,6 +3,7 @@
 //! | module | is |
 //! |---|---|
 //! | [`event`] | the fixed-size record of what happened |
+//! | `checksum` | CRC-32, of all that is stored |
 //! | [`limits`] | every bound of this crate |
 //! | [`trigger`] | the rule's state machine and the output line with its safe level |
 //! | [`log`] | append-only segments that survive power cuts, over any [`log::Media`] |
@@ -18,6 +19,7 @@
 #[cfg(any(test, feature = "linux"))]
 extern crate std;
 
+mod checksum;
 pub mod event;
 pub mod limits;
 #[cfg(feature = "linux")]

@@ -26,7 +26,7 @@ use core::fmt;
 
 use heapless::String;
 
-use crate::log::CRC;
+use crate::checksum::CRC;
 
 /// Longest text in bytes.
 pub const TEXT_BYTES_MAX: usize = 960;

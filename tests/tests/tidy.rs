@@ -160,43 +160,6 @@ fn no_vector_goes_through_a_function_without_its_features() {
     assert!(seen >= 9, "only {seen} kernel files were found");
 }
 
-/// Circles that are still there: the folder, and its parts that need each other. None is added to.
-const KNOWN_CIRCLES: &[(&str, &str)] = &[
-    ("firmware/src/lib.rs", "panic_record log"),
-    ("firmware/src/lib.rs::linux::gpio", "error gpio/mod"),
-    ("firmware/src/lib.rs::log", "recover writer"),
-    ("runtime/src/lib.rs::config", "camera lines schema"),
-    ("runtime/src/lib.rs::sinks", "files pictures"),
-    ("runtime/src/main.rs::cli", "bench bench_flow"),
-    ("runtime/src/main.rs::cli", "generate table"),
-    ("runtime/src/main.rs::cli", "quantize quantize_flow"),
-    ("runtime/src/main.rs::cli", "redact redact_paths"),
-    ("runtime/src/main.rs::cli::doctor", "doctor/mod pins"),
-    ("runtime/camera/src/lib.rs", "crate/mod error"),
-    ("runtime/camera/src/lib.rs", "pictures tarball"),
-    ("runtime/camera/src/lib.rs::frame", "frame/mod raw yuv"),
-    ("runtime/camera/src/lib.rs::frame", "jpeg picture"),
-    ("runtime/engine/src/lib.rs", "bytes ir kernels reference"),
-    ("runtime/engine/src/lib.rs::artifact", "artifact/mod header"),
-    ("runtime/engine/src/lib.rs::ir", "check ir/mod params"),
-    (
-        "runtime/engine/src/lib.rs::kernels",
-        "aarch64 armv7 avx2 avx512 avxvnni dotprod gather i8mm kernels/mod max_pool neon packing portable step wide winograd ymm",
-    ),
-    ("runtime/engine/src/lib.rs::kernels::avx512", "avx512/mod depthwise lanes store winograd"),
-    ("runtime/engine/src/lib.rs::kernels::neon", "neon/mod winograd"),
-    ("runtime/engine/src/lib.rs::kernels::portable", "portable/mod winograd"),
-    ("runtime/engine/src/lib.rs::kernels::ymm", "gather lookup ymm/mod"),
-    ("runtime/quantize/src/lib.rs", "build choices split"),
-    ("runtime/quantize/src/lib.rs", "search widen"),
-    ("runtime/quantize/src/lib.rs::onnx", "onnx/mod shapes"),
-    (
-        "tests/hil/src/lib.rs::cases",
-        "camera cases/mod crash_points disk log looped microcontroller pins watchdog whole_run",
-    ),
-    ("tests/hil/src/lib.rs::disk", "cache replay"),
-];
-
 /// No part of a folder needs a part that needs it: neither files nor subfolders, nor a folder's own file (`/mod`).
 #[test]
 fn no_import_goes_in_a_circle() {
@@ -214,19 +177,10 @@ fn no_import_goes_in_a_circle() {
             }
         }
     }
-    let known = |folder: &str, part: &String| {
-        KNOWN_CIRCLES.iter().any(|(at, parts)| *at == folder && parts.split(' ').any(|known| known == part))
-    };
-    for (folder, circle) in &found {
+    for (folder, circle) in found {
         let uses = circle.arrows.iter().map(|a| format!("{} uses {}, {}", a.from.join("::"), a.to.join("::"), a.place));
         let uses: Vec<String> = uses.collect();
-        let good = circle.parts.iter().all(|part| known(folder, part));
-        assert!(good, "{folder}: {} need each other\n{}", circle.parts.join(", "), uses.join("\n"));
-    }
-    for (folder, parts) in KNOWN_CIRCLES {
-        let there =
-            |part: &str| found.iter().any(|(at, circle)| at == folder && circle.parts.iter().any(|p| p == part));
-        assert!(parts.split(' ').all(there), "{folder}: {parts}: broken, at least in part: correct the list");
+        panic!("{folder}: {} need each other\n{}", circle.parts.join(", "), uses.join("\n"));
     }
 }
 

@@ -68,6 +68,7 @@
 
 mod block;
 mod chain;
+mod error;
 #[cfg(any(test, all(fuzzing, feature = "linux")))]
 pub mod fuzz_targets;
 mod look;
@@ -87,11 +88,11 @@ mod tests;
 mod writer;
 
 pub use block::fill_blank;
+pub use error::LogError;
 pub use media::{Media, MediaError};
 pub use reader::{Damage, DamageKind, Item, Position, Reader};
-pub(crate) use record::CRC;
 pub use record::{Durable, Parsed, Seq, encode, encode_run, parse};
 pub use recover::Recovery;
 pub use retain::{Limits, LimitsError};
 pub use segment::{FORMAT, HeaderState, SegmentHeader, id_of, name};
-pub use writer::{Log, LogError, Rescue};
+pub use writer::{Log, Rescue};

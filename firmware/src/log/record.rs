@@ -19,9 +19,9 @@
 //! [`parse`] is total: any bytes are a record, a torn one, a corrupt one, or none. No byte that it
 //! reads can make it panic or read past the end.
 
-use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use heapless::Vec;
 
+use crate::checksum::CRC;
 use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 
 /// Magic of the first record of a commit (`Rf` on the medium).
@@ -31,8 +31,6 @@ pub const MAGIC_MORE: u16 = u16::from_le_bytes(*b"Rm");
 
 /// Magic of the record that begins a run, and with it a commit (`Rr` on the medium).
 pub const MAGIC_RUN: u16 = u16::from_le_bytes(*b"Rr");
-
-pub(crate) static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 
 /// Number of a record: 1, 2, 3 … over the whole life of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

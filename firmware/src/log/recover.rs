@@ -7,13 +7,13 @@
 
 use super::block::CHAIN_BYTES_MAX;
 use super::chain::Tail;
+use super::error::LogError;
 use super::look::{is_blank_block, is_blank_from, is_older_twin, written_end};
 use super::media::Media;
 use super::reader::{Damage, DamageKind, Item, Position, Reader};
 use super::record::Seq;
 use super::retain::Held;
 use super::segment::{HeaderState, SegmentHeader, read_header};
-use super::writer::LogError;
 use crate::limits::{BLOCK_BYTES, RECORD_HEADER_BYTES};
 
 const BLOCK: u32 = BLOCK_BYTES as u32;

@@ -22,7 +22,8 @@ use core::fmt::Write;
 use heapless::String;
 
 use super::media::Media;
-use super::record::{CRC, Seq};
+use super::record::Seq;
+use crate::checksum::CRC;
 use crate::limits::{BLOCK_BYTES, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES};
 
 /// The format that this build writes; it reads this one and format 1.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::fuzz_targets::{Headers, goes_on, read};
 use super::mem::{FaultyMedia, Plan};
 use super::*;
+use crate::checksum::CRC;
 use crate::event::Event;
 
 const LIMITS: Limits = Limits { segment_bytes: 16_384, total_bytes: 64 << 20 };
@@ -263,7 +264,7 @@ fn another_format_is_refused_untouched() {
     drop(log);
     let segment = media.segment_mut(1).unwrap();
     segment[4] = 9;
-    let crc = record::CRC.checksum(&segment[..28]).to_le_bytes();
+    let crc = CRC.checksum(&segment[..28]).to_le_bytes();
     segment[28..32].copy_from_slice(&crc);
     let before = segment.clone();
     assert!(matches!(Log::open(&mut media, LIMITS), Err(LogError::Format { segment: 1, format: 9 })));

@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::limits::{LIVE_BYTES_MAX, LIVE_PIXELS_MAX};
 use crate::frame::PictureError;
 use crate::frame::printable::Printable;
 
@@ -132,11 +133,11 @@ impl SourceError {
         Self::Camera { device: device.to_owned(), what: what.into(), cure }
     }
 
-    /// A live source whose pictures of (width, height) pixels are larger than [`LIVE_PIXELS_MAX`](super::LIVE_PIXELS_MAX)
-    /// or [`LIVE_BYTES_MAX`](super::LIVE_BYTES_MAX).
+    /// A live source whose pictures of (width, height) pixels are larger than [`LIVE_PIXELS_MAX`]
+    /// or [`LIVE_BYTES_MAX`].
     #[must_use]
     pub fn live_picture_too_large(device: &str, (width, height): (u32, u32)) -> Self {
-        let (pixels_max, mib_max) = (super::LIVE_PIXELS_MAX as f64 / 1e6, super::LIVE_BYTES_MAX >> 20);
+        let (pixels_max, mib_max) = (LIVE_PIXELS_MAX as f64 / 1e6, LIVE_BYTES_MAX >> 20);
         let what = format!(
             "its pictures of {width}x{height} are too large: a live source may have {pixels_max:.1} megapixels in {mib_max} MiB"
         );

@@ -11,32 +11,18 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::picture_file::has_extension;
 use super::tarball::{Entry, Tarball};
 use super::{Next, Pacing, STILL_PERIOD_US, Source, SourceError};
 use crate::frame::printable::Printable;
 use crate::frame::{Frame, picture};
 
-/// The most bytes of one picture file.
-pub const PICTURE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub use super::picture_file::{PICTURE_BYTES_MAX, is_picture_name};
+
 /// The most levels of folders inside a folder.
 pub const FOLDER_DEPTH_MAX: usize = 16;
 /// The most things in the folders of one source.
 pub const FILES_MAX: usize = 1_000_000;
-
-/// How a picture's file name ends, in lower case.
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
-
-/// Whether a file's name ends like a picture's and does not begin with a dot.
-#[must_use]
-pub fn is_picture_name(name: &str) -> bool {
-    let base = name.rsplit('/').next().unwrap_or(name);
-    !base.starts_with('.') && has_extension(Path::new(base), &EXTENSIONS)
-}
-
-pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| extensions.iter().any(|e| e.eq_ignore_ascii_case(extension)))
-}
 
 /// What a walk finds.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ use std::str::FromStr;
 
 use super::mjpeg::ClipRate;
 use super::paced::{FPS_MAX, FPS_MIN};
-use super::pictures::has_extension;
+use super::picture_file::has_extension;
 use super::v4l::{Camera, CameraOptions, DeviceFile};
 use super::{Bundled, Mjpeg, Photo, Pictures, Source, SourceError, Y4m};
 

@@ -11,7 +11,7 @@ use std::io::{Read, Seek, SeekFrom};
 use tar::{Archive, EntryType};
 
 use super::SourceError;
-use super::pictures::{PICTURE_BYTES_MAX, is_picture_name};
+use super::picture_file::{PICTURE_BYTES_MAX, is_picture_name};
 
 /// The most entries of one archive that are visited.
 pub const ENTRIES_MAX: u64 = 10_000_000;

@@ -5,8 +5,6 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::kernels::memory::Piece;
-
 /// A range of a file's bytes.
 #[derive(Clone)]
 pub struct Bytes {
@@ -18,10 +16,15 @@ pub struct Bytes {
 enum File {
     Static(&'static [u8]),
     Shared(Arc<Vec<u8>>),
-    Read(Arc<Piece<u8>>),
+    Held(Arc<dyn AsRef<[u8]> + Send + Sync>),
 }
 
 impl Bytes {
+    /// All bytes of a memory that is not a `Vec`, such as one of huge pages.
+    pub fn held(file: impl AsRef<[u8]> + Send + Sync + 'static) -> Bytes {
+        Bytes { range: 0..file.as_ref().len(), file: File::Held(Arc::new(file)) }
+    }
+
     /// The part `range` of these bytes; `None` if they have no such part.
     pub fn part(&self, range: Range<usize>) -> Option<Bytes> {
         let start = self.range.start.checked_add(range.start)?;
@@ -37,7 +40,7 @@ impl Deref for Bytes {
         match &self.file {
             File::Static(file) => &file[self.range.clone()],
             File::Shared(file) => &file[self.range.clone()],
-            File::Read(file) => &file[self.range.clone()],
+            File::Held(file) => &(**file).as_ref()[self.range.clone()],
         }
     }
 }
@@ -51,12 +54,6 @@ impl From<&'static [u8]> for Bytes {
 impl From<Vec<u8>> for Bytes {
     fn from(file: Vec<u8>) -> Bytes {
         Bytes { range: 0..file.len(), file: File::Shared(Arc::new(file)) }
-    }
-}
-
-impl From<Piece<u8>> for Bytes {
-    fn from(file: Piece<u8>) -> Bytes {
-        Bytes { range: 0..file.len(), file: File::Read(Arc::new(file)) }
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::ir::{Checked, Graph, NodeParams, Op, QuantParams, Shape, Source, TensorId};
 use super::kernels;
-use super::kernels::packing::PARTS_MAX;
+use super::kernels::packed::PARTS_MAX;
 use super::plan::Plan;
 use super::reference;
 use super::refit::Refittable;

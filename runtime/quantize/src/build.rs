@@ -7,45 +7,16 @@
 
 use std::collections::HashMap;
 
-use super::choices::{Quants, curve, table};
 use super::classes::Classes;
+use super::lookup::{curve, table};
+use super::lowered::{Lowered, Origin};
+use super::quants::Quants;
 use super::split;
 use crate::calibrate::Observed;
 use crate::network::{FloatNetwork, MapId, RealConv, RealOp, RealPart};
 use lapwing_engine::ir::attention::STEPS;
 use lapwing_engine::ir::{Attention, Conv, Graph, Node, Op, Output, Part, Shape, Tensor, TensorId, Weights, Wide};
 use lapwing_engine::quant::Quant;
-
-/// A graph, and where each node came from.
-#[derive(Debug, Clone)]
-pub struct Lowered {
-    /// The graph.
-    pub graph: Graph,
-    /// By node of the graph.
-    pub origins: Vec<Origin>,
-}
-
-/// Where a node of the graph came from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Origin {
-    /// The node of the network; a convolution's where it stores through a function.
-    pub node: usize,
-    /// The map that it writes.
-    pub map: MapId,
-    /// What its results stand for before the table; as its output where there is none.
-    pub before: Quant,
-    /// Channels of the map that it writes; none where it writes all.
-    pub channels: Option<Vec<usize>>,
-    /// The group, if it is one of a split convolution.
-    pub group: Option<usize>,
-}
-
-impl Origin {
-    /// The map's channel that is channel `c` of the node's result.
-    pub fn channel(&self, c: usize) -> usize {
-        self.channels.as_ref().map_or(c, |channels| channels[c])
-    }
-}
 
 /// Lowers a network. `rounding` takes the mean error of rounded weights off the biases.
 ///

@@ -6,12 +6,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::classes::Classes;
+use super::lookup::table;
+use super::quants::{Part, Quants};
 use super::ranges::{Method, Values};
 use super::split::{Group, Split};
 use crate::calibrate::Observed;
 use crate::network::{FloatNetwork, Function, MapId};
-use lapwing_engine::int16::{self, Curve};
-use lapwing_engine::quant::{Quant, Table};
+use lapwing_engine::quant::Quant;
 
 /// A range for which a method is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,30 +23,6 @@ pub enum Range {
     Before(usize),
     /// Before the table of a group of channels of a split convolution: its node, the group.
     BeforePart(usize, usize),
-}
-
-/// Quantizations of a whole network.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Quants {
-    /// By map.
-    pub maps: Vec<Quant>,
-    /// Before the table, by node of the convolution; none where its store needs no table.
-    pub before: HashMap<usize, Quant>,
-    /// Groups of channels of split convolutions, by node.
-    pub parts: HashMap<usize, Vec<Part>>,
-    /// Convolutions that write sixteen bits; none of them is split.
-    pub wide: BTreeSet<usize>,
-}
-
-/// A group of channels that has a table of its own.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Part {
-    /// The channels.
-    pub channels: Vec<usize>,
-    /// What its results are divided by.
-    pub scale: f32,
-    /// Before the table.
-    pub before: Quant,
 }
 
 /// Methods by range, with what follows from them.
@@ -250,18 +227,4 @@ impl<'a> Choices<'a> {
         self.known.insert(key, quant);
         Ok(quant)
     }
-}
-
-/// `function` from one quantization to another, in sixteen bits.
-pub fn curve(from: Quant, to: Quant, function: &Function) -> Result<Box<Curve>, String> {
-    let points: Vec<f32> = int16::points(from).collect();
-    let values = function.eval(&points).map_err(|e| format!("{e:#}"))?;
-    Ok(Box::new(std::array::from_fn(|at| int16::quantize(values[at], to))))
-}
-
-/// The 256 values of `function` from one quantization to another.
-pub fn table(from: Quant, to: Quant, function: &Function) -> Result<Box<Table>, String> {
-    let points: Vec<f32> = (0..=255).map(|q| from.real(q)).collect();
-    let values = function.eval(&points).map_err(|e| format!("{e:#}"))?;
-    Ok(Box::new(std::array::from_fn(|q| to.quantize(values[q]))))
 }

@@ -5,8 +5,8 @@
 //! bias (arXiv:1906.04721, section 4.2, measured instead of computed). Values that the range cuts
 //! off do not move with the bias; the difference is divided by the share of those that do.
 
-use super::build::{Lowered, Origin};
 use super::error_metric::{ErrorMetric, Runner};
+use super::lowered::{Lowered, Origin};
 use super::samples::Samples;
 use crate::calibrate::RealRun;
 use crate::network::{FloatNetwork, MapId};

@@ -17,12 +17,14 @@
 //! | [`samples`] | pictures at the input's size, bounded |
 //! | [`ranges`] | methods: min-max, percentile, MSE, entropy |
 //! | [`classes`] | maps that share one quantization |
-//! | [`choices`] | which method serves which range |
-//! | [`build`] | the graph |
+//! | [`choices`], [`quants`] | which method serves which range, and what follows |
+//! | [`lookup`] | functions as tables |
+//! | [`build`], [`lowered`] | the graph, and where its nodes came from |
 //! | [`error_metric`] | the error at the outputs |
 //! | [`equalise`], [`split`], [`correct`] | like channels, groups of them, true means |
 //! | [`widen`] | where sixteen bits pay |
-//! | [`search`] | the order of decisions |
+//! | [`search`], `subjects` | the order of decisions, and what they are made for |
+//! | [`phase`] | where the work stands |
 //! | [`sensitivity`], [`report`] | what each layer costs |
 
 #![deny(unsafe_code)]
@@ -39,26 +41,32 @@ pub mod float;
 pub mod fuzz_targets;
 pub mod import;
 pub mod int8_region;
+pub mod lookup;
+pub mod lowered;
 pub mod make;
 pub mod mixed;
 pub mod network;
 pub mod onnx;
 pub mod own_scales;
+pub mod phase;
+pub mod quants;
 pub mod ranges;
 pub mod report;
 pub mod samples;
 pub mod search;
 pub mod sensitivity;
 pub mod split;
+mod subjects;
 #[cfg(test)]
 mod tests;
 pub mod widen;
 
 pub use float::{FloatEngine, OnnxFile, Outputs};
 pub use make::{Made, OnnxNetwork, Settings};
+pub use phase::Phase;
 pub use report::Report;
 pub use samples::Samples;
-pub use search::{Phase, Quantized, Request, tuned};
+pub use search::{Quantized, Request, tuned};
 
 use calibrate::Observed;
 use lapwing_engine::ir::Graph;

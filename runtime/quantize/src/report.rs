@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::build::{Lowered, Origin};
 use super::choices::{Choices, Range};
 use super::classes::Classes;
 use super::error_metric::{ErrorMetric, Runner, Sums};
+use super::lowered::{Lowered, Origin};
 use super::samples::Samples;
 use crate::calibrate::RealRun;
 use crate::network::{FloatNetwork, MapId};

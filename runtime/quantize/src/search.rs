@@ -6,17 +6,20 @@
 
 use std::collections::HashMap;
 
-use super::build::{Lowered, lower};
+use super::build::lower;
 use super::choices::{Choices, Range};
 use super::classes::Classes;
 use super::correct::{self, Means};
 use super::equalise::{self, Equalisation, Undo};
 use super::error_metric::ErrorMetric;
+use super::lowered::Lowered;
+use super::phase::Told;
 use super::ranges::Method;
 use super::report::{self, Report, StepReport, Subject};
 use super::samples::Samples;
 use super::sensitivity;
 use super::split::{self, Split};
+use super::subjects::Subjects;
 use super::widen;
 use crate::calibrate::{Calibrator, Observed, RealMaps, RealOutputs, RealRun, Seen};
 use crate::network::{FloatNetwork, MapId};
@@ -24,6 +27,8 @@ use lapwing_engine::int8::input_quant;
 use lapwing_engine::ir::Graph;
 use lapwing_engine::parallel;
 use lapwing_engine::tail::Tail;
+
+pub use super::phase::Phase;
 
 /// Least share of the error that a decision must take away.
 pub const GAIN_MIN: f64 = 0.001;
@@ -66,19 +71,6 @@ pub struct Quantized {
     /// How it was made and how good it is.
     pub report: Report,
 }
-
-/// Where the work stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Phase {
-    /// What is being done.
-    pub name: &'static str,
-    /// Steps done.
-    pub done: usize,
-    /// Of so many.
-    pub of: usize,
-}
-
-pub(super) type Told<'a> = &'a mut dyn FnMut(Phase);
 
 /// Calibrates, quantizes and tunes a network; `told` hears of every step.
 ///
@@ -318,20 +310,7 @@ fn real_outputs(
     Ok(parallel::in_order(lanes).collect())
 }
 
-/// What choices are made for.
-pub(super) struct Subjects<'a> {
-    pub network: &'a FloatNetwork,
-    pub classes: &'a Classes,
-    pub observed: &'a [Observed],
-    pub rounding: bool,
-}
-
 impl Subjects<'_> {
-    /// The graph that follows from the choices.
-    pub fn lowered(&self, choices: &mut Choices<'_>) -> Result<Graph, String> {
-        Ok(lower(self.network, self.classes, self.observed, &choices.quants()?, self.rounding)?.graph)
-    }
-
     /// Tries every method for every range; (tried, kept).
     fn ranges(
         &self,

@@ -6,10 +6,11 @@
 //! groups store side by side, and a permutation restores the order of channels. It costs some speed:
 //! narrower convolutions and one pass over the result.
 
-use super::build::{Lowered, Origin};
-use super::choices::{Part, table};
 use super::classes::Classes;
 use super::equalise::{Undo, is_homogeneous, multiply, reached, scales};
+use super::lookup::table;
+use super::lowered::{Lowered, Origin};
+use super::quants::Part;
 use crate::calibrate::Observed;
 use crate::network::{FloatNetwork, MapId, RealOp};
 use lapwing_engine::ir::{Conv, Node, Op, Shape, Source, Tensor, TensorId, Wide};

@@ -7,10 +7,11 @@ use tract_onnx::prelude::{OutletId, TypedModel};
 use tract_onnx::tract_core::ops::nn::sigmoid;
 
 use super::build::lower;
-use super::choices::{Choices, Part, Quants};
+use super::choices::Choices;
 use super::classes::Classes;
 use super::correct::{self, Means};
 use super::error_metric::ErrorMetric;
+use super::quants::{Part, Quants};
 use super::samples::Samples;
 use super::{equalise, sensitivity, split};
 use crate::calibrate::{Channel, Observed};

@@ -6,8 +6,9 @@
 
 use super::choices::{Choices, Range};
 use super::error_metric::ErrorMetric;
+use super::phase::{Phase, Told};
 use super::ranges::Method;
-use super::search::{Phase, Subjects, Told};
+use super::subjects::Subjects;
 use crate::network::RealOp;
 
 /// Least share of the error that sixteen bits must take away: they cost time in every run.
@@ -107,8 +108,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::build::lower;
-    use super::super::choices::Part;
     use super::super::classes::Classes;
+    use super::super::quants::Part;
     use super::super::samples::Samples;
     use super::super::tests::{PIXELS, input, network, observed, run, spec, with_functions};
     use super::*;

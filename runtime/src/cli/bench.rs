@@ -1,5 +1,8 @@
 //! `lapwing bench`: how fast a model runs here, and where the time goes.
 
+mod args;
+mod flow;
+mod input;
 mod latency;
 
 use std::time::{Duration, Instant};
@@ -16,30 +19,9 @@ use lapwing_vision::model::NetworkFile;
 use lapwing_vision::{Model, ModelError};
 use serde_json::{Value, json};
 
-use super::bench_flow;
-use super::bench_input;
 use super::out::{Failure, Out, line};
 
-/// Arguments of `lapwing bench`.
-#[derive(clap::Args)]
-#[command(after_help = "Times depend on what else the machine does: compare within one run.\n\
-    Shares of the peak count all products of a convolution; one told as Winograd multiplies a quarter of them and \
-    may pass 100 %.\n\n\
-    Examples:\n  lapwing bench\n  lapwing bench --model street.lap --threads 2 --json")]
-pub struct Args {
-    /// A built-in model, a .lap, or a .onnx with its manifest beside it; a flow is timed by its fills
-    #[arg(long, value_name = "M", default_value = "detect-nano")]
-    pub(super) model: String,
-    /// Threads of the int8 engine
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(super) threads: u16,
-    /// Runs that are timed
-    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(super) runs: u32,
-    /// One JSON object, on standard output
-    #[arg(long)]
-    pub(super) json: bool,
-}
+pub use args::Args;
 
 /// Untimed runs before the timed ones.
 const WARM: u32 = 5;
@@ -47,7 +29,7 @@ const WARM: u32 = 5;
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     if FlowModel::is_word(&args.model) {
-        return bench_flow::run(args, out);
+        return flow::run(args, out);
     }
     let start = Instant::now();
     let model = Model::open(&args.model)?;
@@ -112,7 +94,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let arena = engine.plan().arena_bytes();
     let peak_rss_mb = peak_rss_mb();
     let stages = stages(args, model)?;
-    let input = bench_input::measure(&model.manifest().input, args.runs)?;
+    let input = input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
         "model": model.manifest().name, "threads": threads, "kernel": engine.plan().kernels(),
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
@@ -155,7 +137,7 @@ fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
     let gmac = model.manifest().card.as_ref().and_then(|c| c.macs).map(|m| m as f64 / 1e9);
     let peak_rss_mb = peak_rss_mb();
     let stages = stages(args, model)?;
-    let input = bench_input::measure(&model.manifest().input, args.runs)?;
+    let input = input::measure(&model.manifest().input, args.runs)?;
     Ok(json!({
         "model": model.manifest().name, "threads": 1, "kernel": "float",
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),

@@ -1,5 +1,6 @@
 //! `lapwing doctor`: what this machine has, what is missing, and what to do.
 
+mod finding;
 mod pins;
 
 use std::fs;
@@ -11,9 +12,9 @@ use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::v4l::CameraOptions;
 use lapwing_vision::Model;
 use lapwing_vision::detect::Detector;
-use serde::Serialize;
 
 use super::out::{Failure, Out, line};
+use finding::{Finding, State};
 
 /// Arguments of `lapwing doctor`.
 #[derive(clap::Args)]
@@ -25,40 +26,6 @@ pub struct Args {
     /// One JSON object, on standard output
     #[arg(long)]
     json: bool,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    what: &'static str,
-    state: State,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cure: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Good,
-    /// Works, but not as it could.
-    Note,
-    /// Will not work.
-    Bad,
-}
-
-impl Finding {
-    fn good(what: &'static str, found: impl Into<String>) -> Finding {
-        Finding { what, state: State::Good, found: found.into(), cure: None }
-    }
-
-    fn note(what: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Finding {
-        Finding { what, state: State::Note, found: found.into(), cure: Some(cure.into()) }
-    }
-
-    fn bad(what: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Finding {
-        Finding { what, state: State::Bad, found: found.into(), cure: Some(cure.into()) }
-    }
 }
 
 /// Runs the command.

@@ -1,16 +1,17 @@
 //! `lapwing generate`: pictures out of noise, and how far each sampler gets in how many steps.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
+use lapwing_camera::frame::Frame;
 use lapwing_camera::frame::printable::Printable;
-use lapwing_camera::frame::{Frame, picture};
 use lapwing_flow::generate::{Made, PICTURES_MAX, Request, Walk, generate};
 use lapwing_flow::manifest::STEPS_MAX;
 use lapwing_flow::{FlowModel, plot};
 use serde_json::json;
 
 use super::out::{Failure, Out, line};
+use super::output_file::write_png;
 use super::table;
 
 /// Arguments of `lapwing generate`.
@@ -105,7 +106,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     let ms = begun.elapsed().as_secs_f64() * 1e3;
     let mut frame = Frame::new();
     plot::grid(&made.pictures, manifest.velocity.side, &mut frame).map_err(Failure::job)?;
-    write(&frame, output)?;
+    write_png(&frame, output)?;
     let (walk, each) = (request.walk.name(), ms / made.pictures.len().max(1) as f64);
     if args.json {
         return out.json(&json!({
@@ -151,11 +152,4 @@ fn guided(
 #[cfg(not(feature = "onnx"))]
 fn guided(_: &FlowModel, _: &mut dyn lapwing_flow::VelocityNetwork, _: &Request, _: f64) -> Result<Made, Failure> {
     Err(Failure::call("--classifier needs a lapwing with ONNX (feature `onnx`); use --guidance"))
-}
-
-pub(super) fn write(frame: &Frame, path: &Path) -> Result<(), Failure> {
-    let mut bytes = Vec::new();
-    picture::encode_png(frame, &mut bytes).map_err(Failure::job)?;
-    std::fs::write(path, &bytes)
-        .map_err(|e| Failure::Job(format!("{}: cannot be written: {e}; name another file", Printable(path.display()))))
 }

@@ -5,8 +5,6 @@
 //! to standard error.
 
 mod bench;
-mod bench_flow;
-mod bench_input;
 mod cameras;
 mod check;
 mod detect;
@@ -24,12 +22,11 @@ mod model_flow;
 #[cfg(feature = "onnx")]
 mod model_onnx;
 mod out;
+mod output_file;
 mod printer;
 mod progress;
 #[cfg(feature = "onnx")]
 mod quantize;
-#[cfg(feature = "onnx")]
-mod quantize_flow;
 mod redact;
 mod redact_paths;
 mod run;

@@ -18,10 +18,8 @@ use super::detect::fraction;
 use super::hiding::{How, in_words, redactor};
 use super::out::{Complaints, Failure, Out, complain, line};
 use super::progress;
-use super::redact_paths::{Taken, Target, refuse_same, target};
+use super::redact_paths::{QUALITY, Taken, Target, refuse_same, target};
 
-/// JPEG quality of what is written.
-pub const QUALITY: u8 = 92;
 /// What is hidden in a clip stays so for this long after it was found last, in milliseconds.
 const PERSIST_MS: u64 = 800;
 const WAIT: Duration = Duration::from_secs(5);

@@ -10,7 +10,9 @@ use lapwing_camera::{SourceSpec, Y4m};
 use lapwing_runtime::sinks::ClipKind;
 
 use super::out::Failure;
-use super::redact::QUALITY;
+
+/// JPEG quality of what is written.
+pub const QUALITY: u8 = 92;
 
 /// Where the redacted pictures go.
 pub enum Target {

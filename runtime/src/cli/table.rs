@@ -12,8 +12,8 @@ use lapwing_flow::{Asked, FlowModel, VelocityNetwork, plot};
 use serde_json::json;
 
 use super::frames::{all_used, each_frame};
-use super::generate::write;
 use super::out::{Failure, Out, complain, line};
+use super::output_file::write_png;
 use super::progress;
 
 /// Pictures a point unless told otherwise: with fewer a distance says little.
@@ -61,9 +61,9 @@ pub fn run(wanted: &Wanted<'_>, model: &FlowModel, base: &Request, out: &mut Out
     let to = to.unwrap_or("the flow's own ends");
     let title = format!("{}, {count} pictures a point, distance to {to}", model.manifest().name);
     plot::plot(&rows, &title, &mut frame).map_err(Failure::job)?;
-    write(&frame, &folder.join("plot.png"))?;
+    write_png(&frame, &folder.join("plot.png"))?;
     plot::pictures(&rows, side, &mut frame).map_err(Failure::job)?;
-    write(&frame, &folder.join("pictures.png"))
+    write_png(&frame, &folder.join("pictures.png"))
 }
 
 #[cfg(feature = "onnx")]

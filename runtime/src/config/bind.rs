@@ -1,12 +1,11 @@
 //! A configuration meets a model: class names become indices, rules become state machines.
 
-use std::ops::Range;
-
 use lapwing_firmware::linux::gpio::{InputOptions, LineAddress};
 use lapwing_firmware::trigger::{Polarity, RuleConfig};
 use toml::Spanned;
 
 use super::lines::SIMULATED;
+use super::place::is_placed;
 use super::schema::{Active, RuleSection};
 use super::{Config, ConfigError};
 use crate::name_table::NameTable;
@@ -95,7 +94,7 @@ impl Config {
         if hidden.is_empty() || *asked.get_ref() <= shown_score_min {
             return Ok(*asked.get_ref());
         }
-        if !self.placed(asked) {
+        if !is_placed(asked) {
             return Ok(shown_score_min); // the default gives way to a model that shows more
         }
         let asked_min = asked.get_ref();
@@ -179,7 +178,7 @@ impl Config {
                 None => format!("{} knows: {}", manifest.name, known.join(", ")),
             };
             let what = format!("class {:?} is not one of the model's", name.get_ref());
-            match self.placed(name) {
+            match is_placed(name) {
                 true => self.error(name, what, cure),
                 false => ConfigError {
                     file: self.file.clone(),
@@ -191,10 +190,6 @@ impl Config {
                 },
             }
         })
-    }
-
-    fn placed<T>(&self, at: &Spanned<T>) -> bool {
-        at.span() != Range { start: 0, end: 0 }
     }
 }
 

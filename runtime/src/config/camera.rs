@@ -6,15 +6,13 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use toml::Spanned;
 
-use super::schema::unplaced;
-use super::{Config, ConfigError};
-use lapwing_camera::v4l::controls::{Controls, Knob, Setting, Settings};
-use lapwing_camera::v4l::driver::BUFFERS_MAX;
-use lapwing_camera::v4l::fourcc::{USABLE, use_of};
+use super::place::unplaced;
+use lapwing_camera::v4l::controls::{Knob, Setting, Settings};
+use lapwing_camera::v4l::fourcc::use_of;
 use lapwing_camera::v4l::{CameraOptions, FourCc};
 
 /// The word for a format that lapwing chooses.
-const AUTO: &str = "auto";
+pub(super) const AUTO: &str = "auto";
 
 /// `[camera]`
 #[derive(Debug, Clone, Deserialize)]
@@ -110,7 +108,7 @@ impl CameraSection {
         }
     }
 
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         let asked = |word: &Option<Spanned<SettingWord>>| word.as_ref().map(|word| word.get_ref().0);
         Settings {
             exposure_us: asked(&self.exposure_us),
@@ -120,7 +118,8 @@ impl CameraSection {
         }
     }
 
-    fn place(&self, knob: Knob) -> Option<&Spanned<SettingWord>> {
+    /// Where a setting stands in the file.
+    pub(super) fn place(&self, knob: Knob) -> Option<&Spanned<SettingWord>> {
         match knob {
             Knob::Exposure => self.exposure_us.as_ref(),
             Knob::Gain => self.gain.as_ref(),
@@ -128,53 +127,10 @@ impl CameraSection {
             Knob::Focus => self.focus.as_ref(),
         }
     }
-
-    pub(super) fn check(&self, config: &Config) -> Result<(), ConfigError> {
-        let format = self.format.get_ref();
-        if format != AUTO && fourcc(format).is_none() {
-            let known: Vec<String> = USABLE.iter().map(|(code, _)| code.to_string()).collect();
-            let what = format!("format {format:?} is not read");
-            let near = super::error::closest(format, known.iter().map(String::as_str));
-            let cure = match near {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("give \"auto\" or one of {}", known.join(" ")),
-            };
-            return Err(config.error(&self.format, what, cure));
-        }
-        for (value, key, least, most) in [
-            (&self.width, "width", 16, 8192),
-            (&self.height, "height", 16, 8192),
-            (&self.fps, "fps", 1, 240),
-            (&self.buffers, "buffers", 2, BUFFERS_MAX),
-            (&self.timeout_ms, "timeout_ms", 100, 60_000),
-            (&self.stale_ms, "stale_ms", 1, 60_000),
-        ] {
-            if !(least..=most).contains(value.get_ref()) {
-                let what = format!("{key} is {}", value.get_ref());
-                return Err(config.error(value, what, format!("give {least} to {most}")));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Config {
-    /// Whether a camera can take what is asked of it; nothing is changed on it.
-    ///
-    /// # Errors
-    /// The line that it cannot follow.
-    pub fn check_camera(&self, device: &impl Controls) -> Result<(), ConfigError> {
-        for (knob, setting) in self.camera.settings().asked() {
-            if let (Err(refusal), Some(place)) = (knob.check(device, setting), self.camera.place(knob)) {
-                return Err(self.error(place, refusal.what, refusal.cure));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A format by its four characters; `None` unless lapwing reads it.
-fn fourcc(word: &str) -> Option<FourCc> {
+pub(super) fn fourcc(word: &str) -> Option<FourCc> {
     let code = FourCc(word.as_bytes().try_into().ok()?);
     use_of(code).map(|_| code)
 }
@@ -182,8 +138,7 @@ fn fourcc(word: &str) -> Option<FourCc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::BUILTIN;
-    use lapwing_camera::v4l::controls::Span;
+    use crate::config::Config;
 
     #[test]
     fn the_builtin_file_says_what_the_defaults_are() {
@@ -191,68 +146,5 @@ mod tests {
         assert_eq!(file.options(), none.options());
         assert_eq!(file.stale_ms.get_ref(), none.stale_ms.get_ref());
         assert_eq!(file.options().format, None);
-    }
-
-    #[test]
-    fn every_mistake_is_found_on_its_line() {
-        for (from, to, cure) in [
-            ("format = \"auto\"", "format = \"YUVY\"", "YUYV"),
-            ("format = \"auto\"", "format = \"H264\"", "MJPG"),
-            ("width = 640", "width = 0", "16 to 8192"),
-            ("fps = 15", "fps = 0", "1 to 240"),
-            ("buffers = 4", "buffers = 1", "2 to 32"),
-            ("timeout_ms = 3000", "timeout_ms = 5", "100 to"),
-            ("stale_ms = 500", "stale = 500", "stale_ms"),
-            ("# exposure_us = \"auto\"", "exposure_us = \"bright\"", "auto"),
-            ("# gain = 16", "gain = -1", ""),
-            ("# focus = \"auto\"", "focus = 1.5", ""),
-            ("# white_balance_k = 4600", "white_balance = 4600", "white_balance_k"),
-        ] {
-            assert!(BUILTIN.contains(from), "{from}");
-            let text = BUILTIN.replacen(from, to, 1);
-            let line = text.lines().position(|l| l.contains(to)).unwrap() + 1;
-            let error = Config::parse(&text, "f.toml").unwrap_err();
-            assert_eq!(error.line, line, "{to}: {error}");
-            assert!(error.cure.contains(cure), "{to}: {error}");
-        }
-        let text = BUILTIN.replacen("format = \"auto\"", "format = \"MJPG\"", 1);
-        assert_eq!(Config::parse(&text, "f.toml").unwrap().camera.options().format, Some(FourCc(*b"MJPG")));
-    }
-
-    /// A camera with a gain of 0 to 255 and nothing else.
-    struct GainOnly;
-
-    impl Controls for GainOnly {
-        fn span(&self, id: u32) -> Option<Span> {
-            (id == v4l::v4l_sys::V4L2_CID_GAIN).then_some(Span { least: 0, most: 255, step: 1 })
-        }
-
-        fn control(&self, _: u32) -> std::io::Result<i32> {
-            panic!("a check reads no value")
-        }
-
-        fn set_control(&self, _: u32, _: i32) -> std::io::Result<()> {
-            panic!("a check changes nothing")
-        }
-    }
-
-    #[test]
-    fn what_a_camera_cannot_follow_is_found_on_its_line() {
-        let config = |keys: &str| Config::parse(&format!("[camera]\nfps = 5\n{keys}\n"), "f.toml").unwrap();
-        for (keys, what, cure) in [
-            ("gain = 256", "gain is 256", "give 0 to 255"),
-            ("gain = \"auto\"", "by itself", "give 0 to 255"),
-            ("focus = 10", "no focus", "drop focus"),
-            ("exposure_us = \"auto\"", "no exposure_us", "drop exposure_us"),
-            ("white_balance_k = 4600", "no white_balance_k", "drop white_balance_k"),
-        ] {
-            let error = config(keys).check_camera(&GainOnly).unwrap_err();
-            assert_eq!((error.line, error.cure.as_str()), (3, cure), "{error}");
-            assert!(error.what.contains(what) && error.text.contains(keys), "{error}");
-        }
-        config("gain = 255").check_camera(&GainOnly).unwrap();
-        config("").check_camera(&GainOnly).unwrap();
-        let asked = config("gain = 16\nexposure_us = \"auto\"").camera.options().settings;
-        assert_eq!((asked.gain, asked.exposure_us, asked.focus), (Some(Setting::Value(16)), Some(Setting::Auto), None));
     }
 }

@@ -6,9 +6,12 @@
 
 mod bind;
 mod camera;
+mod check;
 mod error;
 mod lines;
 mod path;
+mod place;
+mod read;
 mod schema;
 mod text;
 
@@ -16,10 +19,8 @@ pub use bind::{Bound, BoundInput, BoundRule};
 pub use camera::CameraSection;
 pub use error::ConfigError;
 pub use lines::{BiasWord, INPUTS_MAX, InputSection, LineWord, OutputSection};
+pub use read::BUILTIN;
 pub use schema::{
     Active, Config, FillMode, Keep, LogSection, ModelSection, PictureSection, PrivacySection, RuleSection,
     WatchdogSection,
 };
-
-/// The built-in configuration, which is also the documentation of every key.
-pub const BUILTIN: &str = include_str!("builtin.toml");

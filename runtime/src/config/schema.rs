@@ -1,21 +1,16 @@
-//! The keys of the configuration file, their types, defaults and limits.
+//! The keys of the configuration file, their types and defaults.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use lapwing_firmware::limits::SEGMENTS_MAX;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::ConfigError;
 use super::camera::CameraSection;
+use super::error::ConfigError;
 use super::lines::{InputSection, OutputSection};
 use super::path;
-use super::text::{self, NoText};
+use super::place::unplaced;
 use crate::privacy::Level;
-use crate::rules::RULES_MAX;
-
-/// Longest time of redaction that may be configured, in milliseconds.
-const TIME_MS_MAX: u32 = 60_000;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -213,11 +208,6 @@ pub enum Active {
     Low,
 }
 
-/// A default has no place in a file.
-pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
-    Spanned::new(0..0, value)
-}
-
 fn source() -> String {
     "auto".into()
 }
@@ -274,148 +264,8 @@ impl Default for PrivacySection {
 }
 
 impl Config {
-    /// The built-in configuration.
-    pub fn builtin() -> Result<Config, ConfigError> {
-        Config::parse(super::BUILTIN, "built-in configuration")
-    }
-
-    /// Reads and checks a file.
-    pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        let file = path.display().to_string();
-        match text::read(path) {
-            Ok(text) => Config::parse(&text, &file),
-            Err(NoText { what, cure, line, column, text }) => Err(ConfigError { file, line, column, text, what, cure }),
-        }
-    }
-
-    /// Parses and checks `text`, the content of `file`.
-    pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut config: Config = toml::from_str(text).map_err(|e| {
-            let (what, cure) = split_cure(e.message(), text, e.span());
-            ConfigError::at(file, text, e.span().unwrap_or(0..0), what, cure)
-        })?;
-        config.file = file.to_owned();
-        config.text = text.to_owned();
-        config.check()?;
-        Ok(config)
-    }
-
+    /// A mistake at a value of the file.
     pub(super) fn error<T>(&self, at: &Spanned<T>, what: impl Into<String>, cure: impl Into<String>) -> ConfigError {
         ConfigError::at(&self.file, &self.text, at.span(), what.into(), cure.into())
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        for (value, key) in [(&self.model.score_min, "model.score_min"), (&self.model.nms_iou, "model.nms_iou")] {
-            if let Some(value) = value {
-                self.check_fraction(value, key)?;
-            }
-        }
-        self.check_fraction(&self.privacy.hide_score_min, "privacy.hide_score_min")?;
-        let (budget, persist) = (&self.privacy.budget_ms, &self.privacy.persist_ms);
-        if !(1..=TIME_MS_MAX).contains(budget.get_ref()) {
-            let what = format!("budget_ms is {}", budget.get_ref());
-            return Err(self.error(budget, what, "give 1 to 60000; 400 is good, or fill = \"fill\" for no limit"));
-        }
-        if *persist.get_ref() > TIME_MS_MAX {
-            let what = format!("persist_ms is {}", persist.get_ref());
-            return Err(self.error(persist, what, "give 0 to 60000; 800 is good"));
-        }
-        let quality = &self.pictures.jpeg_quality;
-        if !(1..=100).contains(quality.get_ref()) {
-            return Err(self.error(
-                quality,
-                format!("jpeg_quality is {}", quality.get_ref()),
-                "give 1 to 100; 88 is good",
-            ));
-        }
-        if *self.pictures.count_max.get_ref() == 0 {
-            return Err(self.error(&self.pictures.count_max, "count_max is 0", "give at least 1, or keep = \"none\""));
-        }
-        self.check_log()?;
-        self.camera.check(self)?;
-        if let Some(extra) = self.rules.get(RULES_MAX) {
-            return Err(self.error(&extra.name, format!("more than {RULES_MAX} rules"), "merge some"));
-        }
-        self.rules.iter().enumerate().try_for_each(|(index, rule)| self.check_rule(index, rule))?;
-        self.check_lines()
-    }
-
-    fn check_log(&self) -> Result<(), ConfigError> {
-        let (segment, total) = (&self.log.segment_kib, &self.log.total_kib);
-        if !(16..=65_536).contains(segment.get_ref()) {
-            return Err(self.error(segment, format!("segment_kib is {}", segment.get_ref()), "give 16 to 65536"));
-        }
-        let fewest = segment.get_ref().saturating_mul(2);
-        let most = segment.get_ref().saturating_mul(SEGMENTS_MAX).min(1 << 21);
-        if !(fewest..=most).contains(total.get_ref()) {
-            return Err(self.error(
-                total,
-                format!("total_kib is {}", total.get_ref()),
-                format!("give {fewest} to {most}: two to {SEGMENTS_MAX} segments of segment_kib"),
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_rule(&self, index: usize, rule: &RuleSection) -> Result<(), ConfigError> {
-        if self.rules[..index].iter().any(|r| r.name.get_ref() == rule.name.get_ref()) {
-            return Err(self.error(
-                &rule.name,
-                format!("a second rule named {:?}", rule.name.get_ref()),
-                "give it another name",
-            ));
-        }
-        if rule.classes.get_ref().is_empty() {
-            return Err(self.error(
-                &rule.classes,
-                "a rule that watches no class never fires",
-                "name at least one class",
-            ));
-        }
-        self.check_fraction(&rule.score_min, "score_min")?;
-        for (value, key) in [(&rule.count_min, "count_min"), (&rule.confirm_frames, "confirm_frames")] {
-            if !(1..=1000).contains(value.get_ref()) {
-                return Err(self.error(value, format!("{key} is {}", value.get_ref()), "give 1 to 1000"));
-            }
-        }
-        if *rule.stall_ms.get_ref() == 0 {
-            return Err(self.error(
-                &rule.stall_ms,
-                "stall_ms is 0",
-                "give the longest time without a frame that is safe, such as 2000",
-            ));
-        }
-        let pulse = *rule.pulse_ms.get_ref();
-        if pulse != 0 && !(1..=3_600_000).contains(&pulse) {
-            return Err(self.error(&rule.pulse_ms, format!("pulse_ms is {pulse}"), "give at most 3600000 (an hour)"));
-        }
-        Ok(())
-    }
-
-    fn check_fraction(&self, value: &Spanned<f32>, key: &str) -> Result<(), ConfigError> {
-        if (0.0..=1.0).contains(value.get_ref()) {
-            return Ok(());
-        }
-        Err(self.error(value, format!("{key} is {}", value.get_ref()), "give a fraction, 0.0 to 1.0"))
-    }
-}
-
-/// Splits the parser's message into what and cure, with the nearest key where one was misspelt.
-fn split_cure(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -> (String, String) {
-    let message = message.trim().replace('\n', ", ");
-    let Some((what, expected)) = message.split_once(", expected ") else {
-        let cure = if message.starts_with("missing field") {
-            "add it; `lapwing check --print` shows every key"
-        } else {
-            "correct the line"
-        };
-        return (message, cure.to_owned());
-    };
-    let written = span.and_then(|s| text.get(s)).unwrap_or("");
-    let keys = expected.split('`').skip(1).step_by(2);
-    match super::error::closest(written, keys) {
-        Some(key) if what.starts_with("unknown") => (what.to_owned(), format!("did you mean `{key}`?")),
-        _ => (what.to_owned(), format!("expected {expected}")),
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use lapwing_firmware::linux::own_file;
 
-use super::PictureError;
+use super::picture_error::PictureError;
 use crate::privacy::Redacted;
 use lapwing_camera::frame::yuv::{self, Chroma, Range};
 use lapwing_camera::frame::{Frame, picture};

@@ -2,38 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use lapwing_firmware::linux::own_file;
 
 use super::files::Part;
+use super::picture_error::PictureError;
 use crate::privacy::Redacted;
 use lapwing_camera::frame::{Frame, picture};
 
 /// Times that a picture is tried to be stored: once more where the folder was gone, once more where the disk was full.
 const STORE_TRIES_MAX: u32 = 3;
-
-/// A picture could not be stored.
-#[derive(Debug, thiserror::Error)]
-#[error("picture {path:?}: {what}; check that the disk has room and may be written")]
-pub struct PictureError {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What failed.
-    pub what: String,
-    kind: ErrorKind,
-}
-
-impl PictureError {
-    pub(super) fn new(path: &Path, what: impl ToString) -> PictureError {
-        PictureError { path: path.into(), what: what.to_string(), kind: ErrorKind::Other }
-    }
-
-    pub(super) fn io(path: &Path, error: &io::Error) -> PictureError {
-        PictureError { path: path.into(), what: error.to_string(), kind: error.kind() }
-    }
-}
 
 /// A picture in the folder: by its number, then by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

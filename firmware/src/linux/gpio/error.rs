@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
 
-use super::{CONSUMER, LineId, LineInfo};
+use super::line::{CONSUMER, LineId, LineInfo};
 
 /// A line cannot be had or used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use gpiocdev::Request;
 use gpiocdev::line::{self, EdgeDetection, EdgeKind, Value};
 
-use super::{CONSUMER, GpioError, LineAddress, LineInfo, find_free};
+use super::chips::find_free;
+use super::error::GpioError;
+use super::line::{CONSUMER, LineAddress, LineInfo};
 
 /// Edges that the kernel keeps for us.
 pub const EDGES_KEPT: u32 = 64;

@@ -33,7 +33,9 @@ use embedded_hal::digital::{Error, ErrorKind, ErrorType, OutputPin};
 use linux_embedded_hal::CdevPin;
 use linux_embedded_hal::gpio_cdev::{Chip, LineRequestFlags, errors};
 
-use super::{CONSUMER, GpioError, LineAddress, LineInfo, find_free};
+use super::chips::find_free;
+use super::error::GpioError;
+use super::line::{CONSUMER, LineAddress, LineInfo};
 
 /// A line that this process drives: a [`CdevPin`] whose errors name the chip.
 pub struct OutputLine {

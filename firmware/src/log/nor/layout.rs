@@ -1,7 +1,7 @@
 //! Where things stand in a slot, and how each is written so that a cut write is seen.
 
+use crate::checksum::CRC;
 use crate::limits::NOR_UNIT_BYTES_MAX;
-use crate::log::record::CRC;
 
 /// Places for marks of cuts, which older versions wrote.
 pub const CUTS_MAX: u32 = 8;

@@ -21,10 +21,15 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::buffer::Frame;
 use super::outline::{Outline, with_tables};
-use super::picture::{JPEG_SIDE_PX_MAX, PictureError, Turn, narrow, read, undecodable};
+use super::picture_error::{PictureError, undecodable};
+use super::pixels::{Turn, narrow, read};
 use super::segments::{Step, Walker};
-use super::{Frame, rgb_bytes};
+use super::size::rgb_bytes;
+
+/// The longest side that a JPEG can have, in pixels.
+pub const JPEG_SIDE_PX_MAX: u32 = 65_535;
 
 const FORMAT: &str = "JPEG";
 

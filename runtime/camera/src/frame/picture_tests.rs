@@ -1,6 +1,9 @@
 //! Known answers and hostile bytes for [`super`]. The fixtures were made with Pillow and hold four blocks of colour.
 
 use super::*;
+use crate::frame::FrameError;
+use crate::frame::pixels::Turn;
+use image::metadata::Orientation;
 use proptest::prelude::*;
 
 const BASELINE: &[u8] = include_bytes!("fixtures/baseline_32x16.jpg");

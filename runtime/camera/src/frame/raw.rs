@@ -11,8 +11,8 @@
 //! A [`RawLayout`] is proof that its numbers fit together: every sample of every row lies inside [`RawLayout::bytes`].
 //! [`to_rgb`] is the reference that the fused way into the network's input is held against.
 
-use super::yuv::{Colour, Matrix, Range};
-use super::{CHANNELS, FrameError, rgb_bytes};
+use super::colour::{Colour, Matrix, Range};
+use super::size::{CHANNELS, FrameError, rgb_bytes};
 
 /// The most planes of a format.
 pub const PLANES_MAX: usize = 3;

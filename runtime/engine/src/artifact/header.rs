@@ -10,7 +10,19 @@ use super::super::ir::{Attention, Between, Conv, Node, Op, Output, Source, Tenso
 use super::super::manifest::Manifest;
 use super::super::quant::Table;
 use super::super::tail::{self, End, Function, Pair, Reduction, Tail, TailStep};
-use super::{ALIGNMENT, Calibration, Golden};
+use super::golden::Golden;
+
+/// Blobs begin at multiples of this many bytes.
+const ALIGNMENT: usize = 64;
+
+/// How a model was quantized.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Calibration {
+    /// SHA-256 of the network it was made from.
+    pub source_sha256: String,
+    /// Pictures that it was calibrated on.
+    pub pictures: usize,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

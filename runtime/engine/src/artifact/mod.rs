@@ -9,18 +9,20 @@
 //! input, by which `lapwing model verify` proves that this machine computes what the maker's did.
 
 pub mod container;
+mod golden;
 mod header;
-
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+mod sha256;
 
 use super::bytes::Bytes;
 use super::ir::{Checked, Graph, NODES_MAX};
 use super::manifest::Manifest;
-use super::reference;
-use super::tail::{Run, Tail};
+use super::tail::Tail;
 use container::Container;
 use header::{BlobReader, Blobs, Header, node_header, node_of, tail_header, tail_of};
+
+pub use golden::{Golden, golden, golden_input, tail_sha256};
+pub use header::Calibration;
+pub use sha256::{hex, sha256_hex};
 
 /// The newest format that this build reads; it reads every older one. It writes the oldest that serves.
 pub const FORMAT: u32 = 4;
@@ -33,7 +35,6 @@ pub const MAGIC: &[u8; 8] = b"lapwing\0";
 /// The first bytes of another file of ours, a flow's; see `lapwing_flow::int8::artifact`.
 pub const FLOW_MAGIC: &[u8; 8] = b"lapflow\0";
 
-const ALIGNMENT: usize = 64;
 const HEADER_MAX: usize = 64 << 20;
 /// Bytes whose checksum takes longer than a thread to start.
 const LARGE: usize = 256 << 10;
@@ -51,83 +52,6 @@ pub struct Artifact {
     pub calibration: Calibration,
     /// What it must compute.
     pub golden: Golden,
-}
-
-/// How a model was quantized.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Calibration {
-    /// SHA-256 of the network it was made from.
-    pub source_sha256: String,
-    /// Pictures that it was calibrated on.
-    pub pictures: usize,
-}
-
-/// A run with a known result.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Golden {
-    /// SHA-256 of the output tensors' values for [`golden_input`], in the order of the outputs.
-    pub outputs_sha256: String,
-    /// SHA-256 of the float32 values that the tail gives then, in the order of its outputs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tail_sha256: Option<String>,
-}
-
-/// The input of the golden run: a fixed sequence (SplitMix64), one byte a value.
-pub fn golden_input(elements: usize) -> Vec<u8> {
-    let mut state = 0u64;
-    let next = |_| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z >> 56) as u8
-    };
-    (0..elements).map(next).collect()
-}
-
-/// The golden run as the reference computes it. Takes seconds.
-///
-/// # Errors
-/// If the graph has more than one input, or what is wrong with the tail.
-pub fn golden(graph: &Graph, tail: Option<&Tail>) -> Result<Golden, String> {
-    let [input] = graph.inputs.as_slice() else { return Err(format!("{} inputs, not one", graph.inputs.len())) };
-    let values = reference::run(graph, &[&golden_input(graph.tensor(*input).shape.elements())])?;
-    let mut digest = Sha256::new();
-    for part in graph.outputs.iter().flat_map(|o| &o.parts) {
-        digest.update(&values[part.tensor.at()]);
-    }
-    let outputs_sha256 = hex(&digest.finalize());
-    let Some(tail) = tail else { return Ok(Golden { outputs_sha256, tail_sha256: None }) };
-    let mut run = Run::new(tail.clone(), graph.output_shapes())?;
-    for (output, into) in graph.outputs.iter().zip(run.outputs_mut()) {
-        for part in &output.parts {
-            let tensor = graph.tensor(part.tensor);
-            let reals = values[part.tensor.at()].iter().map(|&q| tensor.quant.real(q));
-            part.places(tensor.shape).zip(reals).for_each(|(place, real)| into[place] = real);
-        }
-    }
-    run.run();
-    Ok(Golden { outputs_sha256, tail_sha256: Some(tail_sha256(&run)) })
-}
-
-/// SHA-256 of the outputs of a tail's last run. A NaN counts as one whatever its bits.
-pub fn tail_sha256(run: &Run) -> String {
-    let mut digest = Sha256::new();
-    for value in (0..).map_while(|index| run.output(index)).flatten() {
-        let bits = if value.is_nan() { f32::NAN.to_bits() & 0x7fff_ffff } else { value.to_bits() };
-        digest.update(bits.to_le_bytes());
-    }
-    hex(&digest.finalize())
-}
-
-/// SHA-256 in lower-case hexadecimal.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl Artifact {

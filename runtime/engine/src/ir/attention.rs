@@ -13,7 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Shape;
+use super::tensor::Shape;
 
 /// Most pixels of an area.
 pub const TOKENS_MAX: usize = 1 << 14;

@@ -6,11 +6,11 @@
 use super::super::int16::{GREATEST, LEAST};
 use super::super::quant::REQUANTIZED_MAX;
 use super::{
-    BYTES_MAX, Between, Graph, NODES_MAX, Node, OUTPUT_VALUES_MAX, Op, Output, PRODUCTS_MAX, QuantParams, SIDE_MAX,
-    Shape, Source, Tensor, TensorId, WEIGHT_ONE, WeightSums, Window,
+    BYTES_MAX, Between, Graph, NODES_MAX, Node, OUTPUT_VALUES_MAX, Op, Output, PRODUCTS_MAX, SIDE_MAX, Shape, Source,
+    Tensor, TensorId, WEIGHT_ONE, WeightSums, Window,
 };
 
-pub(super) struct Check<'a> {
+struct Check<'a> {
     graph: &'a Graph,
     written: Vec<bool>,
     /// See [`Graph::wide`].
@@ -18,11 +18,11 @@ pub(super) struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn of(graph: &'a Graph) -> Check<'a> {
+    fn of(graph: &'a Graph) -> Check<'a> {
         Check { graph, written: vec![false; graph.tensors.len()], wide: graph.wide() }
     }
 
-    pub(super) fn run(mut self) -> Result<(), String> {
+    fn run(mut self) -> Result<(), String> {
         let graph = self.graph;
         if graph.nodes.len() > NODES_MAX || graph.tensors.len() > 2 * NODES_MAX {
             return Err(format!("{} nodes are more than {NODES_MAX}", graph.nodes.len()));
@@ -230,9 +230,12 @@ fn shape_of(op: &Op, inputs: &[&Tensor], found: Shape) -> Result<Shape, String> 
 }
 
 impl Graph {
-    /// The numbers, to be changed; [`Graph::check`] holds no longer.
-    pub fn numbers(&mut self) -> QuantParams<'_> {
-        QuantParams::of(self)
+    /// Everything that execution takes for granted; [`Checked::new`](super::Checked::new) keeps the proof.
+    ///
+    /// # Errors
+    /// The node and what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        Check::of(self).run()
     }
 
     /// As [`Graph::check`] of one node of a graph that passed before its numbers changed; `sums` are

@@ -4,7 +4,8 @@
 //! nothing else: no shape, no window, no weight, no count of anything.
 
 use super::super::quant::{Quant, Table};
-use super::{Graph, Op};
+use super::graph::Graph;
+use super::op::Op;
 
 /// See the module.
 pub struct QuantParams<'a>(&'a mut Graph);
@@ -32,11 +33,14 @@ pub enum NodeParams<'a> {
     None,
 }
 
-impl<'a> QuantParams<'a> {
-    pub(super) fn of(graph: &'a mut Graph) -> QuantParams<'a> {
-        QuantParams(graph)
+impl Graph {
+    /// The numbers, to be changed; [`Graph::check`] holds no longer.
+    pub fn numbers(&mut self) -> QuantParams<'_> {
+        QuantParams(self)
     }
+}
 
+impl QuantParams<'_> {
     /// What the numbers of a tensor stand for.
     pub fn quant(&mut self, tensor: usize) -> Option<&mut Quant> {
         self.0.tensors.get_mut(tensor).map(|t| &mut t.quant)

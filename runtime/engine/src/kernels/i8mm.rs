@@ -10,7 +10,7 @@ use super::aarch64::lookup::Activation;
 use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_bound, finish, store, xored_zero};
 use super::dotprod::depthwise::depthwise;
 use super::neon::NEON;
-use super::packing::AccumulatorBound;
+use super::packed::AccumulatorBound;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_I8MM.

@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use super::super::ir::{Shape, Window};
-use super::Kernels;
 use super::scratch::Scratch;
+use super::set::Kernels;
 use super::tensor_span::TensorSpan;
 
 /// A max pool over the whole of two regions.

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use memmap2::{Advice, MmapMut};
 
+use super::super::bytes as file;
+
 /// Parts begin at multiples of this many bytes, and so do the slabs in an arena.
 pub const ALIGNMENT: usize = 64;
 /// Bytes of a huge page of most processors.
@@ -168,6 +170,18 @@ impl<T: Number> DerefMut for Piece<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // Safety: as above.
         unsafe { std::slice::from_raw_parts_mut(self.first, self.count) }
+    }
+}
+
+impl<T: Number> AsRef<[T]> for Piece<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
+impl From<Piece<u8>> for file::Bytes {
+    fn from(piece: Piece<u8>) -> file::Bytes {
+        file::Bytes::held(piece)
     }
 }
 

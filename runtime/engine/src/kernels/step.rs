@@ -7,11 +7,14 @@ use super::super::quant::Table;
 use super::arena::Arena;
 use super::attention::AttentionStep;
 use super::max_pool::MaxPool;
+use super::operands::{Block, Product, Rows, SLACK, Sum};
+use super::packed::{PackedConv, PackedDepthwise};
 use super::place::Place;
+use super::set::Kernels;
 use super::tensor_span::{TensorSpan, pixels, spans, spans2};
 use super::wide::WideConv;
-use super::winograd::Winograd;
-use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, SLACK, Sum};
+use super::windowed::{rows_of, windowed};
+use super::winograd_conv::Winograd;
 
 /// What a step does.
 #[derive(Debug)]
@@ -397,45 +400,6 @@ fn covered(window: &Window, input: Shape, y: usize, x: usize) -> (Range<usize>, 
         first..(from + reach).saturating_sub(window.pad[axis]).min(size)
     };
     (cut(0, y, input.height), cut(1, x, input.width))
-}
-
-pub(super) fn windowed(
-    window: &Window,
-    input: &TensorSpan,
-    output: &TensorSpan,
-    reach: usize,
-    limit: u64,
-) -> Result<(), String> {
-    let before = input.before(window.pad[0], window.pad[1]);
-    let [h, w] = [(output.shape.height, window.stride[0]), (output.shape.width, window.stride[1])]
-        .map(|(size, step)| size.saturating_sub(1).saturating_mul(step));
-    let last = input.reach(h, w, reach);
-    // kernels read whole blocks and vectors: up to SLACK bytes of what follows the last channel
-    let fits = before <= input.first as u64 && last - before <= limit && input.end() <= limit;
-    if fits { Ok(()) } else { Err(format!("{window:?} on {input:?} leaves the arena")) }
-}
-
-pub(super) unsafe fn rows_of(
-    base: *mut u8,
-    window: &Window,
-    input: &TensorSpan,
-    output: &TensorSpan,
-    rows: Range<usize>,
-) -> Rows {
-    let first = input.first - window.pad[0] * input.row - window.pad[1] * input.pixel;
-    let input_row = window.stride[0] * input.row;
-    // Safety: inside the arena by `Step::new`; an empty share may point one row further.
-    let (from, to) = (base.wrapping_add(first + rows.start * input_row), base.wrapping_add(output.at(rows.start, 0)));
-    Rows {
-        input: from,
-        input_pixel: window.stride[1] * input.pixel,
-        input_row,
-        output: to,
-        output_pixel: output.pixel,
-        output_row: output.row,
-        width: output.shape.width,
-        height: rows.len(),
-    }
 }
 
 unsafe fn fill_border(

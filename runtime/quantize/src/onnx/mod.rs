@@ -16,6 +16,7 @@
 pub mod bounds;
 mod graph;
 mod guard;
+mod message;
 mod rewrite;
 pub mod shapes;
 #[cfg(any(test, fuzzing))]
@@ -31,6 +32,7 @@ use tract_onnx::tract_core::plan::eval;
 
 pub use graph::{Declared, OnnxGraph};
 pub use guard::{at, guarded};
+pub use message::words;
 
 /// A network whose file is within [`bounds`], and that tract has read.
 pub struct Parsed {
@@ -98,15 +100,4 @@ pub fn run(state: &mut TypedSimpleState, inputs: TVec<TValue>) -> Result<TVec<TV
         guarded(|| state.reset_turn().map_err(|e| words(&e)))?;
     }
     done
-}
-
-/// A chain of causes on one line, bounded, without backtraces.
-pub fn words(error: &TractError) -> String {
-    const LENGTH_MAX: usize = 600;
-    let mut line = error.chain().map(|c| c.to_string()).collect::<Vec<_>>().join(": ").replace('\n', " ");
-    if let Some((cut, _)) = line.char_indices().nth(LENGTH_MAX) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
 }

@@ -3,7 +3,7 @@
 use lapwing_camera::frame::printable::Printable;
 use lapwing_firmware::linux::gpio::{GpioError, LineInfo, chip_info, chip_paths, line_info};
 
-use super::Finding;
+use super::finding::Finding;
 
 const WHAT: &str = "pins";
 /// Lines of a chip that are told one by one.

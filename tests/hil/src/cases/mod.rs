@@ -1,6 +1,7 @@
 //! The cases: what is proved on the board, each with its wiring in its own file.
 
 mod camera;
+mod case;
 mod crash_points;
 mod disk;
 mod log;
@@ -10,43 +11,12 @@ mod pins;
 mod watchdog;
 mod whole_run;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::image::Image;
-use crate::report::{Ended, Figures};
+use crate::report::Ended;
 use crate::trouble::{Result, Trouble};
 
-/// When a case runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
-    /// With every change; together under three minutes on a quiet machine.
-    Smoke,
-    /// With `--full` only.
-    Full,
-}
-
-/// What a case is given.
-pub struct Bench<'a> {
-    /// What is booted.
-    pub image: &'a Image,
-    /// Everything runs, and at length.
-    pub full: bool,
-    /// Power cuts in the longest loop.
-    pub cuts: u32,
-    /// Decides everything that is drawn.
-    pub seed: u64,
-}
-
-/// Something that is proved.
-pub struct Case {
-    /// Its name, as in `--only` and `rig.toml`.
-    pub name: &'static str,
-    /// When it runs.
-    pub tier: Tier,
-    /// What it proves, in a few words.
-    pub about: &'static str,
-    run: fn(&Bench<'_>) -> Result<Figures>,
-}
+pub use case::{Bench, Case, SHORT, Tier};
 
 /// Every case, in the order in which they run.
 pub const ALL: &[Case] = &[
@@ -165,9 +135,6 @@ pub const ALL: &[Case] = &[
         run: disk::eio,
     },
 ];
-
-/// Longest wait for a command that does nothing long.
-pub const SHORT: Duration = Duration::from_secs(60);
 
 /// Runs a case.
 ///

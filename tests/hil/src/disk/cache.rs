@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use lapwing_tests::Seeded;
 
-use super::replay::{Recording, Request};
+use super::recording::{Recording, Request};
 
 /// Bytes in which the disk is addressed.
 pub const SECTOR_BYTES: usize = 512;

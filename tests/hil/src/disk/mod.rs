@@ -19,6 +19,7 @@
 
 mod cache;
 pub mod nbd;
+mod recording;
 pub mod replay;
 
 pub use cache::{Cut, Disk, Reply, SECTOR_BYTES};

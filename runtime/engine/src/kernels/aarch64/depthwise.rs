@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::super::packing::{AccumulatorBound, DEPTHWISE_CHANNELS};
+use super::super::packed::{AccumulatorBound, DEPTHWISE_CHANNELS};
 use super::super::{PackedDepthwise, Rows};
 use super::lookup::Activation;
 use super::{ANY, BYTES, SMALL_RESULTS, SMALL_SUMS, add_wide, begin, by_bound, finish, store, xored_zero};

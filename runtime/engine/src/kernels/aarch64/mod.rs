@@ -6,13 +6,14 @@
 //! saturates to i8.
 
 pub(super) mod depthwise;
+pub(super) mod fours;
 pub(super) mod gather;
 pub(super) mod lookup;
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::packing::RESULT_MAX;
+use super::packed::RESULT_MAX;
 use super::{Block, PackedConv, Product, Rows, Sum};
 
 /// See `Kernels::sign_xor`.

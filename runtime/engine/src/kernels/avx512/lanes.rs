@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::super::{PackedDepthwise, Rows};
-use super::depthwise::{Store, interleave};
+use super::depthwise_store::{Store, interleave};
 
 /// The pixels of a vector are apart as many bytes as their lanes have,
 const DENSE: u8 = 0;

@@ -5,6 +5,7 @@
 //! (VPDPBUSD).
 
 pub(super) mod depthwise;
+mod depthwise_store;
 pub(super) mod lanes;
 pub(super) mod store;
 pub(super) mod winograd;
@@ -12,9 +13,9 @@ pub(super) mod winograd;
 use std::arch::x86_64::*;
 
 use self::depthwise::{depthwise, depthwise_sums};
-use self::store::{Lookup, Store};
+use self::store::{BYTES, JOINED, LANES, Lookup, SUMS, Store, put};
 use super::super::quant::Table;
-use super::wide::{self, WideRow, WideStore};
+use super::wide_store::{self, WideRow, WideStore};
 use super::ymm::gather;
 use super::{Block, Kernels, PackedConv, Product, Rows, Sum};
 
@@ -44,11 +45,9 @@ const AVX512: Kernels = Kernels {
     mul,
     mean,
     gather: gather::zmm,
-    dots: super::attention::dots_avx2,
+    dots: super::dots::dots_avx2,
     burn,
 };
-
-pub(super) const LANES: usize = 16;
 
 /// If this processor has every instruction used here.
 pub(super) fn kernels() -> Option<&'static Kernels> {
@@ -68,13 +67,6 @@ fn supported() -> bool {
         && is_x86_feature_detected!("avx512vnni")
         && is_x86_feature_detected!("avx512vbmi")
 }
-
-/// What is stored: bytes of one convolution,
-pub(super) const BYTES: u8 = 0;
-/// bytes of several convolutions, see [`PackedConv::parts`],
-const JOINED: u8 = 1;
-/// or the sums themselves.
-const SUMS: u8 = 2;
 
 /// One tile: `PIXELS` pixels of one row, all channels of one panel.
 ///
@@ -121,60 +113,6 @@ unsafe fn tile<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
             }
         } else {
             put::<PIXELS, VECTORS, STORED>(store, &sums, rows.output_pixel, output);
-        }
-    }
-}
-
-/// Stores the bytes of some neighbouring pixels of a row.
-///
-/// Safety: the channels of the store's panel are writable.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-pub(super) unsafe fn put<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
-    store: &Store<'_, VECTORS>,
-    sums: &[[__m512i; VECTORS]; PIXELS],
-    step: usize,
-    output: *mut u8,
-) {
-    let zero = _mm512_setzero_si512();
-    // Safety: masks leave the channels of the panel.
-    unsafe {
-        if VECTORS == 1 {
-            // four pixels of sixteen channels share one narrowing
-            for (first, four) in sums.chunks(4).enumerate() {
-                let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
-                let bytes = store.narrow(STORED == JOINED, [round(0), round(1), round(2), round(3)]);
-                let parts = [
-                    _mm512_extracti32x4_epi32::<0>(bytes),
-                    _mm512_extracti32x4_epi32::<1>(bytes),
-                    _mm512_extracti32x4_epi32::<2>(bytes),
-                    _mm512_extracti32x4_epi32::<3>(bytes),
-                ];
-                for (i, part) in parts.into_iter().take(four.len()).enumerate() {
-                    let to = output.add((4 * first + i) * step);
-                    _mm_mask_storeu_epi8(to.cast(), store.mask as u16, part);
-                }
-            }
-        } else if VECTORS == 2 {
-            // two pixels of thirty-two channels share one narrowing
-            for (first, two) in sums.chunks(2).enumerate() {
-                let round = |i: usize, v: usize| two.get(i).map_or(zero, |s| store.round(s[v], v));
-                let bytes = store.narrow(STORED == JOINED, [round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
-                let parts = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
-                for (i, part) in parts.into_iter().take(two.len()).enumerate() {
-                    let to = output.add((2 * first + i) * step);
-                    _mm256_mask_storeu_epi8(to.cast(), store.mask as u32, part);
-                }
-            }
-        } else {
-            for (pixel, sums) in sums.iter().enumerate() {
-                let round = |v: usize| {
-                    if v < VECTORS { store.round(sums[v.min(VECTORS - 1)], v.min(VECTORS - 1)) } else { zero }
-                };
-                let bytes = store.narrow(STORED == JOINED, [round(0), round(1), round(2), round(3)]);
-                let to = output.add(pixel * step);
-                _mm512_mask_storeu_epi8(to.cast(), store.mask, bytes);
-            }
         }
     }
 }
@@ -256,7 +194,7 @@ unsafe fn wide_store(store: &WideStore, row: &WideRow) {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn inner(store: &WideStore, row: &WideRow) {
         // Safety: handed on.
-        unsafe { wide::store(store, row) }
+        unsafe { wide_store::store(store, row) }
     }
     // Safety: handed on.
     unsafe { inner(store, row) }

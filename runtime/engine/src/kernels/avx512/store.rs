@@ -7,9 +7,18 @@
 use std::arch::x86_64::*;
 
 use super::super::PackedConv;
-use super::super::packing::{PARTS_MAX, Panel, Part};
-use super::LANES;
+use super::super::packed::{PARTS_MAX, Panel, Part};
 use crate::quant::Table;
+
+/// Output channels of a vector of packed weights.
+pub(in crate::kernels) const LANES: usize = 16;
+
+/// What is stored: bytes of one convolution,
+pub(in crate::kernels) const BYTES: u8 = 0;
+/// bytes of several convolutions, see [`PackedConv::parts`],
+pub(in crate::kernels) const JOINED: u8 = 1;
+/// or the sums themselves.
+pub(in crate::kernels) const SUMS: u8 = 2;
 
 /// A table in registers.
 #[derive(Clone, Copy)]
@@ -159,5 +168,59 @@ impl<'a, const VECTORS: usize> Store<'a, VECTORS> {
         let zeros = if joined { self.parts.zeros } else { [self.zero; 2] };
         let bytes = _mm512_permutexvar_epi32(self.order, pack(r, zeros));
         if joined { self.parts.apply(bytes) } else { activate(bytes, self.table) }
+    }
+}
+
+/// Stores the bytes of some neighbouring pixels of a row.
+///
+/// Safety: the channels of the store's panel are writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+pub(in crate::kernels) unsafe fn put<const PIXELS: usize, const VECTORS: usize, const STORED: u8>(
+    store: &Store<'_, VECTORS>,
+    sums: &[[__m512i; VECTORS]; PIXELS],
+    step: usize,
+    output: *mut u8,
+) {
+    let zero = _mm512_setzero_si512();
+    // Safety: masks leave the channels of the panel.
+    unsafe {
+        if VECTORS == 1 {
+            // four pixels of sixteen channels share one narrowing
+            for (first, four) in sums.chunks(4).enumerate() {
+                let round = |i: usize| four.get(i).map_or(zero, |s| store.round(s[0], 0));
+                let bytes = store.narrow(STORED == JOINED, [round(0), round(1), round(2), round(3)]);
+                let parts = [
+                    _mm512_extracti32x4_epi32::<0>(bytes),
+                    _mm512_extracti32x4_epi32::<1>(bytes),
+                    _mm512_extracti32x4_epi32::<2>(bytes),
+                    _mm512_extracti32x4_epi32::<3>(bytes),
+                ];
+                for (i, part) in parts.into_iter().take(four.len()).enumerate() {
+                    let to = output.add((4 * first + i) * step);
+                    _mm_mask_storeu_epi8(to.cast(), store.mask as u16, part);
+                }
+            }
+        } else if VECTORS == 2 {
+            // two pixels of thirty-two channels share one narrowing
+            for (first, two) in sums.chunks(2).enumerate() {
+                let round = |i: usize, v: usize| two.get(i).map_or(zero, |s| store.round(s[v], v));
+                let bytes = store.narrow(STORED == JOINED, [round(0, 0), round(0, 1), round(1, 0), round(1, 1)]);
+                let parts = [_mm512_castsi512_si256(bytes), _mm512_extracti64x4_epi64::<1>(bytes)];
+                for (i, part) in parts.into_iter().take(two.len()).enumerate() {
+                    let to = output.add((2 * first + i) * step);
+                    _mm256_mask_storeu_epi8(to.cast(), store.mask as u32, part);
+                }
+            }
+        } else {
+            for (pixel, sums) in sums.iter().enumerate() {
+                let round = |v: usize| {
+                    if v < VECTORS { store.round(sums[v.min(VECTORS - 1)], v.min(VECTORS - 1)) } else { zero }
+                };
+                let bytes = store.narrow(STORED == JOINED, [round(0), round(1), round(2), round(3)]);
+                let to = output.add(pixel * step);
+                _mm512_mask_storeu_epi8(to.cast(), store.mask, bytes);
+            }
+        }
     }
 }

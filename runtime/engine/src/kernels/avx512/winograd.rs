@@ -4,10 +4,9 @@
 use std::arch::x86_64::*;
 
 use super::super::Rows;
-use super::super::packing::Panel;
+use super::super::packed::Panel;
 use super::super::winograd::{self, Block, CHANNELS, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
-use super::store::Store;
-use super::{BYTES, LANES, put};
+use super::store::{BYTES, LANES, Store, put};
 
 /// Filters are asked for so many numbers ahead, over the ends of pages, where the processor's own guess ends.
 const AHEAD: usize = 4096;

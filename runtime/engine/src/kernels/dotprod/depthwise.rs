@@ -9,7 +9,7 @@ use std::arch::asm;
 
 use super::super::aarch64::depthwise::{self, block, in_blocks};
 use super::super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_bound, finish, xored_zero};
-use super::super::packing::AccumulatorBound;
+use super::super::packed::AccumulatorBound;
 use super::super::{PackedDepthwise, Rows};
 
 /// Channels that are computed together: with more, the columns do not stay in registers.

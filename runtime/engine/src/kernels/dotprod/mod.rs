@@ -13,7 +13,7 @@ use self::depthwise::depthwise;
 use super::aarch64::lookup::Activation;
 use super::aarch64::{ANY, Pixels, SMALL_RESULTS, SMALL_SUMS, bands, begin, by_bound, finish, store, xored_zero};
 use super::neon::NEON;
-use super::packing::AccumulatorBound;
+use super::packed::AccumulatorBound;
 use super::{Kernels, PackedConv, Rows};
 
 /// Armv8.2 with FEAT_DotProd.

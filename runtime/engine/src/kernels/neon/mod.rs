@@ -11,14 +11,15 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::aarch64::depthwise::{depthwise, depthwise_sums};
+use super::aarch64::fours::store_fours;
 use super::aarch64::gather::gather;
 use super::aarch64::lookup::{Activation, table};
 use super::aarch64::{
     ANY, MAGIC, Pixels, SIGN_XOR, SMALL_RESULTS, SMALL_SUMS, add, bands, begin, by_bound, finish, max, mean, mul,
     store, xored_zero,
 };
-use super::packing::{AccumulatorBound, Panel};
-use super::{Kernels, PackedConv, Rows, wide};
+use super::packed::{AccumulatorBound, Panel};
+use super::{Kernels, PackedConv, Rows, wide_store};
 
 /// Every 64-bit ARM.
 static KERNELS: Kernels = Kernels { winograd: Some(winograd::LOOPS), ..NEON };
@@ -51,14 +52,14 @@ pub(super) const NEON: Kernels = Kernels {
     depthwise,
     conv_sums,
     depthwise_sums,
-    wide_store: wide::store,
+    wide_store: wide_store::store,
     table,
     max,
     add,
     mul,
     mean,
     gather,
-    dots: super::attention::dots_neon,
+    dots: super::dots::dots_neon,
     burn,
 };
 
@@ -248,28 +249,6 @@ fn small_bytes(parts: [[int32x4_t; LANES]; PIXELS], constants: &Constants) -> ui
         );
     }
     bytes
-}
-
-/// Four bytes to each place. In assembly: the compiler moves lanes before it stores them.
-///
-/// Safety: they are writable.
-#[inline(always)]
-pub(super) unsafe fn store_fours(bytes: uint8x16_t, to: [*mut u8; PIXELS]) {
-    // Safety: the caller's to vouch for.
-    unsafe {
-        asm!(
-            "st1 {{{bytes:v}.s}}[0], [{to0}]",
-            "st1 {{{bytes:v}.s}}[1], [{to1}]",
-            "st1 {{{bytes:v}.s}}[2], [{to2}]",
-            "st1 {{{bytes:v}.s}}[3], [{to3}]",
-            bytes = in(vreg) bytes,
-            to0 = in(reg) to[0],
-            to1 = in(reg) to[1],
-            to2 = in(reg) to[2],
-            to3 = in(reg) to[3],
-            options(nostack, preserves_flags),
-        );
-    }
 }
 
 // Safety: see `Kernels::conv`.

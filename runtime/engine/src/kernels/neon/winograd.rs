@@ -6,11 +6,11 @@
 use std::arch::aarch64::*;
 
 use super::super::Rows;
+use super::super::aarch64::fours::store_fours;
 use super::super::aarch64::lookup::Activation;
 use super::super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_bound, finish, store, xored_zero};
-use super::super::packing::{AccumulatorBound, Panel};
+use super::super::packed::{AccumulatorBound, Panel};
 use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
-use super::store_fours;
 
 /// QuantParams of a vector.
 const LANES: usize = 8;

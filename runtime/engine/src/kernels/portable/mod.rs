@@ -3,12 +3,14 @@
 //! They exist twice: on values as they are, which runs anywhere, and, for tests, on xored bytes in
 //! long blocks, so that what the processors of ARM need is proven on every machine.
 
+mod bytes;
 pub(super) mod winograd;
 
+use self::bytes::{CHANNELS, LANES, number, stored};
 use super::super::quant::{Table, requantize};
 use super::super::reference;
-use super::packing::Panel;
-use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide};
+use super::packed::Panel;
+use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide_store};
 
 /// Runs anywhere.
 static KERNELS: Kernels = loops::<4, 0>("portable", 2);
@@ -42,32 +44,16 @@ pub(super) const fn loops<const BLOCK: usize, const SIGN_XOR: u8>(name: &'static
         depthwise: depthwise::<SIGN_XOR>,
         conv_sums: conv_sums::<BLOCK, SIGN_XOR>,
         depthwise_sums: depthwise_sums::<SIGN_XOR>,
-        wide_store: wide::store,
+        wide_store: wide_store::store,
         table,
         max: max::<SIGN_XOR>,
         add: add::<SIGN_XOR>,
         mul: mul::<SIGN_XOR>,
         mean: mean::<SIGN_XOR>,
         gather,
-        dots: super::attention::dots_portable,
+        dots: super::dots::dots_portable,
         burn,
     }
-}
-
-/// Lanes of both.
-pub(super) const LANES: usize = 4;
-/// Widest panel in channels.
-pub(super) const CHANNELS: usize = 8;
-
-/// The number that a byte of memory is multiplied as.
-pub(super) fn number<const SIGN_XOR: u8>(byte: u8) -> i32 {
-    i32::from(byte ^ SIGN_XOR) - i32::from(SIGN_XOR)
-}
-
-/// A sum as a byte of memory. Tables hold such bytes and are indexed by them.
-pub(super) fn stored<const SIGN_XOR: u8>(sum: i32, multiplier: f32, zero: u8, table: Option<&Table>) -> u8 {
-    let q = requantize(sum, multiplier, zero) ^ SIGN_XOR;
-    table.map_or(q, |t| t[usize::from(q)])
 }
 
 /// Calls `put(output of the pixel, panel, its sums)` for each pixel and panel.

@@ -4,7 +4,7 @@ use std::ops::{Add, Sub};
 
 use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
 use super::super::{PackedConv, Rows};
-use super::{CHANNELS, LANES, number, stored};
+use super::bytes::{CHANNELS, LANES, number, stored};
 
 /// For bytes that lie xored by `SIGN_XOR`.
 pub(in crate::kernels) const fn loops<const SIGN_XOR: u8>() -> Loops {

@@ -6,8 +6,8 @@
 use std::arch::x86_64::*;
 
 use super::super::{PackedDepthwise, Rows};
+use super::dot::{Dot, pack, round, widen};
 use super::lookup::{Lookup, put};
-use super::{Dot, pack, round, widen};
 
 /// Channels that are computed together.
 const CHANNELS: usize = 16;

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::super::Rows;
 use super::super::gather::{NOWHERE, WINDOWS_MAX, Windows, by_windows};
-use super::store;
+use super::memory::store;
 
 /// `Kernels::gather` with AVX2.
 ///

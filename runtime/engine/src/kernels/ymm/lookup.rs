@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{load, store};
+use super::memory::{load, store};
 use crate::quant::Table;
 
 /// Entries that a shuffle chooses among.

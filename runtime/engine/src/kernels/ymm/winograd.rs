@@ -8,10 +8,10 @@
 use std::arch::x86_64::*;
 
 use super::super::Rows;
-use super::super::packing::Panel;
+use super::super::packed::Panel;
 use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
+use super::dot::{Dot, LANES, PANEL, narrow, round, widen};
 use super::lookup::{Lookup, put};
-use super::{Dot, LANES, PANEL, narrow, round, widen};
 
 /// QuantParams of a vector of patches.
 const CHANNELS: usize = 16;

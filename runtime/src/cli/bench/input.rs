@@ -9,7 +9,7 @@ use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_vision::input::InputTensor;
 use serde_json::{Value, json};
 
-use super::out::Failure;
+use crate::cli::out::Failure;
 
 /// What cameras give most often.
 const KINDS: [(PixelFormat, u32, u32); 4] = [

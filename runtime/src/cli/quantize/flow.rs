@@ -8,11 +8,11 @@ use lapwing_flow::quantize::windows::{WINDOWS_MAX, Windows};
 use lapwing_flow::quantize::{BANDS, quantize};
 use serde_json::json;
 
-use super::eval_flow;
-use super::frames::each_frame;
-use super::out::{Failure, Out, line};
-use super::progress;
-use super::quantize::{Args, write};
+use super::args::Args;
+use crate::cli::frames::each_frame;
+use crate::cli::out::{Failure, Out, line};
+use crate::cli::output_file::write;
+use crate::cli::{eval_flow, progress};
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {

@@ -8,8 +8,8 @@ use lapwing_flow::network::{Asked, whole_context};
 use lapwing_flow::{Filler, FlowModel, VelocityNetwork};
 use serde_json::{Map, Value, json};
 
-use super::bench::Args;
-use super::out::{Failure, Out, line};
+use super::args::Args;
+use crate::cli::out::{Failure, Out, line};
 
 /// Precision of steps that are timed.
 const STEPS: [usize; 3] = [1, 2, 4];
