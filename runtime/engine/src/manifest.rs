@@ -228,6 +228,13 @@ impl Manifest {
         Manifest::parse(&text)
     }
 
+    /// True if it says what readers of artifacts before format 5 do not know.
+    pub fn is_extended(&self) -> bool {
+        let Manifest { input, head, .. } = self;
+        let plain = input.fit != Fit::LetterboxCentred && input.resize == Resize::Area;
+        !plain || !head.outputs.is_empty() || !head.anchors.is_empty() || head.one_to_one
+    }
+
     /// The manifest as a file that [`Manifest::parse`] reads.
     ///
     /// # Errors

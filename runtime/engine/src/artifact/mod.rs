@@ -25,7 +25,9 @@ pub use header::Calibration;
 pub use sha256::{hex, sha256_hex};
 
 /// The newest format that this build reads; it reads every older one. It writes the oldest that serves.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
+/// The format of a network with ends of sixteen bits.
+const FORMAT_WIDE: u32 = 4;
 /// The format of a network of eight bits with a tail.
 const FORMAT_WITH_TAIL: u32 = 3;
 /// The format of a network without either.
@@ -71,10 +73,11 @@ impl Artifact {
             outputs: self.graph.outputs.clone(),
             tail: self.tail.as_ref().map(|tail| tail_header(tail, &mut blobs)),
         };
-        let format = match (self.graph.is_wide(), &self.tail) {
-            (true, _) => FORMAT,
-            (false, Some(_)) => FORMAT_WITH_TAIL,
-            (false, None) => FORMAT_PLAIN,
+        let format = match &self.tail {
+            _ if self.graph.has_attention() || self.manifest.is_extended() => FORMAT,
+            _ if self.graph.is_wide() => FORMAT_WIDE,
+            Some(_) => FORMAT_WITH_TAIL,
+            None => FORMAT_PLAIN,
         };
         let header = serde_json::to_vec(&header).map_err(|e| e.to_string())?;
         Ok(Container::write(MAGIC, format, blobs.0.len() as u64, &header, &blobs.0))
@@ -186,11 +189,15 @@ pub(crate) mod tests {
         for made in (0..100).filter_map(artifact) {
             let file = made.to_bytes().unwrap();
             let format = u32::from_le_bytes(file[8..12].try_into().unwrap());
-            let expected = if made.graph.is_wide() { 4 } else { 2 + u32::from(made.tail.is_some()) };
+            let expected = match (made.graph.has_attention(), made.graph.is_wide()) {
+                (true, _) => 5,
+                (false, true) => 4,
+                (false, false) => 2 + u32::from(made.tail.is_some()),
+            };
             assert_eq!(format, expected);
             found.insert(format);
         }
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [2, 3, 4, 5]);
     }
 
     proptest! {

@@ -101,6 +101,11 @@ impl Graph {
         }
     }
 
+    /// True if an operation is attention.
+    pub fn has_attention(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.op, Op::Attention(_)))
+    }
+
     /// True if a convolution has an end of sixteen bits.
     pub fn is_wide(&self) -> bool {
         self.nodes.iter().any(|node| matches!(&node.op, Op::Conv(conv) if !conv.wide.is_none()))

@@ -7,7 +7,10 @@ pub(super) const ROW: usize = 16;
 /// computes. Safety: none is asked for.
 pub(super) unsafe fn dots_portable(a: &[i16], rows: &[i16], sums: &mut [i32]) {
     for (row, sum) in rows.chunks_exact(a.len().max(1)).zip(sums) {
-        *sum = a.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+        *sum = 0;
+        for (a, b) in a.iter().zip(row) {
+            *sum += i32::from(*a) * i32::from(*b);
+        }
     }
 }
 

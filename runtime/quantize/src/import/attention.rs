@@ -9,45 +9,19 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
-use tract_onnx::tract_core::ops::nn::{Softmax, SoftmaxKind};
+use tract_onnx::tract_core::ops::nn::Softmax;
 
 use super::Importer;
-use super::dense::offsets;
+
 use super::meaning::{Meaning, Moved, Refusal, concrete, reals, words};
+use super::offsets::offsets;
 use super::pointwise::in_order;
-use crate::network::{MapId, RealAttention, RealOp, evaluate};
+use super::products::{Products, Side, UNKNOWN, run_of};
+use crate::network::{MapId, RealAttention, RealOp};
 use lapwing_engine::ir::{AttentionHead, Shape};
 
 /// Most products of all batches: each keeps its number, which must be exact in f32.
 const PRODUCTS_MAX: usize = 1 << 23;
-
-/// Products of two maps: of each token of one with each of the other, batch by batch.
-#[derive(Debug)]
-pub(super) struct Products {
-    /// The factors.
-    sides: [Side; 2],
-    batches: usize,
-    /// Extents of the value.
-    shape: Vec<usize>,
-    /// By value: `(batch * tokens of side 0 + token of side 0) * tokens of side 1 + token of side 1`.
-    index: Vec<u32>,
-    /// The network multiplies them with this.
-    factor: f32,
-    /// The side whose tokens softmax compared, once it did.
-    compared: Option<usize>,
-}
-
-/// Values of one map by batch, token and channel.
-#[derive(Debug)]
-struct Side {
-    map: MapId,
-    tokens: usize,
-    channels: usize,
-    /// (batch, token, channel): into the map's values, in the order (channel, row, column).
-    index: Vec<u32>,
-}
-
-pub(super) const UNKNOWN: &str = "products of two maps, which no softmax and no values follow";
 
 impl Importer<'_> {
     /// A step of attention; none if it is something else.
@@ -73,7 +47,7 @@ impl Importer<'_> {
         };
         let shape = concrete(self.model, OutletId::new(node.id, 0))?;
         if let Some(softmax) = node.op_as::<Softmax>() {
-            return products.compared(softmax).map(Some);
+            return Ok(Some(Meaning::Products(Arc::new(products.softmaxed(softmax)?))));
         }
         if let Some(op) = node.op_as::<TypedBinOp>() {
             let factor = inputs.iter().find_map(|m| match m {
@@ -83,12 +57,18 @@ impl Importer<'_> {
             let by = factor.transpose()?.and_then(|values| values.first().copied());
             let first = matches!(inputs.first(), Some(Meaning::Products(_)));
             return match (op.0.name(), by) {
-                ("Mul", Some(by)) => products.scaled(by, shape).map(Some),
-                ("Div", Some(by)) if first => products.scaled(1.0 / by, shape).map(Some),
+                ("Mul", Some(by)) => Ok(Some(Meaning::Products(Arc::new(products.scaled(by, shape)?)))),
+                ("Div", Some(by)) if first => Ok(Some(Meaning::Products(Arc::new(products.scaled(1.0 / by, shape)?)))),
                 _ => Err(UNKNOWN.into()),
             };
         }
-        products.moved(node, inputs, shape).map(Some)
+        let constant = |meaning: &Meaning| match meaning {
+            Meaning::Products(_) => Ok(None),
+            Meaning::Constant(value) => Ok(Some(Arc::clone(value))),
+            _ => Err(UNKNOWN),
+        };
+        let constants: Vec<_> = inputs.iter().map(constant).collect::<Result<_, _>>()?;
+        Ok(Some(Meaning::Products(Arc::new(products.moved(node, &constants, shape)?))))
     }
 
     /// Products of two maps.
@@ -186,7 +166,7 @@ impl Importer<'_> {
             // (batch, token of side 0, token of side 1) of a weight
             let of = |row: usize, column: usize| {
                 let place = axes.batch[0][batch] + axes.own[0][row] + axes.joint[0][column];
-                weights.tokens(weights.index[place] as usize)
+                weights.tokens_of(weights.index[place] as usize)
             };
             let group = of(0, 0).0;
             let (query_of, key_of) = if compared == 1 { (1, 2) } else { (2, 1) };
@@ -262,108 +242,6 @@ impl Importer<'_> {
         let moved = Moved { sources: vec![map], shape: to, index };
         self.maps[map].ordered = in_order(&moved);
         Ok(Meaning::Moved(Arc::new(moved)))
-    }
-}
-
-impl Side {
-    /// Pixel and first channel of a token; none if its channels do not follow each other in one pixel.
-    fn token(&self, batch: usize, token: usize, area: usize) -> Option<(usize, usize)> {
-        let first = (batch * self.tokens + token) * self.channels;
-        run_of(self.index[first..first + self.channels].iter().map(|&at| at as usize), area)
-    }
-}
-
-/// Pixel and first channel of values that are channels of one pixel, one after the other.
-fn run_of(mut places: impl Iterator<Item = usize>, area: usize) -> Option<(usize, usize)> {
-    let first = places.next()?;
-    let mut expected = first;
-    for place in places {
-        expected += area;
-        if place != expected {
-            return None;
-        }
-    }
-    Some((first % area, first / area))
-}
-
-impl Products {
-    /// The maps that are multiplied.
-    pub(super) fn maps(&self) -> impl Iterator<Item = MapId> {
-        self.sides.iter().map(|side| side.map)
-    }
-
-    /// Batch and tokens of a product, by its number.
-    fn tokens(&self, number: usize) -> (usize, usize, usize) {
-        let [a, b] = [self.sides[0].tokens, self.sides[1].tokens];
-        (number / (a * b), number / b % a, number % b)
-    }
-
-    fn with(&self, shape: Vec<usize>, index: Vec<u32>, factor: f32, compared: Option<usize>) -> Meaning {
-        let side = |side: &Side| Side { index: side.index.clone(), ..*side };
-        let sides = [side(&self.sides[0]), side(&self.sides[1])];
-        Meaning::Products(Arc::new(Products { sides, batches: self.batches, shape, index, factor, compared }))
-    }
-
-    fn scaled(&self, by: f32, shape: Vec<usize>) -> Result<Meaning, Refusal> {
-        if shape.iter().product::<usize>() != self.index.len() || self.compared.is_some() || by <= 0.0 {
-            return Err(UNKNOWN.into());
-        }
-        Ok(self.with(shape, self.index.clone(), self.factor * by, None))
-    }
-
-    /// Softmax over all tokens of one side.
-    fn compared(&self, softmax: &Softmax) -> Result<Meaning, Refusal> {
-        let [axis] = softmax.axes[..] else { return Err(UNKNOWN.into()) };
-        if softmax.quant_output_dt.is_some() || !matches!(softmax.kind, SoftmaxKind::Softmax) || self.compared.is_some()
-        {
-            return Err(UNKNOWN.into());
-        }
-        let extent = self.shape[axis];
-        let inner: usize = self.shape[axis + 1..].iter().product();
-        let line = |first: usize| (0..extent).map(move |i| first + i * inner);
-        let firsts = (0..self.index.len()).filter(|at| at / inner % extent == 0);
-        let over = |side: usize| {
-            let (fixed, compared) = (1 - side, side);
-            let of = |at: usize| {
-                let (batch, a, b) = self.tokens(self.index[at] as usize);
-                (batch, [a, b][fixed], [a, b][compared])
-            };
-            extent == self.sides[compared].tokens
-                && firsts.clone().all(|first| {
-                    let (batch, token, _) = of(first);
-                    let mut seen = vec![false; extent];
-                    line(first).all(|at| {
-                        let found = of(at);
-                        (found.0, found.1) == (batch, token) && !std::mem::replace(&mut seen[found.2], true)
-                    })
-                })
-        };
-        let side = (0..2).find(|&side| over(side)).ok_or(UNKNOWN)?;
-        Ok(self.with(self.shape.clone(), self.index.clone(), self.factor, Some(side)))
-    }
-
-    /// What only moves products.
-    fn moved(&self, node: &TypedNode, inputs: &[Meaning], shape: Vec<usize>) -> Result<Meaning, Refusal> {
-        let numbers: Vec<f32> = (0..self.index.len()).map(|i| i as f32).collect();
-        let mut values = tvec!();
-        for meaning in inputs {
-            values.push(match meaning {
-                Meaning::Products(_) => Tensor::from_shape(&self.shape, &numbers).map_err(|e| words(&e))?.into_tvalue(),
-                Meaning::Constant(value) => Arc::clone(value).into_tvalue(),
-                _ => return Err(UNKNOWN.into()),
-            });
-        }
-        let found = reals(&*evaluate(node.op.as_ref(), values).map_err(|_| UNKNOWN)?)?;
-        let mut seen = vec![false; self.index.len()];
-        let once = |&at: &f32| {
-            let place = (at >= 0.0 && at.fract() == 0.0).then_some(at as usize);
-            place.and_then(|place| seen.get_mut(place)).is_some_and(|seen| !std::mem::replace(seen, true))
-        };
-        if found.len() != self.index.len() || !found.iter().all(once) {
-            return Err(UNKNOWN.into());
-        }
-        let index = found.iter().map(|&at| self.index[at as usize]).collect();
-        Ok(self.with(shape, index, self.factor, self.compared))
     }
 }
 

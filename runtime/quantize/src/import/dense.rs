@@ -8,26 +8,10 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use super::Importer;
 use super::conv::finite;
 use super::meaning::{Meaning, Moved, Refusal, concrete, reals};
+use super::offsets::offsets;
 use super::pointwise::in_order;
 use crate::network::{RealConv, RealOp};
 use lapwing_engine::ir::{Shape, Window};
-
-/// Steps of a row-major tensor.
-fn steps(shape: &[usize]) -> Vec<usize> {
-    let mut steps = vec![1; shape.len()];
-    for axis in (0..shape.len().saturating_sub(1)).rev() {
-        steps[axis] = steps[axis + 1] * shape[axis + 1];
-    }
-    steps
-}
-
-/// All offsets of `axes`, the last one fastest.
-pub(super) fn offsets(shape: &[usize], axes: &[usize]) -> Vec<usize> {
-    let steps = steps(shape);
-    axes.iter().fold(vec![0], |all, &axis| {
-        all.iter().flat_map(|&at| (0..shape[axis]).map(move |i| (at, i))).map(|(at, i)| at + i * steps[axis]).collect()
-    })
-}
 
 impl Importer<'_> {
     pub(super) fn dense(&mut self, node: &TypedNode, product: &EinSum, inputs: &[Meaning]) -> Result<Meaning, Refusal> {

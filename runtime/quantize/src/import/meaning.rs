@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 use tract_onnx::tract_core::ops::nn::DataFormat;
 
-use super::attention::Products;
+use super::products::Products;
 use crate::network::{Function, MapId};
 use lapwing_engine::ir::{Shape, Window};
 

@@ -12,13 +12,16 @@
 
 mod affine;
 mod attention;
+mod constants;
 mod conv;
 mod dense;
 mod meaning;
 mod moved;
+mod offsets;
 mod order;
 mod pointwise;
 mod pool;
+mod products;
 mod qdq;
 mod tail;
 #[cfg(test)]
@@ -42,6 +45,7 @@ use meaning::{Meaning, Refusal, concrete, shape_of, words};
 pub use tail::tail;
 
 use affine::affine;
+use constants::constants;
 
 /// A region behind the first is worth its borders if it has at least this share of all
 /// multiplications.
@@ -114,29 +118,6 @@ fn found(mut model: TypedModel, options: &Options) -> Result<FloatNetwork, Strin
         }
     }
     Err("its nodes do not divide into regions; run it in float32, as it is".into())
-}
-
-/// Computes what does not depend on the picture; the nodes stay, with their values known.
-fn constants(model: &mut TypedModel) -> Result<(), String> {
-    for id in model.eval_order().map_err(|e| words(&e))? {
-        let found = computed(model, id)?;
-        for (slot, value) in found.into_iter().enumerate() {
-            model.nodes[id].outputs[slot].fact.konst = Some(value.into_arc_tensor());
-        }
-    }
-    Ok(())
-}
-
-/// What a node gives if all that it reads is known; nothing else.
-fn computed(model: &TypedModel, id: usize) -> Result<TVec<TValue>, String> {
-    let node = model.node(id);
-    at(&node.name);
-    let facts = model.node_input_facts(id).map_err(|e| words(&e))?;
-    let known = facts.iter().map(|f| f.konst.clone().filter(|k| k.is_plain_ram()));
-    let Some(inputs) = known.collect::<Option<TVec<_>>>().filter(|all| !all.is_empty()) else { return Ok(tvec!()) };
-    let found = node.op.eval_out_of_plan(inputs.into_iter().map(IntoTValue::into_tvalue).collect());
-    let found = found.map_err(|e| format!("node {:?} ({}): {}", node.name, node.op.name(), words(&e)))?;
-    Ok(found.unwrap_or_default())
 }
 
 struct Importer<'a> {
@@ -384,7 +365,7 @@ impl<'a> Importer<'a> {
                 self.push(node, RealOp::Pointwise(function.clone()), vec![*root], shape)
             }
             Meaning::Moved(moved) => self.rearranged(node, moved)?,
-            Meaning::Products(_) => return Err(attention::UNKNOWN.into()),
+            Meaning::Products(_) => return Err(products::UNKNOWN.into()),
             Meaning::Real => {
                 let shape = shape_of(&concrete(self.model, outlet)?)?;
                 let map = self.map(shape, outlet, self.real.get(&outlet.node).copied().unwrap_or(0));
