@@ -3,6 +3,7 @@
 mod accuracy;
 mod allocation;
 mod commands;
+mod exports;
 mod instructions;
 mod kill;
 mod log;

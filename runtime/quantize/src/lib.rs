@@ -64,7 +64,7 @@ pub mod widen;
 pub use float::{FloatEngine, OnnxFile, Outputs};
 pub use make::{Made, OnnxNetwork, Settings};
 pub use phase::Phase;
-pub use report::Report;
+pub use report::{LayerReport, Report};
 pub use samples::Samples;
 pub use search::{Quantized, Request, tuned};
 

@@ -12,7 +12,7 @@ use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::{Next, SourceSpec};
 use lapwing_engine::manifest::{AxisOrder, InputSpec};
 use lapwing_flow::FlowModel;
-use lapwing_quantize::{Made, OnnxNetwork, Phase, Report, Samples, Settings};
+use lapwing_quantize::{LayerReport, Made, OnnxNetwork, Phase, Report, Samples, Settings};
 use lapwing_vision::Model;
 use lapwing_vision::head;
 use lapwing_vision::input::InputTensor;
@@ -30,6 +30,10 @@ const WAIT: Duration = Duration::from_secs(5);
 const THREADS_MAX: usize = 32;
 /// Share of noise at the outputs from which more is worth trying.
 const NOISE_MUCH: f64 = 0.02;
+/// The share from which an artifact is of no use.
+const NOISE_MAX: f64 = 0.2;
+/// Layers that a refusal names.
+const LAYERS_NAMED: usize = 3;
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
@@ -46,6 +50,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         true => network.with_own_scales(model.manifest())?,
         false => calibrated(args, &model, network)?,
     };
+    if let Some(report) = report.as_ref().filter(|_| !args.force) {
+        refuse_noise(args, report)?;
+    }
     let named = |what: String| Failure::Job(format!("model {}: {what}", args.network));
     let bytes = made.to_bytes().map_err(named)?;
     write(&output, &bytes)?;
@@ -185,16 +192,36 @@ fn summary(report: &Report, out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
+/// An artifact whose outputs are noise is not written: it would find nothing, or what is not there.
+fn refuse_noise(args: &Args, report: &Report) -> Result<(), Failure> {
+    let Some(step) = report.steps.last().filter(|step| step.error > NOISE_MAX) else { return Ok(()) };
+    let mut layers: Vec<&LayerReport> = report.layers.iter().filter(|layer| layer.macs > 0).collect();
+    layers.sort_by(|a, b| a.sqnr_db.total_cmp(&b.sqnr_db));
+    let worst: Vec<String> =
+        layers.iter().take(LAYERS_NAMED).map(|l| format!("{:?} ({:.1} dB)", l.name, l.sqnr_db)).collect();
+    Err(Failure::Job(format!(
+        "model {}: {:.0} % of its outputs would be noise in eight bits, more than the limit of {:.0} %; nothing is written. \
+         Furthest from float32 are the layers {}. Try {}; run the .onnx itself; or keep it all the same with `--force`",
+        args.network,
+        step.error * 100.0,
+        NOISE_MAX * 100.0,
+        worst.join(", "),
+        cures(args).join(", or ")
+    )))
+}
+
+/// What may bring the outputs closer.
+fn cures(args: &Args) -> Vec<&'static str> {
+    let search = args.quick.then_some("no `--quick`");
+    let wide = (args.int16 == 0.0).then_some("`--int16 15`, which costs time in every run");
+    let more = "more pictures for `--calibrate`";
+    search.into_iter().chain(wide).chain([more]).collect()
+}
+
 /// What may bring the outputs closer, if they are far.
 fn hint(args: &Args, report: &Report, out: &mut Out) -> Result<(), Failure> {
     let Some(step) = report.steps.last().filter(|step| step.error > NOISE_MUCH) else { return Ok(()) };
-    let wide = (args.int16 == 0.0).then_some("`--int16 15`, which costs time in every run");
-    let search = args.quick.then_some("no `--quick`");
-    let cures: Vec<&str> = search.into_iter().chain(wide).collect();
-    if cures.is_empty() {
-        return Ok(());
-    }
-    line!(out, "{:<9} {:.1} % of noise is much: try {}", "hint", step.error * 100.0, cures.join(", or "))
+    line!(out, "{:<9} {:.1} % of noise is much: try {}", "hint", step.error * 100.0, cures(args).join(", or "))
 }
 
 /// One bar a phase.

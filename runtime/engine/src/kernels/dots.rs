@@ -76,8 +76,9 @@ mod tests {
             length in 1usize..9, count in 0usize..11, seed in prop::collection::vec(-16_384i16..16_384, 64),
         ) {
             let number = |at: usize| seed[at * 7 % 64] / (1 + (at % 5) as i16 * 40);
-            let a: Vec<i16> = (0..length * ROW).map(number).collect();
-            let rows: Vec<i16> = (0..count * length * ROW).map(|at| number(at + 13)).collect();
+            let (mut a, mut rows) = (Vec::new(), Vec::new());
+            (0..length * ROW).for_each(|at| a.push(number(at)));
+            (0..count * length * ROW).for_each(|at| rows.push(number(at + 13)));
             let mut expected = vec![0; count];
             // Safety: it asks for nothing.
             unsafe { dots_portable(&a, &rows, &mut expected) };

@@ -21,6 +21,8 @@ pub struct OnnxGraph {
     proto: ModelProto,
     /// Size of the file.
     bytes: usize,
+    /// It was made for several pictures at once; it is run on one.
+    batched: bool,
 }
 
 /// A declared input or output.
@@ -49,8 +51,13 @@ impl OnnxGraph {
     /// As for [`OnnxGraph::read`].
     pub fn of(mut proto: ModelProto, bytes: usize) -> Result<OnnxGraph, String> {
         bounds::check(&proto)?;
-        rewrite::rewrite(&mut proto)?;
-        Ok(OnnxGraph { proto, bytes })
+        let batched = rewrite::rewrite(&mut proto)?;
+        Ok(OnnxGraph { proto, bytes, batched })
+    }
+
+    /// Whether the file was made for several pictures at once. What decodes them behind the network may then not run.
+    pub fn is_batched(&self) -> bool {
+        self.batched
     }
 
     /// What the exporter wrote beside the network, by key.
@@ -110,23 +117,19 @@ impl OnnxGraph {
         Ok(self)
     }
 
-    /// What follows the tensors of these names and shapes, as a graph of its own that reads them.
+    /// What follows the tensors of these names and shapes, as a graph of its own that reads them; and the input, of
+    /// shape `input`, where a part of it does not lead through them (exports that are dynamic ask for its size).
     ///
     /// # Errors
-    /// If the outputs also depend on something else.
-    pub fn behind(mut self, tensors: &[(String, Vec<usize>)]) -> Result<OnnxGraph, String> {
+    /// If there is no graph.
+    pub fn behind(mut self, tensors: &[(String, Vec<usize>)], input: &[usize]) -> Result<OnnxGraph, String> {
+        let whole = self.inputs();
         let graph = self.proto.graph.as_mut().ok_or("it holds no graph")?;
         let names: HashSet<String> = tensors.iter().map(|(name, _)| name.clone()).collect();
         keep_needed(graph, &names);
-        let constants: HashSet<&String> = graph.initializer.iter().map(|tensor| &tensor.name).collect();
-        let written: HashSet<&String> = graph.node.iter().flat_map(|node| &node.output).collect();
-        let mut read = graph.node.iter().flat_map(|node| &node.input).filter(|name| !name.is_empty());
-        if let Some(other) =
-            read.find(|name| !names.contains(*name) && !constants.contains(name) && !written.contains(name))
-        {
-            return Err(format!("its outputs also read {other:?}"));
-        }
-        graph.input = tensors.iter().map(|(name, shape)| value(name, shape)).collect();
+        let read: HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
+        let more = whole.iter().filter(|declared| read.contains(&declared.name)).map(|d| value(&d.name, input));
+        graph.input = tensors.iter().map(|(name, shape)| value(name, shape)).chain(more).collect();
         Ok(self)
     }
 
@@ -172,16 +175,30 @@ impl OnnxGraph {
         outlets.iter().map(shape).collect::<TractResult<_>>().map_err(|e| words(&e))
     }
 
-    /// Runs a graph of [`OnnxGraph::behind`] once on `inputs`, flat and in row-major order.
+    /// The graph with this shape for its input, where it has one.
+    pub fn with_input(mut self, shape: &[usize]) -> OnnxGraph {
+        let inputs = self.inputs();
+        if let (Some(graph), [input]) = (&mut self.proto.graph, &inputs[..]) {
+            graph.input = vec![value(&input.name, shape)];
+        }
+        self
+    }
+
+    /// Runs a graph whose inputs have fixed extents once on `inputs`, flat and in row-major order; on zeros where there
+    /// are none.
     ///
     /// # Errors
     /// The node, and what is wrong with it; or that an output is not of numbers.
     pub fn evaluate(self, inputs: &[Vec<f32>]) -> Result<Vec<(Vec<usize>, Vec<f32>)>, String> {
         let declared = self.inputs();
         let mut tensors = tvec!();
-        for (input, values) in declared.iter().zip(inputs) {
+        for (index, input) in declared.iter().enumerate() {
             let shape: Vec<usize> = input.extents.iter().map(|extent| extent.unwrap_or(1)).collect();
-            tensors.push(Tensor::from_shape(&shape, values).map_err(|e| words(&e))?.into_tvalue());
+            let made = match inputs.get(index) {
+                Some(values) => Tensor::from_shape(&shape, values),
+                None => Tensor::zero::<f32>(&shape),
+            };
+            tensors.push(made.map_err(|e| words(&e))?.into_tvalue());
         }
         let plan = runnable(self.parsed()?.typed()?)?;
         let mut state = plan.spawn().map_err(|e| words(&e))?;
@@ -199,7 +216,7 @@ impl OnnxGraph {
     /// # Errors
     /// What is wrong with it.
     pub fn parsed(self) -> Result<Parsed, String> {
-        let OnnxGraph { proto, bytes } = self;
+        let OnnxGraph { proto, bytes, .. } = self;
         // what a file says of shapes between its ends is right for its own input only
         let tract = tract_onnx::onnx().with_ignore_value_info(true);
         let model = guarded(|| tract.model_for_proto_model(&proto).map_err(|e| words(&e)))?;

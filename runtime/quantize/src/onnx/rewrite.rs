@@ -17,17 +17,16 @@ use tract_onnx::prelude::f16;
 const FLOAT: i32 = DataType::Float as i32;
 const HALF: i32 = DataType::Float16 as i32;
 
-/// Rewrites a graph within its bounds.
+/// Rewrites a graph within its bounds; tells whether it was made for a batch of several pictures.
 ///
 /// # Errors
 /// The constant that cannot be rewritten, and why.
-pub(super) fn rewrite(proto: &mut ModelProto) -> Result<(), String> {
-    let Some(graph) = &mut proto.graph else { return Ok(()) };
+pub(super) fn rewrite(proto: &mut ModelProto) -> Result<bool, String> {
+    let Some(graph) = &mut proto.graph else { return Ok(false) };
     sort(graph)?;
     to_float32(graph)?;
     without_dynamic_scales(graph)?;
-    one_picture(graph);
-    Ok(())
+    Ok(one_picture(graph))
 }
 
 /// Puts each node behind those that it reads, and else in the order of the file (Kahn, "Topological sorting of large
@@ -190,20 +189,21 @@ fn scalar(name: &str, value: f32) -> TensorProto {
     }
 }
 
-/// Where the only input is a batch of several pictures, shapes that were exported for it become those of one.
-fn one_picture(graph: &mut GraphProto) {
+/// Where the only input is a batch of several pictures, shapes that were exported for it become those of one. Whether it
+/// is.
+fn one_picture(graph: &mut GraphProto) -> bool {
     let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let mut inputs = graph.input.iter_mut().filter(|input| !constants.contains(input.name.as_str()));
-    let (Some(input), None) = (inputs.next(), inputs.next()) else { return };
+    let (Some(input), None) = (inputs.next(), inputs.next()) else { return false };
     let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|t| t.value.as_mut()) else {
-        return;
+        return false;
     };
     let Some(dimensions) = tensor.shape.as_mut().map(|shape| &mut shape.dim).filter(|dim| dim.len() == 4) else {
-        return;
+        return false;
     };
-    let Some(Extent::DimValue(batch)) = dimensions[0].value else { return };
+    let Some(Extent::DimValue(batch)) = dimensions[0].value else { return false };
     if batch <= 1 {
-        return;
+        return false;
     }
     dimensions[0].value = Some(Extent::DimValue(1));
     let shapes: HashSet<String> = graph.node.iter().filter_map(shape_input).cloned().collect();
@@ -216,6 +216,7 @@ fn one_picture(graph: &mut GraphProto) {
             .filter_map(|attribute| attribute.t.as_mut())
             .for_each(|tensor| unbatch(tensor, batch));
     }
+    true
 }
 
 /// The input of a node that holds a whole shape, the batch first.

@@ -30,6 +30,9 @@ pub struct Args {
     /// far as that brings the outputs closer. Such layers run slower; `lapwing bench` tells by how much
     #[arg(long, alias = "sixteen", default_value_t = 0.0, value_name = "PERCENT", value_parser = percent)]
     pub(super) int16: f64,
+    /// Keep the artifact however much of its outputs is noise
+    #[arg(long)]
+    pub force: bool,
     /// A table of all layers: signal to noise, range, clipping, and what each costs at the outputs
     #[arg(long)]
     pub(super) report: bool,

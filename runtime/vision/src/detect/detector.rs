@@ -230,6 +230,14 @@ impl Detector {
             let what = format!("{} of its boxes are NaN or infinite", self.candidates.refused());
             return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
         }
+        if let Some(score) = self.candidates.excess() {
+            let what = format!(
+                "a score is {score:.2}, and none is above 1: head family `{}` reads something else than it gives (logits, \
+                 most likely); correct `head.family`",
+                self.manifest.head.family
+            );
+            return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
+        }
         let sorted = self.candidates.sorted();
         nms::suppress(sorted, options.nms_iou, DETECTIONS_MAX, &mut self.kept);
         self.detections.extend(self.kept.iter().map(|&k| {

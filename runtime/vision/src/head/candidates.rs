@@ -3,6 +3,9 @@
 /// Most candidates that reach NMS for one picture; the best by score are kept.
 pub const CANDIDATES_MAX: usize = 1500;
 
+/// Greatest score, with what rounding may add.
+pub const SCORE_MAX: f32 = 1.05;
+
 /// A box above the threshold, in input pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -20,11 +23,13 @@ pub struct Candidates {
     list: Vec<Candidate>,
     /// Candidates whose score or box is no number.
     refused: usize,
+    /// The greatest score above [`SCORE_MAX`].
+    excess: Option<f32>,
 }
 
 impl Default for Candidates {
     fn default() -> Self {
-        Candidates { list: Vec::with_capacity(2 * CANDIDATES_MAX), refused: 0 }
+        Candidates { list: Vec::with_capacity(2 * CANDIDATES_MAX), refused: 0, excess: None }
     }
 }
 
@@ -33,6 +38,13 @@ impl Candidates {
     pub fn clear(&mut self) {
         self.list.clear();
         self.refused = 0;
+        self.excess = None;
+    }
+
+    /// The greatest score of candidates since the last [`Candidates::clear`] that is none, for it is above 1: the head
+    /// reads something else than the network gives.
+    pub fn excess(&self) -> Option<f32> {
+        self.excess
     }
 
     /// Candidates since the last [`Candidates::clear`] whose score or box was NaN or infinite: there is an object, and
@@ -47,6 +59,9 @@ impl Candidates {
         if !(candidate.score.is_finite() && candidate.bounds.iter().all(|v| v.is_finite())) {
             self.refused += 1;
             return;
+        }
+        if candidate.score > SCORE_MAX {
+            self.excess = Some(self.excess.unwrap_or(0.0).max(candidate.score));
         }
         if self.list.len() == 2 * CANDIDATES_MAX {
             self.keep_best();
@@ -100,6 +115,17 @@ mod tests {
         for (rank, candidate) in kept.iter().enumerate() {
             assert_eq!(candidate.score, (total - 1 - rank) as f32 / total as f32);
         }
+    }
+
+    #[test]
+    fn a_score_above_one_is_told() {
+        let mut candidates = Candidates::default();
+        [0.5, 1.0, 1.01].into_iter().for_each(|score| candidates.push(at(score)));
+        assert_eq!(candidates.excess(), None);
+        [2.2, 1.5].into_iter().for_each(|score| candidates.push(at(score)));
+        assert_eq!(candidates.excess(), Some(2.2));
+        candidates.clear();
+        assert_eq!(candidates.excess(), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | `rtdetr` | (1, rows, 6) | centre x, y, width, height in shares of the input, score, class; chosen already |
 
 use super::candidates::{Candidate, Candidates};
-use super::family::{Family, Head, Outputs};
+use super::family::{Family, Head, Outputs, grid};
 use super::options::{DetectOptions, Labels};
 use lapwing_engine::manifest::Manifest;
 
@@ -61,10 +61,18 @@ impl Rows {
             ([shape], _) => shape[..].try_into().ok().map(|[one, rows, columns]: [usize; 3]| (one, rows, columns)),
             _ => None,
         };
-        let Some((1, rows, columns)) = found.filter(|&(_, _, columns)| fits(columns, classes)) else {
+        let cells: usize = manifest.head.strides.iter().map(|&stride| grid(manifest, stride)).map(|(w, h)| w * h).sum();
+        // every cell has a row, or several
+        let counted = |rows: usize| match kind {
+            Kind::Probabilities => rows == cells,
+            Kind::Objectness => rows > 0 && rows.is_multiple_of(cells),
+            Kind::Corners | Kind::Shares => rows > 0,
+        };
+        let found = found.filter(|&(_, rows, columns)| counted(rows) && fits(columns, classes));
+        let Some((1, rows, columns)) = found else {
             return Err(format!(
-                "its outputs have shapes {shapes:?}, but head family `{}` with {classes} classes needs {expected}; correct \
-                 `head.family` or `classes.names`",
+                "its outputs have shapes {shapes:?}, but head family `{}` with {classes} classes and {cells} cells needs \
+                 {expected}; correct `head.family`, `head.strides` or `classes.names`",
                 manifest.head.family
             ));
         };

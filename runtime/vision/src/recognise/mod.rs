@@ -224,10 +224,14 @@ impl Search<'_> {
             Proof::Equal { boxes, off_px } => format!(
                 "proved: {boxes} boxes of random numbers come out as the file itself decodes them (within {off_px:.4} px)"
             ),
+            Proof::Maps { cells } => format!(
+                "its outputs are what the convolutions give, or probabilities of it ({cells} values a channel): decoding is left \
+                 to whoever reads them"
+            ),
             Proof::Nothing => "not proved: the file does no decoding that could be compared".to_owned(),
         });
         if let Some(assumed) =
-            hypothesis.assumed.filter(|_| matches!(proof, Proof::Nothing) && self.stated.head.anchors.is_none())
+            hypothesis.assumed.filter(|_| !matches!(proof, Proof::Equal { .. }) && self.stated.head.anchors.is_none())
         {
             self.why.push(assumed.to_owned());
         }

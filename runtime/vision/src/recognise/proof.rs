@@ -14,6 +14,8 @@ use crate::head::{self, Candidate, Candidates, DetectOptions, Labels};
 pub(super) enum Proof {
     /// So many boxes are equal, the sides of all of them within so many pixels.
     Equal { boxes: usize, off_px: f32 },
+    /// The file gives the maps themselves, of so many cells, or their probabilities.
+    Maps { cells: usize },
     /// The file does nothing that could be compared.
     Nothing,
 }
@@ -45,23 +47,27 @@ pub(super) fn prove(
     outputs: Option<&Vec<Vec<usize>>>,
 ) -> Result<Proof, String> {
     if hypothesis.outputs.is_empty() {
-        head::head(manifest, outputs.ok_or("its outputs are unknown")?)?;
+        let head = head::head(manifest, outputs.ok_or("its outputs are unknown")?)?;
+        plausible(graph, manifest, &*head, input)?;
         return Ok(Proof::Nothing);
     }
     let shapes = graph.clone().ended_at(&hypothesis.outputs)?.output_shapes(input)?;
     // one of the outputs may come from other convolutions, such as masks
-    let behind = behind(graph, hypothesis, &shapes)?;
+    let behind = behind(graph, hypothesis, &shapes, input)?;
     let decoded = decoded_families(manifest, outputs);
-    if decoded.is_empty() {
-        head::head(manifest, &shapes)?;
-        return Ok(Proof::Nothing);
-    }
     if manifest.head.family.starts_with("yolov") {
         measure_anchors(&behind, manifest, &shapes);
     }
     let head = head::head(manifest, &shapes)?;
     let maps = random_maps(&shapes, manifest);
-    let found = behind.evaluate(&maps)?;
+    let found = match behind.evaluate(&maps) {
+        Ok(found) => found,
+        Err(_) if graph.is_batched() => return Ok(Proof::Nothing),
+        Err(what) => return Err(what),
+    };
+    if decoded.is_empty() {
+        return unchanged(&found, &maps, &shapes).unwrap_or(Ok(Proof::Nothing));
+    }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
     let mut off = "no head for its outputs".to_owned();
     for family in decoded {
@@ -69,8 +75,14 @@ pub(super) fn prove(
         reading.head.family = family.to_owned();
         let shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
         let Ok(reader) = head::head(&reading, &shapes) else { continue };
-        let theirs = best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES);
+        let read = |found: &[(Vec<usize>, Vec<f32>)]| {
+            best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES)
+        };
         let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
+        let mut theirs = read(&found);
+        if family == "yolox" && same(&theirs, &own, off_max).is_err() {
+            theirs = read(&with_probabilities(&found)); // some files leave out the logistic function
+        }
         match same(&theirs, &own, off_max) {
             Ok(proof) => {
                 manifest.head.one_to_one |= family == "end2end" && chosen_by_score(&theirs, &own);
@@ -82,10 +94,78 @@ pub(super) fn prove(
     Err(off)
 }
 
-/// The graph behind the maps, which may read nothing else.
-fn behind(graph: &OnnxGraph, hypothesis: &Hypothesis, shapes: &[Vec<usize>]) -> Result<OnnxGraph, String> {
+/// The graph behind the maps.
+fn behind(
+    graph: &OnnxGraph,
+    hypothesis: &Hypothesis,
+    shapes: &[Vec<usize>],
+    input: [usize; 4],
+) -> Result<OnnxGraph, String> {
     let tensors: Vec<(String, Vec<usize>)> = hypothesis.outputs.iter().cloned().zip(shapes.iter().cloned()).collect();
-    Ok(graph.clone().behind(&tensors)?.without_stated_rounding())
+    Ok(graph.clone().behind(&tensors, &input)?.without_stated_rounding())
+}
+
+/// A file that gives the maps themselves, or probabilities of them, a row a cell or a plane a channel: each output holds
+/// the values of one map. `None` if its outputs are others.
+fn unchanged(
+    found: &[(Vec<usize>, Vec<f32>)],
+    maps: &[Vec<f32>],
+    shapes: &[Vec<usize>],
+) -> Option<Result<Proof, String>> {
+    let sorted = |values: &[f32]| {
+        let mut values = values.to_vec();
+        values.sort_unstable_by(f32::total_cmp);
+        values
+    };
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SCORE_OFF_MAX * (1.0 + a.abs()));
+    if found.len() != maps.len() {
+        return None;
+    }
+    let mut left: Vec<Vec<f32>> = found.iter().map(|(_, values)| sorted(values)).collect();
+    for map in maps {
+        let own = sorted(map);
+        let probabilities: Vec<f32> = own.iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect();
+        let place = left
+            .iter()
+            .position(|other| other.len() == own.len() && (close(other, &own) || close(other, &probabilities)))?;
+        left.swap_remove(place);
+    }
+    let cells = shapes.iter().filter_map(|shape| Some(shape.get(2)? * shape.get(3)?)).sum();
+    Some(Ok(Proof::Maps { cells }))
+}
+
+/// The logistic function of all but the first four values of each row.
+fn with_probabilities(found: &[(Vec<usize>, Vec<f32>)]) -> Vec<(Vec<usize>, Vec<f32>)> {
+    let gated = |(shape, values): &(Vec<usize>, Vec<f32>)| {
+        let columns = shape.last().copied().unwrap_or(1).max(1);
+        let gate = |(at, v): (usize, &f32)| if at % columns < 4 { *v } else { 1.0 / (1.0 + (-v).exp()) };
+        (shape.clone(), values.iter().enumerate().map(gate).collect())
+    };
+    found.iter().map(gated).collect()
+}
+
+/// Whether boxes that a file decodes itself can be read as `head` would: on a picture of noise no score is above 1, and
+/// centres lie all over the input.
+fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn head::Head, input: [usize; 4]) -> Result<(), String> {
+    if manifest.head.family == "end2end" || manifest.head.family == "rtdetr" {
+        return Ok(()); // what it chose is most often nothing
+    }
+    let noise = random_maps(&[input.to_vec()], manifest).remove(0);
+    let picture: Vec<f32> = noise.iter().map(|v| (v + 6.0) / 9.0).collect();
+    let found = graph.clone().with_input(&input).evaluate(&[picture])?;
+    let options = DetectOptions { score_min: -1.0, labels: Labels::Best, ..DetectOptions::default() };
+    let mut candidates = Candidates::default();
+    head.decode(&|index| found.get(index).map(|(_, values)| values.as_slice()), &options, &mut candidates);
+    if let Some(score) = candidates.excess() {
+        return Err(format!("a score would be {score:.2}, and none is above 1: these are logits, or something else"));
+    }
+    let side = manifest.input.width.max(manifest.input.height) as f32;
+    let centres = candidates.sorted().iter().map(|c| (c.bounds[0] + c.bounds[2]) / 2.0);
+    let (low, high) = centres.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)));
+    if high - low < side / 2.0 {
+        return Err(format!("its boxes would lie from {low:.1} to {high:.1} px of {side}: they are not in pixels"));
+    }
+    Ok(())
 }
 
 /// Heads that could read the file's own outputs.

@@ -1,0 +1,306 @@
+"""Makes the small networks of this folder in the forms that exporters of YOLOs give, and what each of them finds.
+
+    python3 -m venv venv
+    venv/bin/pip install numpy pillow torch==2.11.0 onnx==1.23.2 onnxruntime==1.32.0 && venv/bin/python make.py
+
+For each form NAME.onnx, of this project's own making, with seeded random weights; and `found.json`: the boxes of
+`picture.png` (64x64 pixels, so that nothing is resized) with scores above 0.3, the best class of each cell, after
+non-maximum suppression at an overlap of 0.55. They are computed by ONNX Runtime and by the decoders in numpy below, which
+share no line with lapwing's.
+"""
+
+import io
+import json
+import pathlib
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import torch.nn.functional as F
+from onnx import helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from PIL import Image
+from torch import nn
+
+HERE = pathlib.Path(__file__).parent
+SIDE, STRIDES, NAMES = 64, (8, 16, 32), ["hen", "fox", "farmer's cat", "owl", "elk"]
+CLASSES, BINS, SCORE_MIN, IOU_MAX = len(NAMES), 8, 0.3, 0.55
+V5 = [[(10, 13), (16, 30), (33, 23)], [(30, 61), (62, 45), (59, 119)], [(116, 90), (156, 198), (373, 326)]]
+OTHER = [[(4, 5), (8, 9), (12, 20)], [(16, 14), (20, 33), (40, 30)], [(44, 50), (30, 60), (60, 33)]]
+
+
+class Attention(nn.Module):
+    """Two heads over all pixels, as in YOLOv10 and 11."""
+
+    def __init__(self, channels, heads=2):
+        super().__init__()
+        self.heads, self.value = heads, channels // heads
+        self.key = self.value // 2
+        self.qkv = nn.Conv2d(channels, channels + 2 * heads * self.key, 1)
+        self.pe = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        qkv = self.qkv(x).view(b, self.heads, -1, h * w)
+        q, k, v = qkv.split([self.key, self.key, self.value], dim=2)
+        weights = (q.transpose(-2, -1) @ k * self.key**-0.5).softmax(-1)
+        y = (v @ weights.transpose(-2, -1)).view(b, c, h, w)
+        return x + self.proj(y + self.pe(v.reshape(b, c, h, w)))
+
+
+class Net(nn.Module):
+    """A stem, a map for each stride, and convolutions of `channels` on each of them."""
+
+    def __init__(self, channels, attention=False, seed=1):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.SiLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.SiLU())
+        self.down = nn.ModuleList(nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1), nn.SiLU()) for _ in STRIDES)
+        self.attention = Attention(8) if attention else nn.Identity()
+        self.ends = nn.ModuleList(nn.ModuleList(nn.Conv2d(8, c, 1) for c in channels) for _ in STRIDES)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, 0, 1.6 / np.sqrt(parameter[0].numel()))
+
+    def maps(self, x):
+        x = self.stem(x - 0.5)
+        maps = []
+        for at, (down, ends) in enumerate(zip(self.down, self.ends)):
+            x = down(x)
+            x = self.attention(x) if at == 1 else x
+            maps.append([end(x * 3) for end in ends])
+        return maps
+
+
+def cells(maps):
+    """Centres in cells (2, n) and strides (1, n)."""
+    points, strides = [], []
+    for (first, *_), stride in zip(maps, STRIDES):
+        h, w = first.shape[-2:]
+        y, x = torch.meshgrid(torch.arange(h) + 0.5, torch.arange(w) + 0.5, indexing="ij")
+        points.append(torch.stack([x.flatten(), y.flatten()]))
+        strides.append(torch.full((1, h * w), float(stride)))
+    return torch.cat(points, 1), torch.cat(strides, 1)
+
+
+class Dfl(Net):
+    """YOLOv8's head: (1, 4 + classes, n)."""
+
+    def __init__(self, bins=BINS, attention=False, end2end=False, seed=1):
+        super().__init__((4 * bins, CLASSES), attention, seed)
+        self.bins, self.end2end = bins, end2end
+
+    def forward(self, x):
+        maps = self.maps(x)
+        b = x.shape[0]
+        boxes = torch.cat([m[0].view(b, 4 * self.bins, -1) for m in maps], 2)
+        scores = torch.cat([m[1].view(b, CLASSES, -1) for m in maps], 2).sigmoid()
+        if self.bins > 1:
+            shares = boxes.view(b, 4, self.bins, -1).softmax(2)
+            boxes = (shares * torch.arange(self.bins).view(1, 1, -1, 1)).sum(2)
+        points, strides = cells(maps)
+        low, high = points - boxes[:, :2], points + boxes[:, 2:]
+        if not self.end2end:
+            return torch.cat([torch.cat([(low + high) / 2, high - low], 1) * strides, scores], 1)
+        boxes, scores = (torch.cat([low, high], 1) * strides).transpose(1, 2), scores.transpose(1, 2)
+        best, index = scores.flatten(1).topk(30)
+        rows = boxes.gather(1, (index // CLASSES)[..., None].expand(-1, -1, 4))
+        return torch.cat([rows, best[..., None], (index % CLASSES)[..., None].float()], 2)
+
+
+class Anchored(Net):
+    """YOLOv5's head, decoded (1, n, 5 + classes) or raw."""
+
+    def __init__(self, anchors, decoded, seed=3):
+        super().__init__((3 * (5 + CLASSES),), seed=seed)
+        self.anchors, self.decoded = anchors, decoded
+
+    def forward(self, x):
+        rows = []
+        for (m,), stride, anchors in zip(self.maps(x), STRIDES, self.anchors):
+            b, _, h, w = m.shape
+            m = m.view(b, 3, 5 + CLASSES, h, w).permute(0, 1, 3, 4, 2)
+            if not self.decoded:
+                rows.append(m)
+                continue
+            y, x_ = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+            s = m.sigmoid()
+            centre = (s[..., :2] * 2 - 0.5 + torch.stack([x_, y], -1)) * stride
+            size = (s[..., 2:4] * 2) ** 2 * torch.tensor(anchors).view(1, 3, 1, 1, 2)
+            rows.append(torch.cat([centre, size, s[..., 4:]], -1).view(b, -1, 5 + CLASSES))
+        return torch.cat(rows, 1) if self.decoded else tuple(rows)
+
+
+class Yolox(Net):
+    """YOLOX's head: (1, n, 5 + classes), raw with or without its sigmoid, or decoded."""
+
+    def __init__(self, sigmoid, decoded, seed=5):
+        super().__init__((4, 1, CLASSES), seed=seed)
+        self.sigmoid, self.decoded = sigmoid, decoded
+
+    def forward(self, x):
+        maps = self.maps(x)
+        gate = torch.sigmoid if self.sigmoid else (lambda v: v)
+        rows = torch.cat([torch.cat([m[0], gate(m[1]), gate(m[2])], 1).flatten(2) for m in maps], 2).transpose(1, 2)
+        if not self.decoded:
+            return rows
+        points, strides = cells(maps)
+        points, strides = points.T - 0.5, strides.T
+        return torch.cat([(rows[..., :2] + points) * strides, rows[..., 2:4].exp() * strides, rows[..., 4:]], -1)
+
+
+class Pairs(Net):
+    """NanoDet's and PicoDet's outputs: probabilities (1, cells, classes) of all strides, then distances (1, cells, 4 n)."""
+
+    def __init__(self, seed=1):
+        super().__init__((CLASSES, 4 * BINS), seed=seed)
+
+    def forward(self, x):
+        maps = self.maps(x)
+        scores = [m[0].sigmoid().flatten(2).transpose(1, 2) for m in maps]
+        return (*scores, *(m[1].flatten(2).transpose(1, 2) for m in maps))
+
+
+def export(name, net, metadata=None, dynamic=False, batch=1):
+    net.eval()
+    sample = torch.rand(batch, 3, SIDE, SIDE)
+    buffer = io.BytesIO()
+    axes = {"images": {0: "batch", 2: "height", 3: "width"}} if dynamic else None
+    torch.onnx.export(net, (sample,), buffer, input_names=["images"], opset_version=17, dynamo=False, dynamic_axes=axes)
+    model = onnx.load_from_string(buffer.getvalue())
+    model = onnx.shape_inference.infer_shapes(model)
+    for node in model.graph.node:
+        node.doc_string = ""
+    helper.set_model_props(model, metadata or {})
+    onnx.save(model, HERE / f"{name}.onnx")
+
+
+def suppressed(boxes, scores, classes):
+    kept = []
+    for i in np.argsort(-scores, kind="stable"):
+        def overlap(j):
+            w, h = np.minimum(boxes[i, 2:], boxes[j, 2:]) - np.maximum(boxes[i, :2], boxes[j, :2])
+            both = max(w, 0) * max(h, 0)
+            area = lambda b: max(b[2] - b[0], 0) * max(b[3] - b[1], 0)
+            return both / max(area(boxes[i]) + area(boxes[j]) - both, 1e-9)
+        if all(classes[i] != classes[j] or overlap(j) <= IOU_MAX for j in kept):
+            kept.append(i)
+    return kept
+
+
+def detections(boxes, scores, suppress=True):
+    """Rows of corners (n, 4) and of scores (n, classes) as lapwing tells them."""
+    classes, best = scores.argmax(1), scores.max(1)
+    good = best > SCORE_MIN
+    boxes, classes, best = boxes[good], classes[good], best[good]
+    kept = suppressed(boxes, best, classes) if suppress else np.argsort(-best, kind="stable")
+    return [
+        {"class": NAMES[classes[i]], "score": round(float(best[i]), 5),
+         "box": [round(float(v), 3) for v in np.clip(boxes[i], 0, SIDE)]}
+        for i in kept
+    ]  # fmt: skip
+
+
+def corners(rows):
+    return np.concatenate([rows[:, :2] - rows[:, 2:4] / 2, rows[:, :2] + rows[:, 2:4] / 2], 1)
+
+
+def run(name, picture):
+    session = ort.InferenceSession(HERE / f"{name}.onnx", providers=["CPUExecutionProvider"])
+    shape = session.get_inputs()[0].shape
+    batch = shape[0] if isinstance(shape[0], int) else 1
+    return [o[0] for o in session.run(None, {"images": np.repeat(picture, batch, 0)})]
+
+
+def one_a_row(scores, classes):
+    spread = np.zeros((len(scores), CLASSES), np.float32)
+    spread[np.arange(len(scores)), classes.astype(int)] = scores
+    return spread
+
+
+sigmoid = lambda v: 1 / (1 + np.exp(-v))
+
+
+def raw_anchors(outputs, anchors):
+    boxes, scores = [], []
+    for m, stride, anchors in zip(outputs, STRIDES, anchors):
+        for y, x, a in np.ndindex(m.shape[1], m.shape[2], 3):
+            s = sigmoid(m[a, y, x].astype(np.float64))
+            cx, cy = (2 * s[0] - 0.5 + x) * stride, (2 * s[1] - 0.5 + y) * stride
+            w, h = (2 * s[2]) ** 2 * anchors[a][0], (2 * s[3]) ** 2 * anchors[a][1]
+            boxes.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+            scores.append(s[4] * s[5:])
+    return np.array(boxes), np.array(scores)
+
+
+def yolox_rows(rows, logits):
+    boxes, at = [], 0
+    rows = rows.astype(np.float64)
+    for stride in STRIDES:
+        for y, x in np.ndindex(SIDE // stride, SIDE // stride):
+            r = rows[at]
+            cx, cy, w, h = (r[0] + x) * stride, (r[1] + y) * stride, np.exp(r[2]) * stride, np.exp(r[3]) * stride
+            boxes.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+            at += 1
+    gate = sigmoid if logits else (lambda v: v)
+    return np.array(boxes), gate(rows[:, 4:5]) * gate(rows[:, 5:])
+
+
+def pairs(outputs):
+    scores = np.concatenate(outputs[:3]).astype(np.float64)
+    boxes, at = [], 0
+    raw = np.concatenate(outputs[3:]).astype(np.float64)
+    for stride in STRIDES:
+        for y, x in np.ndindex(SIDE // stride, SIDE // stride):
+            e = np.exp(raw[at].reshape(4, BINS))
+            l, t, r, b = (e / e.sum(1, keepdims=True)) @ np.arange(BINS) * stride
+            cx, cy = (x + 0.5) * stride, (y + 0.5) * stride
+            boxes.append((cx - l, cy - t, cx + r, cy + b))
+            at += 1
+    return np.array(boxes), scores
+
+
+def main():
+    photo = Image.open(HERE.parent / "photos/astronaut.jpg").convert("RGB").resize((SIDE, SIDE), Image.LANCZOS)
+    photo.save(HERE / "picture.png")
+    rgb = np.asarray(photo, np.float32).transpose(2, 0, 1)[None] / 255
+    bgr = np.asarray(photo, np.float32)[..., ::-1].transpose(2, 0, 1)[None].copy()
+    named = {"author": "lapwing", "task": "detect", "names": repr(dict(enumerate(NAMES))), "imgsz": f"[{SIDE}, {SIDE}]"}
+    export("dfl", Dfl(), named)
+    export("dfl-dynamic", Dfl(), named, dynamic=True)
+    export("dfl-batch2", Dfl(), named, batch=2)
+    export("linear", Dfl(bins=1, seed=2), named)
+    export("attention", Dfl(attention=True, seed=4), named)
+    export("end2end", Dfl(attention=True, end2end=True, seed=4), {**named, "end2end": "True"})
+    export("anchors-decoded", Anchored(V5, True), named)
+    export("anchors-other", Anchored(OTHER, True), named)
+    export("anchors-raw", Anchored(V5, False), named)
+    # inputs of 0 to 255 make the same values where the stem divides
+    for name, net in [("yolox", Yolox(True, False)), ("yolox-logits", Yolox(False, False)), ("yolox-decoded", Yolox(True, True))]:
+        with torch.no_grad():
+            net.stem[0].weight /= 255
+        export(name, net, {"names": named["names"]})
+    export("pairs", Pairs(), {"names": named["names"]})
+    quantize_dynamic(HERE / "dfl.onnx", HERE / "dfl-dynamic-int8.onnx", weight_type=QuantType.QUInt8)
+    found = {}
+    for name in ["dfl", "dfl-dynamic", "dfl-batch2", "linear", "attention"]:
+        rows = run(name, rgb)[0].T
+        found[name] = detections(corners(rows[:, :4]), rows[:, 4:])
+    (rows,) = run("end2end", rgb)
+    found["end2end"] = detections(rows[:, :4], one_a_row(rows[:, 4], rows[:, 5]), suppress=False)
+    for name in ["anchors-decoded", "anchors-other"]:
+        (rows,) = run(name, rgb)
+        found[name] = detections(corners(rows[:, :4]), rows[:, 4:5] * rows[:, 5:])
+    found["anchors-raw"] = detections(*raw_anchors(run("anchors-raw", rgb), V5))
+    found["yolox"] = detections(*yolox_rows(run("yolox", bgr)[0], False))
+    found["yolox-logits"] = detections(*yolox_rows(run("yolox-logits", bgr)[0], True))
+    (rows,) = run("yolox-decoded", bgr)
+    found["yolox-decoded"] = detections(corners(rows[:, :4]), rows[:, 4:5] * rows[:, 5:])
+    found["pairs"] = detections(*pairs(run("pairs", rgb)))
+    (HERE / "found.json").write_text(json.dumps(found, indent=0) + "\n")
+    print({name: len(boxes) for name, boxes in found.items()})
+
+
+main()
