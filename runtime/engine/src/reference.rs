@@ -116,6 +116,7 @@ fn compute(node: &Node, inputs: &[View<'_>], output: &Tensor) -> Vec<u8> {
 }
 
 /// The mean of `count` values, rounded to nearest even.
+#[inline]
 pub(super) fn mean(sum: i32, count: i32) -> u8 {
     (sum as f32 / count.max(1) as f32).round_ties_even().clamp(0.0, 255.0) as u8
 }
