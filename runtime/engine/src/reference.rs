@@ -153,6 +153,7 @@ fn attended(attention: &Attention, [queries, keys, values]: [View<'_>; 3], outpu
 }
 
 /// The mean of `count` values, rounded to nearest even.
+#[inline]
 pub(super) fn mean(sum: i32, count: i32) -> u8 {
     (sum as f32 / count.max(1) as f32).round_ties_even().clamp(0.0, 255.0) as u8
 }

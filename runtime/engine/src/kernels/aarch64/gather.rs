@@ -31,8 +31,8 @@ unsafe fn looked_up<const N: usize>(windows: &Windows<BYTES, WINDOW>, count: usi
             for x in 0..rows.width {
                 let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
                 let mut found = vdupq_n_u8(0);
-                for (place, offset) in places.into_iter().zip(windows.offsets) {
-                    let part = |i: usize| vld1q_u8(input.add(offset + i * BYTES));
+                for (w, place) in places.into_iter().enumerate() {
+                    let part = |i: usize| vld1q_u8(input.add(windows.offsets[w] + i * BYTES));
                     found = vqtbx4q_u8(found, uint8x16x4_t(part(0), part(1), part(2), part(3)), place);
                 }
                 store(found, rows.output.add(y * rows.output_row + x * rows.output_pixel), count);

@@ -220,8 +220,8 @@ impl Pixels {
         let (mut inputs, mut outputs) = ([self.input; N], [self.output; N]);
         let groups = (self.rows.width - self.x) / N;
         if groups == 0 {
-            for (input, output) in inputs.iter_mut().zip(&mut outputs) {
-                (*input, *output) = (self.input, self.output);
+            for i in 0..N {
+                (inputs[i], outputs[i]) = (self.input, self.output);
                 self.step();
             }
             return Some((inputs, outputs, 1));
@@ -241,9 +241,10 @@ impl Pixels {
     /// From one group of a row to the next.
     #[inline(always)]
     pub(super) fn go_on<const N: usize>(&self, inputs: &mut [*const u8; N], outputs: &mut [*mut u8; N]) {
-        for (input, output) in inputs.iter_mut().zip(outputs) {
-            *input = input.wrapping_add(N * self.rows.input_pixel);
-            *output = output.wrapping_add(N * self.rows.output_pixel);
+        // by index: where the compiler does not inline what `zip` is made of, it is called for every group
+        for i in 0..N {
+            inputs[i] = inputs[i].wrapping_add(N * self.rows.input_pixel);
+            outputs[i] = outputs[i].wrapping_add(N * self.rows.output_pixel);
         }
     }
 

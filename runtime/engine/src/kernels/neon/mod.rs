@@ -336,8 +336,8 @@ unsafe fn all_sums(packed: &PackedConv, rows: &Rows) {
             while let Some((mut inputs, mut outputs, groups)) = pixels.next::<PIXELS>() {
                 for _ in 0..groups {
                     let sums = sums(tile(packed, weights, &inputs, &bias));
-                    for (output, sum) in outputs.iter().zip(sums) {
-                        vst1q_s32(output.cast::<i32>().wrapping_add(panel.constants), sum);
+                    for i in 0..PIXELS {
+                        vst1q_s32(outputs[i].cast::<i32>().wrapping_add(panel.constants), sums[i]);
                     }
                     pixels.go_on(&mut inputs, &mut outputs);
                 }

@@ -30,9 +30,9 @@ unsafe fn ymm_windows<const N: usize>(windows: &Windows<16, 16>, count: usize, r
             for x in 0..rows.width {
                 let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
                 let mut found = _mm_setzero_si128();
-                for (&place, offset) in places.iter().zip(windows.offsets) {
+                for (w, &place) in places.iter().enumerate() {
                     // a place outside has its highest bit set, which gives zero
-                    let window = _mm_loadu_si128(input.add(offset).cast());
+                    let window = _mm_loadu_si128(input.add(windows.offsets[w]).cast());
                     found = _mm_or_si128(found, _mm_shuffle_epi8(window, place));
                 }
                 store(found, rows.output.add(y * rows.output_row + x * rows.output_pixel), count);
