@@ -21,15 +21,16 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["peers", options @ ..] => peers(options),
+        ["families", options @ ..] => families(options),
         ["arm"] => arm(),
         ["log", options @ ..] => log(options),
         ["instructions"] => instructions(),
-        _ => Err("bench what? `peers`, `arm`, `log` or `instructions`".into()),
+        _ => Err("bench what? `peers`, `families`, `arm`, `log` or `instructions`".into()),
     }
 }
 
 fn peers(options: &[&str]) -> Result<(), String> {
-    let (python, lapwing) = (environment()?, lapwing()?);
+    let (python, lapwing) = (environment("peers", "venv")?, lapwing()?);
     let rust = folder().join("rust");
     let manifest = "tests/bench/peers/rust/Cargo.toml";
     step("cargo", &["build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", text(&rust)?])?;
@@ -38,6 +39,23 @@ fn peers(options: &[&str]) -> Result<(), String> {
     let mut call = vec!["tests/bench/peers/bench.py", "--folder", text(&models)?, "--lapwing", text(&lapwing)?];
     call.extend(["--rust", text(&rust)?, "--json", text(&json)?]);
     call.extend(options);
+    step(text(&python)?, &call)
+}
+
+/// Exports of every family: made on the spot, and those beside the checkout.
+fn families(options: &[&str]) -> Result<(), String> {
+    let (python, lapwing) = (environment("families", "venv-families")?, lapwing()?);
+    let (exports, json) = (folder().join("exports"), folder().join("families.json"));
+    let photos = root().join("tests/photos");
+    step(text(&python)?, &["tests/bench/families/export.py", text(&exports)?, text(&photos)?])?;
+    let mut call = vec!["tests/bench/families/bench.py", "--lapwing", text(&lapwing)?, "--pictures", text(&photos)?];
+    call.extend(["--json", text(&json)?]);
+    call.extend(options);
+    let beside = ["models", "models/yolo"].map(lapwing_tests::shared);
+    let beside: Vec<&Path> = beside.iter().flatten().map(PathBuf::as_path).collect();
+    for folder in beside.into_iter().chain([exports.as_path()]) {
+        call.push(text(folder)?);
+    }
     step(text(&python)?, &call)
 }
 
@@ -52,11 +70,11 @@ fn log(options: &[&str]) -> Result<(), String> {
     step(text(&binary)?, &[&call[..], options].concat())
 }
 
-/// The Python of an environment with the peers, made when its list has changed.
-fn environment() -> Result<PathBuf, String> {
-    let venv = folder().join("venv");
+/// The Python of an environment with what a benchmark's list names, made when the list has changed.
+fn environment(bench: &str, name: &str) -> Result<PathBuf, String> {
+    let venv = folder().join(name);
     let (python, stamp) = (venv.join("bin/python"), venv.join("installed.txt"));
-    let list = root().join("tests/bench/peers/requirements.txt");
+    let list = root().join("tests/bench").join(bench).join("requirements.txt");
     let wanted = std::fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(python);
@@ -75,7 +93,7 @@ fn lapwing() -> Result<PathBuf, String> {
 
 fn arm() -> Result<(), String> {
     install("/usr/lib/llvm-19/bin/llvm-mca", "llvm-19")?;
-    let (python, lapwing, models) = (environment()?, lapwing()?, folder().join("models"));
+    let (python, lapwing, models) = (environment("peers", "venv")?, lapwing()?, folder().join("models"));
     let prepare = ["tests/bench/peers/bench.py", "--prepare", "--rust", "none"];
     step(text(&python)?, &[&prepare[..], &["--folder", text(&models)?, "--lapwing", text(&lapwing)?]].concat())?;
     let rig = Rig::build()?;

@@ -27,7 +27,7 @@ pub struct Args {
     /// Pictures, folders, .tar archives of pictures, .y4m or .mjpeg clips; v4l:/dev/video0 for one look
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// A built-in model, a .onnx with its manifest beside it, or a manifest
+    /// A built-in model, a .onnx, or a manifest
     #[arg(long, value_name = "M", default_value = "detect-nano")]
     model: String,
     /// Lowest score that is reported; default: the manifest's

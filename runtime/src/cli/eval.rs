@@ -33,7 +33,7 @@ pub struct Args {
     /// Annotations in COCO's JSON
     #[arg(long, value_name = "COCO.json")]
     annotations: PathBuf,
-    /// A built-in model, a .onnx with its manifest beside it, a manifest, or a flow
+    /// A built-in model, a .onnx, a manifest, or a flow
     #[arg(long, value_name = "M", default_value = "detect-nano")]
     model: String,
     /// Measure redaction and not detection

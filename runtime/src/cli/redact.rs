@@ -54,7 +54,7 @@ pub struct Args {
     /// How long what is missed in a clip stays hidden, in milliseconds; 0: each frame is hidden by itself
     #[arg(long, value_name = "MS", default_value_t = PERSIST_MS, value_parser = clap::value_parser!(u64).range(..=60_000))]
     persist_ms: u64,
-    /// A built-in model, an artifact, a .onnx with its manifest beside it, or a manifest
+    /// A built-in model, an artifact, a .onnx, or a manifest
     #[arg(long, value_name = "M", default_value = "detect-nano")]
     model: String,
     /// One JSON object a picture or frame, on standard output

@@ -188,7 +188,7 @@ impl Model {
     }
 
     /// Opens a model by the word a user gives: the name of a built-in one, an artifact (`.lap`), a
-    /// network (`.onnx`, with its manifest beside it under the same name and the ending `.toml`), or
+    /// network (`.onnx`, as it was exported; a manifest may lie beside it under the same name and the ending `.toml`), or
     /// a manifest (`.toml`).
     ///
     /// A network without a manifest is recognised by its checksum when lapwing knows it, and else by what is in it

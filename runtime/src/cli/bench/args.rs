@@ -7,7 +7,7 @@
     may pass 100 %.\n\n\
     Examples:\n  lapwing bench\n  lapwing bench --model street.lap --threads 2 --json")]
 pub struct Args {
-    /// A built-in model, a .lap, or a .onnx with its manifest beside it; a flow is timed by its fills
+    /// A built-in model, a .lap, or a .onnx; a flow is timed by its fills
     #[arg(long, value_name = "M", default_value = "detect-nano")]
     pub(super) model: String,
     /// Threads of the int8 engine

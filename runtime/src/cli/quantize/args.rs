@@ -11,7 +11,7 @@ use std::path::PathBuf;
     lapwing model quantize street.onnx --calibrate pictures/ --report --images val.tar --annotations val.json\n  \
     lapwing model quantize street.onnx --calibrate pictures/ --int16 10")]
 pub struct Args {
-    /// A .onnx with its manifest beside it, or a manifest
+    /// A .onnx as it was exported, or a manifest
     #[arg(value_name = "IN")]
     pub(super) network: String,
     /// Pictures, folders or .tar archives; a network that states its own scales (QDQ) needs none
