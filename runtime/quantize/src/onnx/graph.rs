@@ -92,6 +92,9 @@ impl OnnxGraph {
                 found.push(writer);
                 continue;
             }
+            if SIZES.contains(&graph.node[writer].op_type.as_str()) {
+                continue; // it asks for extents, not for values
+            }
             let read = graph.node[writer].input.iter().map(String::as_str);
             waiting.extend(read.filter(|name| !name.is_empty() && seen.insert(name)));
         }
@@ -232,6 +235,9 @@ struct Ends<'a> {
     constants: HashMap<&'a str, Option<&'a [i64]>>,
     outputs: HashSet<&'a str>,
 }
+
+/// Operations that tell extents.
+const SIZES: [&str; 2] = ["Shape", "Size"];
 
 /// Operations behind a convolution that still belong to it where all that they read beside it is constant.
 const BELONGING: [&str; 5] = ["Add", "Mul", "Cast", "Identity", "BatchNormalization"];

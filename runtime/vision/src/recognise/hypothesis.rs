@@ -68,6 +68,7 @@ impl Hypothesis {
         scales: Option<&Scales>,
         outputs: Option<&Vec<Vec<usize>>>,
         classes: Option<usize>,
+        exported_head: Option<&str>,
     ) -> Vec<Hypothesis> {
         let mut all = Vec::new();
         if let Some(scales) = scales {
@@ -76,7 +77,7 @@ impl Hypothesis {
             anchors(&scales.0, classes, &mut all);
         }
         if let Some(outputs) = outputs {
-            rows(outputs, classes, &mut all);
+            rows(outputs, classes, exported_head.is_some_and(|head| head.contains("RTDETR")), &mut all);
         }
         all.truncate(HYPOTHESES_MAX);
         all
@@ -208,8 +209,8 @@ fn anchors(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) 
     }
 }
 
-/// Files that decode themselves.
-fn rows(outputs: &[Vec<usize>], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+/// Files that decode themselves; `is_rtdetr` where the exporter says so.
+fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, all: &mut Vec<Hypothesis>) {
     let Some([1, a, b]) = outputs.first().and_then(|shape| <[usize; 3]>::try_from(shape.as_slice()).ok()) else {
         return;
     };
@@ -226,8 +227,11 @@ fn rows(outputs: &[Vec<usize>], classes: Option<usize>, all: &mut Vec<Hypothesis
         });
     };
     if b == 6 && outputs.len() == 1 {
-        add("end2end", classes.unwrap_or(80), Convention::Ultralytics);
-        add("rtdetr", classes.unwrap_or(80), Convention::Stretched);
+        // the same shape means two things, and only metadata tells them apart
+        match is_rtdetr {
+            true => add("rtdetr", classes.unwrap_or(80), Convention::Stretched),
+            false => add("end2end", classes.unwrap_or(80), Convention::Ultralytics),
+        }
     }
     match classes {
         Some(count) => {

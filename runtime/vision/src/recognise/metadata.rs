@@ -17,6 +17,8 @@ pub(super) struct Metadata {
     pub size: Option<(usize, usize)>,
     /// `detect`, `segment`, `pose`, `obb`, `classify`.
     pub task: Option<String>,
+    /// The exporter's own name of the head.
+    pub head: Option<String>,
     /// The network gives one box for each object.
     pub end_to_end: Option<bool>,
     /// What it is.
@@ -41,6 +43,7 @@ impl Metadata {
             names: entries.get("names").and_then(|text| names(text)),
             size: entries.get("imgsz").and_then(|text| size(text)),
             task: text("task"),
+            head,
             end_to_end,
             source: text("description").map(|what| format!("{what} ({}{version})", text("author").unwrap_or_default())),
             licence: text("license"),

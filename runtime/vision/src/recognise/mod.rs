@@ -111,14 +111,26 @@ impl Search<'_> {
         let outputs = self.graph.clone().output_shapes(shape);
         let names = self.stated.classes.names.clone().or_else(|| self.metadata.names.clone());
         let mut refused = Vec::new();
-        let hypotheses = Hypothesis::all(scales.as_ref().ok(), outputs.as_ref().ok(), names.as_ref().map(Vec::len));
+        let hypotheses = Hypothesis::all(
+            scales.as_ref().ok(),
+            outputs.as_ref().ok(),
+            names.as_ref().map(Vec::len),
+            self.metadata.head.as_deref(),
+        );
         let wished = self.stated.head.family.as_deref();
-        for hypothesis in hypotheses.into_iter().filter(|h| wished.is_none_or(|wished| h.family == wished)) {
+        let hypotheses: Vec<Hypothesis> =
+            hypotheses.into_iter().filter(|h| wished.is_none_or(|wished| h.family == wished)).collect();
+        let on_maps = hypotheses.iter().filter(|h| !h.outputs.is_empty()).count();
+        for hypothesis in hypotheses {
             let mut manifest = self.manifest(file, &input, &hypothesis, names.as_deref());
             if let Some(anchors) = &self.stated.head.anchors {
                 manifest.head.anchors.clone_from(anchors);
             }
             match proof::prove(self.graph, &mut manifest, &hypothesis, shape, outputs.as_ref().ok()) {
+                Ok(Proof::Nothing) if !hypothesis.outputs.is_empty() && on_maps > 1 => {
+                    refused
+                        .push(format!("{}: it is one of several that fit, and nothing proves it", hypothesis.family));
+                }
                 Ok(proof) => {
                     self.explain(&manifest, &hypothesis, &proof);
                     self.why.extend(refused.into_iter().map(|what| format!("not {what}")));

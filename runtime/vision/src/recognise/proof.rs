@@ -66,7 +66,8 @@ pub(super) fn prove(
         Err(what) => return Err(what),
     };
     if decoded.is_empty() {
-        return unchanged(&found, &maps, &shapes).unwrap_or(Ok(Proof::Nothing));
+        return unchanged(&found, &maps, &shapes)
+            .ok_or_else(|| "what the file makes of these maps has no form that is known".to_owned());
     }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
     let mut off = "no head for its outputs".to_owned();
@@ -107,11 +108,7 @@ fn behind(
 
 /// A file that gives the maps themselves, or probabilities of them, a row a cell or a plane a channel: each output holds
 /// the values of one map. `None` if its outputs are others.
-fn unchanged(
-    found: &[(Vec<usize>, Vec<f32>)],
-    maps: &[Vec<f32>],
-    shapes: &[Vec<usize>],
-) -> Option<Result<Proof, String>> {
+fn unchanged(found: &[(Vec<usize>, Vec<f32>)], maps: &[Vec<f32>], shapes: &[Vec<usize>]) -> Option<Proof> {
     let sorted = |values: &[f32]| {
         let mut values = values.to_vec();
         values.sort_unstable_by(f32::total_cmp);
@@ -131,7 +128,7 @@ fn unchanged(
         left.swap_remove(place);
     }
     let cells = shapes.iter().filter_map(|shape| Some(shape.get(2)? * shape.get(3)?)).sum();
-    Some(Ok(Proof::Maps { cells }))
+    Some(Proof::Maps { cells })
 }
 
 /// The logistic function of all but the first four values of each row.
