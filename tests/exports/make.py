@@ -154,11 +154,14 @@ class Yolox(Net):
 class Pairs(Net):
     """NanoDet's and PicoDet's outputs: probabilities (1, cells, classes) of all strides, then distances (1, cells, 4 n)."""
 
-    def __init__(self, seed=1):
-        super().__init__((CLASSES, 4 * BINS), seed=seed)
+    def __init__(self, joined=False, seed=1):
+        super().__init__((CLASSES + 4 * BINS,) if joined else (CLASSES, 4 * BINS), seed=seed)
+        self.joined = joined
 
     def forward(self, x):
         maps = self.maps(x)
+        if self.joined:
+            maps = [m[0].split([CLASSES, 4 * BINS], 1) for m in maps]
         scores = [m[0].sigmoid().flatten(2).transpose(1, 2) for m in maps]
         return (*scores, *(m[1].flatten(2).transpose(1, 2) for m in maps))
 
@@ -283,6 +286,7 @@ def main():
             net.stem[0].weight /= 255
         export(name, net, {"names": named["names"]})
     export("pairs", Pairs(), {"names": named["names"]})
+    export("joined", Pairs(joined=True), {"names": named["names"]})
     quantize_dynamic(HERE / "dfl.onnx", HERE / "dfl-dynamic-int8.onnx", weight_type=QuantType.QUInt8)
     found = {}
     for name in ["dfl", "dfl-dynamic", "dfl-batch2", "linear", "attention"]:
@@ -298,7 +302,10 @@ def main():
     found["yolox-logits"] = detections(*yolox_rows(run("yolox-logits", bgr)[0], True))
     (rows,) = run("yolox-decoded", bgr)
     found["yolox-decoded"] = detections(corners(rows[:, :4]), rows[:, 4:5] * rows[:, 5:])
-    found["pairs"] = detections(*pairs(run("pairs", rgb)))
+    mean, std = np.array([103.53, 116.28, 123.675]), np.array([57.375, 57.12, 58.395])
+    normal = ((bgr - mean[:, None, None]) / std[:, None, None]).astype(np.float32)
+    for name in ["pairs", "joined"]:
+        found[name] = detections(*pairs(run(name, normal)))
     (HERE / "found.json").write_text(json.dumps(found, indent=0) + "\n")
     print({name: len(boxes) for name, boxes in found.items()})
 

@@ -53,7 +53,7 @@ fn exports() -> PathBuf {
 }
 
 /// The forms of this repository, see `tests/exports/make.py`, and the family that reads each.
-const FORMS: [(&str, &str); 14] = [
+const FORMS: [(&str, &str); 15] = [
     ("dfl", "dfl"),
     ("dfl-dynamic", "dfl"),
     ("dfl-batch2", "dfl"),
@@ -62,6 +62,7 @@ const FORMS: [(&str, &str); 14] = [
     ("attention", "dfl"),
     ("end2end", "dfl"),
     ("pairs", "dfl"),
+    ("joined", "dfl"),
     ("anchors-decoded", "yolov5"),
     ("anchors-other", "yolov5"),
     ("anchors-raw", "yolov5"),

@@ -59,6 +59,8 @@ def own_boxes(outputs, names, width, height, head):
     """(class, score, corners) of a file's own decoding, best first; None where it does none that is known here."""
     first = outputs[0][0].astype(np.float64)
     count = len(names)
+    if head in ("fastestdet", "yolox"):
+        return None, False  # raw: their decoders are tested elsewhere
     if first.ndim == 2 and first.shape[1] == 6:
         rows = first[first[:, 4] > SCORE_MIN]
         boxes = rows[:, :4]

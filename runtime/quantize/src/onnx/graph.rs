@@ -304,6 +304,10 @@ fn keep_needed(graph: &mut GraphProto, given: &HashSet<String>) {
     let needed: HashSet<String> = needed.into_iter().cloned().collect();
     let mut keep = keep.into_iter();
     graph.node.retain(|_| keep.next().unwrap_or(false));
+    // older exporters declare constants as inputs too
+    let dropped: HashSet<String> =
+        graph.initializer.iter().map(|tensor| &tensor.name).filter(|name| !needed.contains(*name)).cloned().collect();
+    graph.input.retain(|input| !dropped.contains(&input.name));
     graph.initializer.retain(|tensor| needed.contains(&tensor.name));
 }
 

@@ -12,11 +12,18 @@ pub(super) enum Convention {
     Ultralytics,
     /// BGR, 0 to 255, letterbox at the top left: Megvii.
     Megvii,
+    /// BGR, less ImageNet's means and by its deviations, stretched: NanoDet, PicoDet.
+    Nanodet,
     /// RGB, 0 to 1, stretched: RT-DETR.
     Stretched,
 }
 
 impl Convention {
+    /// Whether it was guessed by the number of values of a side, which others may have too.
+    pub(super) fn is_of_nanodet(self) -> bool {
+        self == Convention::Nanodet
+    }
+
     /// Sets what it says of the input; its size and order stay.
     pub(super) fn apply(self, input: &mut InputSpec) {
         match self {
@@ -25,6 +32,12 @@ impl Convention {
                 input.colour = Colour::Bgr;
                 input.scale = [1.0; 3];
                 input.fit = Fit::Letterbox;
+            }
+            Convention::Nanodet => {
+                input.colour = Colour::Bgr;
+                input.mean = [103.53, 116.28, 123.675];
+                input.scale = [1.0 / 57.375, 1.0 / 57.12, 1.0 / 58.395];
+                input.fit = Fit::Stretch;
             }
             Convention::Stretched => input.fit = Fit::Stretch,
         }
@@ -53,8 +66,8 @@ pub(super) struct Hypothesis {
 }
 
 const DEFAULT_STRIDES: [u32; 3] = [8, 16, 32];
-/// Values that a side of NanoDet's and PicoDet's boxes has where one map holds classes and distances.
-const JOINED_BINS: usize = 8;
+/// Values that a side of NanoDet's and PicoDet's boxes has.
+const NANODET_BINS: usize = 8;
 /// Numbers of anchors that networks have at a cell.
 const ANCHOR_COUNTS: [usize; 4] = [3, 5, 2, 1];
 /// Most channels of classes that are tried.
@@ -152,13 +165,23 @@ fn distances(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>
                     4 => format!("{count} classes and 4 distances for each cell"),
                     _ => format!("{count} classes and 4 distributions of {} for each cell", width / 4),
                 };
-                all.push(Hypothesis::on_maps("dfl", &grids, maps, count, what));
+                let made = Hypothesis::on_maps("dfl", &grids, maps, count, what);
+                let convention = if width == 4 * NANODET_BINS { Convention::Nanodet } else { made.convention };
+                all.push(Hypothesis { convention, ..made });
             }
         }
-        let joined = count + 4 * JOINED_BINS;
-        if let Some((grids, maps)) = chosen(scales, &[joined], false) {
-            let what = format!("{count} classes and 4 distributions of {JOINED_BINS} for each cell, on one map");
-            all.push(Hypothesis::on_maps("dfl", &grids, maps, count, what));
+    }
+    // both on one map
+    let sides = 4 * NANODET_BINS;
+    let joined = match classes {
+        Some(count) => vec![count],
+        None => widths.iter().filter_map(|width| width.checked_sub(sides)).filter(|count| *count > 0).collect(),
+    };
+    for count in joined {
+        if let Some((grids, maps)) = chosen(scales, &[count + sides], false) {
+            let what = format!("{count} classes and 4 distributions of {NANODET_BINS} for each cell, on one map");
+            let made = Hypothesis::on_maps("dfl", &grids, maps, count, what);
+            all.push(Hypothesis { convention: Convention::Nanodet, ..made });
         }
     }
 }

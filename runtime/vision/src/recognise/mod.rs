@@ -195,7 +195,9 @@ impl Search<'_> {
 
     fn manifest(&self, file: &str, input: &InputSpec, hypothesis: &Hypothesis, names: Option<&[String]>) -> Manifest {
         let mut input = input.clone();
-        hypothesis.convention.apply(&mut input);
+        if self.metadata.exporter.is_none() || !hypothesis.convention.is_of_nanodet() {
+            hypothesis.convention.apply(&mut input);
+        }
         let names = match names {
             Some(names) => names.to_vec(),
             None => generic_names(hypothesis.classes),

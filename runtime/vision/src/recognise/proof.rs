@@ -66,7 +66,7 @@ pub(super) fn prove(
         Err(what) => return Err(what),
     };
     if decoded.is_empty() {
-        return unchanged(&found, &maps, &shapes)
+        return unchanged(&found, &maps, &shapes, manifest.classes.names.len())
             .ok_or_else(|| "what the file makes of these maps has no form that is known".to_owned());
     }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
@@ -108,19 +108,33 @@ fn behind(
 
 /// A file that gives the maps themselves, or probabilities of them, a row a cell or a plane a channel: each output holds
 /// the values of one map. `None` if its outputs are others.
-fn unchanged(found: &[(Vec<usize>, Vec<f32>)], maps: &[Vec<f32>], shapes: &[Vec<usize>]) -> Option<Proof> {
+fn unchanged(
+    found: &[(Vec<usize>, Vec<f32>)],
+    maps: &[Vec<f32>],
+    shapes: &[Vec<usize>],
+    classes: usize,
+) -> Option<Proof> {
     let sorted = |values: &[f32]| {
         let mut values = values.to_vec();
         values.sort_unstable_by(f32::total_cmp);
         values
     };
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SCORE_OFF_MAX * (1.0 + a.abs()));
-    if found.len() != maps.len() {
+    // classes and distances of one map may be two outputs
+    let halves = |(map, shape): (&'_ Vec<f32>, &Vec<usize>)| {
+        let (first, rest) = map.split_at((classes * shape[2] * shape[3]).min(map.len()));
+        [first.to_vec(), rest.to_vec()]
+    };
+    let parts: Vec<Vec<f32>> = match found.len() == 2 * maps.len() {
+        true => maps.iter().zip(shapes).flat_map(halves).collect(),
+        false => maps.to_vec(),
+    };
+    if found.len() != parts.len() {
         return None;
     }
     let mut left: Vec<Vec<f32>> = found.iter().map(|(_, values)| sorted(values)).collect();
-    for map in maps {
-        let own = sorted(map);
+    for part in &parts {
+        let own = sorted(part);
         let probabilities: Vec<f32> = own.iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect();
         let place = left
             .iter()
