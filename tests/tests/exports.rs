@@ -138,7 +138,6 @@ fn exports_of_ultralytics_find_what_their_predictor_finds() {
         }
         let least = if rounded { all * 8 / 10 } else { all - all / 100 };
         assert!(all > 500 && good >= least, "{name}: {good} of {all}");
-        println!("{name}: {good} of {all}");
     }
 }
 

@@ -282,13 +282,13 @@ impl Manifest {
                 && sizes.clone().all(|side| side.is_finite() && *side > 0.0)
                 && list.len() == anchors[0].len()
         };
-        if !anchors.is_empty() && !(anchors.len() == strides.len() && anchors.iter().all(good)) {
-            return Err(format!(
-                "`head.anchors` must hold, for each of the {} strides, a list of equally many [width, height] in pixels",
-                strides.len()
-            ));
+        if anchors.is_empty() || anchors.len() == strides.len() && anchors.iter().all(good) {
+            return Ok(());
         }
-        Ok(())
+        Err(format!(
+            "`head.anchors` must hold, for each of the {} strides, a list of equally many [width, height] in pixels",
+            strides.len()
+        ))
     }
 
     fn validate_strides(&self) -> Result<(), String> {

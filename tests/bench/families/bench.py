@@ -65,7 +65,7 @@ def own_boxes(outputs, names, width, height, head):
         rows = first[first[:, 4] > SCORE_MIN]
         boxes = rows[:, :4]
         if head == "rtdetr":
-            boxes = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1) * [width, height] * 2
+            boxes = np.concatenate([boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], 1) * np.array([width, height] * 2)
         found = [(names[int(r[5])], r[4], b) for r, b in zip(rows, boxes)]
         return sorted(found, key=lambda f: -f[1]), False
     if first.ndim == 2 and first.shape[0] >= 4 + count and first.shape[1] > first.shape[0]:

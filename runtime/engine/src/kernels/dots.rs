@@ -28,9 +28,9 @@ pub(super) unsafe fn dots_avx2(a: &[i16], rows: &[i16], sums: &mut [i32]) {
             // Safety: sixteen numbers of each row, which is a multiple of them long.
             unsafe {
                 let x = _mm256_loadu_si256(a.as_ptr().add(at).cast());
-                for row in 0..TOGETHER {
+                for (row, lane) in lanes.iter_mut().enumerate() {
                     let y = _mm256_loadu_si256(rows.as_ptr().add(row * length + at).cast());
-                    lanes[row] = _mm256_add_epi32(lanes[row], _mm256_madd_epi16(x, y));
+                    *lane = _mm256_add_epi32(*lane, _mm256_madd_epi16(x, y));
                 }
             }
         }

@@ -95,7 +95,7 @@ impl Products {
         let extent = self.shape[axis];
         let inner: usize = self.shape[axis + 1..].iter().product();
         let line = |first: usize| (0..extent).map(move |i| first + i * inner);
-        let firsts = (0..self.index.len()).filter(|at| at / inner % extent == 0);
+        let firsts = (0..self.index.len()).filter(|at| (at / inner).is_multiple_of(extent));
         let over = |side: usize| {
             let (fixed, compared) = (1 - side, side);
             let of = |at: usize| {

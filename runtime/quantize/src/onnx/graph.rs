@@ -34,6 +34,9 @@ pub struct Declared {
     pub extents: Vec<Option<usize>>,
 }
 
+/// Extents of an output, and its values in row-major order.
+pub type Values = (Vec<usize>, Vec<f32>);
+
 impl OnnxGraph {
     /// Reads a file's bytes.
     ///
@@ -192,7 +195,7 @@ impl OnnxGraph {
     ///
     /// # Errors
     /// The node, and what is wrong with it; or that an output is not of numbers.
-    pub fn evaluate(self, inputs: &[Vec<f32>]) -> Result<Vec<(Vec<usize>, Vec<f32>)>, String> {
+    pub fn evaluate(self, inputs: &[Vec<f32>]) -> Result<Vec<Values>, String> {
         let declared = self.inputs();
         let mut tensors = tvec!();
         for (index, input) in declared.iter().enumerate() {

@@ -30,7 +30,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::optim::Optimizer;
 use tract_onnx::tract_core::plan::eval;
 
-pub use graph::{Declared, OnnxGraph};
+pub use graph::{Declared, OnnxGraph, Values};
 pub use guard::{at, guarded};
 pub use message::words;
 

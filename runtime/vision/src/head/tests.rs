@@ -61,7 +61,7 @@ impl Net {
     }
 
     /// Outputs in the order of ONNX: for each stride so many channels, from `low` to `high`.
-    fn maps(seed: u64, of_a_stride: &[(usize, f32, f32)]) -> Graph {
+    fn maps(seed: u64, of_a_stride: Channels) -> Graph {
         let mut net = Net::new(seed);
         for width in [6, 3] {
             for &(channels, low, high) in of_a_stride {
@@ -115,8 +115,11 @@ fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<
     [real.sorted().to_vec(), bytes.sorted().to_vec()]
 }
 
+/// Channels of a map, and what its values reach from and to.
+type Channels = &'static [(usize, f32, f32)];
+
 /// Families on maps, and channels of a stride with their ranges.
-const ON_MAPS: [(&str, &[(usize, f32, f32)]); 7] = [
+const ON_MAPS: [(&str, Channels); 7] = [
     ("ltrb", &[(CLASSES, -9.0, 5.0), (4, -8.0, 7.0)]),
     ("dfl", &[(CLASSES, -9.0, 5.0), (4, -1.0, 9.0)]),
     ("dfl", &[(CLASSES, -9.0, 5.0), (4 * 16, -8.0, 7.0)]),

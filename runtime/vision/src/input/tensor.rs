@@ -303,7 +303,6 @@ mod tests {
             let off = tensor.values().iter().zip(fitted.rgb()).map(|(a, b): (&u8, &u8)| a.abs_diff(*b));
             let (most, sum) = off.fold((0, 0u64), |(most, sum), off| (most.max(off), sum + u64::from(off)));
             let mean = sum as f64 / (320.0 * 320.0 * 3.0);
-            println!("{name}: {most} {mean}");
             // decoders of JPEG differ by a level or two
             assert!(mean < 0.5 && most <= 12, "{name}: {most} {mean}");
         }

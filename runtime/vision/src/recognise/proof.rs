@@ -4,7 +4,7 @@
 //! files that decode themselves. A head on the maps is right if it makes the same boxes of the same numbers.
 
 use lapwing_engine::Manifest;
-use lapwing_quantize::onnx::OnnxGraph;
+use lapwing_quantize::onnx::{OnnxGraph, Values};
 
 use super::hypothesis::Hypothesis;
 use crate::head::{self, Candidate, Candidates, DetectOptions, Labels};
@@ -76,9 +76,8 @@ pub(super) fn prove(
         reading.head.family = family.to_owned();
         let shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
         let Ok(reader) = head::head(&reading, &shapes) else { continue };
-        let read = |found: &[(Vec<usize>, Vec<f32>)]| {
-            best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES)
-        };
+        let read =
+            |found: &[Values]| best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES);
         let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
         let mut theirs = read(&found);
         if family == "yolox" && same(&theirs, &own, off_max).is_err() {
@@ -108,12 +107,7 @@ fn behind(
 
 /// A file that gives the maps themselves, or probabilities of them, a row a cell or a plane a channel: each output holds
 /// the values of one map. `None` if its outputs are others.
-fn unchanged(
-    found: &[(Vec<usize>, Vec<f32>)],
-    maps: &[Vec<f32>],
-    shapes: &[Vec<usize>],
-    classes: usize,
-) -> Option<Proof> {
+fn unchanged(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>], classes: usize) -> Option<Proof> {
     let sorted = |values: &[f32]| {
         let mut values = values.to_vec();
         values.sort_unstable_by(f32::total_cmp);
@@ -146,8 +140,8 @@ fn unchanged(
 }
 
 /// The logistic function of all but the first four values of each row.
-fn with_probabilities(found: &[(Vec<usize>, Vec<f32>)]) -> Vec<(Vec<usize>, Vec<f32>)> {
-    let gated = |(shape, values): &(Vec<usize>, Vec<f32>)| {
+fn with_probabilities(found: &[Values]) -> Vec<Values> {
+    let gated = |(shape, values): &Values| {
         let columns = shape.last().copied().unwrap_or(1).max(1);
         let gate = |(at, v): (usize, &f32)| if at % columns < 4 { *v } else { 1.0 / (1.0 + (-v).exp()) };
         (shape.clone(), values.iter().enumerate().map(gate).collect())
