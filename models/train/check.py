@@ -18,7 +18,7 @@ from augment import Augmenter, Batch, Knobs
 from dataset import CLASSES, Dataset
 from engine import Engine
 from loss import total_loss
-from network import Detector, cells
+from network import SHAPES, Detector, cells, half_weights, load_weights
 from onnxnet import OnnxNet
 
 SIZE = 64
@@ -102,6 +102,19 @@ def a_state_resumes() -> None:
     assert all(torch.allclose(a, b, rtol=1e-2, atol=1e-7) for a, b in moments)
 
 
+def another_shape_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pt"
+        state.write(path, half_weights(Detector(SHAPES["small"])))
+        load_weights(Detector(SHAPES["small"]), path)
+        try:
+            load_weights(Detector(), path)
+        except SystemExit as error:
+            assert "another shape" in str(error)
+        else:
+            raise AssertionError("weights of another shape were taken")
+
+
 def the_interpreter_agrees(path: str) -> None:
     import onnxruntime
 
@@ -120,6 +133,7 @@ def main() -> None:
     checks = [
         unlabelled_classes_teach_nothing, tiles_keep_their_own_labels,
         only_arrived_pictures_are_drawn, effects_leave_the_letterbox, a_state_resumes,
+        another_shape_is_refused,
     ]  # fmt: skip
     for check in checks:
         check()

@@ -1,6 +1,6 @@
 """Fold a trained checkpoint and write it as static ONNX (opset 17), checked against PyTorch.
 
-    python export.py WEIGHTS.pt OUT.onnx [--size 320] [--half]
+    python export.py WEIGHTS.pt OUT.onnx [--shape small] [--size 320] [--half]
 
 Input `image` [1, 3, S, S], RGB 0..255: the division by 255 is folded into the first convolution.
 Outputs cls8, box8, cls16, box16, cls32, box32: raw logits and raw log-distances of each grid; the
@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from engine import parameters_of
-from network import Detector, count_macs, fuse, load_weights
+from network import SHAPES, Detector, count_macs, fuse, load_weights
 
 OUTPUTS = ["cls8", "box8", "cls16", "box16", "cls32", "box32"]
 LARGE = 1024  # elements; smaller tensors (biases, the stem) stay in float32
@@ -38,9 +38,9 @@ class Maps(nn.Module):
         return self.model.maps(image)
 
 
-def folded(weights: str) -> Detector:
+def folded(weights: str, shape: str = "nano") -> Detector:
     """The inference network of a checkpoint, taking pixels 0..255."""
-    model = fuse(load_weights(Detector(), weights).eval())
+    model = fuse(load_weights(Detector(SHAPES[shape]), weights).eval())
     with torch.no_grad():
         model.stem.fused.weight.div_(255)
     return model
@@ -95,10 +95,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--shape", choices=SHAPES, default="nano")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--half", action="store_true")
     args = parser.parse_args()
-    model = folded(args.weights)
+    model = folded(args.weights, args.shape)
     if args.half:
         round_weights(model)
     difference = export(model, args.out, args.size, args.half)

@@ -29,6 +29,12 @@ class Shape:
     classes: int = 20
 
 
+SHAPES = {
+    "nano": Shape(),
+    "small": Shape((16, 32, 96, 192, 288), (1, 2, 3, 2), neck_depth=2, head=64),
+}
+
+
 class ConvUnit(nn.Module):
     """Convolution, batch normalisation, SiLU.
 
@@ -219,9 +225,16 @@ def count_macs(model: nn.Module, size: int) -> int:
     return total
 
 
+def check_shape(path: str | Path, found: list[Tensor], wanted: list[Tensor]) -> None:
+    """Stop with one sentence if a checkpoint's tensors are not those of the network."""
+    if [t.shape for t in found] != [t.shape for t in wanted]:
+        raise SystemExit(f"{path} holds weights of another shape than the network; see --shape")
+
+
 def load_weights(model: Detector, path: str | Path) -> Detector:
     """Load a half-precision checkpoint of the un-fused network."""
     state = torch.load(path, map_location="cpu", weights_only=True)
+    check_shape(path, list(state.values()), list(model.state_dict().values()))
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     return model
 

@@ -26,7 +26,7 @@ import state
 from dataset import Dataset
 from engine import MODES, Engine, parameters_of, seed_everything
 from evaluate import evaluate, torch_predictor
-from network import Detector, count_macs, fuse, half_weights, load_weights
+from network import SHAPES, Detector, count_macs, fuse, half_weights, load_weights
 from teacher import Teacher
 
 AHEAD = 4  # steps that the host may queue before it waits
@@ -38,6 +38,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("packed", type=Path)
     add("out", type=Path)
+    add("--shape", choices=SHAPES, default="nano")
     add("--budget", type=float, default=1300, help="seconds of the whole schedule")
     add("--total", action="store_true", help="the budget includes loading and compiling")
     add("--stop", type=float, default=math.inf, help="seconds after which this session ends")
@@ -85,7 +86,7 @@ class Run:
         args.out.mkdir(parents=True, exist_ok=True)
         self.train_set = Dataset.load(args.packed, "train", self.device)
         self.val_set = Dataset.load(args.packed, "val", self.device)
-        model = Detector()
+        model = Detector(SHAPES[args.shape])
         if args.init:
             load_weights(model, args.init)
         teacher = None
@@ -233,7 +234,7 @@ class Run:
             "pictures_per_s": self.stepped * self.args.batch / self.seconds,
             "peak_gib": peak, "arguments": {k: str(v) for k, v in vars(self.args).items()},
         }  # fmt: skip
-        model = load_weights(Detector(), self.args.out / "best.pt")
+        model = load_weights(Detector(SHAPES[self.args.shape]), self.args.out / "best.pt")
         model = fuse(model.to(self.device)).eval().to(memory_format=torch.channels_last)
         entry["params"] = parameters_of(model)
         entry["macs"] = {size: count_macs(model, size) for size in (320, 416)}
