@@ -8,6 +8,8 @@ use lapwing_camera::frame::Frame;
 /// The wall clock may drift against the monotonic one this far between two looks without having been set, in
 /// microseconds.
 const JUMP_US: i64 = 1_000_000;
+/// Looks at the clocks until two of them agree; none of them counts otherwise.
+const LOOKS_MAX: usize = 4;
 
 /// Puts the time on an event.
 pub(super) fn stamp(event: Event, clock: &dyn Clock) -> Event {
@@ -41,14 +43,72 @@ pub(super) struct WallClock {
 
 impl WallClock {
     /// An event if it was set since the last call.
+    ///
+    /// The two clocks are read one after the other, and much time may pass between them (another process has the
+    /// processor, the machine sleeps): so what looks like a jump is looked at again, and counts if it is still there.
     pub(super) fn was_set(&mut self, clock: &dyn Clock) -> Option<Event> {
-        let ahead_us = clock.wall().ahead_us(clock.mono());
-        let jump_us = ahead_us.saturating_sub(self.ahead_us.replace(ahead_us)?);
-        if jump_us.abs() < JUMP_US {
+        let look = || clock.wall().ahead_us(clock.mono());
+        let mut ahead_us = look();
+        let Some(before_us) = self.ahead_us else {
+            self.ahead_us = Some(ahead_us);
             return None;
+        };
+        let jump_us = |ahead_us: i64| ahead_us.saturating_sub(before_us);
+        let is_jump = |ahead_us: i64| jump_us(ahead_us).abs() >= JUMP_US;
+        for _ in 0..LOOKS_MAX {
+            let again_us = if is_jump(ahead_us) { look() } else { ahead_us };
+            if (again_us.saturating_sub(ahead_us)).abs() < JUMP_US {
+                self.ahead_us = Some(again_us);
+                if !is_jump(again_us) {
+                    return None;
+                }
+                let flags = if jump_us(again_us) < 0 { Event::BACKWARDS } else { 0 };
+                let value = u32::try_from(jump_us(again_us).unsigned_abs() / 1_000_000).unwrap_or(u32::MAX);
+                return Some(stamp(Event { kind: EventKind::ClockSet, flags, value, ..Event::default() }, clock));
+            }
+            ahead_us = again_us;
         }
-        let flags = if jump_us < 0 { Event::BACKWARDS } else { 0 };
-        let value = u32::try_from(jump_us.unsigned_abs() / 1_000_000).unwrap_or(u32::MAX);
-        Some(stamp(Event { kind: EventKind::ClockSet, flags, value, ..Event::default() }, clock))
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use lapwing_camera::clock::{WALL_VALID_FROM_US, Wall};
+
+    /// A clock on which some time passes behind every reading of the wall clock whose number is in `slow`: more each time.
+    #[derive(Default)]
+    struct Preempted {
+        now_us: AtomicU64,
+        reads: AtomicU64,
+        slow: std::ops::Range<u64>,
+    }
+
+    impl Clock for Preempted {
+        fn mono(&self) -> Mono {
+            Mono::from_us(self.now_us.load(Ordering::Relaxed))
+        }
+
+        fn wall(&self) -> Wall {
+            let read = self.reads.fetch_add(1, Ordering::Relaxed);
+            let passed = if self.slow.contains(&read) { 2_000_000 * read } else { 0 };
+            Wall::from_us(WALL_VALID_FROM_US + self.now_us.fetch_add(passed, Ordering::Relaxed) as i64)
+        }
+
+        fn sleep_us(&self, _: u64) {}
+    }
+
+    #[test]
+    fn who_is_held_up_between_two_clocks_saw_none_of_them_set() {
+        for slow in [0..0, 1..2, 1..4, 3..5, 1..100] {
+            let clock = Preempted { slow: slow.clone(), ..Preempted::default() };
+            let mut wall = WallClock::default();
+            for look in 0..6 {
+                assert_eq!(wall.was_set(&clock), None, "{slow:?} {look}");
+            }
+        }
     }
 }

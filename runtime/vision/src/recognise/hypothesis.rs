@@ -51,6 +51,8 @@ pub(super) struct Hypothesis {
     pub family: &'static str,
     /// Where the graph would end; empty: at its own outputs.
     pub outputs: Vec<String>,
+    /// Shapes of these tensors.
+    pub shapes: Vec<Vec<usize>>,
     /// Strides of the maps.
     pub strides: Vec<u32>,
     /// Number of classes.
@@ -72,8 +74,8 @@ const NANODET_BINS: usize = 8;
 const ANCHOR_COUNTS: [usize; 4] = [3, 5, 2, 1];
 /// Most channels of classes that are tried.
 const CLASSES_MAX: usize = 4096;
-/// Most guesses.
-const HYPOTHESES_MAX: usize = 64;
+/// Most guesses; each is proved on the file.
+const HYPOTHESES_MAX: usize = 16;
 
 impl Hypothesis {
     /// All guesses, the likeliest first: what ends at the last convolutions goes before what decodes itself.
@@ -105,6 +107,7 @@ impl Hypothesis {
     ) -> Hypothesis {
         Hypothesis {
             family,
+            shapes: maps.iter().map(|map| map.shape()).collect(),
             outputs: maps.into_iter().map(|map| map.name.clone()).collect(),
             strides: scales.iter().map(|scale| scale.stride).collect(),
             classes,
@@ -241,6 +244,7 @@ fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, all: &m
         all.push(Hypothesis {
             family,
             outputs: Vec::new(),
+            shapes: Vec::new(),
             strides: DEFAULT_STRIDES.to_vec(),
             classes,
             anchors: Vec::new(),

@@ -51,22 +51,22 @@ pub(super) fn prove(
         plausible(graph, manifest, &*head, input)?;
         return Ok(Proof::Nothing);
     }
-    let shapes = graph.clone().ended_at(&hypothesis.outputs)?.output_shapes(input)?;
+    let shapes = &hypothesis.shapes;
     // one of the outputs may come from other convolutions, such as masks
-    let behind = behind(graph, hypothesis, &shapes, input)?;
+    let behind = behind(graph, hypothesis, input)?;
     let decoded = decoded_families(manifest, outputs);
     if manifest.head.family.starts_with("yolov") {
-        measure_anchors(&behind, manifest, &shapes);
+        measure_anchors(&behind, manifest, shapes);
     }
-    let head = head::head(manifest, &shapes)?;
-    let maps = random_maps(&shapes, manifest);
+    let head = head::head(manifest, shapes)?;
+    let maps = random_maps(shapes, manifest);
     let found = match behind.evaluate(&maps) {
         Ok(found) => found,
         Err(_) if graph.is_batched() => return Ok(Proof::Nothing),
         Err(what) => return Err(what),
     };
     if decoded.is_empty() {
-        return unchanged(&found, &maps, &shapes, manifest.classes.names.len())
+        return unchanged(&found, &maps, shapes, manifest.classes.names.len())
             .ok_or_else(|| "what the file makes of these maps has no form that is known".to_owned());
     }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
@@ -95,13 +95,9 @@ pub(super) fn prove(
 }
 
 /// The graph behind the maps.
-fn behind(
-    graph: &OnnxGraph,
-    hypothesis: &Hypothesis,
-    shapes: &[Vec<usize>],
-    input: [usize; 4],
-) -> Result<OnnxGraph, String> {
-    let tensors: Vec<(String, Vec<usize>)> = hypothesis.outputs.iter().cloned().zip(shapes.iter().cloned()).collect();
+fn behind(graph: &OnnxGraph, hypothesis: &Hypothesis, input: [usize; 4]) -> Result<OnnxGraph, String> {
+    let tensors: Vec<(String, Vec<usize>)> =
+        hypothesis.outputs.iter().cloned().zip(hypothesis.shapes.iter().cloned()).collect();
     Ok(graph.clone().behind(&tensors, &input)?.without_stated_rounding())
 }
 

@@ -11,6 +11,15 @@ pub(super) struct LastMap {
     pub name: String,
     /// Its channels.
     pub channels: usize,
+    /// Its rows and columns.
+    pub grid: [usize; 2],
+}
+
+impl LastMap {
+    /// (1, channels, h, w).
+    pub(super) fn shape(&self) -> Vec<usize> {
+        vec![1, self.channels, self.grid[0], self.grid[1]]
+    }
 }
 
 /// The maps of one grid, in the order of the file.
@@ -48,7 +57,7 @@ impl Scales {
             let whole = h * stride == height && w * stride == width && stride > 1;
             let Some(stride) = u32::try_from(stride).ok().filter(|_| whole) else { continue };
             let scale = grids.entry(stride).or_insert_with(|| Scale { stride, maps: Vec::new() });
-            scale.maps.push(LastMap { name, channels });
+            scale.maps.push(LastMap { name, channels, grid: [h, w] });
         }
         Ok(Scales(grids.into_values().collect()))
     }
