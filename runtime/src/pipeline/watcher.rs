@@ -68,6 +68,7 @@ impl Watcher<'_> {
     /// Works until the source ends, `frames_max` is reached, the run is to stop, or nobody records any more.
     pub(super) fn run(&mut self, captured: &Queue<Captured>, frames_max: Option<u64>) {
         self.tell_run(EventKind::Started);
+        self.look_at_the_clock(); // what is set from now on is told
         self.inputs.apply_levels(self.around.clock.mono());
         self.liveness.up();
         while !self.is_over() && frames_max.is_none_or(|max| self.counts.frames < max) {

@@ -215,13 +215,16 @@ impl Clock for World {
         }
         let panics = self.act(|state| std::mem::replace(&mut state.detector_panics, false));
         assert!(!panics, "the detector has a mistake");
-        let now_us = self.act(|state| {
+        let (now_us, held) = self.act(|state| {
             state.asked += 1;
             state.held = state.hold;
-            state.now_us
+            (state.now_us, state.held)
         });
-        self.wait_or_stuck(|state| !state.hold);
-        self.act(|state| state.held = false);
+        // who was told to go on goes on, also if the next moment says otherwise: nobody would know that it stands
+        if held {
+            self.wait_or_stuck(|state| !state.hold);
+            self.act(|state| state.held = false);
+        }
         Mono::from_us(now_us)
     }
 
