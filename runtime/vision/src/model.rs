@@ -281,6 +281,13 @@ impl Model {
             .map_err(|what| ModelError::Unrecognised { network: network.into(), what })?;
         let text = found.manifest.to_toml().map_err(|what| ModelError::Manifest { path: network.into(), what })?;
         let model = Model::new(&text, bytes, network.display().to_string())?;
+        if !found.is_proved {
+            log::warn!(
+                "model {network:?}: its shapes alone say how its boxes are read (head `{}`); look at some pictures before you \
+                 rely on it: `lapwing detect --annotate`, `lapwing model info`",
+                found.manifest.head.family
+            );
+        }
         Ok(Model { why: found.why, ..model })
     }
 

@@ -39,6 +39,8 @@ pub struct Recognised {
     pub manifest: Manifest,
     /// How each part of the manifest was found, a sentence each.
     pub why: Vec<String>,
+    /// The file itself agrees with the head; otherwise shapes alone speak for it.
+    pub is_proved: bool,
 }
 
 /// Fields that a user states; they go before whatever is found.
@@ -84,8 +86,8 @@ pub fn recognise(bytes: &[u8], file: &str, stated: &str) -> Result<Recognised, S
     let wishes: Stated = toml::from_str(stated).map_err(|e| e.to_string().trim().to_owned())?;
     let metadata = Metadata::of(&graph.metadata());
     let found = Search { graph: &graph, metadata: &metadata, stated: &wishes, why: Vec::new() }.run(file)?;
-    let manifest = if stated.trim().is_empty() { found.manifest } else { found.manifest.overlaid(stated)? };
-    Ok(Recognised { manifest, why: found.why })
+    let manifest = if stated.trim().is_empty() { found.manifest.clone() } else { found.manifest.overlaid(stated)? };
+    Ok(Recognised { manifest, ..found })
 }
 
 struct Search<'a> {
@@ -136,7 +138,8 @@ impl Search<'_> {
                     self.why.extend(refused.into_iter().map(|what| format!("not {what}")));
                     self.input_why(&mut manifest);
                     self.class_why(&manifest);
-                    return Ok(Recognised { manifest, why: self.why });
+                    let is_proved = matches!(proof, Proof::Equal { .. });
+                    return Ok(Recognised { manifest, why: self.why, is_proved });
                 }
                 Err(what) => refused.push(format!("{}: {what}", hypothesis.family)),
             }
