@@ -202,7 +202,7 @@ impl DirMedia {
         }
         let path = folder.join("lock");
         let lock = own_file::write_or_make(&path).map_err(|e| DirError::new("open", &path, e))?;
-        lock.try_lock().map_err(|e| match e {
+        locked(&lock).map_err(|e| match e {
             TryLockError::WouldBlock => {
                 let what = "another lapwing writes to this log; stop it, or give another folder with --data";
                 DirError::new("lock", &path, io::Error::new(ErrorKind::ResourceBusy, what.to_string()))
@@ -377,4 +377,19 @@ impl Media for DirMedia {
     fn renew(&mut self) -> Result<(), DirError> {
         self.take()
     }
+}
+
+/// How often, and how long apart, a lock is tried for.
+const LOCK_TRIES: (u32, std::time::Duration) = (20, std::time::Duration::from_millis(10));
+
+/// Takes a lock. One that was just given back may be held for a moment still: a process that is being started by this
+/// one, or by the last run, has a copy of every open file until it runs its own program.
+fn locked(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..LOCK_TRIES.0 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_TRIES.1),
+            done => return done,
+        }
+    }
+    file.try_lock()
 }

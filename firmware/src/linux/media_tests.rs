@@ -63,6 +63,24 @@ fn opening_lists_the_folder_as_often_for_many_segments_as_for_few() {
     assert!(times[0].1 == times[1].1 && times[0].1 < 8, "{times:?}");
 }
 
+/// A process that is being started keeps copies of open files for a moment; here a copy does.
+#[test]
+fn a_lock_that_goes_in_a_moment_is_waited_for_and_another_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = DirMedia::open(folder.path()).unwrap();
+    let copy = writer.lock.as_ref().unwrap().try_clone().unwrap();
+    drop(writer);
+    let started = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        drop(copy);
+    });
+    let writer = DirMedia::open(folder.path()).unwrap();
+    started.join().unwrap();
+    let error = DirMedia::open(folder.path()).err().unwrap().to_string();
+    assert!(error.contains("another lapwing"), "{error}");
+    drop(writer);
+}
+
 #[test]
 fn what_comes_and_goes_beside_a_reader_is_found() {
     let folder = tempfile::tempdir().unwrap();

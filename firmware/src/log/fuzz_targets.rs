@@ -28,16 +28,18 @@ fn log(bytes: &[u8]) {
     let Some((&kind, bytes)) = bytes.split_first() else { return };
     let count = 1 + usize::from(kind) % SEGMENTS_MAX;
     let mut media = FaultyMedia::new(1);
-    let mut headers = Headers::Agree;
+    let (mut headers, mut begins_max) = (Headers::Agree, 0);
     for (index, part) in bytes.chunks(bytes.len().div_ceil(count).max(1)).enumerate() {
         let id = index as u32 + 1;
         let (mut part, mut segment) = (part, Vec::new());
         if let (Some(([run, low, high], rest)), true) = (part.split_first_chunk(), kind >> (2 + index) & 1 == 0) {
             let (blocks, first_seq) = (run & 1 == 1, Seq(u64::from(u16::from_le_bytes([*low, *high]))));
             let header = SegmentHeader::new(id, u32::from(*run), first_seq, blocks, LIMITS.segment_bytes);
-            if read(&mut media).0.last_key_value().is_some_and(|(last, _)| *last >= header.first_seq.0) {
+            let begins = header.first_seq.0;
+            if begins < begins_max || read(&mut media).0.last_key_value().is_some_and(|(last, _)| *last >= begins) {
                 headers = Headers::Contradict;
             }
+            begins_max = begins;
             segment.extend(header.encode());
             if blocks {
                 segment.resize(BLOCK_BYTES, 0);
@@ -63,7 +65,7 @@ fn log(bytes: &[u8]) {
 pub enum Headers {
     /// A segment begins with a number above all before it, whatever was cut or has rotted.
     Agree,
-    /// One begins with a number that an older segment holds. No fault makes that: it is forged. Opening takes the
+    /// One begins with a number that an older segment holds, or below the beginning of an older one. No fault makes that: it is forged. Opening takes the
     /// header's word, as it does not read older segments.
     Contradict,
 }
@@ -161,6 +163,20 @@ mod tests {
         bytes
     }
 
+    /// Found by the fuzzer: an empty segment that begins with 65535, and behind it one that begins with 1799.
+    const BEGINS_BELOW: &[u8] =
+        b"\x02\x01\x01\x00\x52\x66\x14\x00\x01\x00\x00\x00\x00\x00\x00\x00\x56\xea\x89\x01\x07\x07\x07\x07\
+        \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x52\x6d\x09\x00\x02\x00\x00\x00\
+        \x00\x00\x00\x00\x4a\x00\x00\x00\x00\x4a\x25\xbb\x07\x07\x07\x07\x07\x52\x6d\x09\x00\x04\x07\x07\
+        \x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\
+        \xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00\x00\x42\x92\x8f\xa4\x08\x08\x08\x08\x08\x08\x08\x08\
+        \x08\x52\x66\x14\x00\x05\x00\x00\x00\x00\x00\x00\x00\x20\x1e\x5e\x07\x07\x07\x07\x07\x07\x07\x07\
+        \x00\x00\x00\x00\x00\x00\xbc\x02\x26\x0c\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\
+        \x07\x07\x07\x07\x07\x07\x52\x6d\x09\x00\x0a\xff\x00\x00\x00\x00\x00\x00\xd4\x6a\xab\xe5\x08\x08\
+        \x08\x08\x08\x08\x08\x08\x08\x52\x66\x14\x00\x0b\x00\x00\x00\x00\x00\x00\x0d\x00\x00\x00\x00\x00\
+        \x00\x00\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x52\x37\xbc\xea\x14\
+        \x08\x08\x08\x08\x08\x08\x08\x08\x08";
+
     /// A record may have the last of all numbers; none is given after it.
     #[test]
     fn no_number_is_given_twice() {
@@ -180,6 +196,6 @@ mod tests {
         event[..2].copy_from_slice(&[crate::event::EVENT_VERSION, 1]);
         assert!(Event::decode(&event).is_ok());
         let events = std::vec![PanicRecord::new(5).encode().to_vec(), event];
-        lapwing_seeds::take(&TARGETS, &[("log", std::vec![seed()]), ("event", events)]);
+        lapwing_seeds::take(&TARGETS, &[("log", std::vec![seed(), BEGINS_BELOW.to_vec()]), ("event", events)]);
     }
 }
