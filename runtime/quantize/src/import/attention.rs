@@ -11,7 +11,7 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::nn::Softmax;
 
-use super::Importer;
+use super::{Importer, MOVED_MAX};
 
 use super::meaning::{Meaning, Moved, Refusal, concrete, reals, words};
 use super::offsets::offsets;
@@ -20,7 +20,7 @@ use super::products::{Products, Side, UNKNOWN, run_of};
 use crate::network::{MapId, RealAttention, RealOp};
 use lapwing_engine::ir::{AttentionHead, Shape};
 
-/// Most products of all batches: each keeps its number, which must be exact in f32.
+/// Most products of all batches, and most values that are multiplied: each keeps its number, which must be exact in f32.
 const PRODUCTS_MAX: usize = 1 << 23;
 
 impl Importer<'_> {
@@ -47,7 +47,8 @@ impl Importer<'_> {
         };
         let shape = concrete(self.model, OutletId::new(node.id, 0))?;
         if let Some(softmax) = node.op_as::<Softmax>() {
-            return Ok(Some(Meaning::Products(Arc::new(products.softmaxed(softmax)?))));
+            let made = products.softmaxed(softmax)?;
+            return self.kept(made).map(Some);
         }
         if let Some(op) = node.op_as::<TypedBinOp>() {
             let factor = inputs.iter().find_map(|m| match m {
@@ -57,8 +58,12 @@ impl Importer<'_> {
             let by = factor.transpose()?.and_then(|values| values.first().copied());
             let first = matches!(inputs.first(), Some(Meaning::Products(_)));
             return match (op.0.name(), by) {
-                ("Mul", Some(by)) => Ok(Some(Meaning::Products(Arc::new(products.scaled(by, shape)?)))),
-                ("Div", Some(by)) if first => Ok(Some(Meaning::Products(Arc::new(products.scaled(1.0 / by, shape)?)))),
+                ("Mul", Some(by)) => {
+                    products.scaled(by, shape).map_err(Refusal::from).and_then(|made| self.kept(made)).map(Some)
+                }
+                ("Div", Some(by)) if first => {
+                    products.scaled(1.0 / by, shape).map_err(Refusal::from).and_then(|made| self.kept(made)).map(Some)
+                }
                 _ => Err(UNKNOWN.into()),
             };
         }
@@ -68,7 +73,8 @@ impl Importer<'_> {
             _ => Err(UNKNOWN),
         };
         let constants: Vec<_> = inputs.iter().map(constant).collect::<Result<_, _>>()?;
-        Ok(Some(Meaning::Products(Arc::new(products.moved(node, &constants, shape)?))))
+        let made = products.moved(node, &constants, shape)?;
+        self.kept(made).map(Some)
     }
 
     /// Products of two maps.
@@ -107,7 +113,14 @@ impl Importer<'_> {
                 }
             }
         }
-        let products = Products { sides, batches, shape, index, factor, compared: None };
+        let products = Products { sides: Arc::new(sides), batches, shape, index, factor, compared: None };
+        self.kept(products)
+    }
+
+    /// Products as a meaning, if there is room for their numbers beside those that are kept already.
+    fn kept(&mut self, products: Products) -> Result<Meaning, Refusal> {
+        let left = self.moved_left.checked_sub(products.index.len());
+        self.moved_left = left.ok_or_else(|| format!("it and those before it move more than {MOVED_MAX} values"))?;
         Ok(Meaning::Products(Arc::new(products)))
     }
 
@@ -264,6 +277,11 @@ impl Axes {
             concrete(model, node.inputs[slots[1]])?,
             concrete(model, OutletId::new(node.id, 0))?,
         ];
+        // before anything is as long as they say
+        let values = |shape: &Vec<usize>| shape.iter().fold(1usize, |all, extent| all.saturating_mul(*extent));
+        if shapes.iter().any(|shape| values(shape) > PRODUCTS_MAX) {
+            return Err(format!("it is a product of more than {PRODUCTS_MAX} values").into());
+        }
         let (mut batch, mut first, mut second, mut joint) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for axis in product.axes.iter_all_axes() {
             let place = |places: &[usize]| places.first().copied();

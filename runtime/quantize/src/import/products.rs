@@ -14,7 +14,7 @@ use crate::onnx::words;
 #[derive(Debug)]
 pub(super) struct Products {
     /// The factors.
-    pub(super) sides: [Side; 2],
+    pub(super) sides: Arc<[Side; 2]>,
     pub(super) batches: usize,
     /// Extents of the value.
     pub(super) shape: Vec<usize>,
@@ -72,8 +72,7 @@ impl Products {
     }
 
     fn with(&self, shape: Vec<usize>, index: Vec<u32>, factor: f32, compared: Option<usize>) -> Products {
-        let side = |side: &Side| Side { index: side.index.clone(), ..*side };
-        let sides = [side(&self.sides[0]), side(&self.sides[1])];
+        let sides = Arc::clone(&self.sides);
         Products { sides, batches: self.batches, shape, index, factor, compared }
     }
 

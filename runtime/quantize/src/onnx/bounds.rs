@@ -147,6 +147,13 @@ fn attribute(attribute: &AttributeProto) -> Result<(), String> {
                 return Err(format!("its window {ints:?} has no place or more than {WINDOW_MAX}"));
             }
         }
+        "perm" => {
+            let mut axes = ints.clone();
+            axes.sort_unstable();
+            if axes.iter().zip(0..).any(|(axis, at)| *axis != at) {
+                return Err(format!("its perm {ints:?} does not name each axis once"));
+            }
+        }
         "strides" | "dilations" if ints.iter().any(|n| !(1..=STEP_MAX).contains(n)) => {
             return Err(format!("its {name} {ints:?} are not from 1 to {STEP_MAX}"));
         }

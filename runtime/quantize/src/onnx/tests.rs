@@ -181,6 +181,18 @@ fn a_run_that_breaks_off_names_its_node_and_the_next_one_is_good() {
     assert!(good.is_ok(), "{what:?}, then {good:?}");
 }
 
+/// tract looks for the moves of such an order for ever, and keeps them all. Found by the fuzzer.
+#[test]
+fn an_order_of_axes_that_is_none_is_refused() {
+    for perm in [&[0, 0, 0, 0][..], &[0, 1, 2, 4], &[0, 1, 3, -1], &[1, 2, 3, 3]] {
+        let what = refused(&mut net(), "Transpose", &["x"], &[("perm", Ints(perm))]);
+        assert!(what.contains("perm"), "{what}");
+    }
+    let mut made = net();
+    made.node("Transpose", "y", &["x"], &[("perm", Ints(&[0, 2, 3, 1]))]);
+    load(&made.proto(&["y"])).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
