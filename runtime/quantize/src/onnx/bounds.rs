@@ -71,16 +71,17 @@ fn ends_exist(graph: &GraphProto) -> Result<(), String> {
 
 /// Values of a tensor of these extents.
 fn values(extents: impl IntoIterator<Item = i64>) -> Result<u64, String> {
-    let (mut product, mut axes) = (1u64, 0);
+    let (mut product, mut extended, mut axes) = (1u64, 1u64, 0);
     for extent in extents {
         let extent = u64::try_from(extent).map_err(|_| format!("its extent {extent} is below zero"))?;
         product = product.saturating_mul(extent);
+        extended = extended.saturating_mul(extent.max(1)); // one of zero makes no other smaller
         axes += 1;
     }
     if axes > AXES_MAX {
         return Err(format!("it has {axes} extents, more than {AXES_MAX}"));
     }
-    if product > VALUES_MAX { Err(format!("it has more than {VALUES_MAX} values")) } else { Ok(product) }
+    if extended > VALUES_MAX { Err(format!("it has more than {VALUES_MAX} values")) } else { Ok(product) }
 }
 
 fn constant(tensor: &TensorProto) -> Result<(), String> {

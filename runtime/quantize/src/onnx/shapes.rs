@@ -158,7 +158,8 @@ fn values(fact: &InferenceFact) -> Option<u64> {
     for extent in extents {
         // symbols stand for what the file leaves open
         let Ok(extent) = extent.to_i64() else { return None };
-        product = product.saturating_mul(u64::try_from(extent).unwrap_or(u64::MAX));
+        // one of zero makes no other smaller
+        product = product.saturating_mul(u64::try_from(extent).unwrap_or(u64::MAX).max(1));
     }
     Some(product)
 }

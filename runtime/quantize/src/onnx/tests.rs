@@ -193,6 +193,15 @@ fn an_order_of_axes_that_is_none_is_refused() {
     load(&made.proto(&["y"])).unwrap();
 }
 
+/// A tensor without values may have an extent that no memory holds. Found by the fuzzer.
+#[test]
+fn an_extent_beside_one_of_zero_counts() {
+    let mut made = net();
+    made.constant("scales", &[4], vec![0.0, 4.0, 5e11, 8.0]);
+    let what = refused(&mut made, "Resize", &["x", "", "scales"], &[]);
+    assert!(what.contains("limit"), "{what}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
