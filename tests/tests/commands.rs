@@ -204,7 +204,7 @@ fn mistakes_end_with_their_code_and_name_the_cure() {
         (&["detect", "text.jpg"], 1, &["text.jpg"]),
         (&["detect", "empty"], 1, &["empty"]),
         (&["detect", "--model", "nothing.onnx", "text.jpg"], 2, &["nothing.onnx", "detect-nano"]),
-        (&["detect", "--model", "net.onnx", "text.jpg"], 2, &["net.toml", "manifest"]),
+        (&["detect", "--model", "net.onnx", "text.jpg"], 2, &["net.onnx", "no ONNX network"]),
         (&["detect", "--score-min", "7", "text.jpg"], 2, &["0.0 to 1.0"]),
         (&["run", "--source", "missing.y4m"], 2, &["missing.y4m"]),
         (&["run", "--config", "none.toml"], 2, &["none.toml"]),

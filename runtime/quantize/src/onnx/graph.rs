@@ -44,7 +44,9 @@ impl OnnxGraph {
     /// What is wrong with it, or which limit it exceeds.
     pub fn read(bytes: &[u8]) -> Result<OnnxGraph, String> {
         let mut rest = bytes;
-        let proto = guarded(|| tract_onnx::onnx().proto_model_for_read(&mut rest).map_err(|e| words(&e)))?;
+        let read = guarded(|| tract_onnx::onnx().proto_model_for_read(&mut rest).map_err(|e| words(&e)));
+        let proto =
+            read.map_err(|what| format!("it is no ONNX network, or a part of one; copy or export it again: {what}"))?;
         OnnxGraph::of(proto, bytes.len())
     }
 
