@@ -208,11 +208,16 @@ fn rows_become_boxes() {
         ),
     ];
     for (family, shape, values) in families {
-        let head = head(&manifest(family), &[shape.to_vec()]).unwrap();
+        let mut manifest = manifest(family);
+        if family.starts_with("yolov") {
+            // as many cells as there are rows
+            (manifest.input.width, manifest.input.height, manifest.head.strides) = (16, 8, vec![8]);
+        }
+        let head = head(&manifest, &[shape.to_vec()]).unwrap();
         let mut found = Candidates::default();
         head.decode(&|_| Some(values), &options, &mut found);
         assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.75, bounds: [8.0, 8.0, 16.0, 12.0] }], "{family}");
-        let error = super::head(&manifest(family), &[vec![1, 5, 5]]).unwrap_err();
+        let error = super::head(&manifest, &[vec![1, 5, 5]]).unwrap_err();
         assert!(error.contains(family) && error.contains("head.family"), "{error}");
     }
 }
