@@ -9,10 +9,10 @@
 //! | `yolov3` | `(s(xy) + cell) stride` | `exp(wh) anchor`: YOLOv3 (Redmon and Farhadi, arXiv:1804.02767) |
 
 use super::candidates::{Candidate, Candidates};
-use super::family::{Family, Head, expect_shapes, grid};
+use super::family::{Family, Grid, Head, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps};
-use super::math::{logit, sigmoid};
-use super::options::{DetectOptions, Labels};
+use super::math::{corners, logit, sigmoid};
+use super::options::DetectOptions;
 use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
 
@@ -53,9 +53,7 @@ struct Anchors {
 
 #[derive(Debug, Clone)]
 struct Scale {
-    stride: f32,
-    width: usize,
-    height: usize,
+    grid: Grid,
     /// (width, height) in pixels of the input.
     anchors: Vec<[f32; 2]>,
 }
@@ -70,11 +68,8 @@ impl Anchors {
                 head.family
             ));
         }
-        let scale = |(&stride, anchors): (&u32, &Vec<[f32; 2]>)| {
-            let (width, height) = grid(manifest, stride);
-            Scale { stride: stride as f32, width, height, anchors: anchors.clone() }
-        };
-        let scales = head.strides.iter().zip(&head.anchors).map(scale).collect();
+        let grids = Grid::all(manifest).into_iter().zip(head.anchors.iter().cloned());
+        let scales = grids.map(|(grid, anchors)| Scale { grid, anchors }).collect();
         let made = OnMaps::new(Anchors { classes: classes.names.len(), scales, size })?;
         expect_shapes(shapes, &made.expected(), &head.family)?;
         Ok(Box::new(made))
@@ -82,25 +77,24 @@ impl Anchors {
 
     fn bounds(&self, scale: &Scale, anchor: [f32; 2], (x, y): (usize, usize), raw: [f32; 4]) -> [f32; 4] {
         let cell = [x as f32, y as f32];
-        let [half_width, half_height, centre_x, centre_y] = match self.size {
-            Size::Square => {
-                let half = |axis: usize| (2.0 * sigmoid(raw[2 + axis])).powi(2) * anchor[axis] / 2.0;
-                let centre = |axis: usize| (2.0 * sigmoid(raw[axis]) - 0.5 + cell[axis]) * scale.stride;
-                [half(0), half(1), centre(0), centre(1)]
-            }
-            Size::Exponential => {
-                let half = |axis: usize| raw[2 + axis].exp() * anchor[axis] / 2.0;
-                let centre = |axis: usize| (sigmoid(raw[axis]) + cell[axis]) * scale.stride;
-                [half(0), half(1), centre(0), centre(1)]
-            }
+        let centre = |raw: f32| match self.size {
+            Size::Square => 2.0 * sigmoid(raw) - 0.5,
+            Size::Exponential => sigmoid(raw),
         };
-        [centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height]
+        let size = |raw: f32| match self.size {
+            Size::Square => (2.0 * sigmoid(raw)).powi(2),
+            Size::Exponential => raw.exp(),
+        };
+        corners(
+            [0, 1].map(|axis| (centre(raw[axis]) + cell[axis]) * scale.grid.stride),
+            [0, 1].map(|axis| size(raw[2 + axis]) * anchor[axis]),
+        )
     }
 }
 
 impl CellHead for Anchors {
     fn maps(&self) -> Vec<Shape> {
-        let of = |s: &Scale| Shape { height: s.height, width: s.width, channels: s.anchors.len() * (5 + self.classes) };
+        let of = |scale: &Scale| scale.grid.shape(scale.anchors.len() * (5 + self.classes));
         self.scales.iter().map(of).collect()
     }
 
@@ -112,26 +106,18 @@ impl CellHead for Anchors {
                 map.above(first + 4..first + 5, logit_min, &mut |y, x| {
                     let value = |channel: usize| map.value(first + channel, y, x);
                     let objectness = sigmoid(value(4));
-                    let score = |class: usize| objectness * sigmoid(value(5 + class));
-                    let mut add = |class: usize, score: f32| {
-                        let raw = [value(0), value(1), value(2), value(3)];
-                        let bounds = self.bounds(scale, anchor, (x, y), raw);
-                        into.push(Candidate { class: class as u16, score, bounds });
-                    };
-                    match options.labels {
-                        Labels::All => (0..self.classes)
-                            .map(|class| (class, score(class)))
-                            .filter(|(_, score)| *score > options.score_min)
-                            .for_each(|(class, score)| add(class, score)),
-                        Labels::Best => {
-                            let best = (1..self.classes)
-                                .fold(0, |best, c| if value(5 + c) > value(5 + best) { c } else { best });
-                            let score = score(best);
+                    options.labels.choose(
+                        self.classes,
+                        |class| value(5 + class),
+                        |class, logit| {
+                            let score = objectness * sigmoid(logit);
                             if score > options.score_min {
-                                add(best, score);
+                                let raw = [value(0), value(1), value(2), value(3)];
+                                let bounds = self.bounds(scale, anchor, (x, y), raw);
+                                into.push(Candidate { class: class as u16, score, bounds });
                             }
-                        }
-                    }
+                        },
+                    );
                 });
             }
         }
@@ -146,7 +132,8 @@ mod tests {
     fn a_cell_scales_its_anchor() {
         for (size, centre, width) in [(Size::Square, [12.0, 20.0], 10.0), (Size::Exponential, [12.0, 20.0], 10.0)] {
             let anchors = vec![[1.0, 1.0], [10.0, 20.0]];
-            let scales = vec![Scale { stride: 8.0, width: 2, height: 3, anchors }];
+            let grid = Grid { stride: 8.0, width: 2, height: 3 };
+            let scales = vec![Scale { grid, anchors }];
             let head = OnMaps::new(Anchors { classes: 1, scales, size }).unwrap();
             let mut values = vec![-9.0; 12 * 6];
             let mut set = |channel: usize, value: f32| values[(6 + channel) * 6 + 5] = value; // anchor 1, cell (1, 2)

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::candidates::Candidates;
 use super::options::DetectOptions;
-use lapwing_engine::ir::Signature;
+use lapwing_engine::ir::{Shape, Signature};
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;
 
@@ -47,6 +47,33 @@ pub struct Family {
 /// Cells (width, height) of the grid of `stride` for the manifest's input.
 pub fn grid(manifest: &Manifest, stride: u32) -> (usize, usize) {
     ((manifest.input.width / stride) as usize, (manifest.input.height / stride) as usize)
+}
+
+/// A grid of cells.
+#[derive(Debug, Clone, Copy)]
+pub struct Grid {
+    /// Pixels of the input for each cell.
+    pub stride: f32,
+    /// Cells across.
+    pub width: usize,
+    /// Cells down.
+    pub height: usize,
+}
+
+impl Grid {
+    /// That of each of the manifest's strides, in their order.
+    pub fn all(manifest: &Manifest) -> Vec<Grid> {
+        let of = |&stride: &u32| {
+            let (width, height) = grid(manifest, stride);
+            Grid { stride: stride as f32, width, height }
+        };
+        manifest.head.strides.iter().map(of).collect()
+    }
+
+    /// The shape of a map of so many channels on it.
+    pub fn shape(&self, channels: usize) -> Shape {
+        Shape { height: self.height, width: self.width, channels }
+    }
 }
 
 /// The outputs of `family` must have these shapes.

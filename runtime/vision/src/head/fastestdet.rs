@@ -6,8 +6,8 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Head, Outputs, expect_shapes, grid};
-use super::math::sigmoid;
-use super::options::{DetectOptions, Labels};
+use super::math::{corners, sigmoid};
+use super::options::DetectOptions;
 use lapwing_engine::manifest::Manifest;
 
 /// One output, whose scores are probabilities.
@@ -45,8 +45,7 @@ impl FastestDet {
     fn bounds(&self, at: impl Fn(usize) -> f32, cell: usize) -> [f32; 4] {
         let x = ((cell % self.width) as f32 + at(1).tanh()) * self.stride;
         let y = ((cell / self.width) as f32 + at(2).tanh()) * self.stride;
-        let half = [sigmoid(at(3)) * self.input[0] / 2.0, sigmoid(at(4)) * self.input[1] / 2.0];
-        [x - half[0], y - half[1], x + half[0], y + half[1]]
+        corners([x, y], [sigmoid(at(3)) * self.input[0], sigmoid(at(4)) * self.input[1]])
     }
 }
 
@@ -63,20 +62,16 @@ impl Head for FastestDet {
             if objectness < options.score_min {
                 continue; // a class score never exceeds 1
             }
-            let score = |class: usize| objectness * at(5 + class).max(0.0).powf(0.4);
-            let candidate =
-                |class: usize| Candidate { class: class as u16, score: score(class), bounds: self.bounds(at, cell) };
-            match options.labels {
-                Labels::All => (0..self.classes)
-                    .filter(|&class| score(class) > options.score_min)
-                    .for_each(|class| into.push(candidate(class))),
-                Labels::Best => {
-                    let best = (1..self.classes).fold(0, |best, c| if at(5 + c) > at(5 + best) { c } else { best });
-                    if score(best) > options.score_min {
-                        into.push(candidate(best));
+            options.labels.choose(
+                self.classes,
+                |class| at(5 + class),
+                |class, probability| {
+                    let score = objectness * probability.max(0.0).powf(0.4);
+                    if score > options.score_min {
+                        into.push(Candidate { class: class as u16, score, bounds: self.bounds(at, cell) });
                     }
-                }
-            }
+                },
+            );
         }
     }
 }

@@ -10,10 +10,10 @@
 //! | `dfl` | for n = 1 `raw` itself, else the mean of 0 .. n-1 under the softmax of a side's n values (Li et al., "Generalized Focal Loss", arXiv:2006.04388): YOLOv8 and those after it, NanoDet, PicoDet |
 
 use super::candidates::{Candidate, Candidates};
-use super::family::{Family, Head, expect_shapes, grid};
+use super::family::{Family, Grid, Head, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps};
 use super::math::{logit, sigmoid};
-use super::options::{DetectOptions, Labels};
+use super::options::DetectOptions;
 use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
 
@@ -62,29 +62,18 @@ fn bins(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<usize, String> {
 #[derive(Debug, Clone)]
 struct Ltrb {
     classes: usize,
-    scales: Vec<Scale>,
+    grids: Vec<Grid>,
     distance: Distance,
     /// Classes and distances of a stride are one map.
     joined: bool,
 }
 
-#[derive(Debug, Clone)]
-struct Scale {
-    stride: f32,
-    width: usize,
-    height: usize,
-}
-
 impl Ltrb {
     /// Checks the output shapes.
     fn head(manifest: &Manifest, shapes: &[Vec<usize>], distance: Distance) -> Result<Box<dyn Head>, String> {
-        let scale = |&stride: &u32| {
-            let (width, height) = grid(manifest, stride);
-            Scale { stride: stride as f32, width, height }
-        };
         let head = OnMaps::new(Ltrb {
             classes: manifest.classes.names.len(),
-            scales: manifest.head.strides.iter().map(scale).collect(),
+            grids: Grid::all(manifest),
             distance,
             joined: matches!(distance, Distance::Mean { .. }) && shapes.len() == manifest.head.strides.len(),
         })?;
@@ -121,41 +110,31 @@ impl Ltrb {
 impl CellHead for Ltrb {
     fn maps(&self) -> Vec<Shape> {
         let sides = 4 * self.bins();
-        let of = |s: &Scale, channels: usize| Shape { height: s.height, width: s.width, channels };
-        let both = |s: &Scale| match self.joined {
-            true => vec![of(s, self.classes + sides)],
-            false => vec![of(s, self.classes), of(s, sides)],
+        let both = |grid: &Grid| match self.joined {
+            true => vec![grid.shape(self.classes + sides)],
+            false => vec![grid.shape(self.classes), grid.shape(sides)],
         };
-        self.scales.iter().flat_map(both).collect()
+        self.grids.iter().flat_map(both).collect()
     }
 
     fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates) {
         let (logit_min, bins) = (logit(options.score_min), self.bins());
-        for (index, scale) in self.scales.iter().enumerate() {
+        for (index, &Grid { stride, .. }) in self.grids.iter().enumerate() {
             let (logits, raw, first) = match self.joined {
                 true => (&maps[index], &maps[index], self.classes),
                 false => (&maps[2 * index], &maps[2 * index + 1], 0),
             };
             logits.above(0..self.classes, logit_min, &mut |y, x| {
-                let distance =
-                    |side: usize| self.distance(|bin| raw.value(first + side * bins + bin, y, x)) * scale.stride;
+                let distance = |side: usize| self.distance(|bin| raw.value(first + side * bins + bin, y, x)) * stride;
                 let d: [f32; 4] = [distance(0), distance(1), distance(2), distance(3)];
-                let (centre_x, centre_y) = ((x as f32 + 0.5) * scale.stride, (y as f32 + 0.5) * scale.stride);
+                let (centre_x, centre_y) = ((x as f32 + 0.5) * stride, (y as f32 + 0.5) * stride);
                 let bounds = [centre_x - d[0], centre_y - d[1], centre_x + d[2], centre_y + d[3]];
-                let mut add = |class: usize, logit: f32| {
-                    into.push(Candidate { class: class as u16, score: sigmoid(logit), bounds });
-                };
-                let all = (0..self.classes).map(|class| (class, logits.value(class, y, x)));
-                match options.labels {
-                    Labels::All => {
-                        all.filter(|(_, logit)| *logit > logit_min).for_each(|(class, logit)| add(class, logit))
+                let logit = |class: usize| logits.value(class, y, x);
+                options.labels.choose(self.classes, logit, |class, logit| {
+                    if logit > logit_min {
+                        into.push(Candidate { class: class as u16, score: sigmoid(logit), bounds });
                     }
-                    Labels::Best => {
-                        let first = (0, f32::NEG_INFINITY);
-                        let (class, logit) = all.fold(first, |best, it| if it.1 > best.1 { it } else { best });
-                        add(class, logit);
-                    }
-                }
+                });
             });
         }
     }
@@ -163,11 +142,12 @@ impl CellHead for Ltrb {
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::Labels;
     use super::*;
 
     fn head(distance: Distance, joined: bool) -> OnMaps<Ltrb> {
-        let scales = vec![Scale { stride: 8.0, width: 3, height: 2 }];
-        OnMaps::new(Ltrb { classes: 2, scales, distance, joined }).unwrap()
+        let grids = vec![Grid { stride: 8.0, width: 3, height: 2 }];
+        OnMaps::new(Ltrb { classes: 2, grids, distance, joined }).unwrap()
     }
 
     fn options(labels: Labels) -> DetectOptions {

@@ -1,13 +1,14 @@
 //! The functions that heads share.
 
-/// Index of the greatest value; 0 for an empty slice.
-pub fn argmax(values: &[f32]) -> usize {
-    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
-}
-
 /// The logistic function.
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
+}
+
+/// Corners (left, top, right, bottom) of a box by its centre and its size.
+pub fn corners([x, y]: [f32; 2], [width, height]: [f32; 2]) -> [f32; 4] {
+    let (across, down) = (width / 2.0, height / 2.0);
+    [x - across, y - down, x + across, y + down]
 }
 
 /// The logit of a probability, for thresholds that are compared before the sigmoid.

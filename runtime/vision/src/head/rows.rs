@@ -9,7 +9,8 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Head, Outputs, grid};
-use super::options::{DetectOptions, Labels};
+use super::math::corners;
+use super::options::DetectOptions;
 use lapwing_engine::manifest::Manifest;
 
 /// Ultralytics' from YOLOv8 on.
@@ -104,7 +105,7 @@ impl Head for Rows {
                             Kind::Corners => [at(0), at(1), at(2), at(3)],
                             _ => {
                                 let [width, height] = self.input;
-                                around([at(0) * width, at(1) * height, at(2) * width, at(3) * height])
+                                corners([at(0) * width, at(1) * height], [at(2) * width, at(3) * height])
                             }
                         };
                         into.push(Candidate { class: class as u16, score, bounds });
@@ -125,22 +126,16 @@ impl Rows {
         options: &DetectOptions,
         into: &mut Candidates,
     ) {
-        let mut add = |class: usize| {
-            let score = factor * at(first + class);
-            if score > options.score_min {
-                into.push(Candidate { class: class as u16, score, bounds: around([at(0), at(1), at(2), at(3)]) });
-            }
-        };
-        match options.labels {
-            Labels::All => (0..self.classes).for_each(add),
-            Labels::Best => {
-                add((1..self.classes).fold(0, |best, c| if at(first + c) > at(first + best) { c } else { best }))
-            }
-        }
+        options.labels.choose(
+            self.classes,
+            |class| at(first + class),
+            |class, probability| {
+                let score = factor * probability;
+                if score > options.score_min {
+                    let bounds = corners([at(0), at(1)], [at(2), at(3)]);
+                    into.push(Candidate { class: class as u16, score, bounds });
+                }
+            },
+        );
     }
-}
-
-/// Corners of a box by centre and size.
-fn around([x, y, width, height]: [f32; 4]) -> [f32; 4] {
-    [x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0]
 }

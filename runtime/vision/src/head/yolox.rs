@@ -7,8 +7,8 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{ByteDecoder, Family, Head, Outputs, expect_shapes, grid};
-use super::math::argmax;
-use super::options::{DetectOptions, Labels};
+use super::math::corners;
+use super::options::DetectOptions;
 use lapwing_engine::ir::{Shape, Signature, TensorId};
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;
@@ -135,28 +135,22 @@ struct Rows {
 /// The candidates of one row.
 fn row(values: &[f32], cell: &[f32; 3], options: &DetectOptions, into: &mut Candidates) {
     let (objectness, classes) = (values[4], &values[5..]);
-    let candidate = |class: usize| Candidate {
-        class: class as u16,
-        score: objectness * classes[class],
-        bounds: bounds(values, cell),
-    };
-    match options.labels {
-        Labels::All => (0..classes.len())
-            .filter(|&class| objectness * classes[class] > options.score_min)
-            .for_each(|class| into.push(candidate(class))),
-        Labels::Best => {
-            let best = argmax(classes);
-            if objectness * classes[best] > options.score_min {
-                into.push(candidate(best));
+    options.labels.choose(
+        classes.len(),
+        |class| classes[class],
+        |class, probability| {
+            let score = objectness * probability;
+            if score > options.score_min {
+                let bounds = bounds(std::array::from_fn(|side| values[side]), cell);
+                into.push(Candidate { class: class as u16, score, bounds });
             }
-        }
-    }
+        },
+    );
 }
 
-fn bounds(values: &[f32], &[x, y, stride]: &[f32; 3]) -> [f32; 4] {
-    let centre = [(values[0] + x) * stride, (values[1] + y) * stride];
-    let half = [values[2].exp() * stride / 2.0, values[3].exp() * stride / 2.0];
-    [centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1]]
+/// The corners of a box by its four raw values and its cell (x, y, stride).
+pub(super) fn bounds(raw: [f32; 4], &[x, y, stride]: &[f32; 3]) -> [f32; 4] {
+    corners([(raw[0] + x) * stride, (raw[1] + y) * stride], [raw[2].exp() * stride, raw[3].exp() * stride])
 }
 
 #[cfg(test)]
