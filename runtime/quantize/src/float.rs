@@ -68,7 +68,7 @@ impl FloatEngine {
         let typed = typed(file)?;
         let output_names = output_names(&typed).map_err(|e| failed("finding its outputs")(words(&e)))?;
         let plan = onnx::runnable(typed).map_err(failed("optimising it"))?;
-        let output_shapes = output_shapes(&plan).map_err(|e| failed("working out its outputs")(words(&e)))?;
+        let output_shapes = onnx::output_shapes(plan.model()).map_err(failed("working out its outputs"))?;
         let state = plan.spawn().map_err(|e| failed("planning it")(words(&e)))?;
         Ok(FloatEngine { state, input_shape, output_names, output_shapes, origin })
     }
@@ -145,7 +145,8 @@ pub(crate) fn typed_graph(graph: OnnxGraph, file: OnnxFile<'_>) -> Result<TypedM
     known.and_then(|()| parsed.typed()).map_err(failed("working out its shapes"))
 }
 
-fn input_shape(spec: &InputSpec) -> [usize; 4] {
+/// Shape of the input tensor: (1, 3, h, w) or (1, h, w, 3).
+pub fn input_shape(spec: &InputSpec) -> [usize; 4] {
     let (h, w) = (spec.height as usize, spec.width as usize);
     match spec.layout {
         AxisOrder::Nchw => [1, 3, h, w],
@@ -175,12 +176,4 @@ fn check_input(parsed: &InferenceModel, expected: [usize; 4]) -> Result<(), Stri
 fn output_names(model: &TypedModel) -> TractResult<Vec<String>> {
     let name = |o: &OutletId| model.outlet_label(*o).map_or_else(|| model.node(o.node).name.clone(), str::to_owned);
     Ok(model.output_outlets()?.iter().map(name).collect())
-}
-
-fn output_shapes(plan: &Arc<TypedSimplePlan>) -> TractResult<Vec<Vec<usize>>> {
-    let model = plan.model();
-    let shape = |o: &OutletId| -> TractResult<Vec<usize>> {
-        model.outlet_fact(*o)?.shape.iter().map(|d| Ok(d.to_usize()?)).collect()
-    };
-    model.output_outlets()?.iter().map(shape).collect()
 }

@@ -77,11 +77,12 @@ impl OnnxNetwork {
         let failed = |what| EngineError::Load { origin: origin.clone(), stage: "importing it", what };
         let options = Options { behind: true, ..Options::default() };
         let graph = float::graph(file)?;
-        let mut network = import::regions(float::typed_graph(graph.clone(), file)?, &options);
+        let bare = graph.states_rounding().then(|| graph.clone().without_stated_rounding());
+        let mut network = import::regions(float::typed_graph(graph, file)?, &options);
         let mut scales_dropped = false;
-        if graph.states_rounding() {
+        if let Some(bare) = bare {
             // scales for convolutions alone keep everything between them in float32
-            let bare = float::typed_graph(graph.without_stated_rounding(), file)?;
+            let bare = float::typed_graph(bare, file)?;
             let bare = import::regions(bare, &options).map_err(failed)?;
             let share = network.as_ref().map_or(0.0, |network| network.macs() as f64 / bare.macs().max(1) as f64);
             if share < STATED_SHARE_MIN {

@@ -37,7 +37,7 @@ pub struct RealConv {
     pub groups: usize,
     /// (output channel, row, column, input channel of the group).
     pub weights: Vec<f32>,
-    /// One a output channel.
+    /// One an output channel.
     pub bias: Vec<f32>,
 }
 

@@ -279,13 +279,12 @@ impl Model {
         let file = network.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let found = crate::recognise::recognise(&bytes, &file, stated)
             .map_err(|what| ModelError::Unrecognised { network: network.into(), what })?;
-        let text = found.manifest.to_toml().map_err(|what| ModelError::Manifest { path: network.into(), what })?;
-        let model = Model::new(&text, bytes, network.display().to_string())?;
+        let model = Model::of_network(found.manifest, bytes, network.display().to_string())?;
         if !found.is_proved {
             log::warn!(
                 "model {network:?}: its shapes alone say how its boxes are read (head `{}`); look at some pictures before you \
                  rely on it: `lapwing detect --annotate`, `lapwing model info`",
-                found.manifest.head.family
+                model.manifest.head.family
             );
         }
         Ok(Model { why: found.why, ..model })
@@ -301,6 +300,11 @@ impl Model {
         if cfg!(not(feature = "onnx")) {
             return Err(ModelError::NoOnnx { origin });
         }
+        Model::of_network(manifest, network, origin)
+    }
+
+    /// A network in float32 of which `manifest` says all, its checksum too where it states one.
+    fn of_network(manifest: Manifest, network: Vec<u8>, origin: String) -> Result<Model, ModelError> {
         if let Some(stated) = &manifest.sha256 {
             let found = sha256_hex(&network);
             if !stated.eq_ignore_ascii_case(&found) {

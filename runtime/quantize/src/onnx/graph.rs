@@ -11,9 +11,8 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value as Extent;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::internal::DimLike;
 
-use super::{Parsed, bounds, guarded, rewrite, run, runnable, words};
+use super::{Parsed, bounds, guarded, output_shapes, rewrite, run, runnable, words};
 
 /// A graph within [`bounds`], in float32 throughout.
 #[derive(Clone)]
@@ -175,12 +174,7 @@ impl OnnxGraph {
     pub fn output_shapes(self, input: [usize; 4]) -> Result<Vec<Vec<usize>>, String> {
         let mut parsed = self.parsed()?;
         parsed.model.set_input_fact(0, f32::fact(input).into()).map_err(|e| words(&e))?;
-        let typed = parsed.typed()?;
-        let shape = |outlet: &OutletId| -> TractResult<Vec<usize>> {
-            typed.outlet_fact(*outlet)?.shape.iter().map(|extent| Ok(extent.to_usize()?)).collect()
-        };
-        let outlets = typed.output_outlets().map_err(|e| words(&e))?;
-        outlets.iter().map(shape).collect::<TractResult<_>>().map_err(|e| words(&e))
+        output_shapes(&parsed.typed()?)
     }
 
     /// The graph with this shape for its input, where it has one.

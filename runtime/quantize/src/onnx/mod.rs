@@ -29,6 +29,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::optim::Optimizer;
 use tract_onnx::tract_core::plan::eval;
+use tract_onnx::tract_hir::internal::DimLike;
 
 pub use graph::{Declared, OnnxGraph, Values};
 pub use guard::{at, guarded};
@@ -82,6 +83,18 @@ pub fn runnable(mut model: TypedModel) -> Result<Arc<TypedSimplePlan>, String> {
         model.into_runnable()
     };
     guarded(|| plan().map_err(|e| words(&e)))
+}
+
+/// Shapes of a network's outputs, in their order.
+///
+/// # Errors
+/// That one is not fixed, or tract's words.
+pub fn output_shapes(model: &TypedModel) -> Result<Vec<Vec<usize>>, String> {
+    let shape = |outlet: &OutletId| -> TractResult<Vec<usize>> {
+        model.outlet_fact(*outlet)?.shape.iter().map(|extent| Ok(extent.to_usize()?)).collect()
+    };
+    let shapes = model.output_outlets().and_then(|outlets| outlets.iter().map(shape).collect());
+    shapes.map_err(|e| words(&e))
 }
 
 /// Runs a planned network once. After an error the state is fit for another run.

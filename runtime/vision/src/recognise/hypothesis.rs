@@ -1,5 +1,7 @@
 //! A head that could read a network's last maps or its outputs, by their channels and shapes alone.
 
+use std::collections::BTreeSet;
+
 use lapwing_engine::manifest::{Colour, Fit, InputSpec};
 
 use super::scales::{LastMap, Scale, Scales};
@@ -19,11 +21,6 @@ pub(super) enum Convention {
 }
 
 impl Convention {
-    /// Whether it was guessed by the number of values of a side, which others may have too.
-    pub(super) fn is_of_nanodet(self) -> bool {
-        self == Convention::Nanodet
-    }
-
     /// Sets what it says of the input; its size and order stay.
     pub(super) fn apply(self, input: &mut InputSpec) {
         match self {
@@ -140,23 +137,23 @@ fn chosen<'a>(scales: &'a [Scale], channels: &[usize], last: bool) -> Option<(Ve
     (!grids.is_empty()).then_some((grids, maps))
 }
 
-/// Class counts that are worth a try: the stated one, or every number of channels.
+/// The numbers of channels that maps have, each once, the smallest first.
+fn channel_counts(scales: &[Scale]) -> BTreeSet<usize> {
+    scales.iter().flat_map(|scale| &scale.maps).map(|map| map.channels).collect()
+}
+
+/// Class counts that are worth a try: the stated one, or every number of channels, the largest first.
 fn class_counts(scales: &[Scale], classes: Option<usize>) -> Vec<usize> {
-    let mut counts: Vec<usize> = match classes {
-        Some(count) => vec![count],
-        None => scales.iter().flat_map(|scale| &scale.maps).map(|map| map.channels).collect(),
+    let counts = match classes {
+        Some(count) => BTreeSet::from([count]),
+        None => channel_counts(scales),
     };
-    counts.sort_unstable_by(|a, b| b.cmp(a));
-    counts.dedup();
-    counts.retain(|count| (1..=CLASSES_MAX).contains(count));
-    counts
+    counts.into_iter().rev().filter(|count| (1..=CLASSES_MAX).contains(count)).collect()
 }
 
 /// Classes and distances of each cell on maps of their own, or on one.
 fn distances(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
-    let mut widths: Vec<usize> = scales.iter().flat_map(|scale| &scale.maps).map(|map| map.channels).collect();
-    widths.sort_unstable();
-    widths.dedup();
+    let widths = channel_counts(scales);
     for count in class_counts(scales, classes) {
         for &width in widths.iter().filter(|width| width.is_multiple_of(4)) {
             for last in [false, true] {

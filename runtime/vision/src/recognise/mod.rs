@@ -24,10 +24,11 @@ mod scales;
 
 use lapwing_engine::Manifest;
 use lapwing_engine::manifest::{AxisOrder, Classes, Colour, Fit, HeadSpec, InputSpec, MANIFEST_FORMAT, Resize};
+use lapwing_quantize::float::input_shape;
 use lapwing_quantize::onnx::{Declared, OnnxGraph};
 
 use crate::head;
-use hypothesis::Hypothesis;
+use hypothesis::{Convention, Hypothesis};
 use metadata::Metadata;
 use proof::Proof;
 use scales::Scales;
@@ -86,8 +87,7 @@ pub fn recognise(bytes: &[u8], file: &str, stated: &str) -> Result<Recognised, S
     let wishes: Stated = toml::from_str(stated).map_err(|e| e.to_string().trim().to_owned())?;
     let metadata = Metadata::of(&graph.metadata());
     let found = Search { graph: &graph, metadata: &metadata, stated: &wishes, why: Vec::new() }.run(file)?;
-    let manifest = if stated.trim().is_empty() { found.manifest.clone() } else { found.manifest.overlaid(stated)? };
-    Ok(Recognised { manifest, ..found })
+    Ok(Recognised { manifest: found.manifest.overlaid(stated)?, ..found })
 }
 
 struct Search<'a> {
@@ -105,10 +105,7 @@ impl Search<'_> {
             ));
         }
         let input = self.input()?;
-        let shape = match input.layout {
-            AxisOrder::Nchw => [1, 3, input.height as usize, input.width as usize],
-            AxisOrder::Nhwc => [1, input.height as usize, input.width as usize, 3],
-        };
+        let shape = input_shape(&input);
         let scales = Scales::find(self.graph, shape);
         let outputs = self.graph.clone().output_shapes(shape);
         let names = self.stated.classes.names.clone().or_else(|| self.metadata.names.clone());
@@ -125,9 +122,6 @@ impl Search<'_> {
         let on_maps = hypotheses.iter().filter(|h| !h.outputs.is_empty()).count();
         for hypothesis in hypotheses {
             let mut manifest = self.manifest(file, &input, &hypothesis, names.as_deref());
-            if let Some(anchors) = &self.stated.head.anchors {
-                manifest.head.anchors.clone_from(anchors);
-            }
             match proof::prove(self.graph, &mut manifest, &hypothesis, shape, outputs.as_ref().ok()) {
                 Ok(Proof::Nothing) if !hypothesis.outputs.is_empty() && on_maps > 1 => {
                     refused
@@ -136,7 +130,7 @@ impl Search<'_> {
                 Ok(proof) => {
                     self.explain(&manifest, &hypothesis, &proof);
                     self.why.extend(refused.into_iter().map(|what| format!("not {what}")));
-                    self.input_why(&mut manifest);
+                    self.input_why(&manifest);
                     self.class_why(&manifest);
                     let is_proved = matches!(proof, Proof::Equal { .. });
                     return Ok(Recognised { manifest, why: self.why, is_proved });
@@ -198,7 +192,8 @@ impl Search<'_> {
 
     fn manifest(&self, file: &str, input: &InputSpec, hypothesis: &Hypothesis, names: Option<&[String]>) -> Manifest {
         let mut input = input.clone();
-        if self.metadata.exporter.is_none() || !hypothesis.convention.is_of_nanodet() {
+        // NanoDet's was guessed by the number of values of a side, which others may have too
+        if self.metadata.exporter.is_none() || hypothesis.convention != Convention::Nanodet {
             hypothesis.convention.apply(&mut input);
         }
         let names = match names {
@@ -219,7 +214,7 @@ impl Search<'_> {
                 score_min: SCORE_MIN,
                 nms_iou: NMS_IOU,
                 outputs: hypothesis.outputs.clone(),
-                anchors: hypothesis.anchors.clone(),
+                anchors: self.stated.head.anchors.as_ref().unwrap_or(&hypothesis.anchors).clone(),
                 one_to_one: self.metadata.end_to_end == Some(true) || hypothesis.family == "rtdetr",
             },
             classes: Classes { names },
@@ -257,13 +252,12 @@ impl Search<'_> {
         }
     }
 
-    fn input_why(&mut self, manifest: &mut Manifest) {
-        let InputSpec { width, height, .. } = manifest.input;
+    fn input_why(&mut self, manifest: &Manifest) {
         let how = match self.metadata.exporter.as_deref() {
             Some(exporter) => format!("as {exporter} trains"),
             None => "as this family is usually trained: nothing in the file says so; try a picture".to_owned(),
         };
-        let InputSpec { colour, scale, fit, .. } = &manifest.input;
+        let InputSpec { width, height, colour, scale, fit, .. } = &manifest.input;
         self.why.push(format!(
             "input {width}x{height}, {colour:?}, times {}, {fit:?}: {how}",
             if scale[0] == 1.0 { "1".to_owned() } else { format!("1/{:.0}", 1.0 / scale[0]) }

@@ -7,7 +7,7 @@ use lapwing_engine::Manifest;
 use lapwing_quantize::onnx::{OnnxGraph, Values};
 
 use super::hypothesis::Hypothesis;
-use crate::head::{self, Candidate, Candidates, DetectOptions, Labels};
+use crate::head::{self, Candidate, Candidates, DetectOptions, Head, Labels, Outputs, sigmoid};
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,15 +74,13 @@ pub(super) fn prove(
             .ok_or_else(|| "what the file makes of these maps has no form that is known".to_owned());
     }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
+    let found_shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
+    let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
     let mut off = "no head for its outputs".to_owned();
     for family in decoded {
-        let mut reading = manifest.clone();
-        reading.head.family = family.to_owned();
-        let shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
-        let Ok(reader) = head::head(&reading, &shapes) else { continue };
+        let Some(reader) = reader(manifest, family, &found_shapes) else { continue };
         let read =
             |found: &[Values]| best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES);
-        let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
         let mut theirs = read(&found);
         if family == "yolox" && same(&theirs, &own, off_max).is_err() {
             theirs = read(&with_probabilities(&found)); // some files leave out the logistic function
@@ -129,7 +127,7 @@ fn unchanged(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>], classes
     let mut left: Vec<Vec<f32>> = found.iter().map(|(_, values)| sorted(values)).collect();
     for part in &parts {
         let own = sorted(part);
-        let probabilities: Vec<f32> = own.iter().map(|v| 1.0 / (1.0 + (-v).exp())).collect();
+        let probabilities: Vec<f32> = own.iter().copied().map(sigmoid).collect();
         let place = left
             .iter()
             .position(|other| other.len() == own.len() && (close(other, &own) || close(other, &probabilities)))?;
@@ -143,7 +141,7 @@ fn unchanged(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>], classes
 fn with_probabilities(found: &[Values]) -> Vec<Values> {
     let gated = |(shape, values): &Values| {
         let columns = shape.last().copied().unwrap_or(1).max(1);
-        let gate = |(at, v): (usize, &f32)| if at % columns < 4 { *v } else { 1.0 / (1.0 + (-v).exp()) };
+        let gate = |(at, v): (usize, &f32)| if at % columns < 4 { *v } else { sigmoid(*v) };
         (shape.clone(), values.iter().enumerate().map(gate).collect())
     };
     found.iter().map(gated).collect()
@@ -151,7 +149,7 @@ fn with_probabilities(found: &[Values]) -> Vec<Values> {
 
 /// Whether boxes that a file decodes itself can be read as `head` would: on a picture of noise no score is above 1, and
 /// centres lie all over the input.
-fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn head::Head, input: [usize; 4]) -> Result<(), String> {
+fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn Head, input: [usize; 4]) -> Result<(), String> {
     if manifest.head.family == "end2end" || manifest.head.family == "rtdetr" {
         return Ok(()); // what it chose is most often nothing
     }
@@ -176,14 +174,14 @@ fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn head::Head, inpu
 /// Heads that could read the file's own outputs.
 fn decoded_families(manifest: &Manifest, outputs: Option<&Vec<Vec<usize>>>) -> Vec<&'static str> {
     let Some(outputs) = outputs else { return Vec::new() };
+    DECODED.into_iter().filter(|family| reader(manifest, family, outputs).is_some()).collect()
+}
+
+/// The head of `family` for outputs of these shapes, else as the manifest says; `None` if it cannot read them.
+fn reader(manifest: &Manifest, family: &str, shapes: &[Vec<usize>]) -> Option<Box<dyn Head>> {
     let mut reading = manifest.clone();
-    DECODED
-        .into_iter()
-        .filter(|family| {
-            reading.head.family = (*family).to_owned();
-            head::head(&reading, outputs).is_ok()
-        })
-        .collect()
+    reading.head.family = family.to_owned();
+    head::head(&reading, shapes).ok()
 }
 
 /// Where all maps are zero, a box is as large as its anchor, in whichever way sizes are made of them.
@@ -226,7 +224,7 @@ fn random_maps(shapes: &[Vec<usize>], manifest: &Manifest) -> Vec<Vec<f32>> {
 }
 
 /// The best boxes that a head makes of outputs, best first.
-fn best<'a>(head: &dyn head::Head, outputs: head::Outputs<'_, 'a>, count: usize) -> Vec<Candidate> {
+fn best<'a>(head: &dyn Head, outputs: Outputs<'_, 'a>, count: usize) -> Vec<Candidate> {
     let options = DetectOptions { score_min: 0.01, labels: Labels::All, ..DetectOptions::default() };
     let mut candidates = Candidates::default();
     head.decode(outputs, &options, &mut candidates);
