@@ -11,8 +11,7 @@ use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::nn::Softmax;
 
-use super::{Importer, MOVED_MAX};
-
+use super::Importer;
 use super::meaning::{Meaning, Moved, Refusal, concrete, reals, words};
 use super::offsets::offsets;
 use super::pointwise::in_order;
@@ -31,12 +30,12 @@ impl Importer<'_> {
         if let Some(product) = node.op_as::<EinSum>() {
             let computed = |m: &Meaning| matches!(m, Meaning::Map(_) | Meaning::Pointwise(..) | Meaning::Moved(_));
             return match inputs {
-                [a, b] if computed(a) && computed(b) => self.products(node, product).map(Some),
+                [a, b] if computed(a) && computed(b) => self.products(node, product, inputs).map(Some),
                 [Meaning::Products(weights), values] if computed(values) => {
-                    self.attended(node, product, weights, [0, 1]).map(Some)
+                    self.attended(node, product, weights, (values, [0, 1])).map(Some)
                 }
                 [values, Meaning::Products(weights)] if computed(values) => {
-                    self.attended(node, product, weights, [1, 0]).map(Some)
+                    self.attended(node, product, weights, (values, [1, 0])).map(Some)
                 }
                 _ if !products.is_empty() => Err(UNKNOWN.into()),
                 _ => Ok(None),
@@ -47,8 +46,7 @@ impl Importer<'_> {
         };
         let shape = concrete(self.model, OutletId::new(node.id, 0))?;
         if let Some(softmax) = node.op_as::<Softmax>() {
-            let made = products.softmaxed(softmax)?;
-            return self.kept(made).map(Some);
+            return self.kept(products.softmaxed(softmax)?).map(Some);
         }
         if let Some(op) = node.op_as::<TypedBinOp>() {
             let factor = inputs.iter().find_map(|m| match m {
@@ -57,15 +55,12 @@ impl Importer<'_> {
             });
             let by = factor.transpose()?.and_then(|values| values.first().copied());
             let first = matches!(inputs.first(), Some(Meaning::Products(_)));
-            return match (op.0.name(), by) {
-                ("Mul", Some(by)) => {
-                    products.scaled(by, shape).map_err(Refusal::from).and_then(|made| self.kept(made)).map(Some)
-                }
-                ("Div", Some(by)) if first => {
-                    products.scaled(1.0 / by, shape).map_err(Refusal::from).and_then(|made| self.kept(made)).map(Some)
-                }
-                _ => Err(UNKNOWN.into()),
+            let by = match (op.0.name(), by) {
+                ("Mul", Some(by)) => by,
+                ("Div", Some(by)) if first => 1.0 / by,
+                _ => return Err(UNKNOWN.into()),
             };
+            return self.kept(products.scaled(by, shape)?).map(Some);
         }
         let constant = |meaning: &Meaning| match meaning {
             Meaning::Products(_) => Ok(None),
@@ -73,54 +68,51 @@ impl Importer<'_> {
             _ => Err(UNKNOWN),
         };
         let constants: Vec<_> = inputs.iter().map(constant).collect::<Result<_, _>>()?;
-        let made = products.moved(node, &constants, shape)?;
-        self.kept(made).map(Some)
+        self.kept(products.moved(node, &constants, shape)?).map(Some)
     }
 
     /// Products of two maps.
-    fn products(&mut self, node: &TypedNode, product: &EinSum) -> Result<Meaning, Refusal> {
+    fn products(&mut self, node: &TypedNode, product: &EinSum, inputs: &[Meaning]) -> Result<Meaning, Refusal> {
         if product.q_params.is_some() {
             return Err("no rule for a product of whole numbers".into());
         }
         let axes = Axes::of(self.model, node, product, [0, 1])?;
-        let [left, right] = [0, 1].map(|side| (axes.batch[side].len(), axes.own[side].len(), axes.joint[side].len()));
-        let (batches, channels) = (left.0, left.2);
-        if batches.saturating_mul(left.1).saturating_mul(right.1) > PRODUCTS_MAX {
+        let (batches, channels) = (axes.batch[0].len(), axes.joint[0].len());
+        let tokens = [0, 1].map(|side| axes.own[side].len());
+        if batches.saturating_mul(tokens[0]).saturating_mul(tokens[1]) > PRODUCTS_MAX {
             return Err(format!("it has more than {PRODUCTS_MAX} products").into());
         }
         let mut factor = 1.0;
-        let mut side = |side: usize, tokens: usize| -> Result<Side, Refusal> {
-            let (map, order) = self.order_of(node.inputs[side])?;
+        let mut side = |side: usize| -> Result<Side, Refusal> {
+            let (map, order) = self.order_of_factor(node.inputs[side], &inputs[side])?;
             let (map, by) = self.unscaled(map)?;
             factor *= by;
-            let mut index = Vec::with_capacity(batches * tokens * channels);
+            let mut index = Vec::with_capacity(batches * tokens[side] * channels);
             for batch in &axes.batch[side] {
                 for token in &axes.own[side] {
                     index.extend(axes.joint[side].iter().map(|channel| order[batch + token + channel]));
                 }
             }
-            Ok(Side { map, tokens, channels, index })
+            Ok(Side { map, tokens: tokens[side], channels, index })
         };
-        let sides = [side(0, left.1)?, side(1, right.1)?];
+        let sides = [side(0)?, side(1)?];
         let shape = concrete(self.model, OutletId::new(node.id, 0))?;
         let mut index = vec![0; shape.iter().product()];
         let mut number = 0;
         for batch in &axes.batch[2] {
-            for a in &axes.own[2] {
-                for b in &axes.other {
+            for a in &axes.placed[0] {
+                for b in &axes.placed[1] {
                     index[batch + a + b] = number;
                     number += 1;
                 }
             }
         }
-        let products = Products { sides: Arc::new(sides), batches, shape, index, factor, compared: None };
-        self.kept(products)
+        self.kept(Products { sides: Arc::new(sides), shape, index, factor, compared: None })
     }
 
     /// Products as a meaning, if there is room for their numbers beside those that are kept already.
     fn kept(&mut self, products: Products) -> Result<Meaning, Refusal> {
-        let left = self.moved_left.checked_sub(products.index.len());
-        self.moved_left = left.ok_or_else(|| format!("it and those before it move more than {MOVED_MAX} values"))?;
+        self.reserve(products.index.len())?;
         Ok(Meaning::Products(Arc::new(products)))
     }
 
@@ -135,36 +127,21 @@ impl Importer<'_> {
         Ok(if linear && factor > 0.0 && factor.is_finite() { (node.inputs[0], factor) } else { (map, 1.0) })
     }
 
-    /// The single map that an outlet's values are of, and their places in it.
-    fn order_of(&mut self, outlet: OutletId) -> Result<(MapId, Vec<u32>), Refusal> {
-        let meaning = self.meaning(outlet).ok_or("an input has no meaning")?;
-        match &meaning {
-            Meaning::Moved(moved) => match moved.sources[..] {
-                [source] => Ok((source, moved.index.clone())),
-                _ => Err("no rule for a product of several maps".into()),
-            },
-            _ => {
-                let map = self.mapped(outlet, &meaning)?;
-                Ok((map, (0..self.maps[map].shape.elements() as u32).collect()))
-            }
-        }
-    }
-
-    /// Weights times values: the end of attention. `slots` are the inputs of weights and values.
+    /// Weights times values: the end of attention. `slots` are the inputs of weights and of `values`.
     fn attended(
         &mut self,
         node: &TypedNode,
         product: &EinSum,
         weights: &Products,
-        slots: [usize; 2],
+        (values, slots): (&Meaning, [usize; 2]),
     ) -> Result<Meaning, Refusal> {
         let compared = weights.compared.ok_or(UNKNOWN)?;
         let (keys, queries) = (&weights.sides[compared], &weights.sides[1 - compared]);
         let axes = Axes::of(self.model, node, product, slots)?;
-        let (values, value_order) = self.order_of(node.inputs[slots[1]])?;
+        let (values, value_order) = self.order_of_factor(node.inputs[slots[1]], values)?;
         let [query_map, key_map] = [queries.map, keys.map].map(|map| self.maps[map].shape);
         let value_map = self.maps[values].shape;
-        let (area, tokens, width) = (query_map.height * query_map.width, keys.tokens, axes.other.len());
+        let (area, tokens, width) = (query_map.height * query_map.width, keys.tokens, axes.own[1].len());
         let one_size = [key_map, value_map].iter().all(|s| (s.height, s.width) == (query_map.height, query_map.width));
         if !one_size || queries.tokens != tokens || axes.joint[0].len() != tokens || axes.own[0].len() != tokens {
             return Err("no rule for attention between pictures of different sizes".into());
@@ -173,7 +150,6 @@ impl Importer<'_> {
         let mut heads: Vec<AttentionHead> = Vec::new();
         let to = concrete(self.model, OutletId::new(node.id, 0))?;
         let mut index = vec![0u32; to.iter().product()];
-        let per_head = width;
         let mut next: Vec<(usize, usize)> = Vec::new();
         for batch in 0..axes.batch[0].len() {
             // (batch, token of side 0, token of side 1) of a weight
@@ -199,11 +175,8 @@ impl Importer<'_> {
             let query = |row: usize| queries.token(group, query_at(row), area);
             let key = |column: usize| keys.token(group, key_at(column), area);
             let value = |column: usize| {
-                let places = axes
-                    .other_of(1)
-                    .iter()
-                    .map(|d| value_order[axes.batch[1][batch] + axes.joint[1][column] + d] as usize);
-                run_of(places, area)
+                let first = axes.batch[1][batch] + axes.joint[1][column];
+                run_of(axes.own[1].iter().map(|channel| value_order[first + channel] as usize), area)
             };
             let (Some(first_query), Some(first_key), Some(first_value)) = (query(0), key(0), value(0)) else {
                 return Err(ORDER.into());
@@ -228,7 +201,7 @@ impl Importer<'_> {
             // heads of one area stand side by side
             let output = match next.iter_mut().find(|(first, _)| *first == pixel) {
                 Some((_, output)) => {
-                    *output += per_head;
+                    *output += width;
                     *output
                 }
                 None => {
@@ -240,12 +213,12 @@ impl Importer<'_> {
             heads.push(AttentionHead { pixel, query: query_first, key: key_first, value: value_first, output });
             for row in 0..tokens {
                 let (pixel, _) = query(row).ok_or(ORDER)?;
-                for (channel, d) in axes.other_of(2).iter().enumerate() {
-                    index[axes.batch[2][batch] + axes.own[2][row] + d] = ((output + channel) * area + pixel) as u32;
+                for (channel, at) in axes.placed[1].iter().enumerate() {
+                    index[axes.batch[2][batch] + axes.placed[0][row] + at] = ((output + channel) * area + pixel) as u32;
                 }
             }
         }
-        let channels = next.iter().map(|(_, output)| output + per_head).max().unwrap_or(0);
+        let channels = next.iter().map(|(_, output)| output + width).max().unwrap_or(0);
         let shape = Shape { channels, ..query_map };
         let attention = RealAttention { tokens, key: keys.channels, value: width, heads, factor: weights.factor };
         if attention.heads.len() * tokens * width != shape.elements() {
@@ -262,10 +235,10 @@ impl Importer<'_> {
 struct Axes {
     /// Axes that all three have.
     batch: [Vec<usize>; 3],
-    /// Axes of the first input and the output; the second place is the second input's own.
-    own: [Vec<usize>; 3],
-    /// Axes of the second input alone, in the output.
-    other: Vec<usize>,
+    /// Axes of one input alone, in itself.
+    own: [Vec<usize>; 2],
+    /// The same in the output.
+    placed: [Vec<usize>; 2],
     /// Axes that are summed over, in both inputs.
     joint: [Vec<usize>; 2],
 }
@@ -301,14 +274,9 @@ impl Axes {
         let of = |list: &[[usize; 2]], place: usize| list.iter().map(|axis| axis[place]).collect::<Vec<_>>();
         Ok(Axes {
             batch: [0, 1, 2].map(|which| pick(which, batch.iter().map(|axis| axis[which]).collect())),
-            own: [pick(0, of(&first, 0)), pick(1, of(&second, 0)), pick(2, of(&first, 1))],
-            other: pick(2, of(&second, 1)),
+            own: [pick(0, of(&first, 0)), pick(1, of(&second, 0))],
+            placed: [pick(2, of(&first, 1)), pick(2, of(&second, 1))],
             joint: [pick(0, of(&joint, 0)), pick(1, of(&joint, 1))],
         })
-    }
-
-    /// The second input's own axes: in itself (1) or in the output (2).
-    fn other_of(&self, which: usize) -> &[usize] {
-        if which == 1 { &self.own[1] } else { &self.other }
     }
 }

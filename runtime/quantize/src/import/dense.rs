@@ -47,14 +47,7 @@ impl Importer<'_> {
         let (w_products, w_channels) =
             (offsets(matrix.shape(), &pick(&products, false)), offsets(matrix.shape(), &pick(&channels, true)));
         let (o_pixels, o_channels) = (offsets(&to, &pick(&pixels, false)), offsets(&to, &pick(&channels, false)));
-        let (source, index) = match &inputs[x] {
-            Meaning::Moved(moved) if moved.sources.len() == 1 => (moved.sources[0], moved.index.clone()),
-            Meaning::Moved(_) => return Err("no rule for a product of several maps".into()),
-            other => {
-                let map = self.mapped(node.inputs[x], other)?;
-                (map, (0..self.maps[map].shape.elements() as u32).collect())
-            }
-        };
+        let (source, index) = self.order_of_factor(node.inputs[x], &inputs[x])?;
         let shape = self.maps[source].shape;
         let area = shape.height * shape.width;
         let place = |m: usize, k: usize| index[x_pixels[m] + x_products[k]] as usize;

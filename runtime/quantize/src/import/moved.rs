@@ -16,6 +16,34 @@ const INDICES_MAX: usize = 1 << 24;
 const BILINEAR_ERROR_MAX: f32 = 2e-3;
 
 impl Importer<'_> {
+    /// The maps that an outlet's values are of, and their places in them, one map after the other.
+    pub(super) fn order_of(&mut self, outlet: OutletId, meaning: &Meaning) -> Result<(Vec<MapId>, Vec<u32>), Refusal> {
+        if let Meaning::Moved(moved) = meaning {
+            return Ok((moved.sources.clone(), moved.index.clone()));
+        }
+        let map = self.mapped(outlet, meaning)?;
+        Ok((vec![map], (0..self.maps[map].shape.elements() as u32).collect()))
+    }
+
+    /// As [`Importer::order_of`], where a product's factor must be of one map.
+    pub(super) fn order_of_factor(
+        &mut self,
+        outlet: OutletId,
+        meaning: &Meaning,
+    ) -> Result<(MapId, Vec<u32>), Refusal> {
+        match self.order_of(outlet, meaning)? {
+            (sources, order) if sources.len() == 1 => Ok((sources[0], order)),
+            _ => Err("no rule for a product of several maps".into()),
+        }
+    }
+
+    /// Makes sure that so many places of values can be kept beside those that are kept already.
+    pub(super) fn reserve(&mut self, places: usize) -> Result<(), Refusal> {
+        let left = self.moved_left.checked_sub(places);
+        self.moved_left = left.ok_or_else(|| format!("it and those before it move more than {MOVED_MAX} values"))?;
+        Ok(())
+    }
+
     /// An operation that only moves values: tract shows where each goes.
     pub(super) fn moved(&mut self, node: &TypedNode, inputs: &[Meaning], shape: &[usize]) -> Result<Meaning, Refusal> {
         let mut sources: Vec<MapId> = Vec::new();
@@ -25,13 +53,7 @@ impl Importer<'_> {
         for (meaning, outlet) in inputs.iter().zip(&node.inputs) {
             let Meaning::Constant(value) = meaning else {
                 let extents = concrete(self.model, *outlet)?;
-                let (from, order) = match meaning {
-                    Meaning::Moved(moved) => (moved.sources.clone(), moved.index.clone()),
-                    _ => {
-                        let map = self.mapped(*outlet, meaning)?;
-                        (vec![map], (0..self.maps[map].shape.elements() as u32).collect())
-                    }
-                };
+                let (from, order) = self.order_of(*outlet, meaning)?;
                 let base: usize = sources.iter().map(|&m| self.maps[m].shape.elements()).sum();
                 sources.extend(from);
                 let positions: Vec<f32> = (total..total + order.len()).map(|i| i as f32).collect();
@@ -50,9 +72,7 @@ impl Importer<'_> {
         if total == 0 {
             return Err(rule.into());
         }
-        let more = total + shape.iter().product::<usize>();
-        let left = self.moved_left.checked_sub(more);
-        self.moved_left = left.ok_or_else(|| format!("it and those before it move more than {MOVED_MAX} values"))?;
+        self.reserve(total + shape.iter().product::<usize>())?;
         let moved = evaluate(node.op.as_ref(), values).map_err(|e| format!("{rule}: {}", words(&e)))?;
         let found = reals(&moved)?;
         let index = found

@@ -134,9 +134,8 @@ impl Importer<'_> {
         let moved = match &inputs[at] {
             Meaning::Moved(moved) => Arc::clone(moved),
             other => {
-                let map = self.mapped(node.inputs[at], other)?;
-                let index = (0..self.maps[map].shape.elements() as u32).collect();
-                Arc::new(Moved { sources: vec![map], shape: shape.clone(), index })
+                let (sources, index) = self.order_of(node.inputs[at], other)?;
+                Arc::new(Moved { sources, shape: shape.clone(), index })
             }
         };
         let wide = constant.broadcast_to_shape(&shape).map_err(|e| words(&e))?;

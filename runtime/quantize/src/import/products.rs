@@ -15,7 +15,6 @@ use crate::onnx::words;
 pub(super) struct Products {
     /// The factors.
     pub(super) sides: Arc<[Side; 2]>,
-    pub(super) batches: usize,
     /// Extents of the value.
     pub(super) shape: Vec<usize>,
     /// By value: `(batch * tokens of side 0 + token of side 0) * tokens of side 1 + token of side 1`.
@@ -72,8 +71,7 @@ impl Products {
     }
 
     fn with(&self, shape: Vec<usize>, index: Vec<u32>, factor: f32, compared: Option<usize>) -> Products {
-        let sides = Arc::clone(&self.sides);
-        Products { sides, batches: self.batches, shape, index, factor, compared }
+        Products { sides: Arc::clone(&self.sides), shape, index, factor, compared }
     }
 
     /// Each product times `by`.
