@@ -8,8 +8,13 @@ use lapwing_camera::frame::Frame;
 /// The wall clock may drift against the monotonic one this far between two looks without having been set, in
 /// microseconds.
 const JUMP_US: i64 = 1_000_000;
-/// Looks at the clocks until two of them agree; none of them counts otherwise.
-const LOOKS_MAX: usize = 4;
+/// Looks at the clocks until one agrees with that before it; none of them counts otherwise.
+const LOOKS_MAX: usize = 5;
+
+/// Two looks at the clocks between which none was set.
+fn agree(a_us: i64, b_us: i64) -> bool {
+    a_us.saturating_sub(b_us).abs() < JUMP_US
+}
 
 /// Puts the time on an event.
 pub(super) fn stamp(event: Event, clock: &dyn Clock) -> Event {
@@ -43,30 +48,31 @@ pub(super) struct WallClock {
 
 impl WallClock {
     /// An event if it was set since the last call.
+    pub(super) fn was_set(&mut self, clock: &dyn Clock) -> Option<Event> {
+        let ahead_us = self.agreed(clock)?;
+        let before_us = self.ahead_us.replace(ahead_us)?;
+        if agree(ahead_us, before_us) {
+            return None;
+        }
+        let jump_us = ahead_us.saturating_sub(before_us);
+        let flags = if jump_us < 0 { Event::BACKWARDS } else { 0 };
+        let value = u32::try_from(jump_us.unsigned_abs() / 1_000_000).unwrap_or(u32::MAX);
+        Some(stamp(Event { kind: EventKind::ClockSet, flags, value, ..Event::default() }, clock))
+    }
+
+    /// How far the wall clock is ahead; `None` if no look agrees with that before it, or with that of the last call.
     ///
     /// The two clocks are read one after the other, and much time may pass between them (another process has the
     /// processor, the machine sleeps): so what looks like a jump is looked at again, and counts if it is still there.
-    pub(super) fn was_set(&mut self, clock: &dyn Clock) -> Option<Event> {
+    fn agreed(&self, clock: &dyn Clock) -> Option<i64> {
         let look = || clock.wall().ahead_us(clock.mono());
-        let mut ahead_us = look();
-        let Some(before_us) = self.ahead_us else {
-            self.ahead_us = Some(ahead_us);
-            return None;
-        };
-        let jump_us = |ahead_us: i64| ahead_us.saturating_sub(before_us);
-        let is_jump = |ahead_us: i64| jump_us(ahead_us).abs() >= JUMP_US;
+        let mut last_us = None;
         for _ in 0..LOOKS_MAX {
-            let again_us = if is_jump(ahead_us) { look() } else { ahead_us };
-            if (again_us.saturating_sub(ahead_us)).abs() < JUMP_US {
-                self.ahead_us = Some(again_us);
-                if !is_jump(again_us) {
-                    return None;
-                }
-                let flags = if jump_us(again_us) < 0 { Event::BACKWARDS } else { 0 };
-                let value = u32::try_from(jump_us(again_us).unsigned_abs() / 1_000_000).unwrap_or(u32::MAX);
-                return Some(stamp(Event { kind: EventKind::ClockSet, flags, value, ..Event::default() }, clock));
+            let now_us = look();
+            if [self.ahead_us, last_us].into_iter().flatten().any(|us| agree(now_us, us)) {
+                return Some(now_us);
             }
-            ahead_us = again_us;
+            last_us = Some(now_us);
         }
         None
     }
@@ -103,7 +109,7 @@ mod tests {
 
     #[test]
     fn who_is_held_up_between_two_clocks_saw_none_of_them_set() {
-        for slow in [0..0, 1..2, 1..4, 3..5, 1..100] {
+        for slow in [0..0, 1..2, 1..4, 3..5, 1..100, 0..1, 0..3] {
             let clock = Preempted { slow: slow.clone(), ..Preempted::default() };
             let mut wall = WallClock::default();
             for look in 0..6 {
