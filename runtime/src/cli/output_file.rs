@@ -13,12 +13,7 @@ use super::out::Failure;
 /// The path, and what the disk says.
 #[cfg(feature = "onnx")]
 pub fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(output, bytes).map_err(|e| {
-        Failure::Job(format!(
-            "{}: cannot be written: {e}; name another file with --output",
-            Printable(output.display())
-        ))
-    })
+    put(output, bytes, "name another file with --output")
 }
 
 /// Writes a picture as PNG.
@@ -28,6 +23,10 @@ pub fn write(output: &Path, bytes: &[u8]) -> Result<(), Failure> {
 pub fn write_png(frame: &Frame, path: &Path) -> Result<(), Failure> {
     let mut bytes = Vec::new();
     picture::encode_png(frame, &mut bytes).map_err(Failure::job)?;
-    std::fs::write(path, &bytes)
-        .map_err(|e| Failure::Job(format!("{}: cannot be written: {e}; name another file", Printable(path.display()))))
+    put(path, &bytes, "name another file")
+}
+
+fn put(path: &Path, bytes: &[u8], cure: &str) -> Result<(), Failure> {
+    let refused = |e| Failure::Job(format!("{}: cannot be written: {e}; {cure}", Printable(path.display())));
+    std::fs::write(path, bytes).map_err(refused)
 }
