@@ -21,9 +21,9 @@ pub struct Conv {
     pub groups: usize,
     /// Weights in the order (output channel, row, column, input channel of the group), -127..=127.
     pub weights: Weights,
-    /// One a output channel, in units of scale_in * scale_weight.
+    /// One an output channel, in units of scale_in * scale_weight.
     pub bias: Vec<i32>,
-    /// One a output channel: scale_in * scale_weight / scale_pre; below zero where a factor behind
+    /// One an output channel: scale_in * scale_weight / scale_pre; below zero where a factor behind
     /// the convolution is.
     pub multiplier: Vec<f32>,
     /// Zero point before the table.
@@ -45,7 +45,7 @@ impl Conv {
         self.table.is_some() || self.wide.curve.is_some()
     }
 
-    /// QuantParams a pixel of an input of this shape.
+    /// Numbers a pixel of an input of this shape.
     pub fn channels(&self, input: Shape) -> usize {
         if self.wide.input { input.channels / 2 } else { input.channels }
     }

@@ -7,7 +7,7 @@ use super::super::bytes::Bytes;
 /// Eight-bit weights, read as a slice of i8.
 #[derive(Debug, Clone)]
 pub enum Weights {
-    /// QuantParams of its own.
+    /// Numbers of its own.
     Own(Vec<i8>),
     /// Part of a file, one byte a weight.
     View(Bytes),

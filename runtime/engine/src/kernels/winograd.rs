@@ -116,12 +116,12 @@ pub struct Loops {
 }
 
 impl Loops {
-    /// QuantParams of one transformed filter, with padding.
+    /// Numbers of one transformed filter, with padding.
     pub(super) fn filter(&self, inputs: usize) -> usize {
         PLACES * inputs.next_multiple_of(self.together)
     }
 
-    /// QuantParams of all transformed filters of a convolution, with padding.
+    /// Numbers of all transformed filters of a convolution, with padding.
     pub(super) fn filters(&self, inputs: usize, outputs: usize) -> usize {
         self.filter(inputs).saturating_mul(outputs.next_multiple_of(self.lanes))
     }
@@ -208,7 +208,7 @@ impl PackedWinograd {
         self.inputs.next_multiple_of(CHANNELS)
     }
 
-    /// QuantParams of a transformed patch.
+    /// Numbers of a transformed patch.
     pub fn patch(&self) -> usize {
         PLACES * self.padded_inputs()
     }

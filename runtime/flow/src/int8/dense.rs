@@ -12,7 +12,7 @@ use super::super::network::Asked;
 pub struct Dense {
     /// (output, input).
     pub weights: Vec<f32>,
-    /// One a output.
+    /// One an output.
     pub bias: Vec<f32>,
 }
 

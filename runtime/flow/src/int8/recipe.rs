@@ -78,9 +78,9 @@ pub struct Filters {
     pub stride: usize,
     /// (output, row, column, input), -127..=127, for the input's `quant.real(q)`.
     pub weights: Weights,
-    /// What a weight of 1 stands for, one a output.
+    /// What a weight of 1 stands for, one an output.
     pub scale: Vec<f32>,
-    /// One a output.
+    /// One an output.
     pub bias: Vec<f32>,
 }
 

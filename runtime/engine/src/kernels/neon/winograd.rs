@@ -12,7 +12,7 @@ use super::super::aarch64::{ANY, SMALL_RESULTS, SMALL_SUMS, begin, by_bound, fin
 use super::super::packed::{AccumulatorBound, Panel};
 use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
 
-/// QuantParams of a vector.
+/// Numbers of a vector.
 const LANES: usize = 8;
 /// Sums of a vector.
 const SUMS: usize = 4;

@@ -13,7 +13,7 @@ use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWin
 use super::dot::{Dot, LANES, PANEL, narrow, round, widen};
 use super::lookup::{Lookup, put};
 
-/// QuantParams of a vector of patches.
+/// Numbers of a vector of patches.
 const CHANNELS: usize = 16;
 /// Tiles that are multiplied together: sums, weights and what is broadcast fit in sixteen registers.
 const GROUP: usize = 4;
