@@ -59,6 +59,17 @@ pub fn lapwing(folder: &Path, arguments: &[&str]) -> Output {
     }
 }
 
+/// What `lapwing` with `arguments` prints in `folder`.
+///
+/// # Panics
+/// If it does not end well; with what it complained of.
+#[allow(clippy::panic)]
+pub fn say(folder: &Path, arguments: &[&str]) -> String {
+    let output = lapwing(folder, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    stdout(&output)
+}
+
 /// What the process wrote to standard output.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -2,11 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
 
 use lapwing_camera::frame::{Frame, picture};
-use lapwing_tests::{binary, root, shared, stderr, stdout};
+use lapwing_tests::{lapwing, root, say, shared, stderr};
 use lapwing_vision::Model;
 use lapwing_vision::detect::{DetectOptions, Detection, Detector};
 use serde_json::Value;
@@ -142,16 +141,6 @@ fn exports_of_ultralytics_find_what_their_predictor_finds() {
     }
 }
 
-fn call(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(binary()).args(arguments).current_dir(folder).output().unwrap()
-}
-
-fn good(folder: &Path, arguments: &[&str]) -> String {
-    let output = call(folder, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-    stdout(&output)
-}
-
 /// A person's first minutes: an export in a folder, nothing beside it.
 #[test]
 fn an_export_is_looked_at_tried_quantized_and_run() {
@@ -159,18 +148,18 @@ fn an_export_is_looked_at_tried_quantized_and_run() {
     let at = |name: &str| folder.path().join(name);
     std::fs::copy(exports().join("attention.onnx"), at("yard.onnx")).unwrap();
     std::fs::copy(exports().join("picture.png"), at("picture.png")).unwrap();
-    let said = good(folder.path(), &["model", "info", "yard.onnx"]);
+    let said = say(folder.path(), &["model", "info", "yard.onnx"]);
     for word in ["head `dfl`", "proved: ", "farmer's cat", "float32    nothing"] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    let said = good(folder.path(), &["detect", "--model", "yard.onnx", "picture.png"]);
+    let said = say(folder.path(), &["detect", "--model", "yard.onnx", "picture.png"]);
     assert!(said.contains('%'), "{said}");
-    let said = good(folder.path(), &["model", "quantize", "yard.onnx", "--calibrate", "picture.png"]);
+    let said = say(folder.path(), &["model", "quantize", "yard.onnx", "--calibrate", "picture.png"]);
     assert!(said.contains("yard.lap: ") && said.contains("calibrated on 1 pictures"), "{said}");
-    let said = good(folder.path(), &["model", "verify", "yard.lap"]);
+    let said = say(folder.path(), &["model", "verify", "yard.lap"]);
     assert!(said.contains("computes the golden outputs"), "{said}");
     let both = ["yard.onnx", "yard.lap"].map(|model| {
-        let said = good(folder.path(), &["detect", "--json", "--score-min", "0.5", "--model", model, "picture.png"]);
+        let said = say(folder.path(), &["detect", "--json", "--score-min", "0.5", "--model", model, "picture.png"]);
         let object: Value = serde_json::from_str(&said).unwrap();
         object["detections"].as_array().unwrap().len()
     });
@@ -181,13 +170,13 @@ fn an_export_is_looked_at_tried_quantized_and_run() {
         "[classes]\nnames = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n[head]\nscore_min = 0.45\n",
     )
     .unwrap();
-    let said = good(folder.path(), &["model", "info", "--manifest", "yard.onnx"]);
+    let said = say(folder.path(), &["model", "info", "--manifest", "yard.onnx"]);
     assert!(
         said.contains("score_min = 0.45") && said.contains("\"e\"") && said.contains("letterbox-centred"),
         "{said}"
     );
     std::fs::write(at("yard.toml"), said).unwrap();
-    good(folder.path(), &["detect", "--model", "yard.toml", "picture.png"]);
+    say(folder.path(), &["detect", "--model", "yard.toml", "picture.png"]);
 }
 
 /// What is not recognised is told, with what was found and what to write; what is no ONNX, with how it becomes it.
@@ -198,7 +187,7 @@ fn what_is_not_recognised_is_told() {
     std::fs::copy(exports().join("dfl.onnx"), at("a.onnx")).unwrap();
     std::fs::write(at("a.toml"), "[head]\nfamily = \"yolov3\"\n").unwrap();
     std::fs::copy(exports().join("picture.png"), at("x.png")).unwrap();
-    let output = call(folder.path(), &["detect", "--model", "a.onnx", "x.png"]);
+    let output = lapwing(folder.path(), &["detect", "--model", "a.onnx", "x.png"]);
     let said = stderr(&output);
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     for word in ["Outputs: ", "stride 8 with ", "[head] family", "a.toml"] {
@@ -206,7 +195,7 @@ fn what_is_not_recognised_is_told() {
     }
     for (file, word) in [("b.pt", "format=onnx"), ("b.tflite", "ONNX"), ("b.engine", "ONNX"), ("b.hef", "ONNX")] {
         std::fs::write(at(file), "x").unwrap();
-        let output = call(folder.path(), &["model", "info", file]);
+        let output = lapwing(folder.path(), &["model", "info", file]);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(file) && said.contains(word), "{said}");

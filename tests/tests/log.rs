@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use lapwing_tests::{lapwing, root, stderr, stdout};
+use lapwing_tests::{lapwing, root, say, stderr, stdout};
 use serde_json::Value;
 
 /// A data folder as the first version with this format left it: two runs, 15 events.
@@ -15,12 +15,6 @@ fn old(folder: &Path) {
         let from = root().join("firmware/src/log/fixtures").join(format!("format1_run{run}.seg"));
         std::fs::copy(from, log.join(format!("0000000{run}.seg"))).unwrap();
     }
-}
-
-fn say(folder: &Path, call: &[&str]) -> String {
-    let output = lapwing(folder, call);
-    assert!(output.status.success(), "{call:?}: {}", stderr(&output));
-    stdout(&output)
 }
 
 #[test]
