@@ -17,6 +17,7 @@ import argparse
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -24,7 +25,10 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from pictures import letterbox
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
+import qdq
 
 BEST, SCORE_MIN, IOU_MAX, ROUNDS = 100, 0.25, 0.55, 7
 
@@ -34,17 +38,6 @@ def call(*words, timeout=600):
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1][:300] if done.stderr.strip() else "no words")
     return done.stdout
-
-
-def fitted(picture, height, width, stretch):
-    if stretch:
-        return cv2.resize(picture, (width, height))
-    scale = min(height / picture.shape[0], width / picture.shape[1])
-    inner = cv2.resize(picture, (round(picture.shape[1] * scale), round(picture.shape[0] * scale)))
-    out = np.full((height, width, 3), 114, np.uint8)
-    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
-    out[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return out
 
 
 def overlap(a, b):
@@ -90,21 +83,12 @@ def shares(theirs, ours, score, side):
     hit = 0
     left = list(ours)
     for name, value, box in theirs:
-        clipped = box
         for other in left:
-            if other["class"] == name and abs(other["score"] - value) <= score and max(abs(np.array(other["box"]) - clipped)) <= side:
+            if other["class"] == name and abs(other["score"] - value) <= score and max(abs(np.array(other["box"]) - box)) <= side:
                 left.remove(other)
                 hit += 1
                 break
     return hit, len(theirs)
-
-
-class Pictures(CalibrationDataReader):
-    def __init__(self, name, arrays):
-        self.rest = iter([{name: array} for array in arrays])
-
-    def get_next(self):
-        return next(self.rest, None)
 
 
 def session(path):
@@ -146,7 +130,7 @@ def one(path, lapwing, photos, scratch):
     bgr = 'colour = "bgr"' in manifest
     plain = "scale = [1.0" in manifest
     for name, photo in photos:
-        picture = fitted(photo, height, width, stretch)
+        picture = cv2.resize(photo, (width, height)) if stretch else letterbox(photo, height, width)
         cv2.imwrite(str(folder / f"{name}.png"), picture)
         x = (picture if bgr else picture[..., ::-1]).transpose(2, 0, 1)[None].astype(np.float32) / (1 if plain else 255)
         arrays.append(np.ascontiguousarray(x))
@@ -196,14 +180,11 @@ def one(path, lapwing, photos, scratch):
     except Exception:
         pass
     try:
-        qdq = folder / "qdq.onnx"
-        quantize_static(
-            str(path), str(qdq), Pictures(input_name, repeated), quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, per_channel=True,
-        )  # fmt: skip
-        peer8 = session(qdq)
+        quantized = folder / "qdq.onnx"
+        qdq.quantize(path, input_name, repeated, quantized)
+        peer8 = session(quantized)
         engines["onnxruntime int8"] = lambda: peer8.run(None, {input_name: x})
-        model8 = openvino(qdq)
+        model8 = openvino(quantized)
         engines["openvino int8"] = lambda: model8(x)
     except Exception:
         pass

@@ -13,6 +13,7 @@ import sys
 import cv2
 import numpy as np
 import torch
+from pictures import letterbox
 from ultralytics import RTDETR, YOLO
 
 # name, configuration, options of the export
@@ -40,20 +41,11 @@ EXPORTS = [
 ]
 
 
-def fitted(picture, height, width):
-    scale = min(height / picture.shape[0], width / picture.shape[1])
-    inner = cv2.resize(picture, (round(picture.shape[1] * scale), round(picture.shape[0] * scale)))
-    out = np.full((height, width, 3), 114, np.uint8)
-    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
-    out[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-    return out
-
-
 def enliven(net, pictures, size):
     """Statistics of the pictures for every normalisation, and biases that let boxes pass."""
     torch.manual_seed(0)
     height, width = (size, size) if isinstance(size, int) else size
-    batch = np.stack([fitted(p, height, width) for p in pictures])[..., ::-1].transpose(0, 3, 1, 2) / 255
+    batch = np.stack([letterbox(p, height, width) for p in pictures])[..., ::-1].transpose(0, 3, 1, 2) / 255
     batch = torch.tensor(np.ascontiguousarray(batch), dtype=torch.float32)
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
