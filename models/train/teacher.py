@@ -1,8 +1,10 @@
-"""The distillation teacher: open networks trained on COCO, run from their ONNX files.
+"""The distillation teacher: open networks trained on COCO, run from their ONNX files, and a
+larger network of our own, run from its weights.
 
-YOLOX-nano (arXiv:2107.08430, Apache-2.0) and PicoDet-S (arXiv:2111.00902, Apache-2.0). Only their
-outputs are used, as a training signal: both look at the same clean pictures, which may be larger
-than the student's, and their scores and boxes are brought onto the student's grids.
+YOLOX-nano (arXiv:2107.08430, Apache-2.0), PicoDet-S (arXiv:2111.00902, Apache-2.0) and
+`detect-SHAPE.pt`. Only their outputs are used, as a training signal: all look at the same clean
+pictures, which may be larger than the student's, and their scores and boxes are brought onto the
+student's grids.
 
     python teacher.py PACKED --members yolox_nano.onnx:416,picodet_s_320.onnx:320 [--split val]
 
@@ -10,6 +12,7 @@ scores what the student is taught as if it were a detector of its own.
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from network import STRIDES
+from network import SHAPES, STRIDES, Detector, cells, decode, fuse, load_weights
 from onnxnet import OnnxNet
 
 # index among the 80 COCO classes of each of the 20 VOC classes, in alphabetical VOC order
@@ -50,7 +53,7 @@ def resize(image: Tensor, matrix: Tensor) -> Tensor:
     return matrix @ image @ matrix.T
 
 
-def run(net: OnnxNet, image: Tensor) -> list[Tensor]:
+def run(net: nn.Module, image: Tensor) -> list[Tensor]:
     """The outputs of a network; bf16 inside on a GPU."""
     with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):
         return net(image.contiguous(memory_format=torch.channels_last))
@@ -115,6 +118,25 @@ class Picodet(nn.Module):
         return [*levels[:2], Level(torch.maximum(third.score, fourth.score), box)]
 
 
+class Detect(nn.Module):
+    """Takes BGR 0..255. A network of ours from the half-precision weights of its training; the
+    file is named `detect-SHAPE`, with anything behind a dot."""
+
+    def __init__(self, path: str):
+        super().__init__()
+        shape = SHAPES[Path(path).name.split(".")[0].removeprefix("detect-")]
+        self.net = fuse(load_weights(Detector(shape), path))
+
+    def forward(self, bgr: Tensor) -> list[Level]:
+        size = bgr.shape[-1]
+        logits, raw = run(self.net, bgr.flip(1) / 255)
+        box = decode(raw, *cells(size, bgr.device)) / size
+        grids = [size // stride for stride in STRIDES]
+        counts = [g * g for g in grids]
+        parts = zip(logits.float().sigmoid().split(counts, 1), box.split(counts, 1), grids)
+        return [Level(*(m.transpose(1, 2).unflatten(2, (g, g)) for m in pair)) for *pair, g in parts]
+
+
 def sample(level: Level, onto: int) -> Level:
     """The cell of a grid under the centre of each cell of another."""
     grid = level.score.shape[-1]
@@ -158,18 +180,25 @@ class Teacher(nn.Module):
     on the grids of a student of another size."""
 
     # PicoDet's curve puts its scores on the scale of YOLOX's: equal scores are as often right
-    KINDS = {"yolox": (Yolox, 1.0, 0.0), "picodet": (Picodet, 2.0, -0.36)}
+    KINDS = {
+        "yolox": (Yolox, 1.0, 0.0),
+        "picodet": (Picodet, 2.0, -0.36),
+        "detect": (Detect, 1.0, 0.0),
+    }
 
-    def __init__(self, members: str, mirror: bool = False, share: float = 0.4, peak: float = 0.25):
+    def __init__(self, members: str, mirror: bool = False, shares: str = "0.4", peak: float = 0.25):
         super().__init__()
-        self.mirror, self.share, self.peak = mirror, share, peak
+        self.mirror, self.peak = mirror, peak
+        self.shares = [float(share) for share in shares.split(",")]
         self.nets, self.curves, self.sizes = nn.ModuleList(), nn.ModuleList(), []
         for entry in members.split(","):
             path, size = entry.rsplit(":", 1)
-            make, slope, offset = self.KINDS[Path(path).name.split("_")[0]]
+            make, slope, offset = self.KINDS[re.split("[-_.]", Path(path).name)[0]]
             self.nets.append(make(path))
             self.curves.append(Calibration(slope, offset))
             self.sizes.append(int(size))
+        if len(self.shares) < len(self.nets) - 1:
+            raise SystemExit(f"{len(self.nets)} teachers need {len(self.nets) - 1} shares")
         self.size = max(self.sizes)
         for size in set(self.sizes):
             self.register_buffer(f"onto{size}", shrink(self.size, size))
@@ -191,8 +220,8 @@ class Teacher(nn.Module):
     def forward(self, image: Tensor, size: int) -> tuple[Tensor, Tensor]:
         opinions = self.opinions(image, size)
         levels = opinions[0]
-        for other in opinions[1:]:
-            levels = [join(a, b, self.share, self.peak) for a, b in zip(levels, other)]
+        for other, share in zip(opinions[1:], self.shares):
+            levels = [join(a, b, share, self.peak) for a, b in zip(levels, other)]
         score = torch.cat([m.score.flatten(2) for m in levels], 2).transpose(1, 2)
         box = torch.cat([m.box.flatten(2) for m in levels], 2).transpose(1, 2)
         return score, box * size
@@ -209,10 +238,10 @@ def main() -> None:
     add("--split", default="val")
     add("--student", type=int, default=320, help="input size whose grids the scores are put on")
     add("--mirror", action="store_true")
-    add("--share", type=float, default=0.4)
+    add("--shares", default="0.4")
     add("--peak", type=float, default=0.25)
     args = parser.parse_args()
-    teacher = Teacher(args.members, args.mirror, args.share, args.peak)
+    teacher = Teacher(args.members, args.mirror, args.shares, args.peak)
     data = Dataset.load(args.packed, args.split, "cpu")
 
     def predict(image: Tensor) -> tuple[Tensor, Tensor]:

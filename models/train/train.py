@@ -43,7 +43,7 @@ def parse() -> argparse.Namespace:
     add("--total", action="store_true", help="the budget includes loading and compiling")
     add("--stop", type=float, default=math.inf, help="seconds after which this session ends")
     add("--teacher", help="ONNX files and their input sizes; without it, ground truth only")
-    add("--share", type=float, default=0.4, help="the second teacher's share of the mean score")
+    add("--shares", default="0.4", help="share of each further teacher in the mean score so far")
     add("--peak", type=float, default=0.25, help="weight of the maximum against the mean")
     add("--mirror", action="store_true", help="teachers see the mirror image as well")
     add("--init", help="half-precision weights to start from")
@@ -91,7 +91,7 @@ class Run:
             load_weights(model, args.init)
         teacher = None
         if args.teacher:
-            teacher = Teacher(args.teacher, args.mirror, args.share, args.peak)
+            teacher = Teacher(args.teacher, args.mirror, args.shares, args.peak)
         self.engine = Engine(
             model, self.train_set, teacher, args.batch,
             args.decay, args.truth_weight, args.teacher_weight,
@@ -237,7 +237,7 @@ class Run:
         model = load_weights(Detector(SHAPES[self.args.shape]), self.args.out / "best.pt")
         model = fuse(model.to(self.device)).eval().to(memory_format=torch.channels_last)
         entry["params"] = parameters_of(model)
-        entry["macs"] = {size: count_macs(model, size) for size in (320, 416)}
+        entry["macs"] = {size: count_macs(model, size) for size in sorted({self.args.last_size, 320, 416})}
         splits = {"val": self.val_set}
         for name in ("test", "away"):  # need not travel
             if (self.args.packed / f"{name}.npz").exists():
