@@ -65,6 +65,24 @@ pub struct Matrix {
     u_to_b: i32,
 }
 
+/// The way from YUV to RGB times 8192, which fits into 16 bits: with y = Y - `black`, u = U - 128, v = V - 128, red is
+/// `y y + v_to_r v`, green `y y + u_to_g u + v_to_g v`, blue `y y + u_to_b u`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShortMatrix {
+    /// What black is.
+    pub black: i16,
+    /// Luma to each of the three.
+    pub y: i16,
+    /// V to red.
+    pub v_to_r: i16,
+    /// U to green; negative.
+    pub u_to_g: i16,
+    /// V to green; negative.
+    pub v_to_g: i16,
+    /// U to blue.
+    pub u_to_b: i16,
+}
+
 const ENCODINGS: [(f64, f64); 3] = [(0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)];
 
 /// By encoding, then by range.
@@ -115,26 +133,32 @@ impl Matrix {
     #[inline]
     pub fn chroma(&self, u: u8, v: u8) -> [i32; 3] {
         let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);
-        [self.v_to_r * v, -self.u_to_g * u - self.v_to_g * v, self.u_to_b * u]
+        let green = self.u_to_g.wrapping_mul(u).wrapping_add(self.v_to_g.wrapping_mul(v));
+        [self.v_to_r.wrapping_mul(v), green.wrapping_neg(), self.u_to_b.wrapping_mul(u)]
     }
 
     /// The pixel of luma `y` with what [`Matrix::chroma`] adds.
     #[must_use]
     #[inline]
-    pub fn pixel(&self, y: u8, chroma: [i32; 3]) -> [u8; 3] {
-        let luma = self.y * (i32::from(y) - self.black) + (1 << 15);
-        chroma.map(|c| ((luma + c) >> 16).clamp(0, 255) as u8)
+    pub fn pixel(&self, y: u8, [r, g, b]: [i32; 3]) -> [u8; 3] {
+        // at most 1.2 * 2^16 * 2^8 and 2.2 * 2^16 * 2^7: no sum overflows, and none is checked for it
+        let luma = (i32::from(y) - self.black).wrapping_mul(self.y).wrapping_add(1 << 15);
+        let level = |added: i32| (luma.wrapping_add(added) >> 16).clamp(0, 255) as u8;
+        [level(r), level(g), level(b)]
     }
 
-    /// The pixel of Y, U and V in sixteenths, each from 0 to 255 * 16.
+    /// The same for products of 16-bit numbers.
     #[must_use]
-    #[inline]
-    pub fn pixel_from_sixteenths(&self, [y, u, v]: [i32; 3]) -> [u8; 3] {
-        let (u, v) = (u - 128 * 16, v - 128 * 16);
-        // at most 1.2 * 2^16 * 2^12 and 2.2 * 2^16 * 2^11: the sum fits
-        let luma = self.y * (y - self.black * 16) + (1 << 19);
-        let rgb = [self.v_to_r * v, -self.u_to_g * u - self.v_to_g * v, self.u_to_b * u];
-        rgb.map(|c| ((luma + c) >> 20).clamp(0, 255) as u8)
+    pub fn short(&self) -> ShortMatrix {
+        let short = |times_65536: i32| ((times_65536 + 4) >> 3) as i16;
+        ShortMatrix {
+            black: self.black as i16,
+            y: short(self.y),
+            v_to_r: short(self.v_to_r),
+            u_to_g: -short(self.u_to_g),
+            v_to_g: -short(self.v_to_g),
+            u_to_b: short(self.u_to_b),
+        }
     }
 }
 

@@ -310,30 +310,45 @@ pub fn to_rgb(raw: &Raw<'_>, rgb: &mut [u8]) {
 
 /// `places`: where Y of the first pixel, U, Y of the second, V lie in four bytes.
 fn packed_row(matrix: &Matrix, samples: &[u8], [y0, u, y1, v]: [usize; 4], rgb: &mut [u8]) {
-    for (pair, four) in rgb.chunks_mut(2 * CHANNELS).zip(samples.chunks_exact(4)) {
-        let added = matrix.chroma(four[u], four[v]);
-        for (pixel, y) in pair.chunks_exact_mut(CHANNELS).zip([four[y0], four[y1]]) {
-            pixel.copy_from_slice(&matrix.pixel(y, added));
-        }
-    }
+    let fours = samples.as_chunks::<4>().0;
+    in_pairs(matrix, rgb, |pair| {
+        let four = fours[pair];
+        ([four[y0], four[y1]], four[u], four[v])
+    });
 }
 
 /// Two bytes of chroma for two pixels; `swapped` if V comes first.
 fn paired_row(matrix: &Matrix, luma: &[u8], chroma: &[u8], swapped: bool, rgb: &mut [u8]) {
-    for ((pixels, luma), uv) in rgb.chunks_mut(2 * CHANNELS).zip(luma.chunks(2)).zip(chroma.chunks_exact(2)) {
-        let added = if swapped { matrix.chroma(uv[1], uv[0]) } else { matrix.chroma(uv[0], uv[1]) };
-        for (pixel, &y) in pixels.chunks_exact_mut(CHANNELS).zip(luma) {
-            pixel.copy_from_slice(&matrix.pixel(y, added));
-        }
-    }
+    let (u, v) = if swapped { (1, 0) } else { (0, 1) };
+    let chroma = chroma.as_chunks::<2>().0;
+    in_pairs(matrix, rgb, |pair| (two(luma, pair), chroma[pair][u], chroma[pair][v]));
 }
 
 fn planar_row(matrix: &Matrix, luma: &[u8], us: &[u8], vs: &[u8], rgb: &mut [u8]) {
-    for ((pixels, luma), (&u, &v)) in rgb.chunks_mut(2 * CHANNELS).zip(luma.chunks(2)).zip(us.iter().zip(vs)) {
+    in_pairs(matrix, rgb, |pair| (two(luma, pair), us[pair], vs[pair]));
+}
+
+/// The luma of two pixels; past the row's end that of the last.
+#[inline(always)]
+fn two(luma: &[u8], pair: usize) -> [u8; 2] {
+    [luma[2 * pair], luma[(2 * pair + 1).min(luma.len() - 1)]]
+}
+
+/// Writes a row two pixels at a time, which share their chroma: `samples` gives both lumas, U and V. The second pixel of
+/// the last pair may be past the row's end.
+#[inline(always)]
+fn in_pairs(matrix: &Matrix, rgb: &mut [u8], samples: impl Fn(usize) -> ([u8; 2], u8, u8)) {
+    let (pairs, last) = rgb.as_chunks_mut::<{ 2 * CHANNELS }>();
+    let count = pairs.len();
+    for (index, pixels) in pairs.iter_mut().enumerate() {
+        let ([y0, y1], u, v) = samples(index);
         let added = matrix.chroma(u, v);
-        for (pixel, &y) in pixels.chunks_exact_mut(CHANNELS).zip(luma) {
-            pixel.copy_from_slice(&matrix.pixel(y, added));
-        }
+        let (a, b) = (matrix.pixel(y0, added), matrix.pixel(y1, added));
+        *pixels = [a[0], a[1], a[2], b[0], b[1], b[2]];
+    }
+    if !last.is_empty() {
+        let ([y, _], u, v) = samples(count);
+        last.copy_from_slice(&matrix.pixel(y, matrix.chroma(u, v)));
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `set` | the table of one instruction set |
 //! | one file or folder each | the instruction sets |
 //! | `registry` | which of them this processor has |
+//! | `lanes` | weighted sums of bytes, for what comes before a network |
 //! | `packing`, `windowed`, `max_pool`, `attention`, `wide`, `winograd_conv`, `place` | operations on a table, whichever it is |
 //! | `step`, `program` | an operation on its bytes, and all of a plan on threads |
 //!
@@ -47,6 +48,7 @@ mod gather;
 mod guard_tests;
 #[cfg(target_arch = "aarch64")]
 mod i8mm;
+pub mod lanes;
 pub(super) mod max_pool;
 pub mod memory;
 #[cfg(target_arch = "aarch64")]

@@ -1,4 +1,4 @@
-//! One pass from a camera's picture to the network's input.
+//! One pass from a picture, as a camera gives it, to the network's input.
 //!
 //! Converting to RGB, resizing and quantizing one after another touches every pixel of the picture three times, most of
 //! them for nothing: the network's picture is the smaller one. Here the rows are blended first, as the bytes that they
@@ -7,23 +7,27 @@
 //! difference but for the rounding, and for colours outside RGB's cube, which are cut off here after the averaging and
 //! there before it.
 //!
+//! Components are never taken apart: the weights of a column have zeros where samples of the others lie ([`Columns`]).
+//!
 //! It promises to be within [`LEVELS_OFF_MAX`] of the exact result, and to ask for memory only when the picture's format
-//! or size changes. It holds no `unsafe`; its inner loops are plain enough for the compiler to make vectors of.
+//! or size changes. It holds no `unsafe`.
 
 use super::Fitting;
-use super::taps::{ONE, Taps};
-use lapwing_camera::frame::raw::{Component, Components, PixelFormat, Raw};
-use lapwing_camera::frame::yuv::{Matrix, Range};
+use super::taps::Taps;
+use lapwing_camera::frame::raw::{Component, Components, PLANES_MAX, PixelFormat, Raw};
+use lapwing_camera::frame::yuv::Matrix;
+use lapwing_engine::kernels::lanes::{self, Block, COLUMN_BITS, Columns, LANES, Lanes, Mix, Pass};
 use lapwing_engine::manifest::Resize;
 
 /// The most by which a level (0 to 255) is off, against exact arithmetic.
 pub const LEVELS_OFF_MAX: f64 = 1.0;
 
-/// The shifts that [`Component::shift_x`] and the planes' vertical ones can have: 0 and 1.
+/// The shifts that the planes' vertical resolution can have: 0 and 1.
 const SHIFTS: usize = 2;
-/// Fraction bits of a blended sample.
-const BLENDED_BITS: u32 = 8;
-const ONE_BITS: u32 = ONE.trailing_zeros();
+/// Rows that are blended at once.
+const ROWS: usize = 4;
+/// No colour, in sixteenths.
+const NEUTRAL: i16 = 128 << COLUMN_BITS;
 
 /// Format and size of the picture, and the size that it is brought to.
 type Kind = (PixelFormat, (u32, u32), (u32, u32));
@@ -33,8 +37,9 @@ type Kind = (PixelFormat, (u32, u32), (u32, u32));
 struct Plan {
     kind: Kind,
     /// By halvings of the resolution.
-    across: [Taps; SHIFTS],
     down: [Taps; SHIFTS],
+    /// Of the first component, and of the others.
+    across: [Columns; 2],
 }
 
 /// The fused pass with its buffers.
@@ -42,164 +47,182 @@ struct Plan {
 pub(super) struct Fused {
     filter: Resize,
     plan: Option<Plan>,
-    /// Sums of one blended row of a plane, times [`ONE`].
-    sums: Vec<u32>,
-    /// Blended rows of the three components, with [`BLENDED_BITS`] fraction bits.
-    lines: [Vec<u16>; 3],
-    /// One row of the result, (w, 3).
+    /// Sums of more than [`ROWS`] rows.
+    sums: Vec<[i32; LANES]>,
+    /// Blended rows of the planes, and zeros behind them.
+    blended: [Vec<i16>; PLANES_MAX],
+    /// One row of the result, (w, 3) in RGB, and what fills the last block.
     row: Vec<u8>,
+}
+
+/// One picture that is brought to size.
+struct Run<'a, P> {
+    fused: &'a mut Fused,
+    raw: &'a Raw<'a>,
+    fitting: &'a Fitting,
+    put: P,
 }
 
 impl Fused {
     /// A pass that resizes by `filter`; its buffers come with the first picture.
     pub(super) fn new(filter: Resize) -> Fused {
-        Fused { filter, plan: None, sums: Vec::new(), lines: Default::default(), row: Vec::new() }
+        Fused { filter, plan: None, sums: Vec::new(), blended: Default::default(), row: Vec::new() }
     }
 
     /// Brings `raw` to the size that `fitting` states; gives each row of the result, (w, 3) in RGB, to `put`.
-    pub(super) fn run(&mut self, raw: &Raw<'_>, fitting: &Fitting, mut put: impl FnMut(usize, &[u8])) {
+    pub(super) fn run(&mut self, raw: &Raw<'_>, fitting: &Fitting, put: impl FnMut(usize, &[u8])) {
+        lanes::best(self.pass(raw, fitting, put));
+    }
+
+    fn pass<'a, P: FnMut(usize, &[u8])>(&'a mut self, raw: &'a Raw<'a>, fitting: &'a Fitting, put: P) -> Run<'a, P> {
         let layout = raw.layout();
         let kind = (layout.format(), (layout.width(), layout.height()), (fitting.width, fitting.height));
-        let plan = match &mut self.plan {
-            Some(plan) if plan.kind == kind => plan,
-            plan => plan.insert(Plan::new(kind, self.filter)),
-        };
-        let matrix = Matrix::of(layout.colour());
-        let components = layout.format().components();
-        self.row.resize(fitting.width as usize * 3, 0);
-        for y in 0..fitting.height as usize {
-            match components {
-                Components::Grey(luma) => {
-                    blend(raw, plan, y, &[luma], &mut self.sums, &mut self.lines);
-                    let luma = Line::new(&self.lines[0], &plan.across[0]);
-                    for (x, pixel) in self.row.chunks_exact_mut(3).enumerate() {
-                        pixel.copy_from_slice(&matrix.pixel_from_sixteenths([luma.at(x), NEUTRAL, NEUTRAL]));
-                    }
-                }
-                Components::Yuv(parts) => {
-                    blend(raw, plan, y, &parts, &mut self.sums, &mut self.lines);
-                    let [luma, u, v] = lines(&self.lines, plan, &parts);
-                    for (x, pixel) in self.row.chunks_exact_mut(3).enumerate() {
-                        pixel.copy_from_slice(&matrix.pixel_from_sixteenths([luma.at(x), u.at(x), v.at(x)]));
-                    }
-                }
-                Components::Rgb(parts) => {
-                    blend(raw, plan, y, &parts, &mut self.sums, &mut self.lines);
-                    let rgb = lines(&self.lines, plan, &parts);
-                    let full = layout.colour().range == Range::Full;
-                    for (x, pixel) in self.row.chunks_exact_mut(3).enumerate() {
-                        for (value, line) in pixel.iter_mut().zip(&rgb) {
-                            let sixteenths = line.at(x);
-                            *value = if full {
-                                ((sixteenths + 8) >> 4) as u8
-                            } else {
-                                matrix.pixel_from_sixteenths([sixteenths, NEUTRAL, NEUTRAL])[0]
-                            };
-                        }
-                    }
-                }
-            }
-            put(y, &self.row);
+        if self.plan.as_ref().is_none_or(|plan| plan.kind != kind) {
+            self.prepare(kind);
         }
+        Run { fused: self, raw, fitting, put }
+    }
+
+    /// Plans for a kind of picture, and sizes the buffers.
+    fn prepare(&mut self, kind: Kind) {
+        let (format, (width, _), (to_width, _)) = kind;
+        let plan = self.plan.insert(Plan::new(kind, self.filter));
+        // a component may begin some bytes behind the row's beginning
+        let reach = plan.across.iter().map(Columns::reach).max().unwrap_or(0) + LANES;
+        for (plane, line) in self.blended.iter_mut().enumerate().take(format.planes()) {
+            line.clear();
+            line.resize(format.row_bytes(plane, width).next_multiple_of(LANES).max(reach), 0);
+        }
+        self.row.resize((to_width as usize).next_multiple_of(LANES) * 3, 0);
     }
 }
 
-/// No colour, in sixteenths.
-const NEUTRAL: i32 = 128 * 16;
+impl<P: FnMut(usize, &[u8])> Pass for Run<'_, P> {
+    #[inline(always)]
+    fn run<L: Lanes>(mut self, lanes: L) {
+        let layout = self.raw.layout();
+        let format = layout.format();
+        let components = format.components();
+        let mixing = lanes.mixing(&mix_of(Matrix::of(layout.colour()), components));
+        let Fused { plan: Some(plan), sums, blended, row, .. } = self.fused else { return };
+        let row_bytes = self.fitting.width as usize * 3;
+        for y in 0..self.fitting.height as usize {
+            for (plane, line) in blended.iter_mut().enumerate().take(format.planes()) {
+                let (first, weights) = plan.down[format.shift_y(plane) as usize % SHIFTS].of(y);
+                blend(lanes, |row| self.raw.row(plane, first + row), weights, sums, line);
+            }
+            let samples = |part: Component| &blended[part.plane][part.at..];
+            let pixels = row.as_chunks_mut().0.iter_mut().enumerate();
+            match components {
+                Components::Grey(luma) => {
+                    let (luma, neutral) = (samples(luma), lanes.same(NEUTRAL));
+                    for (group, pixels) in pixels {
+                        let luma = lanes.columns(luma, &plan.across[0], group);
+                        lanes.mix(&mixing, [luma, neutral, neutral], pixels);
+                    }
+                }
+                Components::Yuv(parts) | Components::Rgb(parts) => {
+                    let [first, second, third] = [samples(parts[0]), samples(parts[1]), samples(parts[2])];
+                    for (group, pixels) in pixels {
+                        let first = lanes.columns(first, &plan.across[0], group);
+                        let second = lanes.columns(second, &plan.across[1], group);
+                        let third = lanes.columns(third, &plan.across[1], group);
+                        lanes.mix(&mixing, [first, second, third], pixels);
+                    }
+                }
+            }
+            (self.put)(y, &row[..row_bytes]);
+        }
+    }
+}
 
 impl Plan {
     fn new(kind: Kind, filter: Resize) -> Plan {
-        let (_, (width, height), (to_width, to_height)) = kind;
-        let taps = |from: u32, to: u32| [0, 1].map(|shift| Taps::new(filter, from as usize, to as usize, shift));
-        Plan { kind, across: taps(width, to_width), down: taps(height, to_height) }
+        let (format, (width, height), (to_width, to_height)) = kind;
+        let taps = |from: u32, to: u32, shift: u32| Taps::new(filter, from as usize, to as usize, shift);
+        let (first, others) = match format.components() {
+            Components::Grey(part) => (part, part),
+            Components::Yuv([first, others, _]) | Components::Rgb([first, others, _]) => (first, others),
+        };
+        let across = [first, others].map(|part| taps(width, to_width, part.shift_x).columns(part.step));
+        Plan { kind, down: [taps(height, to_height, 0), taps(height, to_height, 1)], across }
     }
 }
 
-/// Blends the rows of the picture that row `y` of the result is made of, and takes the components apart.
-fn blend(raw: &Raw<'_>, plan: &Plan, y: usize, parts: &[Component], sums: &mut Vec<u32>, lines: &mut [Vec<u16>; 3]) {
-    let format = raw.layout().format();
-    let mut blended = usize::MAX; // the plane that `sums` holds
-    for (part, line) in parts.iter().zip(lines) {
-        if part.plane != blended {
-            let (first, weights) = plan.down[format.shift_y(part.plane) as usize % SHIFTS].of(y);
-            sums.clear();
-            sums.resize(format.row_bytes(part.plane, raw.layout().width()), 0);
-            for (index, weights) in weights.chunks(4).enumerate() {
-                add_rows(sums, |row| raw.row(part.plane, first + index * 4 + row), weights);
-            }
-            blended = part.plane;
-        }
-        let samples = (raw.layout().width() as usize).div_ceil(1 << part.shift_x);
-        line.resize(samples, 0);
-        let round = 1 << (ONE_BITS - BLENDED_BITS - 1);
-        let taken = sums[part.at..].iter().step_by(part.step);
-        for (value, sum) in line.iter_mut().zip(taken) {
-            *value = ((sum + round) >> (ONE_BITS - BLENDED_BITS)) as u16;
-        }
+/// The way from a picture's components to red, green and blue. Red, green and blue of limited range are as luma is.
+fn mix_of(matrix: &Matrix, components: Components) -> Mix {
+    let short = matrix.short();
+    let black = short.black << COLUMN_BITS;
+    match components {
+        Components::Rgb(_) => Mix { offsets: [black; 3], weights: [[short.y, 0, 0], [0, short.y, 0], [0, 0, short.y]] },
+        Components::Yuv(_) | Components::Grey(_) => Mix {
+            offsets: [black, NEUTRAL, NEUTRAL],
+            weights: [[short.y, 0, short.v_to_r], [short.y, short.u_to_g, short.v_to_g], [short.y, short.u_to_b, 0]],
+        },
     }
 }
 
-/// Adds up to four weighted rows.
-fn add_rows<'a>(sums: &mut [u32], row: impl Fn(usize) -> &'a [u8], weights: &[u16]) {
-    if let [a, b, c, d] = *weights {
-        let rows = row(0).iter().zip(row(1)).zip(row(2).iter().zip(row(3)));
-        for (sum, ((&p, &q), (&r, &s))) in sums.iter_mut().zip(rows) {
-            *sum += weigh(a, p) + weigh(b, q) + weigh(c, r) + weigh(d, s);
-        }
+/// Blends the rows of a plane; what lies behind a row in `line` stays zero.
+#[inline(always)]
+fn blend<'a, L: Lanes>(
+    lanes: L,
+    row: impl Fn(usize) -> &'a [u8],
+    weights: &[i16],
+    sums: &mut Vec<[i32; LANES]>,
+    line: &mut [i16],
+) {
+    let line = line.as_chunks_mut().0;
+    if weights.len() <= ROWS {
+        let (rows, weights) = four(&row, 0, weights);
+        over_blocks(rows, line, |rows, block: &mut Block| {
+            *block = lanes.blended(add(lanes, [0; LANES], rows, weights));
+        });
         return;
     }
-    for (index, &weight) in weights.iter().enumerate() {
-        for (sum, &sample) in sums.iter_mut().zip(row(index)) {
-            *sum += weigh(weight, sample);
+    sums.clear();
+    sums.resize(row(0).len().div_ceil(LANES), [0; LANES]);
+    for (group, weights) in weights.chunks(ROWS).enumerate() {
+        let (rows, weights) = four(&row, group * ROWS, weights);
+        over_blocks(rows, sums, |rows, sums| *sums = lanes.numbers(add(lanes, *sums, rows, weights)));
+    }
+    for (block, sums) in line.iter_mut().zip(sums) {
+        *block = lanes.blended(lanes.sums(*sums));
+    }
+}
+
+/// Up to four rows from `first` on with their weights; what is missing has no weight.
+#[inline(always)]
+fn four<'a>(row: impl Fn(usize) -> &'a [u8], first: usize, weights: &[i16]) -> ([&'a [u8]; ROWS], [i16; ROWS]) {
+    let mut all = [0; ROWS];
+    all[..weights.len()].copy_from_slice(weights);
+    let at = |index: usize| row(first + index.min(weights.len() - 1));
+    ([at(0), at(1), at(2), at(3)], all)
+}
+
+#[inline(always)]
+fn add<L: Lanes>(lanes: L, sums: [i32; LANES], rows: [&[u8; LANES]; ROWS], weights: [i16; ROWS]) -> L::Sums {
+    let [a, b, c, d] = rows;
+    let [p, q, r, s] = weights;
+    lanes.add_rows(lanes.add_rows(lanes.sums(sums), [a, b], [p, q]), [c, d], [r, s])
+}
+
+/// Calls `each` with blocks of the rows and what stands for them in `out`; the last block is filled up with zeros.
+#[inline(always)]
+fn over_blocks<T>(rows: [&[u8]; ROWS], out: &mut [T], each: impl Fn([&[u8; LANES]; ROWS], &mut T)) {
+    let [a, b, c, d] = rows;
+    let ((a, a_rest), (b, b_rest), (c, c_rest), (d, d_rest)) =
+        (a.as_chunks(), b.as_chunks(), c.as_chunks(), d.as_chunks());
+    let whole = a.len();
+    for ((((a, b), c), d), out) in a.iter().zip(b).zip(c).zip(d).zip(&mut *out) {
+        each([a, b, c, d], out);
+    }
+    if let Some(out) = out.get_mut(whole).filter(|_| !a_rest.is_empty()) {
+        let mut filled = [[0; LANES]; ROWS];
+        for (block, rest) in filled.iter_mut().zip([a_rest, b_rest, c_rest, d_rest]) {
+            block[..rest.len()].copy_from_slice(rest);
         }
-    }
-}
-
-fn weigh(weight: u16, sample: u8) -> u32 {
-    u32::from(weight) * u32::from(sample)
-}
-
-/// A blended row of one component with the weights that blend its columns.
-struct Line<'a> {
-    samples: &'a [u16],
-    first: &'a [usize],
-    weights: &'a [u16],
-    count: usize,
-}
-
-fn lines<'a>(all: &'a [Vec<u16>; 3], plan: &'a Plan, parts: &[Component; 3]) -> [Line<'a>; 3] {
-    [0, 1, 2].map(|i| Line::new(&all[i], &plan.across[parts[i].shift_x as usize % SHIFTS]))
-}
-
-impl<'a> Line<'a> {
-    fn new(samples: &'a [u16], taps: &'a Taps) -> Line<'a> {
-        let (first, weights) = taps.parts();
-        Line { samples, first, weights, count: taps.count() }
-    }
-
-    /// Column `x` of the result, in sixteenths of a level.
-    #[inline(always)]
-    fn at(&self, x: usize) -> i32 {
-        let from = self.first[x];
-        let sum = match self.count {
-            2 => self.sum::<2>(from, x),
-            3 => self.sum::<3>(from, x),
-            4 => self.sum::<4>(from, x),
-            5 => self.sum::<5>(from, x),
-            count => {
-                let pairs = self.samples[from..from + count].iter().zip(&self.weights[x * count..]);
-                pairs.map(|(&sample, &weight)| u32::from(sample) * u32::from(weight)).sum()
-            }
-        };
-        const SHIFT: u32 = ONE_BITS + BLENDED_BITS - 4;
-        ((sum + (1 << (SHIFT - 1))) >> SHIFT) as i32
-    }
-
-    #[inline(always)]
-    fn sum<const COUNT: usize>(&self, from: usize, x: usize) -> u32 {
-        let samples = &self.samples[from..][..COUNT];
-        let weights = &self.weights[x * COUNT..][..COUNT];
-        (0..COUNT).map(|i| u32::from(samples[i]) * u32::from(weights[i])).sum()
+        let [a, b, c, d] = &filled;
+        each([a, b, c, d], out);
     }
 }
 

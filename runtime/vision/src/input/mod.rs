@@ -1,7 +1,11 @@
 //! From a picture to the network's input tensor.
 //!
-//! [`Fitting`] is the geometry (where the picture lies in the input, and back), [`InputTensor`] the
-//! buffers and the work; a camera's own formats come in by [`fused`], in one pass. Buffers are sized at start and reused for every picture.
+//! [`Fitting`] is the geometry (where the picture lies in the input, and back), [`InputTensor`] the tensor; pictures of
+//! every format come into it by [`fused`], in one pass. Buffers are sized with the first picture of a kind and reused.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `taps` | the weights of a resized row or column |
 
 mod fitting;
 pub mod fused;
@@ -13,12 +17,10 @@ pub use tensor::InputTensor;
 
 /// The picture could not be brought to the input's size.
 #[derive(Debug, thiserror::Error)]
-#[error("picture of {width}x{height} pixels cannot be resized for the model: {cause}")]
+#[error("picture of {width}x{height} pixels cannot be resized for the model: it has no pixels, or too many")]
 pub struct InputError {
     /// Width of the picture in pixels.
     pub width: u32,
     /// Height of the picture in pixels.
     pub height: u32,
-    /// The resizer's words.
-    pub cause: String,
 }

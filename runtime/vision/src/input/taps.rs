@@ -6,10 +6,11 @@
 //! all. [`Resize::Bilinear`] has r = 1 and a centre that stays between the outermost samples.
 //! Weights are whole numbers that add up to [`ONE`] exactly, so that an even area stays even.
 
+use lapwing_engine::kernels::lanes::{Columns, WEIGHT_BITS};
 use lapwing_engine::manifest::Resize;
 
 /// The sum of the weights of one output sample.
-pub(super) const ONE: u32 = 1 << 14;
+pub(super) const ONE: u32 = 1 << WEIGHT_BITS;
 
 /// The weights of every output sample.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(super) struct Taps {
     /// By output sample: the first input sample that has a weight; `first + count` never passes the input's end.
     first: Vec<usize>,
     /// (outputs, count), zeros where a sample needs fewer.
-    weights: Vec<u16>,
+    weights: Vec<i16>,
     count: usize,
 }
 
@@ -38,19 +39,14 @@ impl Taps {
         taps
     }
 
-    /// Weights that each output sample has.
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
     /// The first input sample of output sample `output`, and the weights of it and those after it.
-    pub(super) fn of(&self, output: usize) -> (usize, &[u16]) {
+    pub(super) fn of(&self, output: usize) -> (usize, &[i16]) {
         (self.first[output], &self.weights[output * self.count..][..self.count])
     }
 
-    /// The first samples, and the weights flat, [`Taps::count`] each.
-    pub(super) fn parts(&self) -> (&[usize], &[u16]) {
-        (&self.first, &self.weights)
+    /// The same for vectors, on samples that lie `step` apart.
+    pub(super) fn columns(&self, step: usize) -> Columns {
+        Columns::new(&self.first, &self.weights, self.count, step)
     }
 }
 
@@ -84,11 +80,11 @@ fn weights_of(filter: Resize, input: usize, output: usize, o: usize, halvings: u
 
 /// Rounds; what rounding leaves over the largest take, one each. (Rounding up left over at most half of the slots that
 /// are not zero, so that none of them falls below zero.)
-fn quantize(real: &[f64], slots: &mut [u16]) {
+fn quantize(real: &[f64], slots: &mut [i16]) {
     let mut sum = 0u32;
     for (slot, weight) in slots.iter_mut().zip(real) {
-        *slot = (weight * f64::from(ONE)).round() as u16;
-        sum += u32::from(*slot);
+        *slot = (weight * f64::from(ONE)).round() as i16;
+        sum += u32::from(slot.unsigned_abs());
     }
     let mut largest: Vec<usize> = (0..real.len()).collect();
     largest.sort_by(|&a, &b| real[b].total_cmp(&real[a]));
@@ -111,7 +107,7 @@ mod tests {
             let taps = Taps::new(filter, input, output, halvings);
             for o in 0..output {
                 let (first, weights) = taps.of(o);
-                prop_assert_eq!(weights.iter().map(|w| u32::from(*w)).sum::<u32>(), ONE);
+                prop_assert_eq!(weights.iter().map(|w| i64::from(*w)).sum::<i64>(), i64::from(ONE));
                 prop_assert!(first + weights.len() <= input.div_ceil(1 << halvings));
             }
         }

@@ -1,14 +1,10 @@
 //! The network's input tensor and the work of filling it from a picture.
 
-use fast_image_resize as fir;
-use fir::images::{TypedImage, TypedImageRef};
-use fir::pixels::U8x3;
-
 use super::fused::Fused;
 use super::{Fitting, InputError};
-use lapwing_camera::frame::Frame;
-use lapwing_camera::frame::raw::to_rgb;
-use lapwing_engine::manifest::{AxisOrder, Colour, InputSpec, Resize};
+use lapwing_camera::frame::raw::{PixelFormat, Raw, RawLayout};
+use lapwing_camera::frame::{Frame, yuv};
+use lapwing_engine::manifest::{AxisOrder, Colour, InputSpec};
 
 /// The input tensor with its scratch buffers.
 ///
@@ -18,12 +14,6 @@ pub struct InputTensor<T> {
     spec: InputSpec,
     store: Store<T>,
     fused: Fused,
-    resizer: fir::Resizer,
-    options: fir::ResizeOptions,
-    /// (h, w, 3), at most the input's size.
-    scaled: Vec<u8>,
-    /// (h, w, 3): a raw picture in RGB, on the plain way.
-    developed: Vec<u8>,
 }
 
 impl InputTensor<f32> {
@@ -34,7 +24,7 @@ impl InputTensor<f32> {
     }
 }
 
-impl<T: Copy> InputTensor<T> {
+impl<T: Copy + PartialEq + From<u8>> InputTensor<T> {
     /// Buffers for inputs of `spec` in which pixel value v of plane p becomes `tables[p][v]`.
     pub fn new(spec: &InputSpec, layout: AxisOrder, tables: [[T; 256]; 3]) -> InputTensor<T> {
         let pixels = spec.width as usize * spec.height as usize;
@@ -50,18 +40,11 @@ impl<T: Copy> InputTensor<T> {
                     Colour::Bgr => [2, 1, 0],
                 },
                 pads: std::array::from_fn(|plane| tables[plane][usize::from(spec.pad)]),
+                is_plain: spec.colour == Colour::Rgb
+                    && tables.iter().all(|table| (0..=u8::MAX).all(|v| table[usize::from(v)] == T::from(v))),
                 tables,
             },
             fused: Fused::new(spec.resize),
-            resizer: fir::Resizer::new(),
-            options: fir::ResizeOptions::new()
-                .resize_alg(match spec.resize {
-                    Resize::Area => fir::ResizeAlg::Convolution(fir::FilterType::Bilinear),
-                    Resize::Bilinear => fir::ResizeAlg::Interpolation(fir::FilterType::Bilinear),
-                })
-                .use_alpha(false),
-            scaled: Vec::with_capacity(pixels * 3),
-            developed: Vec::new(),
         }
     }
 
@@ -70,56 +53,20 @@ impl<T: Copy> InputTensor<T> {
         &self.store.values
     }
 
-    /// Fills the tensor from `frame` and says where the picture lies in it. A raw frame is brought here in one pass.
+    /// Fills the tensor from `frame` and says where the picture lies in it, whatever its format, in one pass.
+    ///
+    /// # Errors
+    /// [`InputError`] if it has no pixels.
     pub fn fill(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
-        let Some(raw) = frame.raw() else { return self.fill_plainly(frame) };
-        let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
+        let (width, height) = (frame.width(), frame.height());
+        let error = || InputError { width, height };
+        let rgb = RawLayout::packed(PixelFormat::Rgb, (width, height), yuv::Colour::JPEG).map_err(|_| error())?;
+        let raw = frame.raw().or_else(|| Raw::new(&rgb, frame.rgb())).ok_or_else(error)?;
+        let fitting = Fitting::new(&self.spec, width, height);
         self.fused.run(&raw, &fitting, |y, row| self.store.row(&fitting, y, row));
         self.store.pad_around(&fitting);
         Ok(fitting)
     }
-
-    /// As [`InputTensor::fill`], step by step: all of the picture to RGB, then resized, then looked up. It is the way
-    /// of frames that are RGB already, and what the other is measured against.
-    pub fn fill_plainly(&mut self, frame: &Frame) -> Result<Fitting, InputError> {
-        let fitting = Fitting::new(&self.spec, frame.width(), frame.height());
-        let rgb = match frame.raw() {
-            Some(raw) => {
-                self.developed.resize(frame.width() as usize * frame.height() as usize * 3, 0);
-                to_rgb(&raw, &mut self.developed);
-                &self.developed[..]
-            }
-            None => frame.rgb(),
-        };
-        if (fitting.width, fitting.height) == (frame.width(), frame.height()) {
-            self.scaled.clear();
-            self.scaled.extend_from_slice(rgb);
-        } else {
-            let (width, height) = (frame.width(), frame.height());
-            resize(&mut self.resizer, &self.options, (width, height, rgb), fitting, &mut self.scaled)
-                .map_err(|cause| InputError { width, height, cause })?;
-        }
-        for (y, row) in self.scaled.chunks_exact(fitting.width as usize * 3).enumerate() {
-            self.store.row(&fitting, y, row);
-        }
-        self.store.pad_around(&fitting);
-        Ok(fitting)
-    }
-}
-
-fn resize(
-    resizer: &mut fir::Resizer,
-    options: &fir::ResizeOptions,
-    (width, height, rgb): (u32, u32, &[u8]),
-    to: Fitting,
-    scaled: &mut Vec<u8>,
-) -> Result<(), String> {
-    // with the kind of pixel known, the code for all others stays out of the binary
-    let source = TypedImageRef::<U8x3>::from_buffer(width, height, rgb).map_err(|e| e.to_string())?;
-    scaled.resize(to.width as usize * to.height as usize * 3, 0);
-    let mut target =
-        TypedImage::<U8x3>::from_buffer(to.width, to.height, scaled.as_mut_slice()).map_err(|e| e.to_string())?;
-    resizer.resize_typed(&source, &mut target, options).map_err(|e| e.to_string())
 }
 
 /// The tensor's values and how pixels become values.
@@ -135,37 +82,43 @@ struct Store<T> {
     tables: [[T; 256]; 3],
     /// What pads, by tensor plane.
     pads: [T; 3],
+    /// The values are those of the pixels, in their order.
+    is_plain: bool,
 }
 
-impl<T: Copy> Store<T> {
+impl<T: Copy + PartialEq + From<u8>> Store<T> {
     /// Stores row `y` of the picture, `pixels` (w, 3) in RGB, and pads it to the left and right.
     fn row(&mut self, fitting: &Fitting, y: usize, pixels: &[u8]) {
+        let pixels = pixels.as_chunks::<3>().0;
         let (y, left) = (y + fitting.top as usize, fitting.left as usize);
-        let right = left + pixels.len() / 3;
+        let right = left + pixels.len();
         match self.layout {
             AxisOrder::Nchw => {
                 for plane in 0..3 {
                     let (colour, table) = (self.colours[plane], &self.tables[plane]);
                     let line = &mut self.values[(plane * self.height + y) * self.width..][..self.width];
                     line[..left].fill(self.pads[plane]);
-                    for (value, pixel) in line[left..right].iter_mut().zip(pixels.chunks_exact(3)) {
+                    for (value, pixel) in line[left..right].iter_mut().zip(pixels) {
                         *value = table[usize::from(pixel[colour])];
                     }
                     line[right..].fill(self.pads[plane]);
                 }
             }
             AxisOrder::Nhwc => {
-                let line = &mut self.values[y * self.width * 3..][..self.width * 3];
-                let (before, rest) = line.split_at_mut(left * 3);
-                let (filled, after) = rest.split_at_mut(pixels.len());
-                let [a, b, c] = self.colours;
-                for (values, pixel) in filled.chunks_exact_mut(3).zip(pixels.chunks_exact(3)) {
-                    values[0] = self.tables[0][usize::from(pixel[a])];
-                    values[1] = self.tables[1][usize::from(pixel[b])];
-                    values[2] = self.tables[2][usize::from(pixel[c])];
+                let line = self.values[y * self.width * 3..][..self.width * 3].as_chunks_mut::<3>().0;
+                let [p, q, r] = self.colours;
+                let [a, b, c] = &self.tables;
+                let inside = &mut line[left..right];
+                if self.is_plain {
+                    let values = inside.as_flattened_mut().iter_mut();
+                    values.zip(pixels.as_flattened()).for_each(|(value, level)| *value = T::from(*level));
+                } else {
+                    for (values, pixel) in inside.iter_mut().zip(pixels) {
+                        *values = [a[usize::from(pixel[p])], b[usize::from(pixel[q])], c[usize::from(pixel[r])]];
+                    }
                 }
-                before.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
-                after.chunks_exact_mut(3).for_each(|values| values.copy_from_slice(&self.pads));
+                line[..left].fill(self.pads);
+                line[right..].fill(self.pads);
             }
         }
     }
@@ -195,7 +148,7 @@ impl<T: Copy> Store<T> {
 mod tests {
     use super::*;
     use lapwing_camera::frame::picture;
-    use lapwing_engine::manifest::Fit;
+    use lapwing_engine::manifest::{Fit, Resize};
 
     fn spec(layout: AxisOrder, colour: Colour) -> InputSpec {
         InputSpec {
