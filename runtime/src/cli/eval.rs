@@ -8,9 +8,9 @@ use lapwing_flow::FlowModel;
 use lapwing_vision::Model;
 use lapwing_vision::detect::{DetectOptions, Detector};
 use lapwing_vision::eval::listing::Roll;
-use lapwing_vision::eval::{Scorer, coco::Annotations, match_classes};
-use serde_json::json;
+use lapwing_vision::eval::{Evaluation, Found, coco::Annotations, match_classes};
 
+use super::eval_report::Worst;
 use super::frames::{all_used, each_frame};
 use super::out::{Failure, Out, complain, line};
 use super::progress;
@@ -19,7 +19,12 @@ use super::progress;
 #[derive(clap::Args)]
 #[command(
     after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the\n\
-    categories that both the annotations and the model know.\n\n\
+    categories that both the annotations and the model know. mAP50-95 is the mean over IoU 0.5, 0.55 to 0.95.\n\
+    By size: small under 32x32 pixels, medium, large from 96x96; cut: a side lies at the picture's edge.\n\
+    Recall: the share that is found at one false box a picture.\n\n\
+    With --report: curves.png (precision and recall, calibration of the scores), confusion.png, and worst.png, the\n\
+    pictures with most mistakes at the model's own threshold: white is annotated, colours are found. It shows\n\
+    pictures as they are.\n\n\
     With a flow as --model: what eight bits cost it, in velocity and in fills of holes that meet nothing annotated.\n\
     With --redact: which share of the annotated is hidden, and which share of the fills passes the second look.\n\n\
     Examples:\n  lapwing eval --images test.tar --annotations instances_test.json --json\n  \
@@ -42,6 +47,9 @@ pub struct Args {
     /// With --redact: classes to hide, separated by commas
     #[arg(long, value_name = "CLASSES", value_delimiter = ',', default_value = "person", requires = "redact")]
     hide: Vec<String>,
+    /// A folder for pictures of where it fails
+    #[arg(long, value_name = "DIR", conflicts_with = "redact")]
+    report: Option<PathBuf>,
     /// The result as one JSON object, on standard output
     #[arg(long)]
     json: bool,
@@ -56,17 +64,30 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     if args.redact {
         return super::eval_redact::run(&model, &args.images, &args.annotations, &args.hide, args.json, out);
     }
-    let scores = score(&model, &args.images, &args.annotations, "scoring")?;
-    let Scores { map50, images, per_class, ms_median, .. } = &scores;
+    let scored = scored(&model, &args.images, &args.annotations, "scoring", args.report.is_some())?;
+    if let (Some(folder), Some(mistakes)) = (&args.report, &scored.mistakes) {
+        super::eval_report::write(folder, &scored, mistakes)?;
+    }
+    let scores = &scored.scores;
     if args.json {
-        out.json(&json!({ "map50": map50, "images": images, "per_class": per_class, "ms_median": ms_median }))?;
+        out.json(scores)?;
     } else {
-        for (name, ap) in per_class {
-            line!(out, "{name:>16} {ap:6.2}")?;
-        }
-        line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")?;
+        tell(scores, out)?;
     }
     all_used(scores.failures)
+}
+
+fn tell(scores: &Scores, out: &mut Out) -> Result<(), Failure> {
+    let Scores { map50, map50_95, images, ms_median, .. } = scores;
+    line!(out, "{:>16} {:>6} {:>8}", "", "AP50", "recall")?;
+    for (name, ap) in &scores.per_class {
+        line!(out, "{name:>16} {ap:6.2} {:8.2}", scores.recall.get(name).copied().unwrap_or(0.0))?;
+    }
+    for (name, part) in &scores.parts {
+        line!(out, "{name:>16} {:6.2} {:8.2}  over {} boxes", part.map50, part.recall, part.boxes)?;
+    }
+    line!(out, "{:>16} {map50_95:6.2}", "mAP50-95")?;
+    line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")
 }
 
 #[cfg(feature = "onnx")]
@@ -82,21 +103,77 @@ fn of_flow(_: &Args, _: &mut Out) -> Result<(), Failure> {
 }
 
 /// What an evaluation found, in percent.
+#[derive(serde::Serialize)]
 pub struct Scores {
     /// The mean over classes.
     pub map50: f64,
+    /// The mean over classes and IoUs from 0.5 to 0.95.
+    pub map50_95: f64,
     /// Pictures that were scored.
     pub images: usize,
     /// AP by class.
     pub per_class: BTreeMap<String, f64>,
+    /// Share of each class that is found at one false box a picture.
+    pub recall: BTreeMap<String, f64>,
+    /// By size, and those cut by the picture's edge.
+    pub parts: BTreeMap<&'static str, Part>,
+    /// By tenths of the score that have any.
+    pub calibration: Vec<Tenth>,
     /// Time of a picture, input and decoding included.
     pub ms_median: f64,
     /// Pictures that could not be used.
+    #[serde(skip)]
     pub failures: u64,
+}
+
+/// Boxes of one size.
+#[derive(serde::Serialize)]
+pub struct Part {
+    /// How many are annotated.
+    pub boxes: usize,
+    /// The mean over classes that have any.
+    pub map50: f64,
+    /// The mean over these classes of the share that is found at one false box a picture.
+    pub recall: f64,
+    /// By class, that share.
+    pub recall_of: BTreeMap<String, f64>,
+}
+
+/// Detections whose scores lie in one tenth.
+#[derive(serde::Serialize)]
+pub struct Tenth {
+    /// How many.
+    pub detections: usize,
+    /// Their mean score.
+    pub score: f64,
+    /// How many of them are right.
+    pub right: f64,
+}
+
+/// Scores, and what they are made of.
+pub struct Scored {
+    /// The numbers.
+    pub scores: Scores,
+    /// Every detection.
+    pub evaluation: Evaluation,
+    /// Names of the categories, and whether the model knows them.
+    pub categories: Vec<(String, bool)>,
+    /// What is wrong at the model's own threshold, if that was asked for.
+    pub mistakes: Option<Worst>,
 }
 
 /// Scores a model on annotated pictures, with a progress bar that is called `what`.
 pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'static str) -> Result<Scores, Failure> {
+    Ok(scored(model, images, annotations, what, false)?.scores)
+}
+
+fn scored(
+    model: &Model,
+    images: &[PathBuf],
+    annotations: &Path,
+    what: &'static str,
+    is_reported: bool,
+) -> Result<Scored, Failure> {
     let annotations = Annotations::read(annotations).map_err(Failure::call)?;
     let category_of = match_classes(&model.manifest().classes.names, &annotations.categories);
     let unknown: Vec<&str> = (0..annotations.categories.len())
@@ -112,7 +189,9 @@ pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'stat
     let mut tally = Tally {
         detector: Detector::load(model)?,
         options: DetectOptions::for_evaluation(model.manifest()),
-        scorer: Scorer::new(annotations.categories.len()),
+        evaluation: Evaluation::new(annotations.categories.len()),
+        worst: is_reported.then(|| Worst::new(&annotations.categories)),
+        score_min: DetectOptions::of(model.manifest()).score_min,
         annotations: &annotations,
         roll: Roll::new(&annotations.listing),
         category_of,
@@ -122,7 +201,7 @@ pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'stat
     let bar = progress::bar(Some(annotations.listing.len() as u64), what, false);
     let failures = each_frame(images, &mut |frame| {
         let done = tally.picture(frame);
-        bar.set_position(tally.scorer.pictures() as u64);
+        bar.set_position(tally.evaluation.pictures() as u64);
         done.map(|()| true)
     })?;
     bar.finish_and_clear();
@@ -132,7 +211,9 @@ pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'stat
 struct Tally<'a> {
     detector: Detector,
     options: DetectOptions,
-    scorer: Scorer,
+    evaluation: Evaluation,
+    worst: Option<Worst>,
+    score_min: f32,
     annotations: &'a Annotations,
     roll: Roll<'a>,
     category_of: Vec<Option<usize>>,
@@ -152,13 +233,17 @@ impl Tally<'_> {
             .iter()
             .filter_map(|d| Some(((*self.category_of.get(usize::from(d.class))?)?, d.score, d.bounds)))
             .collect();
-        self.scorer.add(truths, &claims);
+        self.evaluation.add((frame.width(), frame.height()), truths, &claims);
+        if let Some(worst) = &mut self.worst {
+            let shown = claims.iter().take_while(|claim| claim.1 >= self.score_min).count();
+            worst.picture(frame, truths, &claims[..shown])?;
+        }
         self.times_ms.push(self.detector.times().total().as_secs_f64() * 1e3);
         Ok(())
     }
 
-    fn scores(mut self, failures: u64) -> Result<Scores, Failure> {
-        if self.scorer.pictures() == 0 {
+    fn scores(mut self, failures: u64) -> Result<Scored, Failure> {
+        if self.evaluation.pictures() == 0 {
             return Err(Failure::job(
                 "none of the pictures is listed in the annotations; check that both belong together",
             ));
@@ -166,31 +251,67 @@ impl Tally<'_> {
         if self.unlisted > 0 {
             complain!("{} pictures are not in the annotations and were passed over", self.unlisted);
         }
-        let missing = self.annotations.listing.len().saturating_sub(self.scorer.pictures());
+        let missing = self.annotations.listing.len().saturating_sub(self.evaluation.pictures());
         if missing > 0 {
             complain!("{missing} annotated pictures were not among the images; the score is over the others");
         }
-        let per_class: BTreeMap<String, f64> = self
-            .scorer
-            .average_precisions()
-            .into_iter()
-            .zip(&self.annotations.categories)
+        let names: Vec<(String, bool)> = self
+            .annotations
+            .categories
+            .iter()
             .enumerate()
-            .filter(|(index, _)| self.category_of.contains(&Some(*index)))
-            .filter_map(|(_, (ap, name))| Some((name.clone(), round(ap? * 100.0, 2))))
+            .map(|(index, name)| (name.clone(), self.category_of.contains(&Some(index))))
             .collect();
+        // of the classes that the model knows and that are annotated here
+        let by_name = |values: Vec<Option<f64>>| -> BTreeMap<String, f64> {
+            let known = names.iter().zip(values).filter(|((_, is_known), _)| *is_known);
+            known.filter_map(|((name, _), value)| Some((name.clone(), percent(value?)))).collect()
+        };
+        let all = self.evaluation.all();
+        let per_class = by_name(all.iter().map(|found| found.ap).collect());
         if per_class.is_empty() {
             return Err(Failure::job(
                 "no annotated box counts: none is in these pictures and of a class that the model knows, difficult and \
                 crowd boxes aside",
             ));
         }
-        let map50 = round(per_class.values().sum::<f64>() / per_class.len().max(1) as f64, 2);
+        let part = |found: Vec<Found>| {
+            let recall_of = by_name(found.iter().map(|found| found.recall).collect());
+            let known = found.iter().zip(&names).filter(|(_, (_, is_known))| *is_known);
+            Part {
+                boxes: known.map(|(found, _)| found.truths).sum(),
+                map50: mean(&by_name(found.iter().map(|found| found.ap).collect())),
+                recall: mean(&recall_of),
+                recall_of,
+            }
+        };
+        let bins = self.evaluation.calibration(|category| names[category].1);
         self.times_ms.sort_by(f64::total_cmp);
-        let ms_median = round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3);
-        let images = self.scorer.pictures();
-        Ok(Scores { map50, images, per_class, ms_median, failures })
+        let scores = Scores {
+            map50: mean(&per_class),
+            map50_95: mean(&by_name(self.evaluation.mean_over_ious())),
+            images: self.evaluation.pictures(),
+            per_class,
+            recall: by_name(all.iter().map(|found| found.recall).collect()),
+            parts: self.evaluation.by_group().map(|(group, found)| (group.name(), part(found))).collect(),
+            calibration: bins
+                .iter()
+                .filter(|bin| bin.detections > 0)
+                .map(|bin| Tenth { detections: bin.detections, score: percent(bin.score), right: percent(bin.right) })
+                .collect(),
+            ms_median: round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3),
+            failures,
+        };
+        Ok(Scored { scores, evaluation: self.evaluation, categories: names, mistakes: self.worst })
     }
+}
+
+fn mean(values: &BTreeMap<String, f64>) -> f64 {
+    round(values.values().sum::<f64>() / values.len().max(1) as f64, 2)
+}
+
+fn percent(share: f64) -> f64 {
+    round(share * 100.0, 2)
 }
 
 fn round(value: f64, places: i32) -> f64 {

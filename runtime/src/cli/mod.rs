@@ -13,6 +13,7 @@ mod eval;
 #[cfg(feature = "onnx")]
 mod eval_flow;
 mod eval_redact;
+mod eval_report;
 mod frames;
 mod generate;
 mod hiding;

@@ -1,4 +1,4 @@
-//! Average precision at one IoU, all-point area.
+//! Average precision at one IoU of the boxes of one group, all-point area.
 //!
 //! The protocol of PASCAL VOC since 2010 (Everingham et al., "The PASCAL Visual Object Classes
 //! Challenge", IJCV 2010, section 4.2): detections of a class are taken best first; each claims the
@@ -6,14 +6,27 @@
 //! ignored truths count for nothing. Precision is made monotone before the area is taken.
 
 use super::coco::Truth;
+use super::group::Group;
 use crate::detect::nms::iou;
 
-/// IoU from which a detection finds a truth.
-const IOU_MIN: f32 = 0.5;
+/// Average precision, and how much is found before the false boxes are more than the pictures, each in 0..=1; `None` where
+/// no truth counts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Found {
+    /// Truths that count.
+    pub truths: usize,
+    /// Average precision.
+    pub ap: Option<f64>,
+    /// Share of the truths that are found at one false box a picture.
+    pub recall: Option<f64>,
+}
 
 /// Collects detections picture by picture and scores them at the end.
 #[derive(Debug)]
 pub struct Scorer {
+    /// IoU from which a detection finds a truth.
+    iou_min: f32,
+    group: Group,
     by_category: Vec<CategoryScore>,
     pictures: usize,
 }
@@ -26,16 +39,27 @@ struct CategoryScore {
     claims: Vec<(f32, bool)>,
 }
 
+impl CategoryScore {
+    /// Its claims, the best first; equal ones in the order of the pictures.
+    fn sorted(&self) -> Vec<(f32, bool)> {
+        let mut claims = self.claims.clone();
+        claims.sort_by(|a, b| b.0.total_cmp(&a.0));
+        claims
+    }
+}
+
 impl Scorer {
-    /// A scorer for `categories` categories.
-    pub fn new(categories: usize) -> Scorer {
-        Scorer { by_category: vec![CategoryScore::default(); categories], pictures: 0 }
+    /// A scorer for `categories` categories, of the boxes of `group`.
+    pub fn new(categories: usize, iou_min: f32, group: Group) -> Scorer {
+        Scorer { iou_min, group, by_category: vec![CategoryScore::default(); categories], pictures: 0 }
     }
 
-    /// Adds a picture: its truths, and its detections as (category, score, box), best first.
-    pub fn add(&mut self, truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) {
+    /// Adds a picture of `size` (width, height) pixels: its truths, and its detections as (category, score, box), best
+    /// first. Truths outside the group are ignored, and so are detections outside it that find nothing.
+    pub fn add(&mut self, size: (u32, u32), truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) {
         self.pictures += 1;
-        for truth in truths.iter().filter(|t| !t.ignore) {
+        let counts = |truth: &Truth| !truth.ignore && self.group.holds(&truth.bounds, size);
+        for truth in truths.iter().filter(|t| counts(t)) {
             if let Some(category) = self.by_category.get_mut(truth.category) {
                 category.truths += 1;
             }
@@ -43,10 +67,11 @@ impl Scorer {
         let mut claimed = vec![false; truths.len()];
         for &(category, score, bounds) in detections {
             let Some(into) = self.by_category.get_mut(category) else { continue };
-            match best_overlap(truths, category, &bounds) {
-                Some(at) if truths[at].ignore => {}
+            match best_overlap(truths, category, &bounds, self.iou_min) {
+                Some(at) if !counts(&truths[at]) => {}
                 Some(at) => into.claims.push((score, !std::mem::replace(&mut claimed[at], true))),
-                None => into.claims.push((score, false)),
+                None if self.group.holds(&bounds, size) => into.claims.push((score, false)),
+                None => {}
             }
         }
     }
@@ -56,22 +81,36 @@ impl Scorer {
         self.pictures
     }
 
-    /// Average precision of each category in 0..=1; `None` where no truth counts.
-    pub fn average_precisions(&mut self) -> Vec<Option<f64>> {
-        self.by_category
-            .iter_mut()
-            .map(|category| {
-                category.claims.sort_by(|a, b| b.0.total_cmp(&a.0));
-                (category.truths > 0).then(|| average_precision(&category.claims, category.truths))
-            })
-            .collect()
+    /// What is found of each category.
+    pub fn found(&self) -> Vec<Found> {
+        let of = |category: &CategoryScore| {
+            let claims = category.sorted();
+            let counts = category.truths > 0;
+            Found {
+                truths: category.truths,
+                ap: counts.then(|| average_precision(&claims, category.truths)),
+                recall: counts.then(|| recall_at(&claims, category.truths, self.pictures)),
+            }
+        };
+        self.by_category.iter().map(of).collect()
+    }
+
+    /// (recall, precision) of a category by falling score.
+    pub fn curve(&self, category: usize) -> Vec<(f64, f64)> {
+        self.by_category.get(category).map_or_else(Vec::new, |score| curve(&score.sorted(), score.truths))
+    }
+
+    /// The claims (score, right) of the categories that `counts`.
+    pub fn claims(&self, counts: impl Fn(usize) -> bool) -> impl Iterator<Item = (f32, bool)> {
+        let used = self.by_category.iter().enumerate().filter(move |(category, _)| counts(*category));
+        used.flat_map(|(_, score)| score.claims.iter().copied())
     }
 }
 
-/// The truth of `category` that `bounds` overlaps most, if by at least [`IOU_MIN`].
-fn best_overlap(truths: &[Truth], category: usize, bounds: &[f32; 4]) -> Option<usize> {
+/// The truth of `category` that `bounds` overlaps most, if by at least `iou_min`.
+fn best_overlap(truths: &[Truth], category: usize, bounds: &[f32; 4], iou_min: f32) -> Option<usize> {
     let mut best = None;
-    let mut best_iou = IOU_MIN;
+    let mut best_iou = iou_min;
     for (at, truth) in truths.iter().enumerate().filter(|(_, t)| t.category == category) {
         let overlap = iou(&truth.bounds, bounds);
         if overlap > best_iou || (best.is_none() && overlap == best_iou) {
@@ -81,17 +120,32 @@ fn best_overlap(truths: &[Truth], category: usize, bounds: &[f32; 4]) -> Option<
     best
 }
 
+/// Share of the truths that `claims`, best first, find before more than `false_max` of them are wrong.
+fn recall_at(claims: &[(f32, bool)], truths: usize, false_max: usize) -> f64 {
+    let (mut found, mut wrong) = (0usize, 0usize);
+    for &(_, hit) in claims {
+        wrong += usize::from(!hit);
+        if wrong > false_max {
+            break;
+        }
+        found += usize::from(hit);
+    }
+    found as f64 / truths.max(1) as f64
+}
+
+/// (recall, precision) after each of `claims`, best first.
+fn curve(claims: &[(f32, bool)], truths: usize) -> Vec<(f64, f64)> {
+    let mut found = 0usize;
+    let point = |(rank, &(_, hit)): (usize, &(f32, bool))| {
+        found += usize::from(hit);
+        (found as f64 / truths.max(1) as f64, found as f64 / (rank + 1) as f64)
+    };
+    claims.iter().enumerate().map(point).collect()
+}
+
 /// Area under the monotone precision-recall curve of `claims`, best first, over `truths` truths.
 pub fn average_precision(claims: &[(f32, bool)], truths: usize) -> f64 {
-    let mut found = 0usize;
-    let curve: Vec<(f64, f64)> = claims
-        .iter()
-        .enumerate()
-        .map(|(rank, &(_, hit))| {
-            found += usize::from(hit);
-            (found as f64 / truths.max(1) as f64, found as f64 / (rank + 1) as f64)
-        })
-        .collect(); // (recall, precision)
+    let curve = curve(claims, truths);
     let mut area = 0.0;
     let mut precision = 0.0f64;
     for (at, point) in curve.iter().enumerate().rev() {
@@ -112,9 +166,9 @@ mod tests {
     }
 
     fn score(truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) -> f64 {
-        let mut scorer = Scorer::new(1);
-        scorer.add(truths, detections);
-        scorer.average_precisions()[0].unwrap_or(f64::NAN)
+        let mut scorer = Scorer::new(1, 0.5, Group::All);
+        scorer.add((1000, 1000), truths, detections);
+        scorer.found()[0].ap.unwrap_or(f64::NAN)
     }
 
     const AT_0: [f32; 4] = [0.0, 0.0, 10.0, 10.0];
@@ -138,7 +192,7 @@ mod tests {
             &[(0, 0.9, AT_0), (0, 0.8, AT_0), (0, 0.7, [100.0, 0.0, 110.0, 10.0])],
         );
         assert_eq!(ap, 1.0);
-        assert_eq!(Scorer::new(1).average_precisions(), [None]);
+        assert_eq!(Scorer::new(1, 0.5, Group::All).found(), [Found::default()]);
     }
 
     /// The definition, slowly: for each truth found, the best precision at that recall or beyond.

@@ -1,13 +1,27 @@
 //! Accuracy of a detector on annotated pictures.
 //!
-//! [`coco`] reads annotations, [`listing`] finds a picture among those that are annotated, [`average_precision`] scores. The score is the mean over classes of
-//! the area under the precision-recall curve at IoU 0.5, with difficult and crowd boxes ignored.
+//! | file | noun |
+//! |---|---|
+//! | [`coco`] | annotations |
+//! | [`listing`] | a picture among those that are annotated |
+//! | `ap` | average precision at one IoU of one group of boxes |
+//! | `group` | boxes by their size |
+//! | `evaluation` | all of it, at COCO's IoUs, by group; calibration |
+//! | `confusion` | which category is taken for which |
+//!
+//! Difficult and crowd boxes count neither for nor against.
 
 mod ap;
 pub mod coco;
+mod confusion;
+mod evaluation;
+mod group;
 pub mod listing;
 
-pub use ap::{Scorer, average_precision};
+pub use ap::{Found, average_precision};
+pub use confusion::{Confusion, Mistakes};
+pub use evaluation::{BINS, Bin, Evaluation};
+pub use group::Group;
 
 use std::collections::HashMap;
 
