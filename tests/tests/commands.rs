@@ -4,6 +4,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use lapwing_camera::frame::Frame;
+use lapwing_camera::frame::picture::decode;
 use lapwing_tests::{binary, lapwing, root, stderr, stdout};
 use serde_json::Value;
 
@@ -169,7 +171,20 @@ fn annotated_pictures_are_told_apart_by_their_folders() {
     };
     let scored: Value = serde_json::from_slice(&call(&[], "good.json").stdout).unwrap();
     assert_eq!((&scored["map50"], &scored["images"]), (&Value::from(100.0), &Value::from(2)));
+    // one person, 350 by 498 pixels
+    let part = |name: &str| (scored["parts"][name]["boxes"].clone(), scored["parts"][name]["recall"].clone());
+    assert_eq!(part("large"), (Value::from(1), Value::from(100.0)));
+    assert_eq!(part("small"), (Value::from(0), Value::from(0.0)));
+    assert!(scored["map50_95"].as_f64().unwrap() <= 100.0);
+    assert!(call(&["--report", "told"], "good.json").status.success());
+    for picture in ["curves.png", "confusion.png", "worst.png"] {
+        let mut frame = Frame::new();
+        let bytes = std::fs::read(folder.path().join("told").join(picture)).unwrap();
+        decode(&bytes, picture, &mut frame).unwrap();
+        assert!(frame.rgb().iter().any(|byte| *byte != 255), "{picture} is blank");
+    }
     let hidden: Value = serde_json::from_slice(&call(&["--redact"], "good.json").stdout).unwrap();
+    assert_eq!(hidden["parts"]["large"]["covered"], Value::from(1));
     assert_eq!((&hidden["annotated"], &hidden["annotated_covered"]), (&Value::from(1), &Value::from(1)));
     for (annotations, words) in [("none.json", "no annotated boxes"), ("twice.json", "two categories are called")] {
         for how in [&[][..], &["--redact"]] {

@@ -22,10 +22,11 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
     match words.as_slice() {
         ["peers", options @ ..] => peers(options),
         ["families", options @ ..] => families(options),
+        ["detectors", options @ ..] => detectors(options),
         ["arm"] => arm(),
         ["log", options @ ..] => log(options),
         ["instructions"] => instructions(),
-        _ => Err("bench what? `peers`, `families`, `arm`, `log` or `instructions`".into()),
+        _ => Err("bench what? `peers`, `families`, `detectors`, `arm`, `log` or `instructions`".into()),
     }
 }
 
@@ -56,6 +57,20 @@ fn families(options: &[&str]) -> Result<(), String> {
     for folder in beside.into_iter().chain([exports.as_path()]) {
         call.push(text(folder)?);
     }
+    step(text(&python)?, &call)
+}
+
+/// Our detectors and those of others: accuracy against time, on the split and the networks beside the checkout.
+fn detectors(options: &[&str]) -> Result<(), String> {
+    let (python, lapwing) = (environment("detectors", "venv-detectors")?, lapwing()?);
+    let (models, data) = match (lapwing_tests::shared("models"), lapwing_tests::shared("data/voc")) {
+        (Some(models), Some(data)) => (models, data),
+        _ => return Err("the pictures and networks beside the checkout are not there (../shared)".into()),
+    };
+    let folder = folder().join("detectors");
+    let mut call = vec!["tests/bench/detectors/bench.py", "--lapwing", text(&lapwing)?, "--folder", text(&folder)?];
+    call.extend(["--models", text(&models)?, "--data", text(&data)?]);
+    call.extend(options);
     step(text(&python)?, &call)
 }
 

@@ -74,6 +74,7 @@ pub fn drain(source: &mut dyn Source, calls_max: usize) {
         let step = if call % 3 == 2 { source.skip(&mut frame) } else { source.next(&mut frame, Duration::ZERO) };
         match step {
             Next::Frame => {
+                frame.develop().unwrap();
                 let bytes = frame.width() as usize * frame.height() as usize * 3;
                 assert_eq!(frame.rgb().len(), bytes);
             }

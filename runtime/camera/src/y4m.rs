@@ -1,7 +1,8 @@
 //! `.y4m`: raw YUV video as YUV4MPEG2 writes it.
 //!
 //! Reads 8-bit 4:2:0 (`C420`, `C420jpeg`, `C420mpeg2`, `C420paldv`), `C422`, `C444` and `Cmono`, limited range unless the
-//! header says `XCOLORRANGE=FULL`, by the formula of [`crate::frame::yuv`]. `captured_us` is the frame's number over the
+//! header says `XCOLORRANGE=FULL`. 4:2:0 and mono come as they lie, raw, as a camera gives them; the others in RGB, by the
+//! formula of [`crate::frame::yuv`]. `captured_us` is the frame's number over the
 //! header's rate ([`RATE_DEFAULT`] if it has none). Interlaced frames are taken as they lie.
 //! A frame that is cut short is one [`Next::Broken`] and the end: nothing after it can be found again.
 
@@ -9,6 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use super::{Next, Pacing, Source, SourceError};
+use crate::frame::raw::{PixelFormat, RawLayout};
 use crate::frame::yuv::{self, Chroma, Colour, Encoding, Range};
 use crate::frame::{self, Frame};
 
@@ -175,11 +177,30 @@ impl<R: Read + Seek + Send> Y4m<R> {
 
     fn fill(&mut self, number: u64, frame: &mut Frame) -> Next {
         let bytes = self.header.frame_bytes();
-        if let Err(error) = frame.reset(self.header.width, self.header.height) {
-            return self.broken(number, error.to_string());
-        }
-        self.planes.clear();
-        match (&mut self.reader).take(bytes).read_to_end(&mut self.planes) {
+        let colour = Colour { encoding: Encoding::Bt601, range: self.header.range };
+        let format = match self.header.chroma {
+            Chroma::C420 => Some(PixelFormat::Yu12),
+            Chroma::Mono => Some(PixelFormat::Grey),
+            Chroma::C422 | Chroma::C444 => None,
+        };
+        let got = match format {
+            // as a camera gives it
+            Some(format) => {
+                let layout = RawLayout::packed(format, (self.header.width, self.header.height), colour);
+                match layout.and_then(|layout| frame.reset_raw(&layout)) {
+                    Ok(planes) => read_up_to(&mut self.reader, planes),
+                    Err(error) => return self.broken(number, error.to_string()),
+                }
+            }
+            None => {
+                if let Err(error) = frame.reset(self.header.width, self.header.height) {
+                    return self.broken(number, error.to_string());
+                }
+                self.planes.clear();
+                (&mut self.reader).take(bytes).read_to_end(&mut self.planes)
+            }
+        };
+        match got {
             Ok(got) if got as u64 == bytes => {}
             Ok(got) => return self.broken(number, format!("cut short, {got} of {bytes} bytes")),
             Err(cause) => {
@@ -187,12 +208,7 @@ impl<R: Read + Seek + Send> Y4m<R> {
                 return Next::Broken(SourceError::io(&self.path, cause));
             }
         }
-        if !yuv::planar_to_rgb(
-            &self.planes,
-            self.header.chroma,
-            Colour { encoding: Encoding::Bt601, range: self.header.range },
-            frame,
-        ) {
+        if format.is_none() && !yuv::planar_to_rgb(&self.planes, self.header.chroma, colour, frame) {
             return self.broken(number, "its planes do not fit its size".to_owned());
         }
         frame.seq = number;
@@ -200,6 +216,20 @@ impl<R: Read + Seek + Send> Y4m<R> {
         frame.set_name(&self.path);
         Next::Frame
     }
+}
+
+/// Fills `bytes`; fewer only at the end.
+fn read_up_to(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut got = 0;
+    while got < bytes.len() {
+        match reader.read(&mut bytes[got..]) {
+            Ok(0) => break,
+            Ok(more) => got += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
 }
 
 fn is_frame_line(line: &[u8]) -> bool {
@@ -320,6 +350,7 @@ mod tests {
             assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame));
             assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame));
             assert_eq!((frame.seq, frame.captured_us, frame.name()), (1, 100_000, "clip.y4m"));
+            frame.develop().unwrap();
             assert_eq!(frame.rgb(), [0; 12]);
             assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::End));
             assert!(source.rewind().unwrap());
@@ -334,6 +365,7 @@ mod tests {
         let mut frame = Frame::new();
         let mut source = open(clip("W1 H1 Cmono XCOLORRANGE=FULL", &[&[16]])).unwrap();
         assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame));
+        frame.develop().unwrap();
         assert_eq!(frame.rgb(), [16; 3]);
         let mut source = open(clip("W1 H1 C444", &[&[81, 90, 240]])).unwrap();
         assert!(matches!(source.next(&mut frame, Duration::ZERO), Next::Frame));

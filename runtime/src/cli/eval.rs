@@ -11,6 +11,7 @@ use lapwing_vision::eval::listing::Roll;
 use lapwing_vision::eval::{Evaluation, Found, coco::Annotations, match_classes};
 
 use super::eval_report::Worst;
+use super::eval_scores::{Part, Scored, Scores, Tenth};
 use super::frames::{all_used, each_frame};
 use super::out::{Failure, Out, complain, line};
 use super::progress;
@@ -19,14 +20,14 @@ use super::progress;
 #[derive(clap::Args)]
 #[command(
     after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the\n\
-    categories that both the annotations and the model know. mAP50-95 is the mean over IoU 0.5, 0.55 to 0.95.\n\
+    categories that both the annotations and the model know; mAP50-95 is that over IoU 0.5, 0.55 to 0.95.\n\
     By size: small under 32x32 pixels, medium, large from 96x96; cut: a side lies at the picture's edge.\n\
     Recall: the share that is found at one false box a picture.\n\n\
-    With --report: curves.png (precision and recall, calibration of the scores), confusion.png, and worst.png, the\n\
-    pictures with most mistakes at the model's own threshold: white is annotated, colours are found. It shows\n\
-    pictures as they are.\n\n\
+    With --report: curves.png (precision by recall, calibration of the scores), confusion.png, and worst.png,\n\
+    the pictures with most mistakes at the model's own threshold: white is annotated, colours are found.\n\
+    They are not redacted.\n\n\
     With a flow as --model: what eight bits cost it, in velocity and in fills of holes that meet nothing annotated.\n\
-    With --redact: which share of the annotated is hidden, and which share of the fills passes the second look.\n\n\
+    With --redact: which share of the annotated is hidden, also by size, and how many fills pass the second look.\n\n\
     Examples:\n  lapwing eval --images test.tar --annotations instances_test.json --json\n  \
     lapwing eval --redact --images test.tar --annotations instances_test.json\n  \
     lapwing eval --model flow-patch --images test.tar --annotations instances_test.json"
@@ -64,9 +65,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     if args.redact {
         return super::eval_redact::run(&model, &args.images, &args.annotations, &args.hide, args.json, out);
     }
-    let scored = scored(&model, &args.images, &args.annotations, "scoring", args.report.is_some())?;
-    if let (Some(folder), Some(mistakes)) = (&args.report, &scored.mistakes) {
-        super::eval_report::write(folder, &scored, mistakes)?;
+    let (scored, worst) = scored(&model, &args.images, &args.annotations, "scoring", args.report.is_some())?;
+    if let (Some(folder), Some(worst)) = (&args.report, &worst) {
+        super::eval_report::write(folder, &scored, worst)?;
     }
     let scores = &scored.scores;
     if args.json {
@@ -102,69 +103,9 @@ fn of_flow(_: &Args, _: &mut Out) -> Result<(), Failure> {
     ))
 }
 
-/// What an evaluation found, in percent.
-#[derive(serde::Serialize)]
-pub struct Scores {
-    /// The mean over classes.
-    pub map50: f64,
-    /// The mean over classes and IoUs from 0.5 to 0.95.
-    pub map50_95: f64,
-    /// Pictures that were scored.
-    pub images: usize,
-    /// AP by class.
-    pub per_class: BTreeMap<String, f64>,
-    /// Share of each class that is found at one false box a picture.
-    pub recall: BTreeMap<String, f64>,
-    /// By size, and those cut by the picture's edge.
-    pub parts: BTreeMap<&'static str, Part>,
-    /// By tenths of the score that have any.
-    pub calibration: Vec<Tenth>,
-    /// Time of a picture, input and decoding included.
-    pub ms_median: f64,
-    /// Pictures that could not be used.
-    #[serde(skip)]
-    pub failures: u64,
-}
-
-/// Boxes of one size.
-#[derive(serde::Serialize)]
-pub struct Part {
-    /// How many are annotated.
-    pub boxes: usize,
-    /// The mean over classes that have any.
-    pub map50: f64,
-    /// The mean over these classes of the share that is found at one false box a picture.
-    pub recall: f64,
-    /// By class, that share.
-    pub recall_of: BTreeMap<String, f64>,
-}
-
-/// Detections whose scores lie in one tenth.
-#[derive(serde::Serialize)]
-pub struct Tenth {
-    /// How many.
-    pub detections: usize,
-    /// Their mean score.
-    pub score: f64,
-    /// How many of them are right.
-    pub right: f64,
-}
-
-/// Scores, and what they are made of.
-pub struct Scored {
-    /// The numbers.
-    pub scores: Scores,
-    /// Every detection.
-    pub evaluation: Evaluation,
-    /// Names of the categories, and whether the model knows them.
-    pub categories: Vec<(String, bool)>,
-    /// What is wrong at the model's own threshold, if that was asked for.
-    pub mistakes: Option<Worst>,
-}
-
 /// Scores a model on annotated pictures, with a progress bar that is called `what`.
 pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'static str) -> Result<Scores, Failure> {
-    Ok(scored(model, images, annotations, what, false)?.scores)
+    Ok(scored(model, images, annotations, what, false)?.0.scores)
 }
 
 fn scored(
@@ -173,7 +114,7 @@ fn scored(
     annotations: &Path,
     what: &'static str,
     is_reported: bool,
-) -> Result<Scored, Failure> {
+) -> Result<(Scored, Option<Worst>), Failure> {
     let annotations = Annotations::read(annotations).map_err(Failure::call)?;
     let category_of = match_classes(&model.manifest().classes.names, &annotations.categories);
     let unknown: Vec<&str> = (0..annotations.categories.len())
@@ -242,7 +183,7 @@ impl Tally<'_> {
         Ok(())
     }
 
-    fn scores(mut self, failures: u64) -> Result<Scored, Failure> {
+    fn scores(mut self, failures: u64) -> Result<(Scored, Option<Worst>), Failure> {
         if self.evaluation.pictures() == 0 {
             return Err(Failure::job(
                 "none of the pictures is listed in the annotations; check that both belong together",
@@ -302,7 +243,7 @@ impl Tally<'_> {
             ms_median: round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3),
             failures,
         };
-        Ok(Scored { scores, evaluation: self.evaluation, categories: names, mistakes: self.worst })
+        Ok((Scored { scores, evaluation: self.evaluation, categories: names }, self.worst))
     }
 }
 

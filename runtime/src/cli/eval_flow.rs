@@ -10,7 +10,7 @@ use lapwing_flow::{Filler, FlowModel};
 use lapwing_vision::eval::coco::Annotations;
 use serde_json::json;
 
-use super::frames::each_frame;
+use super::frames::each_picture;
 use super::out::{Failure, Out, line};
 
 /// Most windows on which float32 values and eight bits are compared.
@@ -41,7 +41,7 @@ pub fn compare(
     let side = float.manifest().velocity.side;
     let mut holed: Vec<Holed> = Vec::new();
     let mut seed = 0;
-    each_frame(images, &mut |frame| {
+    each_picture(images, &mut |frame| {
         for _ in 0..WINDOWS_A_PICTURE {
             seed += 1;
             let (pixels, [left, top, size]) = window(frame, side, seed)?;

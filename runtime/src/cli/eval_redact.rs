@@ -8,8 +8,8 @@ use lapwing_runtime::privacy::hidden::Hidden;
 use lapwing_runtime::privacy::{Account, Rect, Regions};
 use lapwing_vision::Model;
 use lapwing_vision::eval::listing::Roll;
-use lapwing_vision::eval::{canonical_class, coco::Annotations};
-use serde_json::json;
+use lapwing_vision::eval::{Group, canonical_class, coco::Annotations};
+use serde_json::{Map, Value, json};
 
 use super::frames::{all_used, each_frame};
 use super::out::{Failure, Out, line};
@@ -39,6 +39,7 @@ pub fn run(
         pictures: 0,
         people: 0,
         covered: 0,
+        parts: Group::PARTS.map(|group| (group, 0, 0)),
         total: Account::default(),
         times_ms: Vec::new(),
     };
@@ -63,6 +64,8 @@ struct Tally<'a> {
     /// Annotated boxes of hidden classes.
     people: u64,
     covered: u64,
+    /// By size and for those at the edge: annotated, covered.
+    parts: [(Group, u64, u64); 4],
     total: Account,
     /// Of pictures with something to hide: hiding it, in milliseconds a region.
     times_ms: Vec<f64>,
@@ -91,8 +94,13 @@ impl Tally<'_> {
         *frame = redacted.recycle();
         for truth in truths.iter().filter(|t| !t.ignore && self.categories.get(t.category) == Some(&true)) {
             let Some(rect) = Rect::touched(truth.bounds, width, height) else { continue };
+            let is_covered = covered_share(&mut self.map, &regions, &rect, width, height) >= COVERED_MIN;
             self.people += 1;
-            self.covered += u64::from(covered_share(&mut self.map, &regions, &rect, width, height) >= COVERED_MIN);
+            self.covered += u64::from(is_covered);
+            for (_, all, covered) in self.parts.iter_mut().filter(|part| part.0.holds(&truth.bounds, (width, height))) {
+                *all += 1;
+                *covered += u64::from(is_covered);
+            }
         }
         trouble.map_or(Ok(()), Err)
     }
@@ -115,7 +123,13 @@ impl Tally<'_> {
         self.times_ms.sort_by(f64::total_cmp);
         let ms = (self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0) * 1e2).round() / 1e2;
         if as_json {
+            let part = |&(group, all, covered): &(Group, u64, u64)| {
+                let counts = json!({ "annotated": all, "covered": covered, "covered_percent": percent(covered, all) });
+                (group.name().to_owned(), counts)
+            };
+            let parts: Map<String, Value> = self.parts.iter().map(part).collect();
             out.json(&json!({
+                "parts": parts,
                 "images": self.pictures, "annotated": self.people, "annotated_covered": self.covered,
                 "covered_percent": percent(self.covered, self.people),
                 "regions": total.regions, "fills": fills, "fills_passed": total.filled,
@@ -127,6 +141,9 @@ impl Tally<'_> {
             line!(out, "{:>16} {} with {} annotated", "pictures", self.pictures, self.people)?;
             let covered = percent(self.covered, self.people);
             line!(out, "{:>16} {covered:6.2} %  of the annotated, for nine tenths of them at least", "covered")?;
+            for (group, all, covered) in &self.parts {
+                line!(out, "{:>16} {:6.2} %  of {all}", group.name(), percent(*covered, *all))?;
+            }
             let passed = percent(total.filled, fills);
             line!(
                 out,

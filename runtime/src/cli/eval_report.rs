@@ -6,7 +6,7 @@ use lapwing_camera::frame::{Frame, draw};
 use lapwing_vision::eval::coco::Truth;
 use lapwing_vision::eval::{BINS, Confusion};
 
-use super::eval::Scored;
+use super::eval_scores::Scored;
 use super::out::Failure;
 use super::output_file::write_png;
 
@@ -217,6 +217,9 @@ fn confusion(scored: &Scored, confusion: &Confusion, frame: &mut Frame) -> Resul
 fn sheet(worst: &Worst, frame: &mut Frame) -> Result<(), Failure> {
     let rows = worst.pictures.len().div_ceil(BESIDE).max(1) as u32;
     blank(frame, TILE_PX * BESIDE as u32, TILE_PX * rows)?;
+    if worst.pictures.is_empty() {
+        draw::text(frame, 8.0, 8.0, "no mistakes at the model's own threshold", INK, 1);
+    }
     let row_bytes = TILE_PX as usize * BESIDE * 3;
     for (index, (_, tile)) in worst.pictures.iter().enumerate() {
         let (left, top) = (index % BESIDE * TILE_PX as usize, index / BESIDE * TILE_PX as usize);

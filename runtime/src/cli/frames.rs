@@ -43,6 +43,20 @@ pub fn each_frame(paths: &[PathBuf], each: &mut dyn FnMut(&mut Frame) -> Result<
     Ok(failures)
 }
 
+/// As [`each_frame`], with every picture in RGB.
+///
+/// # Errors
+/// As there.
+pub fn each_picture(
+    paths: &[PathBuf],
+    each: &mut dyn FnMut(&mut Frame) -> Result<bool, String>,
+) -> Result<u64, Failure> {
+    each_frame(paths, &mut |frame| {
+        frame.develop().map_err(|error| error.to_string())?;
+        each(frame)
+    })
+}
+
 /// A failure if any picture was not used.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ mod eval;
 mod eval_flow;
 mod eval_redact;
 mod eval_report;
+mod eval_scores;
 mod frames;
 mod generate;
 mod hiding;

@@ -18,7 +18,8 @@ use lapwing_vision::head;
 use lapwing_vision::input::InputTensor;
 use serde_json::json;
 
-use super::eval::{Scores, score};
+use super::eval::score;
+use super::eval_scores::Scores;
 use super::out::{Failure, Out, complain, line};
 use super::output_file::write;
 use super::progress;

@@ -12,7 +12,7 @@ use lapwing_flow::manifest::STEPS_MAX;
 use lapwing_flow::{FlowModel, VelocityNetwork};
 use serde_json::json;
 
-use super::frames::each_frame;
+use super::frames::each_picture;
 use super::out::{Failure, Out, line};
 
 /// Arguments of `lapwing score`.
@@ -71,7 +71,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         None => None,
         Some(path) => {
             let mut found = Vec::new();
-            each_frame(std::slice::from_ref(path), &mut |frame| {
+            each_picture(std::slice::from_ref(path), &mut |frame| {
                 found.push(scorer.bits(frame)?);
                 Ok(true)
             })?;
@@ -83,7 +83,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         }
     };
     let mut trouble = Ok(());
-    let failures = each_frame(&args.paths, &mut |frame| {
+    let failures = each_picture(&args.paths, &mut |frame| {
         let start = Instant::now();
         let bits = scorer.bits(frame)?;
         let ms = start.elapsed().as_secs_f64() * 1e3;

@@ -210,7 +210,7 @@ mod tests {
     fn the_builtin_configuration_fits_the_builtin_model() {
         let bound = Config::builtin().unwrap().bind(&manifest()).unwrap();
         assert_eq!(bound.rules.len(), 1);
-        assert_eq!(bound.options.score_min, 0.15);
+        assert_eq!(bound.options.score_min, 0.12);
     }
 
     #[test]

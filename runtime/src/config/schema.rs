@@ -255,7 +255,7 @@ impl Default for PrivacySection {
     fn default() -> Self {
         PrivacySection {
             hide: vec![unplaced("person".into())],
-            hide_score_min: unplaced(0.15),
+            hide_score_min: unplaced(0.12),
             fill: FillMode::Auto,
             budget_ms: unplaced(400),
             persist_ms: unplaced(800),

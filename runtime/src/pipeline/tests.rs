@@ -232,8 +232,8 @@ fn a_slow_recorder_costs_pictures_but_neither_the_line_nor_the_event() {
     let photos = [
         (PERSON, "person", 0.3),
         ("cat.jpg", "cat", 0.6),
-        ("cameraman.jpg", "person", 0.88),
-        ("stairs.jpg", "train", 0.15),
+        ("cameraman.jpg", "person", 0.87),
+        ("stairs.jpg", "bird", 0.16),
     ];
     let mut config = "[pictures]\nkeep = \"none\"\n[model]\nscore_min = 0.15\n".to_owned();
     for (photo, class, score_min) in photos {

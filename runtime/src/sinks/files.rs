@@ -175,7 +175,10 @@ mod tests {
         let (mut frame, mut values) = (Frame::new(), Vec::new());
         loop {
             match source.next(&mut frame, Duration::ZERO) {
-                Next::Frame => values.push(frame.rgb()[0]),
+                Next::Frame => {
+                    frame.develop().unwrap();
+                    values.push(frame.rgb()[0]);
+                }
                 Next::End => return values,
                 other => panic!("{other:?}"),
             }

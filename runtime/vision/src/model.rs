@@ -14,6 +14,7 @@ use lapwing_engine::bytes::Bytes;
 use lapwing_engine::kernels::memory::Piece;
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::user_file;
+use lapwing_models::Shipped;
 #[cfg(feature = "onnx")]
 use lapwing_quantize::float::OnnxFile;
 
@@ -26,12 +27,10 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No such file, and no built-in model of that name.
-    #[error("model {path:?}: no such file; give a .onnx or .toml file, or the built-in `{known}`")]
+    #[error("model {path:?}: no such file; give a .onnx, .lap or .toml file, or one that is built in: {}", built_in())]
     Missing {
         /// What the user asked for.
         path: PathBuf,
-        /// The built-in model's name.
-        known: &'static str,
     },
     /// A model of lapwing's own whose file does not travel in the binary and was not found.
     #[error("model {word}: {what}")]
@@ -106,6 +105,11 @@ pub enum ModelError {
     Engine(#[from] EngineError),
 }
 
+/// The names of the detectors that travel in the binary.
+fn built_in() -> String {
+    lapwing_models::DETECTORS.map(|shipped| shipped.name).join(", ")
+}
+
 impl ModelError {
     fn read(path: &Path, cause: std::io::Error) -> ModelError {
         ModelError::Read { path: path.into(), cause }
@@ -159,9 +163,12 @@ pub enum NetworkFile {
 }
 
 impl Model {
-    /// The detector that travels inside the binary, quantized.
+    /// The default detector, which travels inside the binary, quantized.
     pub fn builtin() -> Result<Model, ModelError> {
-        let shipped = &lapwing_models::DETECT_NANO;
+        Model::travelling(&lapwing_models::DETECT_NANO)
+    }
+
+    fn travelling(shipped: &Shipped) -> Result<Model, ModelError> {
         Model::of(Artifact::from_binary(shipped.artifact), format!("{} (built in)", shipped.name))
     }
 
@@ -170,17 +177,19 @@ impl Model {
     /// # Errors
     /// As for [`Model::open`].
     pub fn open_proved(word: &str) -> Result<Model, ModelError> {
-        let shipped = &lapwing_models::DETECT_NANO;
-        if word == shipped.name { Model::from_artifact(shipped.artifact, word.to_owned()) } else { Model::open(word) }
+        match lapwing_models::DETECTORS.iter().find(|shipped| shipped.name == word) {
+            Some(shipped) => Model::from_artifact(shipped.artifact, word.to_owned()),
+            None => Model::open(word),
+        }
     }
 
-    /// The shipped detector in float32, as it was trained. Its network is a file: see [`lapwing_models::folder`].
+    /// A shipped detector in float32, as it was trained. Its network is a file: see [`lapwing_models::folder`].
     ///
     /// # Errors
     /// That the file was not found, and what to do.
     #[cfg(feature = "onnx")]
-    pub fn shipped_float() -> Result<Model, ModelError> {
-        let (shipped, file) = (&lapwing_models::DETECT_NANO, lapwing_models::NETWORK);
+    pub fn shipped_float(shipped: &Shipped) -> Result<Model, ModelError> {
+        let file = lapwing_models::NETWORK;
         let folder = lapwing_models::folder(shipped.name, file)
             .map_err(|e| ModelError::NotFound { word: format!("{}-float", shipped.name), what: e.to_string() })?;
         let network = folder.join(file);
@@ -194,19 +203,20 @@ impl Model {
     /// A network without a manifest is recognised by its checksum when lapwing knows it, and else by what is in it
     /// (`recognise`); a manifest beside it may state any part of what there is to know.
     pub fn open(word: &str) -> Result<Model, ModelError> {
-        let name = lapwing_models::DETECT_NANO.name;
-        if word == name {
-            return Model::builtin();
-        }
-        if word.strip_suffix("-float") == Some(name) {
-            #[cfg(feature = "onnx")]
-            return Model::shipped_float();
-            #[cfg(not(feature = "onnx"))]
-            return Err(ModelError::NoOnnx { origin: word.to_owned() });
+        for shipped in lapwing_models::DETECTORS {
+            if word == shipped.name {
+                return Model::travelling(shipped);
+            }
+            if word.strip_suffix("-float") == Some(shipped.name) {
+                #[cfg(feature = "onnx")]
+                return Model::shipped_float(shipped);
+                #[cfg(not(feature = "onnx"))]
+                return Err(ModelError::NoOnnx { origin: word.to_owned() });
+            }
         }
         let path = Path::new(word);
         if !path.exists() {
-            return Err(ModelError::Missing { path: path.into(), known: name });
+            return Err(ModelError::Missing { path: path.into() });
         }
         let ending = path.extension().and_then(|e| e.to_str());
         if let Some((_, what)) = OTHER_FORMATS.iter().find(|(other, _)| ending == Some(other)) {

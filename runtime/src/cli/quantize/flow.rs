@@ -9,7 +9,7 @@ use lapwing_flow::quantize::{BANDS, quantize};
 use serde_json::json;
 
 use super::args::Args;
-use crate::cli::frames::each_frame;
+use crate::cli::frames::each_picture;
 use crate::cli::out::{Failure, Out, line};
 use crate::cli::output_file::write;
 use crate::cli::{eval_flow, progress};
@@ -23,7 +23,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
         return Err(Failure::Call(format!("{}: give pictures to calibrate on: --calibrate DIR", args.network)));
     }
     let mut windows = Windows::new(side, args.pictures.min(WINDOWS_MAX));
-    each_frame(&args.calibrate, &mut |frame| windows.add(frame).map(|()| true))?;
+    each_picture(&args.calibrate, &mut |frame| windows.add(frame).map(|()| true))?;
     if windows.is_empty() {
         return Err(Failure::Call(
             "--calibrate: no picture in it can be read; give a folder or .tar of pictures".into(),

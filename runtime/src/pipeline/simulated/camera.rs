@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{ASKED, DEAD_MAN_ASKED, PATIENCE, Step, World};
+use super::{ASKED, DEAD_MAN_ASKED, PATIENCE, State, Step, World};
 use lapwing_camera::frame::{Frame, picture};
 use lapwing_camera::photos::PHOTOS;
 use lapwing_camera::{Next, Pacing, Source, SourceError};
@@ -82,7 +82,7 @@ impl Source for Camera {
                 Step::Until(holds) => {
                     if !self.world.wait(deadline, &holds) {
                         if since.elapsed() > PATIENCE {
-                            self.world.act(|state| state.stuck = true);
+                            self.world.act(State::give_up);
                             return Next::End;
                         }
                         self.current = Some((Step::Until(holds), since));

@@ -142,6 +142,13 @@ pub struct State {
 }
 
 impl State {
+    /// The script cannot go on: that is noted, and whoever it holds is let go, so that the run ends and the test fails.
+    fn give_up(&mut self) {
+        self.stuck = true;
+        self.hold = false;
+        self.recorder_hold = false;
+    }
+
     /// The clock moves on.
     pub fn pass_ms(&mut self, ms: u64) {
         self.now_us += ms * 1000;
@@ -198,7 +205,7 @@ impl World {
 
     fn wait_or_stuck(&self, holds: impl Fn(&State) -> bool) {
         if !self.wait(PATIENCE, holds) {
-            self.act(|state| state.stuck = true);
+            self.act(State::give_up);
         }
     }
 }

@@ -139,7 +139,7 @@ impl Stage {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 if ended.recv_timeout(PATIENCE * 2) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    self.world.act(|state| state.stuck = true);
+                    self.world.act(State::give_up);
                     self.world.stop.store(true, Ordering::SeqCst);
                 }
             });

@@ -280,7 +280,7 @@ mod tests {
         let models = [
             Model::builtin(),
             #[cfg(feature = "onnx")]
-            Model::shipped_float(),
+            Model::shipped_float(&lapwing_models::DETECT_NANO),
         ];
         for model in models {
             let mut detector = Detector::load(&model.unwrap()).unwrap();
