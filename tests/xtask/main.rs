@@ -27,6 +27,8 @@ const HELP: &str = "cargo xtask TASK
   lint     format, lints and licences only
   sizes    size of the release binary
   bench peers [OPTION]...     this machine: lapwing and its peers on the same networks, in turns
+  bench families [OPTION]...  exports of every family: agreement, eight bits, time beside the fastest peer
+  bench detectors [OPTION]... our detectors and others': accuracy against time
   bench arm                   emulated ARM cores: instructions, predicted cycles, traffic
   bench log [OPTION]...       durable events a second and recovery beside SQLite, in turns
   bench instructions          rewrite the instruction counts that the tests hold
