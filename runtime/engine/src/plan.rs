@@ -48,6 +48,12 @@ impl View<'_> {
         self.stored(y, x).iter().map(move |byte| byte ^ sign_xor)
     }
 
+    /// The greatest of some channels of a pixel; 0 of none.
+    pub fn greatest(&self, y: usize, x: usize, channels: std::ops::Range<usize>) -> u8 {
+        // as in `most`
+        self.stored(y, x)[channels].iter().fold(0u8, |most, byte| most.max(byte ^ self.sign_xor))
+    }
+
     /// The greatest value of row `y`.
     pub fn most(&self, y: usize) -> u8 {
         let Shape { width, channels, .. } = self.shape;

@@ -103,7 +103,7 @@ impl CellHead for Anchors {
         for (map, scale) in maps.iter().zip(&self.scales) {
             for (first, anchor) in scale.anchors.iter().enumerate().map(|(index, anchor)| (index * row, *anchor)) {
                 // a score never exceeds its objectness
-                map.above(first + 4..first + 5, logit_min, &mut |y, x| {
+                map.above(first + 4..first + 5, logit_min, &mut |y, x, _| {
                     let value = |channel: usize| map.value(first + channel, y, x);
                     let objectness = sigmoid(value(4));
                     options.labels.choose(

@@ -11,7 +11,7 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Grid, Head, expect_shapes};
-use super::maps::{CellHead, Map, OnMaps};
+use super::maps::{CellHead, Map, OnMaps, raised};
 use super::math::{logit, sigmoid};
 use super::options::DetectOptions;
 use lapwing_engine::ir::Shape;
@@ -94,10 +94,13 @@ impl Ltrb {
             Distance::Exponential => raw(0).clamp(-6.0, 5.0).exp(),
             Distance::Mean { bins: 1 } => raw(0),
             Distance::Mean { bins } => {
-                let greatest = (0..bins).map(&raw).fold(f32::NEG_INFINITY, f32::max);
+                let mut values = [0.0; BINS_MAX];
+                let values = &mut values[..bins];
+                values.iter_mut().enumerate().for_each(|(bin, value)| *value = raw(bin));
+                let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 let (mut sum, mut mean) = (0.0, 0.0);
-                for bin in 0..bins {
-                    let weight = (raw(bin) - greatest).exp();
+                for (bin, value) in values.iter().enumerate() {
+                    let weight = (value - greatest).exp();
                     sum += weight;
                     mean += weight * bin as f32;
                 }
@@ -118,13 +121,15 @@ impl CellHead for Ltrb {
     }
 
     fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates) {
-        let (logit_min, bins) = (logit(options.score_min), self.bins());
+        let bins = self.bins();
+        let step = if self.joined { 1 } else { 2 };
+        let logit_min = raised(maps.iter().step_by(step), &(0..self.classes), logit(options.score_min));
         for (index, &Grid { stride, .. }) in self.grids.iter().enumerate() {
             let (logits, raw, first) = match self.joined {
                 true => (&maps[index], &maps[index], self.classes),
                 false => (&maps[2 * index], &maps[2 * index + 1], 0),
             };
-            logits.above(0..self.classes, logit_min, &mut |y, x| {
+            logits.above(0..self.classes, logit_min, &mut |y, x, _| {
                 let distance = |side: usize| self.distance(|bin| raw.value(first + side * bins + bin, y, x)) * stride;
                 let d: [f32; 4] = [distance(0), distance(1), distance(2), distance(3)];
                 let (centre_x, centre_y) = ((x as f32 + 0.5) * stride, (y as f32 + 0.5) * stride);
@@ -142,6 +147,7 @@ impl CellHead for Ltrb {
 
 #[cfg(test)]
 mod tests {
+    use super::super::candidates::CANDIDATES_MAX;
     use super::super::options::Labels;
     use super::*;
 
@@ -194,6 +200,38 @@ mod tests {
             let outputs = |i: usize| Some(if i == 0 { &logits[..] } else { &raw[..] });
             Head::decode(&head(Distance::Exponential, false), &outputs, &options(labels), &mut found);
             assert_eq!(found.sorted().len(), count);
+        }
+    }
+
+    /// Of more cells than are kept the best are: those without a place among them are passed over before their boxes are
+    /// made.
+    #[test]
+    fn of_a_flood_the_best_are_kept() {
+        let (width, height) = (100, 60);
+        let cells = width * height;
+        let mut state = 7u32;
+        let mut next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 * 14.0 - 9.0
+        };
+        for coarse in [false, true] {
+            let logits: Vec<f32> = (0..2 * cells).map(&mut next).map(|v| if coarse { v.round() } else { v }).collect();
+            let raw = vec![1.0; 4 * cells];
+            let grids = vec![Grid { stride: 8.0, width, height }];
+            let head = OnMaps::new(Ltrb { classes: 2, grids, distance: Distance::Exponential, joined: false }).unwrap();
+            for labels in [Labels::Best, Labels::All] {
+                let mut found = Candidates::default();
+                let outputs = |i: usize| Some(if i == 0 { &logits[..] } else { &raw[..] });
+                Head::decode(&head, &outputs, &DetectOptions { score_min: 0.0, ..options(labels) }, &mut found);
+                let mut expected: Vec<f32> = match labels {
+                    Labels::Best => (0..cells).map(|cell| logits[cell].max(logits[cells + cell])).collect(),
+                    Labels::All => logits.clone(),
+                };
+                expected.sort_by(|a, b| b.total_cmp(a));
+                let expected: Vec<f32> = expected.into_iter().take(CANDIDATES_MAX).map(sigmoid).collect();
+                let scores: Vec<f32> = found.sorted().iter().map(|candidate| candidate.score).collect();
+                assert_eq!(scores, expected, "{labels:?} {coarse}");
+            }
         }
     }
 }

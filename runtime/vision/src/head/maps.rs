@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use super::candidates::Candidates;
+use super::candidates::{CANDIDATES_MAX, Candidates};
 use super::family::{ByteDecoder, Head, Outputs};
 use super::options::DetectOptions;
 use lapwing_engine::ir::{Output, Part, Shape, Signature};
@@ -21,8 +21,39 @@ pub trait Map {
     /// The value of one channel of the cell in row `y`, column `x`.
     fn value(&self, channel: usize, y: usize, x: usize) -> f32;
 
-    /// Calls `each` with the (y, x) of every cell of which a channel in `channels` is greater than `least`.
-    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize));
+    /// Calls `each` with the (y, x) of every cell of which a channel in `channels` is greater than `least`, and the
+    /// greatest of them.
+    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize, f32));
+}
+
+/// Steps of a logit by which cells are counted, and how many of them there are from the least logit that is told apart.
+const BINS_A_LOGIT: f32 = 64.0;
+const BINS: usize = 1024;
+const LOGIT_MIN: f32 = -8.0;
+
+/// `least`, or more where more than [`CANDIDATES_MAX`] cells are above it: at least so many are still above what is given,
+/// so that none of the best is lost, and the others need not be decoded.
+pub fn raised<'m, M: Map + 'm>(maps: impl Iterator<Item = &'m M>, channels: &Range<usize>, least: f32) -> f32 {
+    let base = least.max(LOGIT_MIN);
+    let (mut counts, mut total) = ([0usize; BINS], 0);
+    for map in maps {
+        map.above(channels.clone(), least, &mut |_, _, greatest| {
+            counts[(((greatest - base) * BINS_A_LOGIT) as usize).min(BINS - 1)] += 1;
+            total += 1;
+        });
+    }
+    if total <= CANDIDATES_MAX {
+        return least;
+    }
+    let mut above = 0;
+    for bin in (1..BINS).rev() {
+        above += counts[bin];
+        if above >= CANDIDATES_MAX {
+            // what lies at the bin's edge is still above
+            return base + (bin as f32 - 0.01) / BINS_A_LOGIT;
+        }
+    }
+    least
 }
 
 /// What a family makes of a cell.
@@ -108,11 +139,13 @@ impl Map for Planes<'_> {
         self.values[(channel * self.shape.height + y) * self.shape.width + x]
     }
 
-    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize)) {
+    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize, f32)) {
         for y in 0..self.shape.height {
             for x in 0..self.shape.width {
-                if channels.clone().any(|channel| self.value(channel, y, x) > least) {
-                    each(y, x);
+                let values = channels.clone().map(|channel| self.value(channel, y, x));
+                let greatest = values.fold(f32::NEG_INFINITY, f32::max);
+                if greatest > least {
+                    each(y, x, greatest);
                 }
             }
         }
@@ -124,14 +157,14 @@ impl Map for View<'_> {
         self.quant.real(View::value(self, y, x, channel))
     }
 
-    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize)) {
+    fn above(&self, channels: Range<usize>, least: f32, each: &mut dyn FnMut(usize, usize, f32)) {
         // a greater byte is a greater number
         let Some(least) = (0..=255).find(|&q| self.quant.real(q) > least) else { return };
         for y in (0..self.shape.height).filter(|&y| self.most(y) >= least) {
             for x in 0..self.shape.width {
-                let greatest = self.pixel(y, x).skip(channels.start).take(channels.len()).max();
-                if greatest.is_some_and(|greatest| greatest >= least) {
-                    each(y, x);
+                let greatest = self.greatest(y, x, channels.clone());
+                if greatest >= least {
+                    each(y, x, self.quant.real(greatest));
                 }
             }
         }

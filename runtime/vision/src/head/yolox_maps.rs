@@ -42,7 +42,7 @@ impl CellHead for YoloxMaps {
         for (maps, &Grid { stride, .. }) in maps.chunks_exact(3).zip(&self.grids) {
             let [boxes, objects, classes] = maps else { continue };
             // a score never exceeds its objectness
-            objects.above(0..1, logit_min, &mut |y, x| {
+            objects.above(0..1, logit_min, &mut |y, x, _| {
                 let objectness = sigmoid(objects.value(0, y, x));
                 options.labels.choose(
                     self.classes,
