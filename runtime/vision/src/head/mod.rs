@@ -25,6 +25,7 @@ use lapwing_engine::manifest::Manifest;
 pub use anchors::ANCHORS_YOLOV5;
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
+#[cfg(feature = "onnx")]
 pub(crate) use math::sigmoid;
 pub use options::{DetectOptions, Labels};
 
