@@ -84,6 +84,12 @@ fn host(lane: &Lane, extent: Extent) -> Result<(), String> {
     if extent == Extent::Short {
         return Ok(());
     }
+    // the documentation has no link that leads nowhere
+    lane.step(
+        "cargo",
+        &["doc", "--workspace", "--all-features", "--no-deps", "--release"],
+        &[("RUSTDOCFLAGS".into(), "-D warnings")],
+    )?;
     // with the checks of the standard library's own unsafe functions
     lane.step("cargo", &["test", "--lib", "--package", "lapwing-firmware", "--package", "lapwing-engine"], &[])?;
     let without = ["clippy", "--release", "--package", "lapwing-runtime", "--no-default-features"];

@@ -49,7 +49,7 @@ pub struct Log<M: Media> {
 }
 
 impl<M: Media> Log<M> {
-    /// Reads what [`recover`](super::recover) says, and begins a new run. Nothing is cut off, nothing is overwritten.
+    /// Reads what `recover` says, and begins a new run. Nothing is cut off, nothing is overwritten.
     ///
     /// # Errors
     /// The limits are wrong, the medium fails, or a segment has another format.

@@ -63,10 +63,10 @@ impl Int8Engine {
         Ok(Int8Engine { plan: Plan::new(graph, kernels, threads)?, tables, outputs, shapes })
     }
 
-    /// Another engine of the same weights, see [`Plan::twin`].
+    /// Another engine of the same weights, see [`Plan::sharing_weights`].
     ///
     /// # Errors
-    /// As for [`Plan::twin`].
+    /// As for [`Plan::sharing_weights`].
     pub fn sharing_weights(&self) -> Result<Int8Engine, String> {
         let outputs = match &self.outputs {
             Outputs::Graph(values) => Outputs::Graph(values.iter().map(|v| vec![0.0; v.len()]).collect()),

@@ -20,7 +20,7 @@ pub struct Plan {
     signature: Signature,
     layout: Layout,
     program: Program,
-    /// See [`Kernels::sign_xor`].
+    /// What values are xored with before they are multiplied, see `kernels::set`.
     sign_xor: u8,
 }
 
@@ -29,7 +29,7 @@ pub struct Plan {
 pub struct View<'a> {
     /// From the first value on.
     pub bytes: &'a [u8],
-    /// See [`Kernels::sign_xor`].
+    /// What values are xored with before they are multiplied, see `kernels::set`.
     pub sign_xor: u8,
     /// Bytes to the next row.
     pub row: usize,

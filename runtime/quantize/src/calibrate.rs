@@ -2,7 +2,7 @@
 //!
 //! tract runs the network in float32, twice over the same pictures: once for the extremes and
 //! the means of channels, once for a histogram between the extremes. For maps whose channels are
-//! to be scaled (see [`super::quantize::equalise`]) the second pass counts the scaled values too.
+//! to be scaled (see `equalise`) the second pass counts the scaled values too.
 //!
 //! Pictures may be dealt over several calibrators that start alike; [`Calibrator::join_extremes`] and [`Calibrator::join_counts`] add them up.
 

@@ -17,7 +17,7 @@
 //! | [`fill`] | what paints a hole |
 //! | [`hidden`] | which pixels may not be read |
 //! | [`window`], [`paint`] | a region painted over from its surroundings |
-//! | [`look`] | the second look |
+//! | [`recheck`] | the second look |
 //! | [`redactor`] | all of these, in their order |
 //! | [`budget`] | how much there is time for |
 

@@ -4,7 +4,7 @@
 //! It promises that `rgb().len() == width * height * 3`, that no frame exceeds [`PIXELS_MAX`], and that
 //! a buffer that was large enough once is used again: [`Frame::reset`] allocates only when a frame grows.
 //! A camera's frame begins *raw*, in the format that the camera gave it: the network's input is made from it directly
-//! ([`lapwing_vision::input`]), and only a frame that somebody wants to see is turned into RGB ([`Frame::develop`]). Until then
+//! (`lapwing_vision::input`), and only a frame that somebody wants to see is turned into RGB ([`Frame::develop`]). Until then
 //! `rgb()` is empty.
 //! It may not know where it came from (that is the camera's) nor what is in it (that is the detector's).
 //!
@@ -14,7 +14,7 @@
 //! | [`picture`] | JPEG and PNG, in and out |
 //! | `picture_error` | why one is not read or written |
 //! | `pixels` | what a decoder gives, as a frame has it |
-//! | [`jpeg`] | which decoder reads a JPEG, and what of it must be there |
+//! | `jpeg` | which decoder reads a JPEG, and what of it must be there |
 //! | [`outline`] | what a JPEG's headers say |
 //! | [`segments`] | where a JPEG ends |
 //! | [`printable`] | names that a terminal may be given |

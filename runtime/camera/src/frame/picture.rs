@@ -4,7 +4,7 @@
 //! and YCCK as Adobe writes them: inverted) and PNG (grey, palette, 1 to 16 bits, alpha). It turns the picture as its
 //! EXIF orientation says (CIPA DC-008, tag 0x0112), lays alpha over [`BACKDROP`], and brings 16 bits to 8 by rounding.
 //! A picture above [`super::PIXELS_MAX`] is refused by its header, before memory for its pixels is asked for, and a JPEG
-//! of whose data a part is missing at the end is refused ([`super::jpeg`]).
+//! of whose data a part is missing at the end is refused (`jpeg`).
 //! It may not open files (that is the camera's) and it knows no colour profiles: every picture is taken for sRGB.
 
 use std::io::Cursor;

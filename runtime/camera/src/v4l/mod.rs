@@ -11,7 +11,7 @@
 //! | [`controls`] | exposure, gain, white balance, focus | |
 //! | [`choose`] | which format to ask for | |
 //! | [`fourcc`] | names of formats, and their colours | |
-//! | [`find`] | which devices are cameras | |
+//! | [`mod@find`] | which devices are cameras | |
 //! | [`options`] | what the operator asks for | |
 
 pub mod buffer;

@@ -65,7 +65,7 @@ pub enum Op {
         /// One entry an output channel.
         from: Vec<Source>,
     },
-    /// Output (y, x, c) is input (rows[y], columns[x], c), or `fill` where there is none: padding of
+    /// Output (y, x, c) is input (`rows[y]`, `columns[x]`, c), or `fill` where there is none: padding of
     /// any kind, enlargement to the nearest of any ratio. One input, the same quantization.
     Pick {
         /// The input's row of each output row.

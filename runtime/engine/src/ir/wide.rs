@@ -5,7 +5,7 @@ use super::super::int16::Curve;
 /// Ends of sixteen bits.
 ///
 /// A tensor of sixteen bits is one of eight with twice the channels: all values, then all rests, see
-/// [`super::super::sixteen`]. With such an input the sum is that of the values and, divided by 256, that
+/// [`int16`](crate::int16). With such an input the sum is that of the values and, divided by 256, that
 /// of the rests less 128, each rounded to f32: `bias + sum w * (value - zero_in)` and
 /// `sum w * (rest - 128)`. With such an output,
 /// `out = curve(clamp(round(256 * multiplier[o] * sum) + 256 * pre_zero + 128))`.

@@ -1,7 +1,7 @@
 //! Inner loops, one file an instruction set, behind one table that is chosen once.
 //!
 //! A kernel sees bytes and steps, never a graph. What each must compute is [`super::reference`];
-//! [`portable`] is the loop that every other one is tested against, and what a processor without
+//! `portable` is the loop that every other one is tested against, and what a processor without
 //! any of the others runs.
 //!
 //! | file | noun |
@@ -22,7 +22,7 @@
 //! All `unsafe` of the engine is in this folder. A job holds raw pointers because the parts of one
 //! picture's memory that two jobs touch interleave (concatenation in place, rows over threads).
 //! [`super::plan`] makes jobs; it proves once, when a plan is made, that each byte a job may touch
-//! lies inside the arena: those of the job itself and [`SLACK`] bytes behind them for reading.
+//! lies inside the arena: those of the job itself and `SLACK` bytes behind them for reading.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

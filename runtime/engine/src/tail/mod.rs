@@ -9,8 +9,8 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | [`check`] | the proof that a tail can run |
-//! | [`run`] | the values, step by step |
+//! | `check` | the proof that a tail can run |
+//! | `run` | the values, step by step |
 //! | [`math`] | functions of one number |
 
 mod check;

@@ -62,7 +62,7 @@ impl Parsed {
 /// graph takes time by the number of its nodes; so a long graph is optimised less far, and runs all the same.
 pub const OPTIMIZE_WORK_MAX: usize = 6_000_000;
 
-/// Nodes of a graph up to which [`MERGING`] is done.
+/// Nodes of a graph up to which `MERGING` is done.
 pub const MERGED_NODES_MAX: usize = 512;
 /// The pass of tract that joins axes of matrix products. It goes over the whole graph for each node, which takes most
 /// of the time that a long one takes, and changes no result.

@@ -7,7 +7,7 @@
 //! Exports end in decoding, each in its own way. Here the graph is ended at its last convolutions, and the decoding is
 //! done by one of lapwing's heads: in eight bits up to there, and only for cells above the threshold. Which head it is,
 //! the channels of these convolutions suggest; whether it is the right one, the file itself decides: what it does
-//! behind them is run on random numbers, and a head is taken only if it makes the same boxes of them ([`proof`]). Where
+//! behind them is run on random numbers, and a head is taken only if it makes the same boxes of them (`proof`). Where
 //! a file does nothing behind them, there is nothing to prove, and [`Recognised::why`] says so.
 //!
 //! | file | noun |

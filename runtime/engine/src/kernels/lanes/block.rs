@@ -8,7 +8,7 @@ pub const WEIGHT_BITS: u32 = 14;
 pub const BLENDED_BITS: u32 = 7;
 /// Fraction bits of a column of the result.
 pub const COLUMN_BITS: u32 = 4;
-/// Fraction bits of the weights of a [`Mix`].
+/// Fraction bits of the weights of a [`Mix`](super::Mix).
 pub const MIX_BITS: u32 = 13;
 /// What is shifted out of a sum of weighted rows, of weighted columns, of mixed values.
 pub(super) const ROWS_SHIFT: i32 = (WEIGHT_BITS - BLENDED_BITS) as i32;

@@ -8,7 +8,7 @@ use super::mix::Mix;
 pub trait Lanes: Copy {
     /// Eight sums of 32 bits.
     type Sums: Copy;
-    /// Eight values from 0 to 2^12, with [`COLUMN_BITS`] fraction bits.
+    /// Eight values from 0 to 2^12, with [`COLUMN_BITS`](super::COLUMN_BITS) fraction bits.
     type Values: Copy;
     /// A [`Mix`] as it is multiplied.
     type Mixing: Copy;
@@ -22,7 +22,7 @@ pub trait Lanes: Copy {
     /// Adds `weights[0] * rows[0] + weights[1] * rows[1]`.
     fn add_rows(self, sums: Self::Sums, rows: [&[u8; LANES]; 2], weights: [i16; 2]) -> Self::Sums;
 
-    /// Sums of rows whose weights add up to 2^[`WEIGHT_BITS`], rounded to [`BLENDED_BITS`] fraction bits.
+    /// Sums of rows whose weights add up to 2^[`WEIGHT_BITS`](super::WEIGHT_BITS), rounded to [`BLENDED_BITS`](super::BLENDED_BITS) fraction bits.
     fn blended(self, sums: Self::Sums) -> Block;
 
     /// Columns 8 `group` to 8 `group` + 7 of the result, rounded.

@@ -6,9 +6,9 @@ use super::block::MIX_SHIFT;
 /// rounded and cut off at 0 and 255. Values are from 0 to 2^12, offsets too, so that no sum can overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mix {
-    /// With [`COLUMN_BITS`] fraction bits.
+    /// With [`COLUMN_BITS`](super::COLUMN_BITS) fraction bits.
     pub offsets: [i16; 3],
-    /// With [`MIX_BITS`] fraction bits.
+    /// With [`MIX_BITS`](super::MIX_BITS) fraction bits.
     pub weights: [[i16; 3]; 3],
 }
 
