@@ -19,15 +19,17 @@ use super::progress;
 /// Arguments of `lapwing eval`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the\n\
-    categories that both the annotations and the model know; mAP50-95 is that over IoU 0.5, 0.55 to 0.95.\n\
-    By size: small under 32x32 pixels, medium, large from 96x96; cut: a side lies at the picture's edge.\n\
+    after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the \
+    categories that both the annotations and the model know; mAP50-95 is that over IoU 0.5, 0.55 to 0.95. \
+    By size: small under 32x32 pixels, medium, large from 96x96; cut: a side lies at the picture's edge. \
     Recall: the share that is found at one false box a picture.\n\n\
-    With --report: curves.png (precision by recall, calibration of the scores), confusion.png, and worst.png,\n\
-    the pictures with most mistakes at the model's own threshold: white is annotated, colours are found.\n\
-    They are not redacted.\n\n\
-    With a flow as --model: what eight bits cost it, in velocity and in fills of holes that meet nothing annotated.\n\
-    With --redact: which share of the annotated is hidden, also by size, and how many fills pass the second look.\n\n\
+    With --report: curves.png (precision by recall, calibration of the scores), confusion.png, and \
+    worst.png, the pictures with most mistakes at the model's own threshold: white is annotated, colours \
+    are found. They are not redacted.\n\n\
+    With a flow as --model: what eight bits cost it, in velocity and in fills of holes that meet nothing \
+    annotated.\n\
+    With --redact: which share of the annotated is hidden, also by size, and how many fills pass the \
+    second look.\n\n\
     Examples:\n  lapwing eval --images test.tar --annotations instances_test.json --json\n  \
     lapwing eval --redact --images test.tar --annotations instances_test.json\n  \
     lapwing eval --model flow-patch --images test.tar --annotations instances_test.json"
@@ -48,7 +50,7 @@ pub struct Args {
     /// With --redact: classes to hide, separated by commas
     #[arg(long, value_name = "CLASSES", value_delimiter = ',', default_value = "person", requires = "redact")]
     hide: Vec<String>,
-    /// A folder for pictures of where it fails
+    /// A folder for pictures of where a detector fails; not with --redact
     #[arg(long, value_name = "DIR", conflicts_with = "redact")]
     report: Option<PathBuf>,
     /// The result as one JSON object, on standard output
@@ -59,21 +61,27 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     if FlowModel::is_word(&args.model) {
+        if args.report.is_some() {
+            return Err(Failure::call("--report shows where a detector fails; leave it out with a flow"));
+        }
         return of_flow(args, out);
     }
     let model = Model::open(&args.model)?;
     if args.redact {
         return super::eval_redact::run(&model, &args.images, &args.annotations, &args.hide, args.json, out);
     }
-    let (scored, worst) = scored(&model, &args.images, &args.annotations, "scoring", args.report.is_some())?;
-    if let (Some(folder), Some(worst)) = (&args.report, &worst) {
-        super::eval_report::write(folder, &scored, worst)?;
+    if let Some(folder) = &args.report {
+        super::eval_report::prepare(folder)?;
     }
+    let (scored, worst) = scored(&model, &args.images, &args.annotations, "scoring", args.report.is_some())?;
     let scores = &scored.scores;
     if args.json {
         out.json(scores)?;
     } else {
         tell(scores, out)?;
+    }
+    if let (Some(folder), Some(worst)) = (&args.report, &worst) {
+        super::eval_report::write(folder, &scored, worst)?;
     }
     all_used(scores.failures)
 }
@@ -85,7 +93,8 @@ fn tell(scores: &Scores, out: &mut Out) -> Result<(), Failure> {
         line!(out, "{name:>16} {ap:6.2} {:8.2}", scores.recall.get(name).copied().unwrap_or(0.0))?;
     }
     for (name, part) in &scores.parts {
-        line!(out, "{name:>16} {:6.2} {:8.2}  over {} boxes", part.map50, part.recall, part.boxes)?;
+        let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
+        line!(out, "{name:>16} {:>6} {:>8}  boxes: {}", shown(part.map50), shown(part.recall), part.boxes)?;
     }
     line!(out, "{:>16} {map50_95:6.2}", "mAP50-95")?;
     line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")
@@ -221,8 +230,8 @@ impl Tally<'_> {
             let known = found.iter().zip(&names).filter(|(_, (_, is_known))| *is_known);
             Part {
                 boxes: known.map(|(found, _)| found.truths).sum(),
-                map50: mean(&by_name(found.iter().map(|found| found.ap).collect())),
-                recall: mean(&recall_of),
+                map50: some_mean(&by_name(found.iter().map(|found| found.ap).collect())),
+                recall: some_mean(&recall_of),
                 recall_of,
             }
         };
@@ -247,8 +256,13 @@ impl Tally<'_> {
     }
 }
 
+/// The mean of values in percent; 0 of none.
 fn mean(values: &BTreeMap<String, f64>) -> f64 {
-    round(values.values().sum::<f64>() / values.len().max(1) as f64, 2)
+    some_mean(values).unwrap_or(0.0)
+}
+
+fn some_mean(values: &BTreeMap<String, f64>) -> Option<f64> {
+    (!values.is_empty()).then(|| round(values.values().sum::<f64>() / values.len() as f64, 2))
 }
 
 fn percent(share: f64) -> f64 {

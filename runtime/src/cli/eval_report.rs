@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::frame::{Frame, draw};
 use lapwing_vision::eval::coco::Truth;
 use lapwing_vision::eval::{BINS, Confusion};
@@ -69,7 +70,8 @@ impl Worst {
 /// Every n-th pixel, so that the longer side is at most [`TILE_PX`].
 fn shrink(from: &Frame, to: &mut Frame) -> Result<(), String> {
     let step = from.width().max(from.height()).div_ceil(TILE_PX).max(1);
-    to.reset(from.width() / step, from.height() / step).map_err(|error| error.to_string())?;
+    let size = [from.width(), from.height()].map(|side| (side / step).max(1));
+    to.reset(size[0], size[1]).map_err(|error| error.to_string())?;
     let width = to.width();
     for (index, pixel) in to.rgb_mut().chunks_exact_mut(3).enumerate() {
         let (x, y) = (index as u32 % width, index as u32 / width);
@@ -78,9 +80,21 @@ fn shrink(from: &Frame, to: &mut Frame) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the pictures into `folder`, which is made.
+/// Makes `folder`, before anything is measured in vain.
+///
+/// # Errors
+/// That it is no folder, or what the disk says.
+pub fn prepare(folder: &Path) -> Result<(), Failure> {
+    let shown = Printable(folder.display());
+    let made = std::fs::create_dir_all(folder);
+    made.map_err(|e| Failure::call(format!("--report {shown}: {e}; give a folder that can be made or written to")))
+}
+
+/// Writes the pictures into `folder`.
+///
+/// # Errors
+/// The picture, and what the disk says.
 pub fn write(folder: &Path, scored: &Scored, worst: &Worst) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(|e| Failure::job(format!("{}: {e}", folder.display())))?;
     let mut frame = Frame::new();
     curves(scored, &mut frame)?;
     write_png(&frame, &folder.join("curves.png"))?;

@@ -33,10 +33,10 @@ pub struct Scores {
 pub struct Part {
     /// How many are annotated.
     pub boxes: usize,
-    /// The mean over classes that have any.
-    pub map50: f64,
+    /// The mean over classes that have any; `None` if none has.
+    pub map50: Option<f64>,
     /// The mean over these classes of the share that is found at one false box a picture.
-    pub recall: f64,
+    pub recall: Option<f64>,
     /// By class, that share.
     pub recall_of: BTreeMap<String, f64>,
 }

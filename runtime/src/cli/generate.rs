@@ -21,7 +21,7 @@ use super::table;
     heun, rk45, ddim, ddim:ETA, ddpm, sde, ode.\n\n\
     Examples:\n  lapwing generate --class ship -o ship.png\n  \
     lapwing generate --count 100 --sampler heun --steps 16 --guidance 2 -o grid.png\n  \
-    lapwing generate --table samplers/ --threads 4        # distance against steps, with a plot and pictures"
+    lapwing generate --table samplers/ --threads 4    # distance against steps, a plot, pictures"
 )]
 pub struct Args {
     /// One of the flow's classes; default: all of them in turn

@@ -113,3 +113,29 @@ fn report(what: &str, code: u8) -> ExitCode {
     complain!("{what}");
     ExitCode::from(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Command, CommandFactory};
+
+    /// Lines of help that are ended by hand, and examples, fit into the width at which help is wrapped: otherwise a rest
+    /// stands alone on the next line.
+    fn fits(command: &Command) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for paragraph in text.split("\n\n") {
+            let lines: Vec<&str> = paragraph.lines().collect();
+            for (index, line) in lines.iter().enumerate() {
+                let is_whole = line.ends_with(['.', ':']) && !line.starts_with(' ');
+                let is_last = index + 1 == lines.len() && !line.starts_with(' ');
+                assert!(line.chars().count() <= 100 || is_whole || is_last, "{}: {line}", command.get_name());
+            }
+        }
+        command.get_subcommands().for_each(fits);
+    }
+
+    #[test]
+    fn no_line_of_help_is_broken_twice() {
+        fits(&Cli::command());
+    }
+}

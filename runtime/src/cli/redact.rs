@@ -27,10 +27,10 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Arguments of `lapwing redact`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "IN is never changed. OUT is a picture for a picture, a clip of the same kind for a clip, and a folder for a\n\
-    folder or a .tar; what was under its name before is replaced once the new file is whole. Pictures are encoded anew,\n\
-    without EXIF. A region is filled from what lies around it; then the detector looks again, and where it still finds\n\
-    someone, the region is filled once more, becomes a 5x5 mosaic, or black. In clips, what is missed for less\n\
+    after_help = "IN is never changed. OUT is a picture for a picture, a clip of the same kind for a clip, and a folder for a \
+    folder or a .tar; what was under its name before is replaced once the new file is whole. Pictures are encoded anew, \
+    without EXIF. A region is filled from what lies around it; then the detector looks again, and where it still finds \
+    someone, the region is filled once more, becomes a 5x5 mosaic, or black. In clips, what is missed for less \
     than a second stays hidden. The account says which share of each picture is covered.\n\n\
     Examples:\n  lapwing redact party.jpg party-redacted.jpg\n  lapwing redact --how mosaic --hide person,car street/ safe/\n  \
     lapwing redact --json clip.y4m safe.y4m > account.jsonl\n  lapwing redact clip.mjpeg,fps=10 safe.mjpeg"

@@ -18,9 +18,9 @@ use super::out::{Failure, Out, line};
 /// Arguments of `lapwing score`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "The score is the bits per dimension of the picture under the flow (instantaneous change of variables,\n\
-    Hutchinson's estimator). Alone it says mostly how busy a picture is. With --reference it is taken cell by cell,\n\
-    8x8 of them, and told in standard deviations of ordinary pictures of the same place: above 3 something is\n\
+    after_help = "The score is the bits per dimension of the picture under the flow (instantaneous change of variables, \
+    Hutchinson's estimator). Alone it says mostly how busy a picture is. With --reference it is taken cell by cell, \
+    8x8 of them, and told in standard deviations of ordinary pictures of the same place: above 3 something is \
     different, most of all in the cell that is named (left,top,width,height).\n\n\
     Examples:\n  lapwing score --reference quiet/ now.jpg\n  \
     lapwing score --region 100,40,320,320 --reference quiet/ night.tar --json"

@@ -16,7 +16,7 @@ use super::size::{CHANNELS, FrameError, rgb_bytes};
 
 /// The most planes of a format.
 pub const PLANES_MAX: usize = 3;
-/// The most bytes from one row to the next.
+/// The most bytes from one row to the next where rows have gaps between them.
 pub const STRIDE_MAX: usize = 1 << 20;
 
 /// How the samples of a picture are arranged.
@@ -192,7 +192,7 @@ impl RawLayout {
             let rows = format.rows(index, height);
             let whole = stride.checked_mul(rows).and_then(|whole| bytes.checked_add(whole));
             match whole {
-                Some(whole) if (row_bytes..=STRIDE_MAX).contains(&stride) => {
+                Some(whole) if (row_bytes..=STRIDE_MAX.max(row_bytes)).contains(&stride) => {
                     *plane = PlaneLayout { at: bytes, stride, rows };
                     bytes = whole;
                 }

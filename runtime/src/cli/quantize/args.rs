@@ -8,7 +8,7 @@ use std::path::PathBuf;
     equalisations and bias corrections are tried on a quarter of them (at most 32), and kept where the outputs come \
     closer to the real ones.\n\n\
     Examples:\n  lapwing model quantize street.onnx --calibrate pictures/ -o street.lap\n  \
-    lapwing model quantize street.onnx --calibrate pictures/ --report --images val.tar --annotations val.json\n  \
+    lapwing model quantize net.onnx --calibrate in/ --report --images val.tar --annotations val.json\n  \
     lapwing model quantize street.onnx --calibrate pictures/ --int16 10")]
 pub struct Args {
     /// A .onnx as it was exported, or a manifest

@@ -19,7 +19,8 @@ use lapwing_camera::frame::yuv::Matrix;
 use lapwing_engine::kernels::lanes::{self, Block, COLUMN_BITS, Columns, LANES, Lanes, Mix, Pass};
 use lapwing_engine::manifest::Resize;
 
-/// The most by which a level (0 to 255) is off, against exact arithmetic.
+/// The most by which a level (0 to 255) is off, against exact arithmetic, of pictures whose sides are at most a hundred
+/// times those of the input. (Of larger ones weights of less than half of 2^-14 are lost.)
 pub const LEVELS_OFF_MAX: f64 = 1.0;
 
 /// The shifts that the planes' vertical resolution can have: 0 and 1.
