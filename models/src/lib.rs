@@ -16,15 +16,18 @@ mod search;
 
 pub use search::{Missing, VARIABLE, folder};
 
-/// A detector that travels in the binary.
+/// A detector.
 #[derive(Debug, Clone, Copy)]
 pub struct Shipped {
     /// The name a user gives to choose it.
     pub name: &'static str,
     /// Its manifest, TOML. The float32 network that it names, ONNX, lies in [`folder`].
     pub manifest: &'static str,
-    /// The quantized model: an artifact that needs neither of the others.
-    pub artifact: &'static [u8],
+    /// The quantized model, which needs neither of the others; where the main job does not need it, it is [`ARTIFACT`] in
+    /// [`folder`].
+    pub artifact: Option<&'static [u8]>,
+    /// The artifact's SHA-256 in hexadecimal digits: what is found in a folder must be it.
+    pub artifact_sha256: &'static str,
 }
 
 /// The file name of a float32 detector in its folder.
@@ -37,14 +40,16 @@ pub const ARTIFACT: &str = "model.lap";
 pub static DETECT_NANO: Shipped = Shipped {
     name: "detect-nano",
     manifest: include_str!("../detect-nano/manifest.toml"),
-    artifact: include_bytes!("../detect-nano/model.lap"),
+    artifact: Some(include_bytes!("../detect-nano/model.lap")),
+    artifact_sha256: "b17b802bc1bc46c0905510bda8ed8bfe7b2efbfb3b4cf862af21cd2b0a6d4dbd",
 };
 
-/// For the smallest boards: the same classes, 256x256.
+/// For the smallest boards: the same classes, 256x256. Its artifact is a file, so that the binary stays small.
 pub static DETECT_TINY: Shipped = Shipped {
     name: "detect-tiny",
     manifest: include_str!("../detect-tiny/manifest.toml"),
-    artifact: include_bytes!("../detect-tiny/model.lap"),
+    artifact: None,
+    artifact_sha256: "8f33191577c2ecb75ae642fcd4cc1b150e56af8c9b1bf1b06470758de5a759b5",
 };
 
 /// All detectors, the default first.

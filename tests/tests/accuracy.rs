@@ -51,7 +51,7 @@ fn the_shipped_artifact_proves_itself() {
     let folder = tempfile::tempdir().unwrap();
     let output = lapwing(folder.path(), &["model", "verify"]);
     assert!(output.status.success(), "{}", stderr(&output));
-    let artifact = Artifact::from_bytes(lapwing_models::DETECT_NANO.artifact).unwrap();
+    let artifact = Artifact::from_bytes(lapwing_models::DETECT_NANO.artifact.unwrap()).unwrap();
     let manifest = lapwing_engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
     assert_eq!(Some(artifact.calibration.source_sha256), manifest.sha256);
 }

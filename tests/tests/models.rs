@@ -37,6 +37,7 @@ fn a_model_that_is_a_file_is_named_with_the_cure_and_found_where_it_is_said_to_b
     let photo = photo.to_str().unwrap();
     let cases: &[(&[&str], &str)] = &[
         (&["detect", "--model", "detect-nano-float", photo], "models/detect-nano/model.onnx"),
+        (&["detect", "--model", "detect-tiny", photo], "models/detect-tiny/model.lap"),
         (&["generate", "--class", "ship", "--steps", "1", "-o", "ship.png"], "models/flow-cifar/model.lap"),
         (
             &["generate", "--model", "flow-patch-float", "--steps", "1", "-o", "window.png"],
@@ -59,6 +60,7 @@ fn another_file_under_a_model_s_name_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (model, file, arguments) in [
         ("detect-nano", "model.onnx", &["model", "info", "detect-nano-float"][..]),
+        ("detect-tiny", "model.lap", &["model", "info", "detect-tiny"]),
         ("flow-cifar", "model.lap", &["generate", "--class", "ship", "-o", "ship.png"]),
     ] {
         let place = folder.path().join("models").join(model);

@@ -27,7 +27,7 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No such file, and no built-in model of that name.
-    #[error("model {path:?}: no such file; give a .onnx, .lap or .toml file, or one that is built in: {}", built_in())]
+    #[error("model {path:?}: no such file; give a .onnx, .lap or .toml file, or one of lapwing's own: {}", own())]
     Missing {
         /// What the user asked for.
         path: PathBuf,
@@ -84,6 +84,18 @@ pub enum ModelError {
         /// What the file has.
         found: String,
     },
+    /// The artifact is not the one that belongs to this lapwing.
+    #[error(
+        "model {origin}: its SHA-256 is {found}, that of the one that belongs to this lapwing is {stated}; copy it again"
+    )]
+    OtherArtifact {
+        /// The artifact.
+        origin: String,
+        /// What it should have.
+        stated: String,
+        /// What the file has.
+        found: String,
+    },
     /// The network is larger than the limit.
     #[error("model {path:?}: {bytes} bytes is more than the limit of {} bytes", NETWORK_BYTES_MAX)]
     TooLarge {
@@ -105,9 +117,16 @@ pub enum ModelError {
     Engine(#[from] EngineError),
 }
 
-/// The names of the detectors that travel in the binary.
-fn built_in() -> String {
+/// The names of the shipped detectors.
+fn own() -> String {
     lapwing_models::DETECTORS.map(|shipped| shipped.name).join(", ")
+}
+
+/// The file of a shipped detector, which the user called `word`.
+fn found(shipped: &Shipped, word: &str, file: &str) -> Result<PathBuf, ModelError> {
+    let folder = lapwing_models::folder(shipped.name, file);
+    let folder = folder.map_err(|e| ModelError::NotFound { word: word.to_owned(), what: e.to_string() })?;
+    Ok(folder.join(file))
 }
 
 impl ModelError {
@@ -165,11 +184,22 @@ pub enum NetworkFile {
 impl Model {
     /// The default detector, which travels inside the binary, quantized.
     pub fn builtin() -> Result<Model, ModelError> {
-        Model::travelling(&lapwing_models::DETECT_NANO)
+        Model::shipped(&lapwing_models::DETECT_NANO)
     }
 
-    fn travelling(shipped: &Shipped) -> Result<Model, ModelError> {
-        Model::of(Artifact::from_binary(shipped.artifact), format!("{} (built in)", shipped.name))
+    /// A shipped detector in eight bits, from the binary or from its folder.
+    fn shipped(shipped: &Shipped) -> Result<Model, ModelError> {
+        if let Some(bytes) = shipped.artifact {
+            return Model::of(Artifact::from_binary(bytes), format!("{} (built in)", shipped.name));
+        }
+        let file = found(shipped, shipped.name, lapwing_models::ARTIFACT)?;
+        let (bytes, origin) = (read_to_stay(&file)?, file.display().to_string());
+        let found = sha256_hex(bytes.as_ref());
+        if found != shipped.artifact_sha256 {
+            let stated = shipped.artifact_sha256.to_owned();
+            return Err(ModelError::OtherArtifact { origin, stated, found });
+        }
+        Model::from_artifact(bytes, origin)
     }
 
     /// As [`Model::open`]; the checksum of a built-in model is proved as well.
@@ -177,8 +207,9 @@ impl Model {
     /// # Errors
     /// As for [`Model::open`].
     pub fn open_proved(word: &str) -> Result<Model, ModelError> {
-        match lapwing_models::DETECTORS.iter().find(|shipped| shipped.name == word) {
-            Some(shipped) => Model::from_artifact(shipped.artifact, word.to_owned()),
+        let shipped = lapwing_models::DETECTORS.iter().find(|shipped| shipped.name == word);
+        match shipped.and_then(|shipped| shipped.artifact) {
+            Some(artifact) => Model::from_artifact(artifact, word.to_owned()),
             None => Model::open(word),
         }
     }
@@ -189,10 +220,7 @@ impl Model {
     /// That the file was not found, and what to do.
     #[cfg(feature = "onnx")]
     pub fn shipped_float(shipped: &Shipped) -> Result<Model, ModelError> {
-        let file = lapwing_models::NETWORK;
-        let folder = lapwing_models::folder(shipped.name, file)
-            .map_err(|e| ModelError::NotFound { word: format!("{}-float", shipped.name), what: e.to_string() })?;
-        let network = folder.join(file);
+        let network = found(shipped, &format!("{}-float", shipped.name), lapwing_models::NETWORK)?;
         Model::new(shipped.manifest, read_bounded(&network)?, network.display().to_string())
     }
 
@@ -205,7 +233,7 @@ impl Model {
     pub fn open(word: &str) -> Result<Model, ModelError> {
         for shipped in lapwing_models::DETECTORS {
             if word == shipped.name {
-                return Model::travelling(shipped);
+                return Model::shipped(shipped);
             }
             if word.strip_suffix("-float") == Some(shipped.name) {
                 #[cfg(feature = "onnx")]

@@ -177,7 +177,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_shipped_artifact_is_whole() {
-        let file = lapwing_models::DETECT_NANO.artifact;
+        let file = lapwing_models::DETECT_NANO.artifact.unwrap();
         let (proved, taken) = (Artifact::from_bytes(file).unwrap(), Artifact::from_binary(file).unwrap());
         assert_eq!(proved.graph, taken.graph);
     }
