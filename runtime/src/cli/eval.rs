@@ -113,6 +113,7 @@ fn of_flow(_: &Args, _: &mut Out) -> Result<(), Failure> {
 }
 
 /// Scores a model on annotated pictures, with a progress bar that is called `what`.
+#[cfg(feature = "onnx")]
 pub fn score(model: &Model, images: &[PathBuf], annotations: &Path, what: &'static str) -> Result<Scores, Failure> {
     Ok(scored(model, images, annotations, what, false)?.0.scores)
 }
