@@ -14,20 +14,32 @@
 
 mod search;
 
+use std::path::PathBuf;
+
 pub use search::{Missing, VARIABLE, folder};
 
-/// A detector.
+/// A detector or a generator.
 #[derive(Debug, Clone, Copy)]
 pub struct Shipped {
     /// The name a user gives to choose it.
     pub name: &'static str,
-    /// Its manifest, TOML. The float32 network that it names, ONNX, lies in [`folder`].
+    /// Its manifest, TOML. The float32 networks that it names, ONNX, lie in [`folder`].
     pub manifest: &'static str,
-    /// The quantized model, which needs neither of the others; where the main job does not need it, it is [`ARTIFACT`] in
+    /// It in eight bits, with everything it needs to run; where the main job does not need it, it is [`ARTIFACT`] in
     /// [`folder`].
     pub artifact: Option<&'static [u8]>,
     /// The artifact's SHA-256 in hexadecimal digits: what is found in a folder must be it.
     pub artifact_sha256: &'static str,
+}
+
+impl Shipped {
+    /// Where a file of it lies that does not travel in the binary; see [`folder`].
+    ///
+    /// # Errors
+    /// That it was not found, and what to do.
+    pub fn file(&self, file: &str) -> Result<PathBuf, Missing> {
+        Ok(folder(self.name, file)?.join(file))
+    }
 }
 
 /// The file name of a float32 detector in its folder.
@@ -55,22 +67,8 @@ pub static DETECT_TINY: Shipped = Shipped {
 /// All detectors, the default first.
 pub static DETECTORS: [&Shipped; 2] = [&DETECT_NANO, &DETECT_TINY];
 
-/// A generator.
-#[derive(Debug, Clone, Copy)]
-pub struct ShippedFlow {
-    /// The name a user gives to choose it.
-    pub name: &'static str,
-    /// Its manifest, TOML. The float32 networks that it names, ONNX, lie in [`folder`].
-    pub manifest: &'static str,
-    /// It in eight bits, with everything it needs to run; where the main job does not need it, it is [`ARTIFACT`] in
-    /// [`folder`].
-    pub artifact: Option<&'static [u8]>,
-    /// The artifact's SHA-256 in hexadecimal digits: what is found in a folder must be it.
-    pub artifact_sha256: &'static str,
-}
-
 /// Fills holes in 64x64 windows, and makes such windows of 20 classes.
-pub static FLOW_PATCH: ShippedFlow = ShippedFlow {
+pub static FLOW_PATCH: Shipped = Shipped {
     name: "flow-patch",
     manifest: include_str!("../flow-patch/manifest.toml"),
     artifact: Some(include_bytes!("../flow-patch/model.lap")),
@@ -78,7 +76,7 @@ pub static FLOW_PATCH: ShippedFlow = ShippedFlow {
 };
 
 /// Makes 32x32 pictures of ten classes. The main job has no use for it: its artifact is a file.
-pub static FLOW_CIFAR: ShippedFlow = ShippedFlow {
+pub static FLOW_CIFAR: Shipped = Shipped {
     name: "flow-cifar",
     manifest: include_str!("../flow-cifar/manifest.toml"),
     artifact: None,
@@ -86,7 +84,7 @@ pub static FLOW_CIFAR: ShippedFlow = ShippedFlow {
 };
 
 /// All generators.
-pub static FLOWS: [&ShippedFlow; 2] = [&FLOW_PATCH, &FLOW_CIFAR];
+pub static FLOWS: [&Shipped; 2] = [&FLOW_PATCH, &FLOW_CIFAR];
 
 /// Manifests (TOML) of networks made elsewhere; each states the SHA-256 it belongs to.
 pub const KNOWN: &[&str] = &[include_str!("../known/yolox-nano.toml"), include_str!("../known/fastestdet.toml")];

@@ -1,15 +1,15 @@
 //! A flow from the binary or from a folder: a manifest and the bytes of its networks.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use lapwing_models::ShippedFlow;
+use lapwing_models::{ARTIFACT, Missing, Shipped};
 
 use super::int8::FlowArtifact;
 use super::int8::artifact::MAGIC;
 use super::{FlowError, FlowManifest};
-use lapwing_engine::artifact::sha256_hex;
+use lapwing_engine::artifact::other_sha256;
 use lapwing_engine::bytes::Bytes;
 use lapwing_engine::user_file;
 
@@ -103,11 +103,11 @@ impl FlowModel {
     }
 
     /// A shipped flow in eight bits, from the binary or from its folder.
-    fn shipped(shipped: &ShippedFlow) -> Result<FlowModel, FlowError> {
+    fn shipped(shipped: &Shipped) -> Result<FlowModel, FlowError> {
         if let Some(bytes) = shipped.artifact {
             return FlowModel::from_artifact(bytes, format!("{} (built in)", shipped.name));
         }
-        let file = found(shipped.name, lapwing_models::ARTIFACT)?.join(lapwing_models::ARTIFACT);
+        let file = shipped.file(ARTIFACT).map_err(|missing| not_found(shipped, missing))?;
         let origin = file.display().to_string();
         let bytes = read(&file).map_err(|what| FlowError::Load { origin: shipped.name.into(), what })?;
         match checked(&bytes, shipped.artifact_sha256, "it has", "the one that belongs to this lapwing has") {
@@ -118,13 +118,15 @@ impl FlowModel {
 
     /// A shipped flow in float32, from its folder.
     #[cfg(feature = "onnx")]
-    fn shipped_float(shipped: &ShippedFlow) -> Result<FlowModel, FlowError> {
+    fn shipped_float(shipped: &Shipped) -> Result<FlowModel, FlowError> {
         let manifest = parse(shipped.manifest, shipped.name)?;
-        FlowModel::from_folder(&found(shipped.name, &manifest.velocity.file)?, Some(shipped.manifest))
+        let folder = lapwing_models::folder(shipped.name, &manifest.velocity.file);
+        let folder = folder.map_err(|missing| not_found(shipped, missing))?;
+        FlowModel::from_folder(&folder, Some(shipped.manifest))
     }
 
     #[cfg(not(feature = "onnx"))]
-    fn shipped_float(shipped: &ShippedFlow) -> Result<FlowModel, FlowError> {
+    fn shipped_float(shipped: &Shipped) -> Result<FlowModel, FlowError> {
         Err(no_onnx(shipped.name))
     }
 
@@ -220,18 +222,15 @@ fn parse(text: &str, origin: &str) -> Result<FlowManifest, FlowError> {
     FlowManifest::parse(text).map_err(|what| FlowError::Manifest { origin: origin.into(), what })
 }
 
-/// The folder of a shipped flow that holds `file`.
-fn found(name: &str, file: &str) -> Result<PathBuf, FlowError> {
-    lapwing_models::folder(name, file).map_err(|e| FlowError::Missing { word: name.into(), what: e.to_string() })
+fn not_found(shipped: &Shipped, missing: Missing) -> FlowError {
+    FlowError::Missing { word: shipped.name.into(), what: missing.to_string() }
 }
 
 /// The bytes have the SHA-256 that is stated.
 fn checked(bytes: &[u8], stated: &str, whose: &str, who: &str) -> Result<(), String> {
-    let found = sha256_hex(bytes);
-    if stated.eq_ignore_ascii_case(&found) {
-        return Ok(());
-    }
-    Err(format!("{whose} the SHA-256 {found}, {who} {stated}; copy the file again or correct `sha256`"))
+    let refused =
+        |found| Err(format!("{whose} the SHA-256 {found}, {who} {stated}; copy the file again or correct `sha256`"));
+    other_sha256(bytes, stated).map_or(Ok(()), refused)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -241,13 +240,13 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_engine::artifact::sha256_hex;
 
     /// What is stated of the artifacts is true, and so what is found beside a binary is the one that belongs to it.
     #[test]
     fn every_shipped_artifact_has_the_checksum_that_is_stated() {
         for shipped in lapwing_models::FLOWS {
-            let file = lapwing_models::folder(shipped.name, lapwing_models::ARTIFACT).unwrap();
-            let bytes = std::fs::read(file.join(lapwing_models::ARTIFACT)).unwrap();
+            let bytes = std::fs::read(shipped.file(ARTIFACT).unwrap()).unwrap();
             assert_eq!(sha256_hex(&bytes), shipped.artifact_sha256, "{}", shipped.name);
             assert!(shipped.artifact.is_none_or(|inside| inside == bytes), "{}", shipped.name);
             let mut other = bytes;

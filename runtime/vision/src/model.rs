@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use crate::head;
 use lapwing_engine::EngineError;
-use lapwing_engine::artifact::{Artifact, sha256_hex};
+use lapwing_engine::artifact::{Artifact, other_sha256, sha256_hex};
 use lapwing_engine::bytes::Bytes;
 use lapwing_engine::kernels::memory::Piece;
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::user_file;
-use lapwing_models::Shipped;
+use lapwing_models::{Missing, Shipped};
 #[cfg(feature = "onnx")]
 use lapwing_quantize::float::OnnxFile;
 
@@ -122,16 +122,13 @@ fn own() -> String {
     lapwing_models::DETECTORS.map(|shipped| shipped.name).join(", ")
 }
 
-/// The file of a shipped detector, which the user called `word`.
-fn found(shipped: &Shipped, word: &str, file: &str) -> Result<PathBuf, ModelError> {
-    let folder = lapwing_models::folder(shipped.name, file);
-    let folder = folder.map_err(|e| ModelError::NotFound { word: word.to_owned(), what: e.to_string() })?;
-    Ok(folder.join(file))
-}
-
 impl ModelError {
     fn read(path: &Path, cause: std::io::Error) -> ModelError {
         ModelError::Read { path: path.into(), cause }
+    }
+
+    fn not_found(word: &str, missing: Missing) -> ModelError {
+        ModelError::NotFound { word: word.to_owned(), what: missing.to_string() }
     }
 
     /// Points a manifest error at the file the manifest was read from.
@@ -192,10 +189,9 @@ impl Model {
         if let Some(bytes) = shipped.artifact {
             return Model::of(Artifact::from_binary(bytes), format!("{} (built in)", shipped.name));
         }
-        let file = found(shipped, shipped.name, lapwing_models::ARTIFACT)?;
+        let file = shipped.file(lapwing_models::ARTIFACT).map_err(|e| ModelError::not_found(shipped.name, e))?;
         let (bytes, origin) = (read_to_stay(&file)?, file.display().to_string());
-        let found = sha256_hex(bytes.as_ref());
-        if found != shipped.artifact_sha256 {
+        if let Some(found) = other_sha256(bytes.as_ref(), shipped.artifact_sha256) {
             let stated = shipped.artifact_sha256.to_owned();
             return Err(ModelError::OtherArtifact { origin, stated, found });
         }
@@ -220,7 +216,8 @@ impl Model {
     /// That the file was not found, and what to do.
     #[cfg(feature = "onnx")]
     pub fn shipped_float(shipped: &Shipped) -> Result<Model, ModelError> {
-        let network = found(shipped, &format!("{}-float", shipped.name), lapwing_models::NETWORK)?;
+        let network = shipped.file(lapwing_models::NETWORK);
+        let network = network.map_err(|e| ModelError::not_found(&format!("{}-float", shipped.name), e))?;
         Model::new(shipped.manifest, read_bounded(&network)?, network.display().to_string())
     }
 
@@ -343,11 +340,10 @@ impl Model {
 
     /// A network in float32 of which `manifest` says all, its checksum too where it states one.
     fn of_network(manifest: Manifest, network: Vec<u8>, origin: String) -> Result<Model, ModelError> {
-        if let Some(stated) = &manifest.sha256 {
-            let found = sha256_hex(&network);
-            if !stated.eq_ignore_ascii_case(&found) {
-                return Err(ModelError::Checksum { origin, stated: stated.clone(), found });
-            }
+        if let Some(stated) = &manifest.sha256
+            && let Some(found) = other_sha256(&network, stated)
+        {
+            return Err(ModelError::Checksum { origin, stated: stated.clone(), found });
         }
         Ok(Model { manifest, network: NetworkFile::Onnx(network), origin, why: Vec::new() })
     }
@@ -424,4 +420,19 @@ fn length_bounded(path: &Path) -> Result<usize, ModelError> {
     let (_, length) = user_file::open(path).map_err(|e| ModelError::read(path, e))?;
     let fits = usize::try_from(length).ok().filter(|_| length <= NETWORK_BYTES_MAX);
     fits.ok_or_else(|| ModelError::TooLarge { path: path.into(), bytes: length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sha256_hex;
+
+    /// What is stated of the artifacts is true, and so what is found beside a binary is the one that belongs to it.
+    #[test]
+    fn every_shipped_artifact_has_the_checksum_that_is_stated() {
+        for shipped in lapwing_models::DETECTORS {
+            let bytes = std::fs::read(shipped.file(lapwing_models::ARTIFACT).unwrap()).unwrap();
+            assert_eq!(sha256_hex(&bytes), shipped.artifact_sha256, "{}", shipped.name);
+            assert!(shipped.artifact.is_none_or(|inside| inside == bytes), "{}", shipped.name);
+        }
+    }
 }

@@ -22,7 +22,7 @@ use header::{BlobReader, Blobs, Header, node_header, node_of, tail_header, tail_
 
 pub use golden::{Golden, golden, golden_input, tail_sha256};
 pub use header::Calibration;
-pub use sha256::{hex, sha256_hex};
+pub use sha256::{hex, other_sha256, sha256_hex};
 
 /// The newest format that this build reads; it reads every older one. It writes the oldest that serves.
 pub const FORMAT: u32 = 5;
