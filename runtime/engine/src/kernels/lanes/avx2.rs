@@ -1,7 +1,6 @@
 //! 256-bit vectors of AVX2.
 //!
-//! Safety: whoever holds an [`Avx2`] runs on a processor that has it. A window of samples lies inside the row, because
-//! the row is at least [`Columns::reach`] long and no window reaches past that.
+//! Safety: whoever holds an [`Avx2`] runs on a processor that has it.
 
 use std::arch::x86_64::*;
 
@@ -38,6 +37,11 @@ impl Avx2 {
 }
 
 #[inline(always)]
+fn splat(number: i32) -> __m256i {
+    bytemuck::cast([number; LANES])
+}
+
+#[inline(always)]
 fn load_half(bytes: &[u8; LANES]) -> __m128i {
     bytemuck::cast([i64::from_le_bytes(*bytes), 0])
 }
@@ -49,21 +53,20 @@ fn load_half(bytes: &[u8; LANES]) -> __m128i {
 #[inline(always)]
 unsafe fn shifted<const SHIFT: i32>(sums: __m256i) -> __m256i {
     // SAFETY: the caller's promise.
-    unsafe { _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(sums, _mm256_set1_epi32(1 << (SHIFT - 1)))) }
+    unsafe { _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(sums, splat(1 << (SHIFT - 1)))) }
 }
 
 /// Eight columns, not yet rounded: the fifth beside the first, and so on, so that few lanes must cross.
 ///
 /// # Safety
-/// The processor has AVX2; from each of `group.first`, `blocks` blocks lie in `samples`, and as many are in
-/// `group.weights` for each column.
+/// The processor has AVX2; `blocks` are those of the group.
 #[inline(always)]
-unsafe fn windows(samples: &[i16], group: Group<'_>, blocks: usize) -> __m256i {
-    // SAFETY: the caller's promise.
+unsafe fn windows(group: Group<'_>, blocks: usize) -> __m256i {
+    // SAFETY: the caller's promise, and what a group promises.
     unsafe {
         let mut sums = [_mm256_setzero_si256(); LANES / 2];
         for block in 0..blocks {
-            let samples = samples.as_ptr().add(block * LANES);
+            let samples = group.samples.as_ptr().add(block * LANES);
             for (lane, sum) in sums.iter_mut().enumerate() {
                 let low = _mm_loadu_si128(samples.add(group.first[lane]).cast());
                 let high = _mm_loadu_si128(samples.add(group.first[lane + LANES / 2]).cast());
@@ -97,7 +100,7 @@ impl Lanes for Avx2 {
         // SAFETY: the processor has AVX2.
         unsafe {
             let both = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(load_half(a), load_half(b)));
-            let weights = _mm256_set1_epi32(pair(weights[0], weights[1]));
+            let weights = splat(pair(weights));
             _mm256_add_epi32(sums, _mm256_madd_epi16(both, weights))
         }
     }
@@ -113,33 +116,28 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> __m256i {
-        assert!(samples.len() >= columns.reach(), "a row shorter than its windows");
-        let group = columns.group(group);
-        // SAFETY: the processor has AVX2; the row is as long as all windows reach. Numbers that are constants write out
-        // the loop.
+        let group = columns.group(samples, group);
+        // SAFETY: the processor has AVX2. Numbers that are constants write out the loop; a closure would not have the
+        // instructions.
         unsafe {
-            shifted::<COLUMNS_SHIFT>(match columns.blocks() {
-                1 => windows(samples, group, 1),
-                2 => windows(samples, group, 2),
-                blocks => windows(samples, group, blocks),
+            shifted::<COLUMNS_SHIFT>(match group.blocks {
+                1 => windows(group, 1),
+                2 => windows(group, 2),
+                blocks => windows(group, blocks),
             })
         }
     }
 
     #[inline(always)]
     fn same(self, value: i16) -> __m256i {
-        bytemuck::cast([i32::from(value); LANES])
+        splat(i32::from(value))
     }
 
     #[inline(always)]
     fn mixing(self, mix: &Mix) -> Mixing {
-        let [p, q, r] = mix.added();
-        let [a, b, c] = mix.weights;
-        // SAFETY: the processor has AVX2.
-        let of = |[a, b, c]: [i16; 3], added| unsafe {
-            [_mm256_set1_epi32(pair(a, c)), _mm256_set1_epi32(pair(b, 0)), _mm256_set1_epi32(added)]
-        };
-        Mixing([of(a, p), of(b, q), of(c, r)])
+        let [a, b, c] = mix.pairs();
+        let of = |[ac, b, added]: [i32; 3]| [splat(ac), splat(b), splat(added)];
+        Mixing([of(a), of(b), of(c)])
     }
 
     #[inline(always)]

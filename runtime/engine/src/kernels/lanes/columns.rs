@@ -14,19 +14,58 @@ pub struct Columns {
     reach: usize,
 }
 
-/// What [`Columns`] say of eight columns.
+/// Eight columns of a row. From each of `first`, `blocks` blocks lie in `samples`, and `weights` has as many for each.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Group<'a> {
+    /// The row.
+    pub samples: &'a [i16],
     /// The first sample of each.
     pub first: &'a [usize; LANES],
     /// (blocks, 4, 2), flat; see [`Columns`].
     pub weights: &'a [Block],
+    /// Blocks of each; at least 1.
+    pub blocks: usize,
 }
 
 /// Where the weights of a column's block lie in its group.
 #[inline(always)]
 pub(super) fn place(lane: usize, block: usize) -> usize {
     block * LANES + lane % (LANES / 2) * 2 + lane / (LANES / 2)
+}
+
+impl Group<'_> {
+    /// For each column the sum over its window: `add` adds the products of a block of samples with one of weights.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    #[inline(always)]
+    pub(super) fn windows<T: Copy>(self, zero: T, add: impl Fn(T, &Block, &Block) -> T) -> [T; LANES] {
+        // SAFETY: as many blocks as there are. Numbers that are constants write out the loop.
+        unsafe {
+            match self.blocks {
+                1 => self.sums(1, zero, add),
+                2 => self.sums(2, zero, add),
+                blocks => self.sums(blocks, zero, add),
+            }
+        }
+    }
+
+    /// # Safety
+    /// There are so many blocks.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    #[inline(always)]
+    unsafe fn sums<T: Copy>(self, blocks: usize, zero: T, add: impl Fn(T, &Block, &Block) -> T) -> [T; LANES] {
+        let mut sums = [zero; LANES];
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            for block in 0..blocks {
+                // SAFETY: the caller's promise, and what a group promises. A block of samples begins at any of them, and is no more aligned.
+                let (samples, weights) = unsafe {
+                    let at = self.samples.as_ptr().add(self.first[lane] + block * LANES);
+                    (&*at.cast::<Block>(), self.weights.get_unchecked(place(lane, block)))
+                };
+                *sum = add(*sum, samples, weights);
+            }
+        }
+        sums
+    }
 }
 
 impl Columns {
@@ -63,15 +102,15 @@ impl Columns {
         self.reach
     }
 
-    /// Blocks of weights that a column has; at least 1.
-    pub(super) fn blocks(&self) -> usize {
-        self.blocks
-    }
-
-    /// Columns 8 `group` to 8 `group` + 7.
+    /// Columns 8 `group` to 8 `group` + 7 of a row.
+    ///
+    /// # Panics
+    /// If there are fewer samples than [`Columns::reach`], or no such columns.
     #[inline(always)]
-    pub(super) fn group(&self, group: usize) -> Group<'_> {
+    pub(super) fn group<'a>(&'a self, samples: &'a [i16], group: usize) -> Group<'a> {
+        assert!(samples.len() >= self.reach, "a row shorter than its windows: {} samples", samples.len());
         let size = LANES * self.blocks;
-        Group { first: &self.first[group], weights: &self.weights[group * size..][..size] }
+        let weights = &self.weights[group * size..][..size];
+        Group { samples, first: &self.first[group], weights, blocks: self.blocks }
     }
 }

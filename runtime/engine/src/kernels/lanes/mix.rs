@@ -21,11 +21,21 @@ impl Mix {
             (1 << (MIX_SHIFT - 1)) - products.sum::<i32>()
         })
     }
+
+    /// For each byte the weights of the first and the third value as a [`pair`], that of the second, and what is added.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn pairs(&self) -> [[i32; 3]; 3] {
+        let of = |byte: usize| {
+            let [a, b, c] = self.weights[byte];
+            [pair([a, c]), pair([b, 0]), self.added()[byte]]
+        };
+        [of(0), of(1), of(2)]
+    }
 }
 
+/// Two numbers of 16 bits in one of 32, as vectors multiply them in pairs.
 #[cfg(target_arch = "x86_64")]
-/// Two numbers of 16 bits in one of 32.
 #[inline(always)]
-pub(super) fn pair(a: i16, b: i16) -> i32 {
+pub(super) fn pair([a, b]: [i16; 2]) -> i32 {
     i32::from(b) << 16 | i32::from(a) & 0xffff
 }

@@ -1,12 +1,9 @@
 //! 128-bit vectors of NEON, which every aarch64 processor has.
-//!
-//! Safety: a window of samples lies inside the row, because the row is at least [`Columns::reach`] long and no window
-//! reaches past that.
 
 use std::arch::aarch64::*;
 
 use super::block::{Block, COLUMNS_SHIFT, LANES, MIX_SHIFT, Pixels, ROWS_SHIFT};
-use super::columns::{Columns, Group, place};
+use super::columns::Columns;
 use super::instructions::Lanes;
 use super::mix::Mix;
 
@@ -24,27 +21,6 @@ pub struct Mixing {
 #[inline(always)]
 fn load(block: &Block) -> int16x8_t {
     bytemuck::cast(*block)
-}
-
-/// The products of each column's window, four sums each.
-///
-/// # Safety
-/// From each of `group.first`, `blocks` blocks lie in `samples`, and as many are in `group.weights` for each column.
-#[inline(always)]
-unsafe fn windows(samples: &[i16], group: Group<'_>, blocks: usize) -> [int32x4_t; LANES] {
-    let mut sums: [int32x4_t; LANES] = [bytemuck::cast([0i32; 4]); LANES];
-    for (lane, sum) in sums.iter_mut().enumerate() {
-        for block in 0..blocks {
-            // SAFETY: the caller's promise; NEON is part of aarch64.
-            unsafe {
-                let samples = vld1q_s16(samples.as_ptr().add(group.first[lane] + block * LANES));
-                let weights = load(group.weights.get_unchecked(place(lane, block)));
-                *sum = vmlal_s16(*sum, vget_low_s16(samples), vget_low_s16(weights));
-                *sum = vmlal_high_s16(*sum, samples, weights);
-            }
-        }
-    }
-    sums
 }
 
 impl Lanes for Neon {
@@ -83,16 +59,15 @@ impl Lanes for Neon {
 
     #[inline(always)]
     fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> int16x8_t {
-        assert!(samples.len() >= columns.reach(), "a row shorter than its windows");
-        let group = columns.group(group);
-        // SAFETY: the row is as long as all windows reach; NEON is part of aarch64. Numbers that are constants write out
-        // the loop.
+        // SAFETY: NEON is part of aarch64.
+        let add = |sum, samples: &Block, weights: &Block| unsafe {
+            let (samples, weights) = (load(samples), load(weights));
+            vmlal_high_s16(vmlal_s16(sum, vget_low_s16(samples), vget_low_s16(weights)), samples, weights)
+        };
+        let zero: int32x4_t = bytemuck::cast([0i32; 4]);
+        let [a, b, c, d, e, f, g, h] = columns.group(samples, group).windows(zero, add);
+        // SAFETY: as above.
         unsafe {
-            let [a, b, c, d, e, f, g, h] = match columns.blocks() {
-                1 => windows(samples, group, 1),
-                2 => windows(samples, group, 2),
-                blocks => windows(samples, group, blocks),
-            };
             let low = vrshrq_n_s32::<COLUMNS_SHIFT>(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));
             let high = vrshrq_n_s32::<COLUMNS_SHIFT>(vpaddq_s32(vpaddq_s32(e, f), vpaddq_s32(g, h)));
             vcombine_s16(vmovn_s32(low), vmovn_s32(high))

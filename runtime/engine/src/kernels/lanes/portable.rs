@@ -39,10 +39,9 @@ impl Lanes for Portable {
     }
 
     fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> [i32; LANES] {
-        assert!(samples.len() >= columns.reach(), "{} samples", samples.len());
-        let group = columns.group(group);
+        let group = columns.group(samples, group);
         std::array::from_fn(|lane| {
-            let windows = samples[group.first[lane]..].chunks_exact(LANES).take(columns.blocks()).enumerate();
+            let windows = group.samples[group.first[lane]..].chunks_exact(LANES).take(group.blocks).enumerate();
             let sum_of = |(block, window): (usize, &[i16])| -> i32 {
                 let weights = &group.weights[place(lane, block)];
                 window.iter().zip(weights).map(|(&s, &w)| i32::from(s) * i32::from(w)).sum()

@@ -1,12 +1,9 @@
 //! 128-bit vectors of SSE2, which every x86-64 processor has.
-//!
-//! Safety: a window of samples lies inside the row, because the row is at least [`Columns::reach`] long and no window
-//! reaches past that.
 
 use std::arch::x86_64::*;
 
 use super::block::{Block, COLUMNS_SHIFT, LANES, MIX_SHIFT, Pixels, ROWS_SHIFT};
-use super::columns::{Columns, Group, place};
+use super::columns::Columns;
 use super::instructions::Lanes;
 use super::mix::{Mix, pair};
 
@@ -17,6 +14,11 @@ pub struct Sse2;
 /// A mix: for each byte the weights of the first and third values, that of the second, and what is added.
 #[derive(Debug, Clone, Copy)]
 pub struct Mixing([[__m128i; 3]; 3]);
+
+#[inline(always)]
+fn splat(number: i32) -> __m128i {
+    bytemuck::cast([number; 4])
+}
 
 #[inline(always)]
 fn load(block: &Block) -> __m128i {
@@ -32,7 +34,7 @@ fn load_half(bytes: &[u8; LANES]) -> __m128i {
 #[inline(always)]
 fn shifted<const SHIFT: i32>(sums: __m128i) -> __m128i {
     // SAFETY: SSE2 is part of x86-64.
-    unsafe { _mm_srai_epi32::<SHIFT>(_mm_add_epi32(sums, _mm_set1_epi32(1 << (SHIFT - 1)))) }
+    unsafe { _mm_srai_epi32::<SHIFT>(_mm_add_epi32(sums, splat(1 << (SHIFT - 1)))) }
 }
 
 /// The sums of the four lanes of each.
@@ -44,26 +46,6 @@ fn sums_of_lanes([a, b, c, d]: [__m128i; 4]) -> __m128i {
         let cd = _mm_add_epi32(_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
         _mm_add_epi32(_mm_unpacklo_epi64(ab, cd), _mm_unpackhi_epi64(ab, cd))
     }
-}
-
-/// The products of each column's window, four sums each.
-///
-/// # Safety
-/// From each of `group.first`, `blocks` blocks lie in `samples`, and as many are in `group.weights` for each column.
-#[inline(always)]
-unsafe fn windows(samples: &[i16], group: Group<'_>, blocks: usize) -> [__m128i; LANES] {
-    let mut sums = [load(&[0; LANES]); LANES];
-    for (lane, sum) in sums.iter_mut().enumerate() {
-        for block in 0..blocks {
-            // SAFETY: the caller's promise; SSE2 is part of x86-64.
-            unsafe {
-                let at = samples.as_ptr().add(group.first[lane] + block * LANES);
-                let weights = load(group.weights.get_unchecked(place(lane, block)));
-                *sum = _mm_add_epi32(*sum, _mm_madd_epi16(_mm_loadu_si128(at.cast()), weights));
-            }
-        }
-    }
-    sums
 }
 
 impl Lanes for Sse2 {
@@ -85,7 +67,7 @@ impl Lanes for Sse2 {
     fn add_rows(self, [low, high]: Self::Sums, [a, b]: [&[u8; LANES]; 2], weights: [i16; 2]) -> Self::Sums {
         // SAFETY: SSE2 is part of x86-64.
         unsafe {
-            let (weights, zero) = (_mm_set1_epi32(pair(weights[0], weights[1])), _mm_setzero_si128());
+            let (weights, zero) = (splat(pair(weights)), _mm_setzero_si128());
             let both = _mm_unpacklo_epi8(load_half(a), load_half(b));
             [
                 _mm_add_epi32(low, _mm_madd_epi16(_mm_unpacklo_epi8(both, zero), weights)),
@@ -102,34 +84,25 @@ impl Lanes for Sse2 {
 
     #[inline(always)]
     fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> [__m128i; 2] {
-        assert!(samples.len() >= columns.reach(), "a row shorter than its windows");
-        let group = columns.group(group);
-        // SAFETY: the row is as long as all windows reach; numbers that are constants write out the loop.
-        let [a, b, c, d, e, f, g, h] = unsafe {
-            match columns.blocks() {
-                1 => windows(samples, group, 1),
-                2 => windows(samples, group, 2),
-                blocks => windows(samples, group, blocks),
-            }
+        // SAFETY: SSE2 is part of x86-64.
+        let add = |sum, samples: &Block, weights: &Block| unsafe {
+            _mm_add_epi32(sum, _mm_madd_epi16(load(samples), load(weights)))
         };
+        let [a, b, c, d, e, f, g, h] = columns.group(samples, group).windows(splat(0), add);
         let (low, high) = (sums_of_lanes([a, b, c, d]), sums_of_lanes([e, f, g, h]));
         [shifted::<COLUMNS_SHIFT>(low), shifted::<COLUMNS_SHIFT>(high)]
     }
 
     #[inline(always)]
     fn same(self, value: i16) -> [__m128i; 2] {
-        bytemuck::cast([i32::from(value); LANES])
+        [splat(i32::from(value)); 2]
     }
 
     #[inline(always)]
     fn mixing(self, mix: &Mix) -> Mixing {
-        let [p, q, r] = mix.added();
-        let [a, b, c] = mix.weights;
-        // SAFETY: SSE2 is part of x86-64.
-        let of = |[a, b, c]: [i16; 3], added| unsafe {
-            [_mm_set1_epi32(pair(a, c)), _mm_set1_epi32(pair(b, 0)), _mm_set1_epi32(added)]
-        };
-        Mixing([of(a, p), of(b, q), of(c, r)])
+        let [a, b, c] = mix.pairs();
+        let of = |[ac, b, added]: [i32; 3]| [splat(ac), splat(b), splat(added)];
+        Mixing([of(a), of(b), of(c)])
     }
 
     #[inline(always)]
