@@ -59,6 +59,13 @@ def run(net: nn.Module, image: Tensor) -> list[Tensor]:
         return net(image.contiguous(memory_format=torch.channels_last))
 
 
+def by_grid(rows: Tensor, size: int) -> list[Tensor]:
+    """Rows of all cells [B, A, C] as maps [B, C, g, g], a grid for each of STRIDES."""
+    grids = [size // stride for stride in STRIDES]
+    parts = zip(rows.split([g * g for g in grids], 1), grids)
+    return [part.transpose(1, 2).unflatten(2, (g, g)) for part, g in parts]
+
+
 class Yolox(nn.Module):
     """Takes BGR 0..255."""
 
@@ -71,9 +78,8 @@ class Yolox(nn.Module):
         size = bgr.shape[-1]
         rows = run(self.net, bgr)[0].float()
         levels = []
-        grids = [size // stride for stride in STRIDES]
-        for part, g in zip(rows.split([g * g for g in grids], 1), grids):
-            m = part.transpose(1, 2).unflatten(2, (g, g))
+        for m in by_grid(rows, size):
+            g = m.shape[-1]
             x, y = axes(g, m.device)  # offsets count from the cell's corner
             mid_x, mid_y = (m[:, 0] + x) / g, (m[:, 1] + y) / g
             half_x, half_y = m[:, 2:4].clamp(max=6).exp().div(2 * g).unbind(1)
@@ -131,10 +137,8 @@ class Detect(nn.Module):
         size = bgr.shape[-1]
         logits, raw = run(self.net, bgr.flip(1) / 255)
         box = decode(raw, *cells(size, bgr.device)) / size
-        grids = [size // stride for stride in STRIDES]
-        counts = [g * g for g in grids]
-        parts = zip(logits.float().sigmoid().split(counts, 1), box.split(counts, 1), grids)
-        return [Level(*(m.transpose(1, 2).unflatten(2, (g, g)) for m in pair)) for *pair, g in parts]
+        score = logits.float().sigmoid()
+        return [Level(*maps) for maps in zip(by_grid(score, size), by_grid(box, size))]
 
 
 def sample(level: Level, onto: int) -> Level:

@@ -183,22 +183,18 @@ impl<R: Read + Seek + Send> Y4m<R> {
             Chroma::Mono => Some(PixelFormat::Grey),
             Chroma::C422 | Chroma::C444 => None,
         };
-        let got = match format {
+        let size = (self.header.width, self.header.height);
+        let planes = match format {
             // as a camera gives it
-            Some(format) => {
-                let layout = RawLayout::packed(format, (self.header.width, self.header.height), colour);
-                match layout.and_then(|layout| frame.reset_raw(&layout)) {
-                    Ok(planes) => read_up_to(&mut self.reader, planes),
-                    Err(error) => return self.broken(number, error.to_string()),
-                }
-            }
-            None => {
-                if let Err(error) = frame.reset(self.header.width, self.header.height) {
-                    return self.broken(number, error.to_string());
-                }
-                self.planes.clear();
-                (&mut self.reader).take(bytes).read_to_end(&mut self.planes)
-            }
+            Some(format) => RawLayout::packed(format, size, colour).and_then(|layout| frame.reset_raw(&layout)),
+            None => frame.reset(size.0, size.1).map(|()| {
+                self.planes.resize(bytes as usize, 0);
+                &mut self.planes[..]
+            }),
+        };
+        let got = match planes {
+            Ok(planes) => read_up_to(&mut self.reader, planes),
+            Err(error) => return self.broken(number, error.to_string()),
         };
         match got {
             Ok(got) if got as u64 == bytes => {}

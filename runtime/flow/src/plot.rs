@@ -59,7 +59,7 @@ pub fn plot(rows: &[Row], title: &str, into: &mut Frame) -> Result<(), FrameErro
     for (index, lines) in rows.chunk_by(|a, b| a.walk == b.walk).enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
         let points: Vec<(f32, f32)> = lines.iter().map(|r| place(r.evaluations.max(1) as f64, value(r))).collect();
-        points.windows(2).for_each(|pair| line(into, pair[0], pair[1], colour));
+        points.windows(2).for_each(|pair| draw::line(into, pair[0], pair[1], colour));
         points.iter().for_each(|&(x, y)| draw::fill(into, [x - 3.0, y - 3.0, x + 3.0, y + 3.0], colour));
         let y = FIELD[1] + 22.0 * index as f32;
         draw::fill(into, [FIELD[2] + 20.0, y, FIELD[2] + 40.0, y + 4.0], colour);
@@ -68,16 +68,6 @@ pub fn plot(rows: &[Row], title: &str, into: &mut Frame) -> Result<(), FrameErro
         }
     }
     Ok(())
-}
-
-/// Two pixels thick, in small steps.
-fn line(frame: &mut Frame, a: (f32, f32), b: (f32, f32), colour: [u8; 3]) {
-    let steps = (b.0 - a.0).abs().max((b.1 - a.1).abs()).ceil().max(1.0);
-    for k in 0..=steps as usize {
-        let share = k as f32 / steps;
-        let (x, y) = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
-        draw::fill(frame, [x - 1.0, y - 1.0, x + 1.0, y + 1.0], colour);
-    }
 }
 
 /// A row of pictures a walk, one column a number of steps, with names.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::frame::{Frame, draw};
+use lapwing_vision::eval::Confusion;
 use lapwing_vision::eval::coco::Truth;
-use lapwing_vision::eval::{BINS, Confusion};
 
 use super::eval_scores::Scored;
 use super::out::Failure;
@@ -141,13 +141,7 @@ impl Field {
 
     fn line(&self, frame: &mut Frame, points: &[(f64, f64)], colour: [u8; 3]) {
         for pair in points.windows(2) {
-            let ((x0, y0), (x1, y1)) = (self.place(pair[0].0, pair[0].1), self.place(pair[1].0, pair[1].1));
-            let steps = (x1 - x0).abs().max((y1 - y0).abs()).ceil().max(1.0) as u32;
-            for step in 0..=steps {
-                let share = step as f32 / steps as f32;
-                let (x, y) = (x0 + share * (x1 - x0), y0 + share * (y1 - y0));
-                draw::fill(frame, [x, y, x + 2.0, y + 2.0], colour);
-            }
+            draw::line(frame, self.place(pair[0].0, pair[0].1), self.place(pair[1].0, pair[1].1), colour);
         }
     }
 }
@@ -188,7 +182,6 @@ fn curves(scored: &Scored, frame: &mut Frame) -> Result<(), Failure> {
         let (x, y) = field.place(score, right);
         draw::fill(frame, [x - 3.0, y - 3.0, x + 5.0, y + 5.0], ORANGE);
     }
-    debug_assert!(points.len() <= BINS);
     Ok(())
 }
 

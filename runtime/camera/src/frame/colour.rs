@@ -65,24 +65,6 @@ pub struct Matrix {
     u_to_b: i32,
 }
 
-/// The way from YUV to RGB times 8192, which fits into 16 bits: with y = Y - `black`, u = U - 128, v = V - 128, red is
-/// `y y + v_to_r v`, green `y y + u_to_g u + v_to_g v`, blue `y y + u_to_b u`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShortMatrix {
-    /// What black is.
-    pub black: i16,
-    /// Luma to each of the three.
-    pub y: i16,
-    /// V to red.
-    pub v_to_r: i16,
-    /// U to green; negative.
-    pub u_to_g: i16,
-    /// V to green; negative.
-    pub v_to_g: i16,
-    /// U to blue.
-    pub u_to_b: i16,
-}
-
 const ENCODINGS: [(f64, f64); 3] = [(0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)];
 
 /// By encoding, then by range.
@@ -147,18 +129,16 @@ impl Matrix {
         [level(r), level(g), level(b)]
     }
 
-    /// The same for products of 16-bit numbers.
+    /// The matrix times 8192, which fits into 16 bits: what black is, and what Y, U and V (Y less black, the others less
+    /// 128) are multiplied with for red, for green and for blue.
     #[must_use]
-    pub fn short(&self) -> ShortMatrix {
+    pub fn short(&self) -> (i16, [[i16; 3]; 3]) {
         let short = |times_65536: i32| ((times_65536 + 4) >> 3) as i16;
-        ShortMatrix {
-            black: self.black as i16,
-            y: short(self.y),
-            v_to_r: short(self.v_to_r),
-            u_to_g: -short(self.u_to_g),
-            v_to_g: -short(self.v_to_g),
-            u_to_b: short(self.u_to_b),
-        }
+        let y = short(self.y);
+        let red = [y, 0, short(self.v_to_r)];
+        let green = [y, -short(self.u_to_g), -short(self.v_to_g)];
+        let blue = [y, short(self.u_to_b), 0];
+        (self.black as i16, [red, green, blue])
     }
 }
 

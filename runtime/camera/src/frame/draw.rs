@@ -119,6 +119,17 @@ pub fn outline(frame: &mut Frame, edges: [f32; 4], colour: Rgb, thickness_px: u3
     fill_px(frame, [x0.max(x1 - t), y0, x1, y1], colour);
 }
 
+/// Draws a straight line from `a` to `b`, (x, y), two pixels thick.
+pub fn line(frame: &mut Frame, a: (f32, f32), b: (f32, f32), colour: Rgb) {
+    // in small steps
+    let steps = (b.0 - a.0).abs().max((b.1 - a.1).abs()).ceil().max(1.0);
+    for k in 0..=steps as usize {
+        let share = k as f32 / steps;
+        let (x, y) = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
+        fill(frame, [x - 1.0, y - 1.0, x + 1.0, y + 1.0], colour);
+    }
+}
+
 /// Writes a text with its upper left corner at `(x, y)`, one line, the first [`TEXT_CHARS_MAX`] characters.
 pub fn text(frame: &mut Frame, x: f32, y: f32, text: &str, colour: Rgb, scale: u32) {
     if let Some([x, y, ..]) = whole_px([x, y, f32::INFINITY, f32::INFINITY]) {

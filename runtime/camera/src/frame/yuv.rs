@@ -7,7 +7,7 @@
 use super::buffer::Frame;
 use super::size::CHANNELS;
 
-pub use super::colour::{Colour, Encoding, Matrix, Range, ShortMatrix, pixel};
+pub use super::colour::{Colour, Encoding, Matrix, Range, pixel};
 
 /// How chroma is sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lapwing_camera::frame::raw::RawLayout;
+use lapwing_camera::frame::raw::{RawLayout, to_rgb};
 use lapwing_camera::frame::yuv::Colour;
 use lapwing_camera::frame::{Frame, PixelFormat};
 use lapwing_engine::manifest::{AxisOrder, InputSpec};
@@ -49,8 +49,9 @@ pub fn measure(spec: &InputSpec, runs: u32) -> Result<Vec<Value>, Failure> {
 
 /// All of the picture to RGB, then resized, then looked up.
 fn plainly(frame: &Frame, developed: &mut Frame, tensor: &mut InputTensor<u8>) -> Result<(), String> {
-    developed.copy_from(frame).map_err(|e| e.to_string())?;
-    developed.develop().map_err(|e| e.to_string())?;
+    let raw = frame.raw().ok_or("the picture is not raw")?;
+    developed.reset(frame.width(), frame.height()).map_err(|e| e.to_string())?;
+    to_rgb(&raw, developed.rgb_mut());
     tensor.fill(developed).map(|_| ()).map_err(|e| e.to_string())
 }
 

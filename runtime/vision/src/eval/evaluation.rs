@@ -7,7 +7,7 @@ use super::group::Group;
 /// IoUs of COCO's mean: 0.5, 0.55 … 0.95.
 const IOUS: usize = 10;
 /// Bins of scores, a tenth each.
-pub const BINS: usize = 10;
+const BINS: usize = 10;
 
 /// Collects detections picture by picture and scores them at the end.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ pub mod listing;
 
 pub use ap::{Found, average_precision};
 pub use confusion::{Confusion, Mistakes};
-pub use evaluation::{BINS, Bin, Evaluation};
+pub use evaluation::{Bin, Evaluation};
 pub use group::Group;
 
 use std::collections::HashMap;

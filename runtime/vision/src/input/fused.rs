@@ -37,7 +37,7 @@ type Kind = (PixelFormat, (u32, u32), (u32, u32));
 #[derive(Debug)]
 struct Plan {
     kind: Kind,
-    /// By halvings of the resolution.
+    /// By halvings of the resolution; those that no plane has are empty.
     down: [Taps; SHIFTS],
     /// Of the first component, and of the others.
     across: [Columns; 2],
@@ -56,12 +56,15 @@ pub(super) struct Fused {
     row: Vec<u8>,
 }
 
-/// One picture that is brought to size.
-struct Run<'a, P> {
+/// Takes row y of the result, (w, 3) in RGB.
+type Put<'a> = dyn FnMut(usize, &[u8]) + 'a;
+
+/// One picture that is brought to size. It is of one type, whoever takes the rows: so its code is there once.
+struct Run<'a> {
     fused: &'a mut Fused,
     raw: &'a Raw<'a>,
     fitting: &'a Fitting,
-    put: P,
+    put: &'a mut Put<'a>,
 }
 
 impl Fused {
@@ -70,12 +73,12 @@ impl Fused {
         Fused { filter, plan: None, sums: Vec::new(), blended: Default::default(), row: Vec::new() }
     }
 
-    /// Brings `raw` to the size that `fitting` states; gives each row of the result, (w, 3) in RGB, to `put`.
-    pub(super) fn run(&mut self, raw: &Raw<'_>, fitting: &Fitting, put: impl FnMut(usize, &[u8])) {
+    /// Brings `raw` to the size that `fitting` states; gives each row of the result to `put`.
+    pub(super) fn run<'a>(&'a mut self, raw: &'a Raw<'a>, fitting: &'a Fitting, put: &'a mut Put<'a>) {
         lanes::best(self.pass(raw, fitting, put));
     }
 
-    fn pass<'a, P: FnMut(usize, &[u8])>(&'a mut self, raw: &'a Raw<'a>, fitting: &'a Fitting, put: P) -> Run<'a, P> {
+    fn pass<'a>(&'a mut self, raw: &'a Raw<'a>, fitting: &'a Fitting, put: &'a mut Put<'a>) -> Run<'a> {
         let layout = raw.layout();
         let kind = (layout.format(), (layout.width(), layout.height()), (fitting.width, fitting.height));
         if self.plan.as_ref().is_none_or(|plan| plan.kind != kind) {
@@ -98,9 +101,9 @@ impl Fused {
     }
 }
 
-impl<P: FnMut(usize, &[u8])> Pass for Run<'_, P> {
+impl Pass for Run<'_> {
     #[inline(always)]
-    fn run<L: Lanes>(mut self, lanes: L) {
+    fn run<L: Lanes>(self, lanes: L) {
         let layout = self.raw.layout();
         let format = layout.format();
         let components = format.components();
@@ -112,23 +115,21 @@ impl<P: FnMut(usize, &[u8])> Pass for Run<'_, P> {
                 let (first, weights) = plan.down[format.shift_y(plane) as usize % SHIFTS].of(y);
                 blend(lanes, |row| self.raw.row(plane, first + row), weights, sums, line);
             }
-            let samples = |part: Component| &blended[part.plane][part.at..];
-            let pixels = row.as_chunks_mut().0.iter_mut().enumerate();
+            let [of_first, of_others] = &plan.across;
+            let groups = |part: Component, columns| Columns::groups(columns, &blended[part.plane][part.at..]);
+            let pixels = row.as_chunks_mut().0.iter_mut();
             match components {
                 Components::Grey(luma) => {
-                    let (luma, neutral) = (samples(luma), lanes.same(NEUTRAL));
-                    for (group, pixels) in pixels {
-                        let luma = lanes.columns(luma, &plan.across[0], group);
-                        lanes.mix(&mixing, [luma, neutral, neutral], pixels);
+                    let neutral = lanes.same(NEUTRAL);
+                    for (luma, pixels) in groups(luma, of_first).zip(pixels) {
+                        lanes.mix(&mixing, [lanes.columns(luma), neutral, neutral], pixels);
                     }
                 }
-                Components::Yuv(parts) | Components::Rgb(parts) => {
-                    let [first, second, third] = [samples(parts[0]), samples(parts[1]), samples(parts[2])];
-                    for (group, pixels) in pixels {
-                        let first = lanes.columns(first, &plan.across[0], group);
-                        let second = lanes.columns(second, &plan.across[1], group);
-                        let third = lanes.columns(third, &plan.across[1], group);
-                        lanes.mix(&mixing, [first, second, third], pixels);
+                Components::Yuv([first, second, third]) | Components::Rgb([first, second, third]) => {
+                    let all = groups(first, of_first).zip(groups(second, of_others)).zip(groups(third, of_others));
+                    for (((first, second), third), pixels) in all.zip(pixels) {
+                        let values = [lanes.columns(first), lanes.columns(second), lanes.columns(third)];
+                        lanes.mix(&mixing, values, pixels);
                     }
                 }
             }
@@ -141,25 +142,24 @@ impl Plan {
     fn new(kind: Kind, filter: Resize) -> Plan {
         let (format, (width, height), (to_width, to_height)) = kind;
         let taps = |from: u32, to: u32, shift: u32| Taps::new(filter, from as usize, to as usize, shift);
+        let has = |shift: u32| (0..format.planes()).any(|plane| format.shift_y(plane) == shift);
+        let down = [0, 1].map(|shift| if has(shift) { taps(height, to_height, shift) } else { Taps::default() });
         let (first, others) = match format.components() {
             Components::Grey(part) => (part, part),
             Components::Yuv([first, others, _]) | Components::Rgb([first, others, _]) => (first, others),
         };
         let across = [first, others].map(|part| taps(width, to_width, part.shift_x).columns(part.step));
-        Plan { kind, down: [taps(height, to_height, 0), taps(height, to_height, 1)], across }
+        Plan { kind, down, across }
     }
 }
 
 /// The way from a picture's components to red, green and blue. Red, green and blue of limited range are as luma is.
 fn mix_of(matrix: &Matrix, components: Components) -> Mix {
-    let short = matrix.short();
-    let black = short.black << COLUMN_BITS;
+    let (black, weights) = matrix.short();
+    let (black, y) = (black << COLUMN_BITS, weights[0][0]);
     match components {
-        Components::Rgb(_) => Mix { offsets: [black; 3], weights: [[short.y, 0, 0], [0, short.y, 0], [0, 0, short.y]] },
-        Components::Yuv(_) | Components::Grey(_) => Mix {
-            offsets: [black, NEUTRAL, NEUTRAL],
-            weights: [[short.y, 0, short.v_to_r], [short.y, short.u_to_g, short.v_to_g], [short.y, short.u_to_b, 0]],
-        },
+        Components::Rgb(_) => Mix { offsets: [black; 3], weights: [[y, 0, 0], [0, y, 0], [0, 0, y]] },
+        Components::Yuv(_) | Components::Grey(_) => Mix { offsets: [black, NEUTRAL, NEUTRAL], weights },
     }
 }
 

@@ -203,8 +203,8 @@ fn every_instruction_set_gives_the_same_rows() {
             let fitting = Fitting::new(&spec(side, Fit::Letterbox), width, height);
             let (mut best, mut plain) = (Vec::new(), Vec::new());
             let collect = |into: &mut Vec<Vec<u8>>, row: &[u8]| into.push(row.to_vec());
-            Fused::new(Resize::Area).run(&raw, &fitting, |_, row| collect(&mut best, row));
-            Fused::new(Resize::Area).pass(&raw, &fitting, |_, row| collect(&mut plain, row)).run(Portable);
+            Fused::new(Resize::Area).run(&raw, &fitting, &mut |_, row| collect(&mut best, row));
+            Fused::new(Resize::Area).pass(&raw, &fitting, &mut |_, row| collect(&mut plain, row)).run(Portable);
             assert_eq!(best.len(), fitting.height as usize);
             assert_eq!(best, plain, "{format:?} {colour:?} {width}x{height} to {side}");
         }

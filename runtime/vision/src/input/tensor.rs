@@ -63,7 +63,7 @@ impl<T: Copy + PartialEq + From<u8>> InputTensor<T> {
         let rgb = RawLayout::packed(PixelFormat::Rgb, (width, height), yuv::Colour::JPEG).map_err(|_| error())?;
         let raw = frame.raw().or_else(|| Raw::new(&rgb, frame.rgb())).ok_or_else(error)?;
         let fitting = Fitting::new(&self.spec, width, height);
-        self.fused.run(&raw, &fitting, |y, row| self.store.row(&fitting, y, row));
+        self.fused.run(&raw, &fitting, &mut |y, row| self.store.row(&fitting, y, row));
         self.store.pad_around(&fitting);
         Ok(fitting)
     }

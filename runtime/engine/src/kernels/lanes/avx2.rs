@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::block::{Block, COLUMNS_SHIFT, LANES, MIX_SHIFT, Pixels, ROWS_SHIFT};
-use super::columns::{Columns, Group};
+use super::columns::Group;
 use super::instructions::{Lanes, Pass};
 use super::mix::{Mix, pair};
 
@@ -115,8 +115,7 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> __m256i {
-        let group = columns.group(samples, group);
+    fn columns(self, group: Group<'_>) -> __m256i {
         // SAFETY: the processor has AVX2. Numbers that are constants write out the loop; a closure would not have the
         // instructions.
         unsafe {

@@ -16,15 +16,15 @@ pub struct Columns {
 
 /// Eight columns of a row. From each of `first`, `blocks` blocks lie in `samples`, and `weights` has as many for each.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Group<'a> {
+pub struct Group<'a> {
     /// The row.
-    pub samples: &'a [i16],
+    pub(super) samples: &'a [i16],
     /// The first sample of each.
-    pub first: &'a [usize; LANES],
+    pub(super) first: &'a [usize; LANES],
     /// (blocks, 4, 2), flat; see [`Columns`].
-    pub weights: &'a [Block],
+    pub(super) weights: &'a [Block],
     /// Blocks of each; at least 1.
-    pub blocks: usize,
+    pub(super) blocks: usize,
 }
 
 /// Where the weights of a column's block lie in its group.
@@ -102,15 +102,15 @@ impl Columns {
         self.reach
     }
 
-    /// Columns 8 `group` to 8 `group` + 7 of a row.
+    /// The columns of a row, eight at a time.
     ///
     /// # Panics
-    /// If there are fewer samples than [`Columns::reach`], or no such columns.
+    /// If there are fewer samples than [`Columns::reach`].
     #[inline(always)]
-    pub(super) fn group<'a>(&'a self, samples: &'a [i16], group: usize) -> Group<'a> {
+    pub fn groups<'a>(&'a self, samples: &'a [i16]) -> impl Iterator<Item = Group<'a>> {
         assert!(samples.len() >= self.reach, "a row shorter than its windows: {} samples", samples.len());
-        let size = LANES * self.blocks;
-        let weights = &self.weights[group * size..][..size];
-        Group { samples, first: &self.first[group], weights, blocks: self.blocks }
+        let blocks = self.blocks;
+        let groups = self.first.iter().zip(self.weights.chunks_exact(LANES * blocks));
+        groups.map(move |(first, weights)| Group { samples, first, weights, blocks })
     }
 }

@@ -1,7 +1,7 @@
 //! What every instruction set computes, and what is written for any of them.
 
 use super::block::{Block, LANES, Pixels};
-use super::columns::Columns;
+use super::columns::Group;
 use super::mix::Mix;
 
 /// What an instruction set does.
@@ -25,11 +25,8 @@ pub trait Lanes: Copy {
     /// Sums of rows whose weights add up to 2^[`WEIGHT_BITS`](super::WEIGHT_BITS), rounded to [`BLENDED_BITS`](super::BLENDED_BITS) fraction bits.
     fn blended(self, sums: Self::Sums) -> Block;
 
-    /// Columns 8 `group` to 8 `group` + 7 of the result, rounded.
-    ///
-    /// # Panics
-    /// If there are fewer samples than [`Columns::reach`], or no such columns.
-    fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> Self::Values;
+    /// Eight columns of the result, rounded.
+    fn columns(self, group: Group<'_>) -> Self::Values;
 
     /// Eight times the same value.
     fn same(self, value: i16) -> Self::Values;

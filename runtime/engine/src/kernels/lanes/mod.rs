@@ -30,7 +30,7 @@ mod tests;
 
 pub use best::best;
 pub use block::{BLENDED_BITS, Block, COLUMN_BITS, LANES, MIX_BITS, Pixels, WEIGHT_BITS};
-pub use columns::Columns;
+pub use columns::{Columns, Group};
 pub use instructions::{Lanes, Pass};
 pub use mix::Mix;
 pub use portable::Portable;

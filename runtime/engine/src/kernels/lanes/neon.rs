@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 
 use super::block::{Block, COLUMNS_SHIFT, LANES, MIX_SHIFT, Pixels, ROWS_SHIFT};
-use super::columns::Columns;
+use super::columns::Group;
 use super::instructions::Lanes;
 use super::mix::Mix;
 
@@ -58,14 +58,14 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> int16x8_t {
+    fn columns(self, group: Group<'_>) -> int16x8_t {
         // SAFETY: NEON is part of aarch64.
         let add = |sum, samples: &Block, weights: &Block| unsafe {
             let (samples, weights) = (load(samples), load(weights));
             vmlal_high_s16(vmlal_s16(sum, vget_low_s16(samples), vget_low_s16(weights)), samples, weights)
         };
         let zero: int32x4_t = bytemuck::cast([0i32; 4]);
-        let [a, b, c, d, e, f, g, h] = columns.group(samples, group).windows(zero, add);
+        let [a, b, c, d, e, f, g, h] = group.windows(zero, add);
         // SAFETY: as above.
         unsafe {
             let low = vrshrq_n_s32::<COLUMNS_SHIFT>(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)));

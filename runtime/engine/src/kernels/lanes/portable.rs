@@ -1,7 +1,7 @@
 //! The definition of each operation, in plain loops.
 
 use super::block::{Block, COLUMNS_SHIFT, LANES, MIX_SHIFT, Pixels, ROWS_SHIFT};
-use super::columns::{Columns, place};
+use super::columns::{Group, place};
 use super::instructions::Lanes;
 use super::mix::Mix;
 
@@ -38,8 +38,7 @@ impl Lanes for Portable {
         sums.map(|sum| rounded(sum, ROWS_SHIFT) as i16)
     }
 
-    fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> [i32; LANES] {
-        let group = columns.group(samples, group);
+    fn columns(self, group: Group<'_>) -> [i32; LANES] {
         std::array::from_fn(|lane| {
             let windows = group.samples[group.first[lane]..].chunks_exact(LANES).take(group.blocks).enumerate();
             let sum_of = |(block, window): (usize, &[i16])| -> i32 {

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::block::{Block, COLUMNS_SHIFT, LANES, MIX_SHIFT, Pixels, ROWS_SHIFT};
-use super::columns::Columns;
+use super::columns::Group;
 use super::instructions::Lanes;
 use super::mix::{Mix, pair};
 
@@ -83,12 +83,12 @@ impl Lanes for Sse2 {
     }
 
     #[inline(always)]
-    fn columns(self, samples: &[i16], columns: &Columns, group: usize) -> [__m128i; 2] {
+    fn columns(self, group: Group<'_>) -> [__m128i; 2] {
         // SAFETY: SSE2 is part of x86-64.
         let add = |sum, samples: &Block, weights: &Block| unsafe {
             _mm_add_epi32(sum, _mm_madd_epi16(load(samples), load(weights)))
         };
-        let [a, b, c, d, e, f, g, h] = columns.group(samples, group).windows(splat(0), add);
+        let [a, b, c, d, e, f, g, h] = group.windows(splat(0), add);
         let (low, high) = (sums_of_lanes([a, b, c, d]), sums_of_lanes([e, f, g, h]));
         [shifted::<COLUMNS_SHIFT>(low), shifted::<COLUMNS_SHIFT>(high)]
     }

@@ -29,8 +29,8 @@ impl Pass for Kept<'_> {
         self.numbers.extend(lanes.blended(sums).map(i32::from));
         // columns are seen as they are, and mixed
         let first = Mix { offsets: [0; 3], weights: [[32, 0, 0], [512, 0, 0], [8192, 0, 0]] };
-        for group in 0..2 {
-            let columns = lanes.columns(self.all.samples, self.all.columns, group);
+        for group in self.all.columns.groups(self.all.samples) {
+            let columns = lanes.columns(group);
             let grey = lanes.same(2048);
             let mut pixels = [0; 3 * LANES];
             let used = [
@@ -75,20 +75,8 @@ proptest! {
 }
 
 #[test]
-#[should_panic(expected = "samples")]
+#[should_panic(expected = "a row shorter than its windows: 8 samples")]
 fn a_short_row_is_refused() {
-    Portable.columns(&[0; 8], &Columns::new(&[1], &[5, 5], 2, 1), 0);
-}
-
-#[test]
-#[should_panic(expected = "a row shorter than its windows")]
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn a_short_row_is_refused_by_vectors() {
-    struct Short<'a>(&'a [i16], &'a Columns);
-    impl Pass for Short<'_> {
-        fn run<L: Lanes>(self, lanes: L) {
-            lanes.columns(self.0, self.1, 0);
-        }
-    }
-    best(Short(&[0; 8], &Columns::new(&[1], &[5, 5], 2, 1)));
+    let columns = Columns::new(&[1], &[5, 5], 2, 1);
+    columns.groups(&[0; 8]).for_each(drop);
 }
