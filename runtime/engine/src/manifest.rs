@@ -105,6 +105,8 @@ pub enum Fit {
     LetterboxCentred,
     /// Scale both axes on their own.
     Stretch,
+    /// The part in the middle of the picture that has the input's aspect ratio, as large as the picture allows.
+    Crop,
 }
 
 /// How a picture is brought to another size. A network is most accurate with the filter that it was trained with.
@@ -130,7 +132,8 @@ impl Resize {
 pub struct HeadSpec {
     /// Which decoder reads the outputs: a name of the crate that decodes; the engine does not read it.
     pub family: String,
-    /// Input pixels per grid cell, one per scale, ascending.
+    /// Input pixels per grid cell, one per scale, ascending; empty where the family has no grid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strides: Vec<u32>,
     /// Detections below this score are not reported unless the user asks.
     pub score_min: f32,
@@ -147,12 +150,102 @@ pub struct HeadSpec {
     /// hold several classes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub one_to_one: bool,
+    /// What each box has beside its class and score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Extra>,
 }
+
+/// What a network gives for each box beside class and score, and how it is written in its outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Extra {
+    /// A mask: the sum of the prototypes, which are one more output (1, coefficients, h, w), each times its coefficient,
+    /// is positive where the object is (Bolya et al., "YOLACT", arXiv:1904.02689).
+    Mask {
+        /// Coefficients of a box, and prototypes.
+        coefficients: usize,
+    },
+    /// Points of the object, such as its joints.
+    KeyPoints {
+        /// Points of a box.
+        count: usize,
+        /// Values of a point: 2 for x and y, 3 where a logit of its visibility follows.
+        values: usize,
+        /// How x and y become pixels.
+        #[serde(default)]
+        origin: PointOrigin,
+    },
+    /// The box is turned.
+    Angle {
+        /// How the value becomes an angle.
+        #[serde(default)]
+        unit: AngleUnit,
+    },
+}
+
+/// How a raw x becomes input pixels in the cell of column c; y goes likewise by rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PointOrigin {
+    /// `(2 x + c) * stride`: YOLOv8, YOLO11.
+    #[default]
+    Corner,
+    /// `(x + c + 0.5) * stride`: YOLO26.
+    Centre,
+}
+
+/// How a raw value becomes an angle from the picture's x axis to the box's own, positive towards its y axis.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AngleUnit {
+    /// `(sigmoid(value) - 1/4) * pi`: YOLOv8, YOLO11.
+    #[default]
+    Logit,
+    /// It is the angle: YOLO26.
+    Radians,
+}
+
+impl Extra {
+    /// Values of a box in the outputs.
+    pub fn channels(&self) -> usize {
+        match *self {
+            Extra::Mask { coefficients } => coefficients,
+            Extra::KeyPoints { count, values, .. } => count * values,
+            Extra::Angle { .. } => 1,
+        }
+    }
+
+    /// True for masks, whose prototypes are one more output.
+    pub fn has_prototypes(&self) -> bool {
+        matches!(self, Extra::Mask { .. })
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let most = EXTRA_MAX;
+        match *self {
+            Extra::Mask { coefficients } if !(1..=most).contains(&coefficients) => {
+                Err(format!("`head.extra.coefficients = {coefficients}`: must lie in 1..={most}"))
+            }
+            Extra::KeyPoints { count, .. } if !(1..=most).contains(&count) => {
+                Err(format!("`head.extra.count = {count}`: must lie in 1..={most}"))
+            }
+            Extra::KeyPoints { values, .. } if !(2..=3).contains(&values) => {
+                Err(format!("`head.extra.values = {values}`: must be 2 (x, y) or 3 (x, y, visibility)"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Most coefficients of a mask, and most key points of a box.
+pub const EXTRA_MAX: usize = 256;
 
 fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// Most numbers in `head.strides`.
+pub const STRIDES_MAX: usize = 8;
 /// Most names in `head.outputs`, and most anchors of a stride.
 pub const HEAD_LIST_MAX: usize = 64;
 
@@ -231,8 +324,8 @@ impl Manifest {
     /// True if it says what readers of artifacts before format 5 do not know.
     pub fn is_extended(&self) -> bool {
         let Manifest { input, head, .. } = self;
-        let plain = input.fit != Fit::LetterboxCentred && input.resize == Resize::Area;
-        !plain || !head.outputs.is_empty() || !head.anchors.is_empty() || head.one_to_one
+        let plain = matches!(input.fit, Fit::Letterbox | Fit::Stretch) && input.resize == Resize::Area;
+        !plain || !head.outputs.is_empty() || !head.anchors.is_empty() || head.one_to_one || head.extra.is_some()
     }
 
     /// The manifest as a file that [`Manifest::parse`] reads.
@@ -270,6 +363,7 @@ impl Manifest {
         if self.head.outputs.len() > HEAD_LIST_MAX {
             return Err(format!("`head.outputs` must hold at most {HEAD_LIST_MAX} names"));
         }
+        self.head.extra.as_ref().map_or(Ok(()), Extra::validate)?;
         self.validate_anchors()?;
         self.validate_strides()
     }
@@ -293,8 +387,8 @@ impl Manifest {
 
     fn validate_strides(&self) -> Result<(), String> {
         let strides = &self.head.strides;
-        if strides.is_empty() || strides.len() > 8 {
-            return Err("`head.strides` must hold 1..=8 numbers, such as [8, 16, 32]".into());
+        if strides.len() > STRIDES_MAX {
+            return Err(format!("`head.strides` must hold at most {STRIDES_MAX} numbers, such as [8, 16, 32]"));
         }
         for &s in strides {
             if s == 0 || !self.input.width.is_multiple_of(s) || !self.input.height.is_multiple_of(s) {
@@ -361,7 +455,8 @@ names = ["thing"]
             ("format = 1", "format = 9", "format"),
             ("width = 64", "width = 0", "input.width"),
             ("width = 64", "width = 60", "strides"),
-            ("strides = [8, 16, 32]", "strides = []", "head.strides"),
+            ("strides = [8, 16, 32]", "strides = [8, 0]", "head.strides"),
+            ("strides = [8, 16, 32]", "strides = [8, 8, 8, 8, 8, 8, 8, 8, 8]", "head.strides"),
             ("score_min = 0.25", "score_min = 25", "head.score_min"),
             ("names = [\"thing\"]", "names = []", "classes.names"),
             ("fit = ", "fitt = ", "fitt"),
@@ -384,6 +479,34 @@ names = ["thing"]
         assert!(base.overlaid("[input]\nwidth = 0").unwrap_err().contains("input.width"));
         let again = Manifest::parse(&made.to_toml().unwrap()).unwrap();
         assert_eq!(again.classes.names, made.classes.names);
+    }
+
+    #[test]
+    fn what_a_box_has_beside_its_score_is_written_and_read_again() {
+        let with =
+            |extra: &str| Manifest::parse(&good().replace("[classes]", &format!("[head.extra]\n{extra}\n[classes]")));
+        for (text, extra, channels) in [
+            ("kind = \"mask\"\ncoefficients = 32", Extra::Mask { coefficients: 32 }, 32),
+            (
+                "kind = \"key-points\"\ncount = 17\nvalues = 3",
+                Extra::KeyPoints { count: 17, values: 3, origin: PointOrigin::Corner },
+                51,
+            ),
+            ("kind = \"angle\"\nunit = \"radians\"", Extra::Angle { unit: AngleUnit::Radians }, 1),
+        ] {
+            let read = with(text).unwrap();
+            assert_eq!(read.head.extra, Some(extra));
+            assert_eq!((extra.channels(), read.is_extended()), (channels, true));
+            assert_eq!(Manifest::parse(&read.to_toml().unwrap()).unwrap().head.extra, Some(extra));
+        }
+        for (wrong, word) in [
+            ("kind = \"mask\"\ncoefficients = 0", "coefficients"),
+            ("kind = \"key-points\"\ncount = 999\nvalues = 3", "count"),
+            ("kind = \"key-points\"\ncount = 17\nvalues = 4", "values"),
+            ("kind = \"cloud\"", "cloud"),
+        ] {
+            assert!(with(wrong).unwrap_err().contains(word), "{wrong}");
+        }
     }
 
     #[test]

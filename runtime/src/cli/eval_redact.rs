@@ -169,7 +169,7 @@ impl Tally<'_> {
 fn covered_share(map: &mut Hidden, regions: &Regions, rect: &Rect, width: u32, height: u32) -> f64 {
     map.reset(width, height);
     for region in regions.as_slice() {
-        map.set(&region.rect, true);
+        map.set(region, true);
     }
     let covered: usize = (rect.y0..rect.y1).map(|y| map.row(y, rect.x0, rect.x1).iter().filter(|h| **h).count()).sum();
     covered as f64 / rect.area() as f64

@@ -274,8 +274,7 @@ mod tests {
             let bound = Config::parse(&text, "f.toml").unwrap().bind(&manifest()).unwrap();
             let person = manifest().classes.names.iter().position(|n| n == "person").unwrap() as u16;
             let seen = |score| {
-                let detection =
-                    lapwing_vision::detect::Detection { class: person, score, bounds: [0.0, 0.0, 9.0, 9.0] };
+                let detection = lapwing_vision::detect::Detection::new(person, score, [0.0, 0.0, 9.0, 9.0]);
                 bound.rules[0].watch.look(&[detection], 10, 10).count
             };
             assert_eq!((seen(0.3), seen(0.5)), (0, 1), "hide = {hide}");

@@ -139,7 +139,7 @@ fn runner() -> (RuleRunner, mpsc::Receiver<bool>) {
 #[test]
 fn a_line_that_was_made_safe_stays_so_until_a_frame_is_looked_at() {
     let (mut runner, levels) = runner();
-    let person = Detection { class: 14, score: 0.9, bounds: [0.0, 0.0, 100.0, 200.0] };
+    let person = Detection::new(14, 0.9, [0.0, 0.0, 100.0, 200.0]);
     assert!(runner.observe(1_000_000, 0, &[person], (512, 512)).is_some());
     runner.make_safe();
     assert!(runner.tick(1_100_000).is_none());

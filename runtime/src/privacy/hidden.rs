@@ -1,6 +1,6 @@
 //! Which pixels of a frame may not be read: a map, one byte a pixel, whose memory is used again.
 
-use super::region::Rect;
+use super::region::Region;
 
 /// The map.
 #[derive(Debug, Default)]
@@ -18,12 +18,20 @@ impl Hidden {
         self.map.resize(width as usize * height as usize, false);
     }
 
-    /// Hides the pixels of a rectangle that lies in the frame, or shows them again.
-    pub fn set(&mut self, rect: &Rect, hidden: bool) {
+    /// Hides the pixels of a region that lies in the frame, or shows them again.
+    pub fn set(&mut self, region: &Region, hidden: bool) {
         let width = self.width as usize;
-        for y in rect.y0 as usize..rect.y1 as usize {
-            self.map[y * width + rect.x0 as usize..y * width + rect.x1 as usize].fill(hidden);
+        for y in region.rect.y0..region.rect.y1 {
+            for span in region.spans(y) {
+                let row = y as usize * width;
+                self.map[row + span.start as usize..row + span.end as usize].fill(hidden);
+            }
         }
+    }
+
+    /// Pixels that are hidden.
+    pub fn count(&self) -> u64 {
+        self.map.iter().filter(|hidden| **hidden).count() as u64
     }
 
     /// The columns `x0..x1` of a row.

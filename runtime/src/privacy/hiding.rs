@@ -1,7 +1,7 @@
 //! What is hidden: classes, from which score up, and by how much more than the detector's box.
 
-use super::region::Regions;
-use lapwing_vision::detect::Detection;
+use super::region::{Region, Regions};
+use lapwing_vision::detect::{Detection, Outline};
 use lapwing_vision::track::{Patience, Track, Tracker};
 
 /// Each hidden box grows by this share of its longer side on every side, because detectors cut hair, hands and feet.
@@ -55,7 +55,7 @@ impl Hiding {
     pub fn regions(&self, detections: &[Detection], width: u32, height: u32) -> Regions {
         let mut regions = Regions::default();
         for (seed, detection) in detections.iter().enumerate().filter(|(_, d)| self.hides(d)) {
-            regions.add_box(grown(detection.bounds), width, height, seed as u64);
+            regions.add_detection(detection, width, height, seed as u64);
         }
         regions
     }
@@ -63,15 +63,31 @@ impl Hiding {
 
 /// A box with its margin.
 pub(super) fn grown(b: [f32; 4]) -> [f32; 4] {
-    widened(b, MARGIN * longer_side(b))
+    let by = margin_px(b);
+    widened(b, by)
 }
 
-/// Where a track's object can be, with a margin of its own size and not of the way that it may have gone.
+/// The margin of a box.
+fn margin_px(b: [f32; 4]) -> f32 {
+    (MARGIN * longer_side(b)).max(MARGIN_PX_MIN)
+}
+
+impl Regions {
+    /// Adds the parts of a detection's box that its object touches, with their margin.
+    fn add_detection(&mut self, detection: &Detection, width: u32, height: u32, seed: u64) {
+        self.add_object(detection.bounds, &detection.outline, width, height, seed);
+    }
+
+    fn add_object(&mut self, bounds: [f32; 4], outline: &Outline, width: u32, height: u32, seed: u64) {
+        if let Some(region) = Region::around(bounds, outline, margin_px(bounds), (width, height), seed) {
+            self.add(region);
+        }
+    }
+}
+
+/// Where the object of a track that is missed can be, with a margin of its own size and not of the way that it may have gone.
 fn reached(track: &Track, now_us: u64) -> [f32; 4] {
-    let guess = match track.missed {
-        0 => 0.0,
-        _ => (GUESS + GUESS_A_SECOND * track.missed_us(now_us) as f32 / 1e6).min(GUESS_MAX),
-    };
+    let guess = (GUESS + GUESS_A_SECOND * track.missed_us(now_us) as f32 / 1e6).min(GUESS_MAX);
     widened(track.reach(now_us), (MARGIN + guess) * longer_side(track.bounds))
 }
 
@@ -110,11 +126,15 @@ impl Cover {
         self.tracker.update(now_us, detections.iter().filter(|d| self.hiding.hides(d)));
         let mut regions = Regions::default();
         for track in self.tracker.tracks() {
-            regions.add_box(reached(track, now_us), width, height, track.id);
+            match track.missed {
+                0 => regions.add_object(track.bounds, &track.outline, width, height, track.id),
+                // where it is now is a guess, and how it stands is not known at all
+                _ => regions.add_box(reached(track, now_us), width, height, track.id),
+            }
         }
         // the tracker is bounded: a detection that it had no room for hides all the same
         for detection in detections.iter().filter(|d| self.hiding.hides(d)) {
-            regions.add_box(grown(detection.bounds), width, height, 0);
+            regions.add_detection(detection, width, height, 0);
         }
         regions
     }
@@ -130,7 +150,7 @@ mod tests {
     const PERSON: u16 = 1;
 
     fn person(x: f32, y: f32) -> Detection {
-        Detection { class: PERSON, score: 0.3, bounds: [x, y, x + 30.0, y + 60.0] }
+        Detection::new(PERSON, 0.3, [x, y, x + 30.0, y + 60.0])
     }
 
     fn cover() -> Cover {
@@ -141,7 +161,7 @@ mod tests {
     fn hidden_classes_only_from_their_score_and_with_a_margin() {
         let hiding = Hiding::new(&[PERSON], 0.2);
         let seen = [
-            Detection { class: 0, score: 0.9, bounds: [0.0, 0.0, 20.0, 20.0] },
+            Detection::new(0, 0.9, [0.0, 0.0, 20.0, 20.0]),
             Detection { score: 0.19, ..person(0.0, 0.0) },
             Detection { class: 9, ..person(0.0, 0.0) },
             Detection { bounds: [40.0, 40.0, 60.0, 90.0], ..person(0.0, 0.0) },

@@ -76,7 +76,7 @@ impl Painter {
             }
         }
         self.store(frame, hidden, region);
-        hidden.set(&region.rect, false);
+        hidden.set(region, false);
         Ok(Painted::Filled)
     }
 
@@ -84,12 +84,12 @@ impl Painter {
         let (rect, width) = (region.rect, frame.width() as usize);
         let reach = self.grain_px();
         for y in rect.y0..rect.y1 {
-            for x in rect.x0..rect.x1 {
+            for x in region.spans(y).flatten() {
                 if !hidden.at(x.into(), y.into()) {
                     continue; // another region has painted it
                 }
                 let mut colour = self.window.colour_at(x, y);
-                if let Some((depth, [from_x, from_y])) = mirrored(region, hidden, x, y).filter(|(d, _)| *d < reach) {
+                if let Some((depth, [from_x, from_y])) = mirrored(region, hidden, [x, y], reach) {
                     let weight = (reach - depth) as i32;
                     let (smooth, at) =
                         (self.window.colour_at(from_x, from_y), from_y as usize * width + from_x as usize);
@@ -124,23 +124,33 @@ fn luma(pixel: &[u8]) -> u8 {
     (weighed / 1000) as u8 // weights sum to 1000
 }
 
-/// The visible pixel that a pixel of a region is mirrored to at the nearest edge that has one, and the depth in pixels.
-fn mirrored(region: &Region, hidden: &Hidden, x: u32, y: u32) -> Option<(u32, [u32; 2])> {
+/// The visible pixel that a pixel of a region is mirrored to at the nearest edge that has one, and the depth in pixels;
+/// `None` if no edge is nearer than `reach`.
+fn mirrored(region: &Region, hidden: &Hidden, [x, y]: [u32; 2], reach: u32) -> Option<(u32, [u32; 2])> {
     let rect = region.rect;
-    let (left, right) = (x - rect.x0, rect.x1 - 1 - x);
-    let (above, below) = (y - rect.y0, rect.y1 - 1 - y);
-    let (x, y) = (i64::from(x), i64::from(y));
-    let steps = |depth: u32| 2 * i64::from(depth) + 1;
-    [
-        (left, [x - steps(left), y]),
-        (right, [x + steps(right), y]),
-        (above, [x, y - steps(above)]),
-        (below, [x, y + steps(below)]),
-    ]
-    .into_iter()
-    .filter(|(_, [x, y])| !hidden.at(*x, *y))
-    .min_by_key(|(depth, _)| *depth)
-    .map(|(depth, at)| (depth, at.map(|v| v as u32))) // not hidden, so in the frame
+    // pixels of the region before its edge, on one way
+    let depth = |across: i64, down: i64, whole: u32| match region.outline.is_full() {
+        true => whole,
+        false => {
+            let inside = |step: &u32| {
+                let step = i64::from(*step);
+                let [x, y] =
+                    [i64::from(x) + across * step, i64::from(y) + down * step].map(|at| u32::try_from(at).ok());
+                x.zip(y).is_some_and(|(x, y)| region.has(x, y))
+            };
+            (1..=reach).take_while(inside).count() as u32
+        }
+    };
+    [(-1, 0, x - rect.x0), (1, 0, rect.x1 - 1 - x), (0, -1, y - rect.y0), (0, 1, rect.y1 - 1 - y)]
+        .into_iter()
+        .filter_map(|(across, down, whole)| {
+            let depth = depth(across, down, whole);
+            let steps = 2 * i64::from(depth) + 1;
+            let at = [i64::from(x) + across * steps, i64::from(y) + down * steps];
+            (depth < reach && !hidden.at(at[0], at[1])).then_some((depth, at))
+        })
+        .min_by_key(|(depth, _)| *depth)
+        .map(|(depth, at)| (depth, at.map(|v| v as u32))) // not hidden, so in the frame
 }
 
 #[cfg(test)]
@@ -148,14 +158,13 @@ mod tests {
     use super::super::region::Rect;
     use super::super::tests::{Smooth, noisy};
     use super::*;
+    use lapwing_vision::detect::Outline;
 
     fn paint(frame: &mut Frame, rects: &[Rect]) -> Vec<Painted> {
         let (mut painter, mut hidden) = (Painter::default(), Hidden::default());
         hidden.reset(frame.width(), frame.height());
-        for rect in rects {
-            hidden.set(rect, true);
-        }
-        let regions = rects.iter().map(|&rect| Region { rect, seed: 1 });
+        let regions = rects.iter().map(|&rect| Region::whole(rect, 1));
+        regions.clone().for_each(|region| hidden.set(&region, true));
         regions.map(|r| painter.paint(frame, &mut hidden, &r, &mut Smooth).unwrap()).collect()
     }
 
@@ -187,10 +196,31 @@ mod tests {
         }
         let (mut painter, mut hidden) = (Painter::default(), Hidden::default());
         hidden.reset(200, 200);
-        let region = Region { rect: Rect { x0: 50, y0: 50, x1: 120, y1: 150 }, seed: 200 };
-        hidden.set(&region.rect, true);
+        let region = Region::whole(Rect { x0: 50, y0: 50, x1: 120, y1: 150 }, 200);
+        hidden.set(&region, true);
         painter.paint(&mut frame, &mut hidden, &region, &mut Reddish).unwrap();
         assert!(frame.rgb().chunks_exact(3).all(|p| spread(p) == 0));
+    }
+
+    #[test]
+    fn of_an_outline_its_pixels_are_painted_and_no_others() {
+        let mut frame = noisy(300, 200);
+        let before = frame.rgb().to_vec();
+        let rect = Rect { x0: 100, y0: 40, x1: 200, y1: 160 };
+        let outline = Outline::of(|x, y| x.abs_diff(16) + y.abs_diff(16) < 14);
+        let region = Region { rect, outline, seed: 1 };
+        let (mut painter, mut hidden) = (Painter::default(), Hidden::default());
+        hidden.reset(300, 200);
+        hidden.set(&region, true);
+        assert_eq!(painter.paint(&mut frame, &mut hidden, &region, &mut Smooth).unwrap(), Painted::Filled);
+        assert_eq!(hidden.count(), 0);
+        let mut changed = 0;
+        for (i, (a, b)) in before.chunks(3).zip(frame.rgb().chunks(3)).enumerate() {
+            let is_in = region.has(i as u32 % 300, i as u32 / 300);
+            assert!(a == b || is_in);
+            changed += usize::from(a != b);
+        }
+        assert!(changed > 4000, "{changed}");
     }
 
     struct Reddish;

@@ -154,8 +154,8 @@ impl Redactor {
         }
         let (width, height) = (frame.width(), frame.height());
         for region in regions.as_slice() {
-            if let Some(rect) = region.rect.within(width, height) {
-                self.cover(&mut frame, Region { rect, seed: region.seed });
+            if let Some(region) = region.within(width, height) {
+                self.cover(&mut frame, region);
             }
         }
         if level <= Level::Black {
@@ -167,16 +167,26 @@ impl Redactor {
             self.look_again(&mut frame, &mut account);
         }
         account.regions = self.works.len() as u64;
-        account.covered_px = union_px(self.works.iter().map(|work| work.region.rect));
+        account.covered_px = self.covered_px(width, height);
         let count = |level| self.works.iter().filter(|w| w.level == level).count() as u64;
         (account.filled, account.mosaic, account.black) =
             (count(Level::Fill), count(Level::Mosaic), count(Level::Black));
         (Redacted::proven(frame), account)
     }
 
+    /// Pixels of all regions, those that two share once.
+    fn covered_px(&mut self, width: u32, height: u32) -> u64 {
+        if self.works.iter().all(|work| work.region.outline.is_full()) {
+            return union_px(self.works.iter().map(|work| work.region.rect));
+        }
+        self.hidden.reset(width, height);
+        self.works.iter().for_each(|work| self.hidden.set(&work.region, true));
+        self.hidden.count()
+    }
+
     /// Covers a region by a mosaic.
     fn cover(&mut self, frame: &mut Frame, region: Region) {
-        let averages = mosaic::cover(frame, &region.rect);
+        let averages = mosaic::cover(frame, &region);
         self.works.push(Work { region, level: Level::Mosaic, averages });
     }
 
@@ -185,7 +195,7 @@ impl Redactor {
         let Some((fill, _)) = &mut self.fill else { return };
         self.hidden.reset(frame.width(), frame.height());
         for work in &self.works {
-            self.hidden.set(&work.region.rect, true);
+            self.hidden.set(&work.region, true);
         }
         self.works.sort_unstable_by_key(|w| (w.region.rect.area(), w.region.rect.x0, w.region.rect.y0));
         for work in &mut self.works {
@@ -225,16 +235,21 @@ impl Redactor {
                     }
                     Level::Fill => {
                         account.fell_back += 1;
+                        work.widen(frame);
                         work.set(frame, Level::Mosaic);
                     }
-                    _ => work.set(frame, Level::Black),
+                    _ => {
+                        work.widen(frame);
+                        work.set(frame, Level::Black);
+                    }
                 }
             }
             for found in &found {
                 // a part that sticks out of what is hidden shows
-                if !self.works.iter().any(|w| w.region.rect.holds(found)) {
+                let found_whole = Region::whole(*found, 0);
+                if !self.works.iter().any(|w| w.region.holds(&found_whole)) {
                     account.found_late += 1;
-                    self.cover(frame, Region { rect: margined(found, frame), seed: 0 });
+                    self.cover(frame, Region::whole(margined(found, frame), 0));
                 }
             }
         }
@@ -254,9 +269,9 @@ impl Redactor {
     fn fill_again(&mut self, frame: &mut Frame, account: &mut Account, at: usize, wider: Rect) {
         let (Some((fill, _)), Some(work)) = (&mut self.fill, self.works.get_mut(at)) else { return };
         work.set(frame, Level::Mosaic);
-        work.region = Region { rect: wider, seed: work.region.seed ^ SECOND_SEED };
-        work.averages = mosaic::cover(frame, &wider);
-        self.hidden.set(&wider, true);
+        work.region = Region::whole(wider, work.region.seed ^ SECOND_SEED);
+        work.averages = mosaic::cover(frame, &work.region);
+        self.hidden.set(&work.region, true);
         match self.painter.paint(frame, &mut self.hidden, &work.region, fill.as_mut()) {
             Ok(Painted::Filled) => {
                 work.level = Level::Fill;
@@ -282,9 +297,17 @@ impl Work {
     /// Paints the region as `level` says: mosaic or black.
     fn set(&mut self, frame: &mut Frame, level: Level) {
         match level {
-            Level::Mosaic => mosaic::paint(frame, &self.region.rect, &self.averages),
-            _ => mosaic::blacken(frame, &self.region.rect),
+            Level::Mosaic => mosaic::paint(frame, &self.region, &self.averages),
+            _ => mosaic::blacken(frame, &self.region),
         }
         self.level = level;
+    }
+
+    /// What is seen through an outline is hidden with all of its rectangle: the mask was wrong.
+    fn widen(&mut self, frame: &mut Frame) {
+        if !self.region.outline.is_full() {
+            self.region = Region::whole(self.region.rect, self.region.seed);
+            self.averages = mosaic::cover(frame, &self.region);
+        }
     }
 }

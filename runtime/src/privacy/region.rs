@@ -1,4 +1,9 @@
-//! Where something is hidden: rectangles of whole pixels inside one frame, in a list that never grows past its bound.
+//! Where something is hidden: rectangles of whole pixels inside one frame, or the parts of them that an object touches, in
+//! a list that never grows past its bound.
+
+use std::ops::Range;
+
+use lapwing_vision::detect::{OUTLINE_CELLS, Outline};
 
 /// Most regions of one frame. What is more is not left out: it widens the last region.
 pub const REGIONS_MAX: usize = 160;
@@ -96,13 +101,90 @@ pub fn union_px(rects: impl Iterator<Item = Rect> + Clone) -> u64 {
     px
 }
 
-/// A rectangle to hide.
+/// What is to be hidden: the parts of a rectangle that an outline has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
-    /// Its pixels.
+    /// The rectangle around it.
     pub rect: Rect,
+    /// The parts of the rectangle that are hidden.
+    pub outline: Outline,
     /// What the random numbers of its fill begin with; the same object has the same one in every frame.
     pub seed: u64,
+}
+
+/// Cells of an outline, as pixels are counted.
+const CELLS: u64 = OUTLINE_CELLS as u64;
+
+impl Region {
+    /// All of a rectangle.
+    pub fn whole(rect: Rect, seed: u64) -> Region {
+        Region { rect, outline: Outline::FULL, seed }
+    }
+
+    /// Whatever of a frame of `width` x `height` pixels is nearer than `margin` pixels, across and down, to the parts of the
+    /// box `bounds` that `outline` has; `None` if nothing is.
+    pub fn around(
+        bounds: [f32; 4],
+        outline: &Outline,
+        margin: f32,
+        (width, height): (u32, u32),
+        seed: u64,
+    ) -> Option<Region> {
+        let [x0, y0, x1, y1] = bounds;
+        let rect = Rect::touched([x0 - margin, y0 - margin, x1 + margin, y1 + margin], width, height)?;
+        let has_sides = x1 - x0 > 0.0 && y1 - y0 > 0.0 && bounds.iter().all(|edge| edge.is_finite());
+        if outline.is_full() || !has_sides {
+            return Some(Region::whole(rect, seed));
+        }
+        // the box's cells that are nearer than the margin to a pixel of a cell of the rectangle
+        let near = |cell: usize, first: u32, length: u32, from: f32, to: f32| {
+            let edge = |cell: usize| first as f32 + cell as f32 * length as f32 / OUTLINE_CELLS as f32;
+            let place = |at: f32| (at - from) / (to - from) * OUTLINE_CELLS as f32;
+            let (low, high) = (place(edge(cell) - margin - 1.0).floor(), place(edge(cell + 1) + margin + 1.0).floor());
+            // casts saturate; a range that ends before the first cell is empty
+            if high < 0.0 { [1, 0] } else { [low as usize, high as usize] }
+        };
+        let columns: [[usize; 2]; OUTLINE_CELLS] =
+            std::array::from_fn(|cell| near(cell, rect.x0, rect.width(), x0, x1));
+        let rows: [[usize; 2]; OUTLINE_CELLS] = std::array::from_fn(|cell| near(cell, rect.y0, rect.height(), y0, y1));
+        let outline = Outline::of(|column, row| outline.has_any(columns[column], rows[row]));
+        Some(Region { rect, outline, seed })
+    }
+
+    /// Its pixels inside a frame of `width` x `height`; `None` if nothing of it is.
+    pub fn within(&self, width: u32, height: u32) -> Option<Region> {
+        let rect = self.rect.within(width, height)?;
+        // cells are shares of the rectangle: where it is cut they are others
+        Some(if rect == self.rect { *self } else { Region::whole(rect, self.seed) })
+    }
+
+    /// Whether a pixel is hidden.
+    pub fn has(&self, x: u32, y: u32) -> bool {
+        let Rect { x0, y0, x1, y1 } = self.rect;
+        let cell = |at: u32, from: u32, to: u32| (u64::from(at - from) * CELLS / u64::from(to - from)) as usize;
+        (x0..x1).contains(&x) && (y0..y1).contains(&y) && self.outline.has(cell(x, x0, x1), cell(y, y0, y1))
+    }
+
+    /// Whether every pixel of `other` is one of this.
+    pub fn holds(&self, other: &Region) -> bool {
+        let is_same = self.rect == other.rect && self.outline == other.outline;
+        is_same || self.outline.is_full() && self.rect.holds(&other.rect)
+    }
+
+    /// The hidden columns of row `y` of the frame, from left to right.
+    pub fn spans(&self, y: u32) -> impl Iterator<Item = Range<u32>> + use<> {
+        let Region { rect, outline, .. } = *self;
+        let row = (u64::from(y.saturating_sub(rect.y0)) * CELLS / u64::from(rect.height())) as usize;
+        let edge = move |cell: usize| rect.x0 + (cell as u64 * u64::from(rect.width())).div_ceil(CELLS) as u32;
+        let is_inside = (rect.y0..rect.y1).contains(&y);
+        let mut column = 0;
+        std::iter::from_fn(move || {
+            let start = (column..OUTLINE_CELLS).find(|&cell| is_inside && outline.has(cell, row))?;
+            let end = (start..OUTLINE_CELLS).find(|&cell| !outline.has(cell, row)).unwrap_or(OUTLINE_CELLS);
+            column = end;
+            Some(edge(start)..edge(end))
+        })
+    }
 }
 
 /// The regions of one frame.
@@ -117,28 +199,28 @@ impl Regions {
         &self.list
     }
 
-    /// Pixels of all regions; those that two share count twice.
+    /// Pixels of all rectangles; those that two share count twice.
     pub fn area(&self) -> u64 {
         self.list.iter().map(|r| r.rect.area()).sum()
     }
 
     /// Adds a region, unless another one holds it; those that it holds go.
     pub fn add(&mut self, region: Region) {
-        if self.list.iter().any(|r| r.rect.holds(&region.rect)) {
+        if self.list.iter().any(|r| r.holds(&region)) {
             return;
         }
-        self.list.retain(|r| !region.rect.holds(&r.rect));
+        self.list.retain(|r| !region.holds(r));
         if let Err(region) = self.list.push(region)
             && let Some(last) = self.list.last_mut()
         {
-            last.rect = last.rect.around(&region.rect);
+            *last = Region::whole(last.rect.around(&region.rect), last.seed);
         }
     }
 
     /// Adds every pixel that a box touches.
     pub fn add_box(&mut self, bounds: [f32; 4], width: u32, height: u32, seed: u64) {
         if let Some(rect) = Rect::touched(bounds, width, height) {
-            self.add(Region { rect, seed });
+            self.add(Region::whole(rect, seed));
         }
     }
 }
@@ -167,19 +249,67 @@ mod tests {
             prop_assert_eq!(union_px(rects), counted as u64);
         }
 
-        /// However many come, every pixel of every box stays in some region.
+        /// However many come, every pixel of every region stays in some region.
         #[test]
         fn nothing_is_left_out(
-            boxes in prop::collection::vec((0u32..90, 0u32..90, 1u32..10, 1u32..10), 0..400),
+            boxes in prop::collection::vec((0u32..90, 0u32..90, 1u32..10, 1u32..10, any::<u32>()), 0..400),
         ) {
             let mut regions = Regions::default();
-            let rects: Vec<Rect> =
-                boxes.into_iter().map(|(x, y, w, h)| Rect { x0: x, y0: y, x1: x + w, y1: y + h }).collect();
-            for (seed, &rect) in rects.iter().enumerate() {
-                regions.add(Region { rect, seed: seed as u64 });
+            let all: Vec<Region> = boxes
+                .into_iter()
+                .map(|(x, y, w, h, bits)| {
+                    let rect = Rect { x0: x, y0: y, x1: x + w, y1: y + h };
+                    let whole = bits % 2 == 0;
+                    Region { rect, outline: Outline::of(|x, y| whole || bits >> ((x + 3 * y) % 32) & 1 == 1), seed: 0 }
+                })
+                .collect();
+            for (seed, &region) in all.iter().enumerate() {
+                regions.add(Region { seed: seed as u64, ..region });
             }
-            for rect in rects {
-                prop_assert!(regions.as_slice().iter().any(|r| r.rect.holds(&rect)));
+            for region in all {
+                for y in region.rect.y0..region.rect.y1 {
+                    for x in region.spans(y).flatten() {
+                        prop_assert!(regions.as_slice().iter().any(|r| r.has(x, y)));
+                    }
+                }
+            }
+        }
+
+        /// The spans of rows are the pixels that it has.
+        #[test]
+        fn spans_are_pixels(x in 0u32..20, y in 0u32..20, w in 1u32..80, h in 1u32..80, bits in any::<u64>()) {
+            let rect = Rect { x0: x, y0: y, x1: x + w, y1: y + h };
+            let region = Region { rect, outline: Outline::of(|x, y| bits >> ((x * 5 + y * 3) % 64) & 1 == 1), seed: 0 };
+            for y in 0..110 {
+                let spans: Vec<u32> = region.spans(y).flatten().collect();
+                let plain: Vec<u32> = (0..110).filter(|&x| region.has(x, y)).collect();
+                prop_assert_eq!(spans, plain);
+            }
+        }
+
+        /// Every pixel that is within the margin of a part of the object is hidden, and pixels far from it are not.
+        #[test]
+        fn a_region_around_an_outline_is_its_margin(
+            x0 in -20.0f32..60.0, y0 in -20.0f32..60.0, w in 1.0f32..60.0, h in 1.0f32..60.0, margin in 1.0f32..9.0,
+            cells in prop::collection::vec((0usize..32, 0usize..32), 1..6),
+        ) {
+            let outline = Outline::of(|x, y| cells.contains(&(x, y)));
+            let bounds = [x0, y0, x0 + w, y0 + h];
+            let Some(region) = Region::around(bounds, &outline, margin, (90, 80), 1) else { return Ok(()) };
+            let far = |x: u32, y: u32| {
+                let distance = |at: u32, cell: usize, from: f32, side: f32| {
+                    let (low, high) = (from + cell as f32 * side / 32.0, from + (cell + 1) as f32 * side / 32.0);
+                    (low - (at as f32 + 1.0)).max(at as f32 - high).max(0.0)
+                };
+                cells.iter().map(|&(cx, cy)| distance(x, cx, x0, w).max(distance(y, cy, y0, h))).fold(f32::MAX, f32::min)
+            };
+            // a cell of the rectangle is hidden whole
+            let coarse = (w + 2.0 * margin).max(h + 2.0 * margin) / 32.0 + w.max(h) / 32.0 + 4.0;
+            for y in 0..80 {
+                for x in 0..90 {
+                    prop_assert!(region.has(x, y) || far(x, y) > margin - 1e-3, "{} {}", x, y);
+                    prop_assert!(!region.has(x, y) || far(x, y) <= margin + coarse, "{} {} {}", x, y, far(x, y));
+                }
             }
         }
     }

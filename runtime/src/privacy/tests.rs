@@ -57,7 +57,7 @@ impl Look for Told {
 }
 
 fn person(bounds: [f32; 4]) -> Detection {
-    Detection { class: PERSON, score: 0.5, bounds }
+    Detection::new(PERSON, 0.5, bounds)
 }
 
 fn redactor(looks: Vec<Result<Vec<Detection>, String>>) -> Redactor {
@@ -71,7 +71,7 @@ fn rect(x0: u32, y0: u32, x1: u32, y1: u32) -> Rect {
 fn regions(rects: &[Rect]) -> Regions {
     let mut regions = Regions::default();
     for (seed, &rect) in rects.iter().enumerate() {
-        regions.add(Region { rect, seed: seed as u64 + 1 });
+        regions.add(Region::whole(rect, seed as u64 + 1));
     }
     regions
 }

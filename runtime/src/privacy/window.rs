@@ -117,6 +117,7 @@ fn average(frame: &Frame, hidden: &Hidden, across: (u32, u32), down: (u32, u32))
 
 #[cfg(test)]
 mod tests {
+    use super::super::region::Region;
     use super::*;
     use proptest::prelude::*;
 
@@ -167,7 +168,7 @@ mod tests {
             let mut one = frame(width, height);
             let mut hidden = Hidden::default();
             hidden.reset(width, height);
-            hidden.set(&rect, true);
+            hidden.set(&Region::whole(rect, 0), true);
             let place = place_around(&rect, 1, width, height);
             let (mut a, mut b) = (Window::default(), Window::default());
             let cells = a.take(&one, &hidden, place);

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     fn at(class: u16, score: f32, x: f32) -> Detection {
-        Detection { class, score, bounds: [x, 0.0, x + 10.0, 50.0] }
+        Detection::new(class, score, [x, 0.0, x + 10.0, 50.0])
     }
 
     #[test]

@@ -210,6 +210,25 @@ impl RawLayout {
         RawLayout::new(format, size, std::array::from_fn(|plane| format.row_bytes(plane, size.0)), colour)
     }
 
+    /// The part of `width` x `height` pixels whose first pixel is (x, y), both even; `None` if they are odd, or if it does
+    /// not lie in the picture.
+    #[must_use]
+    pub fn part(&self, (x, y): (u32, u32), (width, height): (u32, u32)) -> Option<RawLayout> {
+        let ends = [x.checked_add(width)?, y.checked_add(height)?];
+        let fits = x % 2 == 0 && y % 2 == 0 && ends[0] <= self.width && ends[1] <= self.height;
+        if !fits || width == 0 || height == 0 {
+            return None;
+        }
+        let mut part = RawLayout { width, height, ..*self };
+        for (index, plane) in part.planes.iter_mut().enumerate().take(self.format.planes()) {
+            let row = (y >> self.format.shift_y(index)) as usize;
+            // an even number of pixels is a whole number of pairs
+            plane.at += row * plane.stride + self.format.row_bytes(index, x);
+            plane.rows = self.format.rows(index, height);
+        }
+        Some(part)
+    }
+
     /// The format.
     #[must_use]
     pub fn format(&self) -> PixelFormat {
@@ -259,6 +278,12 @@ impl<'a> Raw<'a> {
     #[must_use]
     pub fn new(layout: &'a RawLayout, bytes: &'a [u8]) -> Option<Raw<'a>> {
         Some(Raw { layout, bytes: bytes.get(..layout.bytes)? })
+    }
+
+    /// The same bytes, seen as `layout` says; `None` if there are too few of them.
+    #[must_use]
+    pub fn with_layout(&self, layout: &'a RawLayout) -> Option<Raw<'a>> {
+        Raw::new(layout, self.bytes)
     }
 
     /// Its format and size.

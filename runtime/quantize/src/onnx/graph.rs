@@ -106,6 +106,14 @@ impl OnnxGraph {
         found.iter().filter_map(|&node| graph.node[node].output.first()).map(|name| ends.past_constants(name)).collect()
     }
 
+    /// What the softmax reads that writes the only output; `None` if something else writes it.
+    pub fn before_softmax(&self) -> Option<String> {
+        let graph = self.proto.graph.as_ref()?;
+        let [output] = graph.output.as_slice() else { return None };
+        let node = graph.node.iter().find(|node| node.output.contains(&output.name))?;
+        node.input.first().filter(|_| node.op_type == "Softmax").cloned()
+    }
+
     /// The graph, ended at the tensors of these names; whole if there are none.
     ///
     /// # Errors

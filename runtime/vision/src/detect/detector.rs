@@ -4,8 +4,11 @@ use std::time::{Duration, Instant};
 
 use std::sync::Arc;
 
-use super::detection::{DETECTIONS_MAX, Detection};
+use super::detection::{DETECTIONS_MAX, Detection, KeyPoint};
+use super::extras::Extras;
+use super::mask::Mask;
 use super::nms;
+use super::rotated::RotatedBox;
 use crate::head::{self, ByteDecoder, Candidates, DetectOptions, Head};
 use crate::input::{InputError, InputTensor};
 use crate::model::{Model, ModelError, NetworkFile};
@@ -127,6 +130,7 @@ pub struct Detector {
     candidates: Candidates,
     kept: Vec<u16>,
     detections: Vec<Detection>,
+    extras: Extras,
     times: StageTimes,
 }
 
@@ -157,11 +161,13 @@ impl Detector {
             Engine::Int8(_, engine) if engine.tail().is_none() => head.byte_decoder(engine.plan().signature()),
             _ => None,
         };
+        let extras = Extras::new(manifest.head.extra, head.prototypes());
         Detector {
             manifest,
             engine,
             head,
             bytes,
+            extras,
             candidates: Candidates::default(),
             kept: Vec::with_capacity(DETECTIONS_MAX),
             detections: Vec::with_capacity(DETECTIONS_MAX),
@@ -196,6 +202,7 @@ impl Detector {
         let start = Instant::now();
         self.candidates.clear();
         self.detections.clear(); // those of another picture are not this one's
+        self.extras.clear();
         let (fitting, filled, run) = match &mut self.engine {
             #[cfg(feature = "onnx")]
             Engine::Float(input, engine) => {
@@ -207,6 +214,11 @@ impl Detector {
                     usable(&self.manifest, index, outputs.get(index))?;
                 }
                 self.head.decode(&|i| outputs.get(i), options, &mut self.candidates);
+                keep(&mut self.candidates, options, &mut self.kept);
+                let read = |cell: u32, into: &mut Vec<f32>| self.head.carried(&|i| outputs.get(i), cell, into);
+                self.extras.read(&self.candidates, &self.kept, read, |prototypes, into| {
+                    prototypes.read(&|i| outputs.get(i), into);
+                });
                 (fitting, filled, run)
             }
             Engine::Int8(input, engine) => {
@@ -216,12 +228,22 @@ impl Detector {
                 let run = Instant::now();
                 if let Some(bytes) = &mut self.bytes {
                     bytes.decode(engine.plan(), options, &mut self.candidates);
+                    keep(&mut self.candidates, options, &mut self.kept);
+                    let read = |cell: u32, into: &mut Vec<f32>| bytes.carried(engine.plan(), cell, into);
+                    self.extras.read(&self.candidates, &self.kept, read, |prototypes, into| {
+                        prototypes.read_bytes(engine.plan(), into);
+                    });
                 } else {
                     engine.dequantize();
                     for index in 0..engine.output_shapes().len() {
                         usable(&self.manifest, index, engine.output(index))?;
                     }
                     self.head.decode(&|i| engine.output(i), options, &mut self.candidates);
+                    keep(&mut self.candidates, options, &mut self.kept);
+                    let read = |cell: u32, into: &mut Vec<f32>| self.head.carried(&|i| engine.output(i), cell, into);
+                    self.extras.read(&self.candidates, &self.kept, read, |prototypes, into| {
+                        prototypes.read(&|i| engine.output(i), into);
+                    });
                 }
                 (fitting, filled, run)
             }
@@ -238,14 +260,34 @@ impl Detector {
             );
             return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
         }
+        if !self.extras.are_finite() {
+            let what = "what its boxes have beside class and score is NaN or infinite".to_owned();
+            return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
+        }
         let sorted = self.candidates.sorted();
-        nms::suppress(sorted, options.nms_iou, DETECTIONS_MAX, &mut self.kept);
-        self.detections.extend(self.kept.iter().map(|&k| {
-            let c = &sorted[usize::from(k)];
-            Detection { class: c.class, score: c.score, bounds: fitting.to_picture(c.bounds) }
-        }));
+        let made = self
+            .kept
+            .iter()
+            .enumerate()
+            .map(|(index, &k)| self.extras.detection(index, &sorted[usize::from(k)], &fitting));
+        self.detections.extend(made);
         self.times = StageTimes { input: filled - start, model: run - filled, decode: run.elapsed() };
         Ok(&self.detections)
+    }
+
+    /// The key points of detection `index` of the last picture, of a network that gives them; else none.
+    pub fn key_points(&self, index: usize) -> &[KeyPoint] {
+        self.extras.key_points(index)
+    }
+
+    /// The turned box of detection `index` of the last picture, in the picture's pixels, of a network that gives it.
+    pub fn rotated(&self, index: usize) -> Option<RotatedBox> {
+        self.extras.rotated(index)
+    }
+
+    /// The mask of detection `index` of the last picture, of a network that gives masks.
+    pub fn mask(&self, index: usize) -> Option<Mask> {
+        self.extras.mask(index)
     }
 
     /// What the last call of [`Detector::detect`] found.
@@ -257,6 +299,11 @@ impl Detector {
     pub fn times(&self) -> StageTimes {
         self.times
     }
+}
+
+/// The candidates that no better one stands for: their places among those that are sorted.
+fn keep(candidates: &mut Candidates, options: &DetectOptions, kept: &mut Vec<u16>) {
+    nms::suppress(candidates.sorted(), options.nms_iou, DETECTIONS_MAX, kept);
 }
 
 /// An output is of use if it is there and every value of it is finite.

@@ -1,6 +1,7 @@
 //! Greedy non-maximum suppression, one class at a time.
 
 use super::Candidate;
+use super::rotated::RotatedBox;
 
 /// Intersection over union of two boxes `[x0, y0, x1, y1]`; 0 where both are empty.
 pub fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
@@ -16,6 +17,14 @@ pub fn area(b: &[f32; 4]) -> f32 {
     (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0)
 }
 
+/// How much two candidates overlap: [`iou`], or for turned boxes [`RotatedBox::prob_iou`].
+fn overlap(a: &Candidate, b: &Candidate) -> f32 {
+    match a.angle == 0.0 && b.angle == 0.0 {
+        true => iou(&a.bounds, &b.bounds),
+        false => RotatedBox::new(a.bounds, a.angle).prob_iou(&RotatedBox::new(b.bounds, b.angle)),
+    }
+}
+
 /// Keeps, in order, each candidate that overlaps no kept one of its class by more than `iou_max`.
 ///
 /// `sorted` must be best first. At most `limit` survive; `kept` is emptied first and holds indices
@@ -28,7 +37,7 @@ pub fn suppress(sorted: &[Candidate], iou_max: f32, limit: usize, kept: &mut Vec
         }
         let free = kept.iter().all(|&k| {
             let better = &sorted[usize::from(k)];
-            better.class != candidate.class || iou(&better.bounds, &candidate.bounds) <= iou_max
+            better.class != candidate.class || overlap(better, candidate) <= iou_max
         });
         if free {
             kept.push(index as u16);
@@ -42,8 +51,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn candidate() -> impl Strategy<Value = Candidate> {
-        (0u16..3, 0.0f32..1.0, 0.0f32..50.0, 0.0f32..50.0, 0.0f32..40.0, 0.0f32..40.0)
-            .prop_map(|(class, score, x, y, w, h)| Candidate { class, score, bounds: [x, y, x + w, y + h] })
+        (0u16..3, 0.0f32..1.0, 0.0f32..50.0, 0.0f32..50.0, 0.0f32..40.0, 0.0f32..40.0).prop_map(
+            |(class, score, x, y, w, h)| Candidate {
+                class,
+                score,
+                bounds: [x, y, x + w, y + h],
+                ..Candidate::default()
+            },
+        )
     }
 
     proptest! {
@@ -68,8 +83,21 @@ mod tests {
     }
 
     #[test]
+    fn turned_boxes_overlap_as_they_lie() {
+        let thin = Candidate { score: 1.0, bounds: [0.0, 0.0, 100.0, 10.0], angle: 0.8, ..Candidate::default() };
+        let kept = |angle: f32| {
+            let mut kept = Vec::new();
+            suppress(&[thin, Candidate { angle, score: 0.9, ..thin }], 0.5, 4, &mut kept);
+            kept.len()
+        };
+        assert_eq!((kept(0.8), kept(0.85), kept(-0.8)), (1, 1, 2));
+    }
+
+    #[test]
     fn the_limit_holds() {
-        let list: Vec<_> = (0..10).map(|i| Candidate { class: i, score: 1.0, bounds: [0.0, 0.0, 1.0, 1.0] }).collect();
+        let list: Vec<_> = (0..10)
+            .map(|i| Candidate { class: i, score: 1.0, bounds: [0.0, 0.0, 1.0, 1.0], ..Candidate::default() })
+            .collect();
         let mut kept = Vec::new();
         suppress(&list, 0.5, 4, &mut kept);
         assert_eq!(kept, [0, 1, 2, 3]);

@@ -21,6 +21,7 @@ pub const YOLOV5: Family = Family {
     name: "yolov5",
     head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Square),
     is_logit: |_| true,
+    reads_extra: false,
 };
 
 /// Sizes by an exponential.
@@ -28,6 +29,7 @@ pub const YOLOV3: Family = Family {
     name: "yolov3",
     head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Exponential),
     is_logit: |_| true,
+    reads_extra: false,
 };
 
 /// Anchors of YOLOv5 (v6) at strides 8, 16, 32: (width, height) in pixels.
@@ -114,7 +116,7 @@ impl CellHead for Anchors {
                             if score > options.score_min {
                                 let raw = [value(0), value(1), value(2), value(3)];
                                 let bounds = self.bounds(scale, anchor, (x, y), raw);
-                                into.push(Candidate { class: class as u16, score, bounds });
+                                into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
                             }
                         },
                     );

@@ -13,8 +13,18 @@ pub struct Candidate {
     pub class: u16,
     /// Confidence in 0..=1.
     pub score: f32,
-    /// `[x0, y0, x1, y1]` in pixels of the network's input, not clipped.
+    /// `[x0, y0, x1, y1]` in pixels of the network's input, not clipped; of a turned box before it is turned.
     pub bounds: [f32; 4],
+    /// The angle by which the box is turned around its centre, in radians from the x to the y axis.
+    pub angle: f32,
+    /// Where in the outputs it comes from; the head that made it finds there what else the box has.
+    pub cell: u32,
+}
+
+impl Default for Candidate {
+    fn default() -> Self {
+        Candidate { class: 0, score: 0.0, bounds: [0.0; 4], angle: 0.0, cell: 0 }
+    }
 }
 
 /// A list that never grows past twice [`CANDIDATES_MAX`] and keeps the best.
@@ -56,7 +66,8 @@ impl Candidates {
     /// Adds a candidate; drops the worst half when the buffer is full. One whose score or box is NaN or infinite
     /// is refused and counted.
     pub fn push(&mut self, candidate: Candidate) {
-        if !(candidate.score.is_finite() && candidate.bounds.iter().all(|v| v.is_finite())) {
+        let Candidate { score, bounds, angle, .. } = &candidate;
+        if !bounds.iter().chain([score, angle]).all(|v| v.is_finite()) {
             self.refused += 1;
             return;
         }
@@ -75,6 +86,11 @@ impl Candidates {
             self.keep_best();
         }
         self.list.sort_unstable_by(order);
+        &self.list
+    }
+
+    /// The candidates as they lie; best first after [`Candidates::sorted`].
+    pub fn as_slice(&self) -> &[Candidate] {
         &self.list
     }
 
@@ -100,7 +116,7 @@ mod tests {
     use super::*;
 
     fn at(score: f32) -> Candidate {
-        Candidate { class: 0, score, bounds: [0.0, 0.0, 1.0, 1.0] }
+        Candidate { score, bounds: [0.0, 0.0, 1.0, 1.0], ..Candidate::default() }
     }
 
     #[test]
@@ -134,8 +150,9 @@ mod tests {
         candidates.push(at(f32::NAN));
         candidates.push(Candidate { bounds: [f32::NAN; 4], ..at(0.5) });
         candidates.push(Candidate { bounds: [0.0, 0.0, f32::INFINITY, 1.0], ..at(0.5) });
+        candidates.push(Candidate { angle: f32::NAN, ..at(0.5) });
         assert!(candidates.sorted().is_empty());
-        assert_eq!(candidates.refused(), 3, "and nobody may take that for an empty picture");
+        assert_eq!(candidates.refused(), 4, "and nobody may take that for an empty picture");
         candidates.clear();
         assert_eq!(candidates.refused(), 0);
     }

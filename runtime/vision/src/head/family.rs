@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::candidates::Candidates;
+use super::extra::Prototypes;
 use super::options::DetectOptions;
 use lapwing_engine::ir::{Shape, Signature};
 use lapwing_engine::manifest::Manifest;
@@ -16,6 +17,17 @@ pub trait Head: Debug + Send + Sync {
     /// Adds every candidate above `options.score_min`, in input pixels.
     fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates);
 
+    /// Appends what the candidate of `cell` has beside its box (`head.extra` of the manifest): the coefficients of a mask, or
+    /// of each key point x and y in input pixels and its visibility in 0..=1. Nothing for a head without.
+    fn carried<'a>(&self, outputs: Outputs<'_, 'a>, cell: u32, into: &mut Vec<f32>) {
+        let _ = (outputs, cell, into);
+    }
+
+    /// The grid of the prototypes that masks are made of, and their number; `None` for a head without.
+    fn prototypes(&self) -> Option<Prototypes> {
+        None
+    }
+
     /// What reads the outputs of an eight-bit graph as they lie in memory; `None` if they must become float32 first.
     fn byte_decoder(&self, network: &Signature) -> Option<Box<dyn ByteDecoder>> {
         let _ = network;
@@ -27,6 +39,11 @@ pub trait Head: Debug + Send + Sync {
 pub trait ByteDecoder: Send {
     /// As [`Head::decode`] on the plan's dequantized outputs, and adds the same candidates.
     fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates);
+
+    /// As [`Head::carried`].
+    fn carried(&self, plan: &Plan, cell: u32, into: &mut Vec<f32>) {
+        let _ = (plan, cell, into);
+    }
 }
 
 /// Makes a head for outputs of the given shapes, or says what the manifest's head needs.
@@ -42,6 +59,8 @@ pub struct Family {
     /// Whether output `index` holds logits, which decide only after the logistic function: for the quantizer, whose
     /// errors are to be measured in what decides.
     pub is_logit: fn(usize) -> bool,
+    /// Whether it reads what a box has beside class and score, `head.extra` of the manifest.
+    pub reads_extra: bool,
 }
 
 /// Cells (width, height) of the grid of `stride` for the manifest's input.

@@ -15,6 +15,7 @@ pub const FAMILY: Family = Family {
     name: "fastestdet",
     head: |manifest, shapes| Ok(Box::new(FastestDet::new(manifest, shapes)?)),
     is_logit: |_| false,
+    reads_extra: false,
 };
 
 /// Decoder of the `fastestdet` family.
@@ -68,7 +69,12 @@ impl Head for FastestDet {
                 |class, probability| {
                     let score = objectness * probability.max(0.0).powf(0.4);
                     if score > options.score_min {
-                        into.push(Candidate { class: class as u16, score, bounds: self.bounds(at, cell) });
+                        into.push(Candidate {
+                            class: class as u16,
+                            score,
+                            bounds: self.bounds(at, cell),
+                            ..Candidate::default()
+                        });
                     }
                 },
             );
@@ -88,6 +94,9 @@ mod tests {
         output[6 * 4 + 3] = 1.0; // class 1
         let mut found = Candidates::default();
         head.decode(&|_| Some(&output[..]), &DetectOptions { score_min: 0.5, ..DetectOptions::default() }, &mut found);
-        assert_eq!(found.sorted(), [Candidate { class: 1, score: 1.0, bounds: [8.0, 8.0, 24.0, 24.0] }]);
+        assert_eq!(
+            found.sorted(),
+            [Candidate { class: 1, score: 1.0, bounds: [8.0, 8.0, 24.0, 24.0], ..Candidate::default() }]
+        );
     }
 }

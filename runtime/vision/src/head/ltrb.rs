@@ -2,7 +2,8 @@
 //!
 //! For each stride two maps: class logits (1, classes, h, w) and raw distances (1, 4 n, h, w); or one that holds both,
 //! the classes first. `score = sigmoid(logit)`; the box reaches from the centre `((x + 0.5), (y + 0.5)) * stride` by
-//! `distance * stride` to each side, where the distance is
+//! `distance * stride` to each side; with `head.extra` a third map for each stride holds what a box has beside them (1,
+//! values, h, w), and an angle turns the sides around the centre. The distance is
 //!
 //! | family | distance |
 //! |---|---|
@@ -10,18 +11,20 @@
 //! | `dfl` | for n = 1 `raw` itself, else the mean of 0 .. n-1 under the softmax of a side's n values (Li et al., "Generalized Focal Loss", arXiv:2006.04388): YOLOv8 and those after it, NanoDet, PicoDet |
 
 use super::candidates::{Candidate, Candidates};
+use super::extra::{self, Prototypes};
 use super::family::{Family, Grid, Head, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps, raised};
 use super::math::{logit, sigmoid};
 use super::options::DetectOptions;
 use lapwing_engine::ir::Shape;
-use lapwing_engine::manifest::Manifest;
+use lapwing_engine::manifest::{Extra, Manifest};
 
 /// Exponentials of raw distances.
 pub const FAMILY: Family = Family {
     name: "ltrb",
     head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Exponential),
     is_logit: |output| output.is_multiple_of(2),
+    reads_extra: true,
 };
 
 /// Distances that are linear, or the mean of a distribution.
@@ -29,6 +32,7 @@ pub const DFL: Family = Family {
     name: "dfl",
     head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Mean { bins: bins(manifest, shapes)? }),
     is_logit: |output| output.is_multiple_of(2),
+    reads_extra: true,
 };
 
 /// Most values that a distance is the mean of.
@@ -45,7 +49,9 @@ enum Distance {
 fn bins(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<usize, String> {
     let classes = manifest.classes.names.len();
     let channels = match shapes {
-        [both, ..] if shapes.len() == manifest.head.strides.len() => both.get(1).and_then(|c| c.checked_sub(classes)),
+        [both, ..] if shapes.len() == manifest.head.strides.len() && manifest.head.extra.is_none() => {
+            both.get(1).and_then(|c| c.checked_sub(classes))
+        }
         [_, distances, ..] => distances.get(1).copied(),
         _ => None,
     };
@@ -66,17 +72,33 @@ struct Ltrb {
     distance: Distance,
     /// Classes and distances of a stride are one map.
     joined: bool,
+    extra: Option<Extra>,
+    prototypes: Option<Prototypes>,
 }
 
 impl Ltrb {
     /// Checks the output shapes.
     fn head(manifest: &Manifest, shapes: &[Vec<usize>], distance: Distance) -> Result<Box<dyn Head>, String> {
+        let extra = manifest.head.extra;
+        let prototypes = match extra {
+            Some(Extra::Mask { coefficients }) => Prototypes::find(manifest, shapes, coefficients),
+            _ => None,
+        };
+        let is_joined = matches!(distance, Distance::Mean { .. }) && shapes.len() == manifest.head.strides.len();
         let head = OnMaps::new(Ltrb {
             classes: manifest.classes.names.len(),
             grids: Grid::all(manifest),
             distance,
-            joined: matches!(distance, Distance::Mean { .. }) && shapes.len() == manifest.head.strides.len(),
+            joined: is_joined && extra.is_none(),
+            extra,
+            prototypes,
         })?;
+        if prototypes.is_none() && extra.is_some_and(|extra| extra.has_prototypes()) {
+            return Err(format!(
+                "its outputs have shapes {shapes:?}, and the last of them are not the prototypes that \
+                 `head.extra` = {extra:?} speaks of: (1, coefficients, h, w)"
+            ));
+        }
         expect_shapes(shapes, &head.expected(), &manifest.head.family)?;
         Ok(Box::new(head))
     }
@@ -86,6 +108,24 @@ impl Ltrb {
             Distance::Exponential => 1,
             Distance::Mean { bins } => bins,
         }
+    }
+
+    /// Maps for each stride.
+    fn step(&self) -> usize {
+        if self.joined { 1 } else { 2 + usize::from(self.extra.is_some()) }
+    }
+
+    /// The grid of a cell, which it is of them, its row and its column.
+    fn place(&self, cell: u32) -> Option<(usize, &Grid, usize, usize)> {
+        let mut rest = cell as usize;
+        for (index, grid) in self.grids.iter().enumerate() {
+            let cells = grid.width * grid.height;
+            if rest < cells {
+                return Some((index, grid, rest / grid.width, rest % grid.width));
+            }
+            rest -= cells;
+        }
+        None
     }
 
     /// The distance of one side, in strides, from its raw values.
@@ -113,35 +153,69 @@ impl Ltrb {
 impl CellHead for Ltrb {
     fn maps(&self) -> Vec<Shape> {
         let sides = 4 * self.bins();
-        let both = |grid: &Grid| match self.joined {
+        let extra = self.extra.map(|extra| extra.channels());
+        let of = |grid: &Grid| match self.joined {
             true => vec![grid.shape(self.classes + sides)],
-            false => vec![grid.shape(self.classes), grid.shape(sides)],
+            false => [self.classes, sides].into_iter().chain(extra).map(|channels| grid.shape(channels)).collect(),
         };
-        self.grids.iter().flat_map(both).collect()
+        self.grids.iter().flat_map(of).chain(self.prototypes.map(|prototypes| prototypes.shape)).collect()
     }
 
     fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates) {
         let bins = self.bins();
-        let step = if self.joined { 1 } else { 2 };
-        let logit_min = raised(maps.iter().step_by(step), &(0..self.classes), logit(options.score_min));
-        for (index, &Grid { stride, .. }) in self.grids.iter().enumerate() {
+        let step = self.step();
+        let logits = maps.iter().step_by(step).take(self.grids.len());
+        let logit_min = raised(logits, &(0..self.classes), logit(options.score_min));
+        let mut first_cell = 0;
+        for (index, &Grid { stride, width, height }) in self.grids.iter().enumerate() {
             let (logits, raw, first) = match self.joined {
                 true => (&maps[index], &maps[index], self.classes),
-                false => (&maps[2 * index], &maps[2 * index + 1], 0),
+                false => (&maps[step * index], &maps[step * index + 1], 0),
+            };
+            let unit = match self.extra {
+                Some(Extra::Angle { unit }) => Some(unit),
+                _ => None,
             };
             logits.above(0..self.classes, logit_min, &mut |y, x, _| {
                 let distance = |side: usize| self.distance(|bin| raw.value(first + side * bins + bin, y, x)) * stride;
                 let d: [f32; 4] = [distance(0), distance(1), distance(2), distance(3)];
-                let (centre_x, centre_y) = ((x as f32 + 0.5) * stride, (y as f32 + 0.5) * stride);
-                let bounds = [centre_x - d[0], centre_y - d[1], centre_x + d[2], centre_y + d[3]];
+                let [centre_x, centre_y] = [(x as f32 + 0.5) * stride, (y as f32 + 0.5) * stride];
+                let angle = unit.map_or(0.0, |unit| extra::angle(unit, maps[step * index + 2].value(0, y, x)));
+                let bounds = match unit {
+                    None => [centre_x - d[0], centre_y - d[1], centre_x + d[2], centre_y + d[3]],
+                    Some(_) => extra::turned([centre_x, centre_y], [d[0], d[1]], [d[2], d[3]], angle),
+                };
+                let cell = (first_cell + y * width + x) as u32;
                 let logit = |class: usize| logits.value(class, y, x);
                 options.labels.choose(self.classes, logit, |class, logit| {
                     if logit > logit_min {
-                        into.push(Candidate { class: class as u16, score: sigmoid(logit), bounds });
+                        into.push(Candidate { class: class as u16, score: sigmoid(logit), bounds, angle, cell });
                     }
                 });
             });
+            first_cell += width * height;
         }
+    }
+
+    fn carried<M: Map>(&self, maps: &[M], cell: u32, into: &mut Vec<f32>) {
+        let (Some(extra), Some((index, grid, y, x))) = (self.extra, self.place(cell)) else { return };
+        let Some(map) = maps.get(self.step() * index + 2) else { return };
+        let raw = |channel: usize| map.value(channel, y, x);
+        match extra {
+            Extra::Mask { coefficients } => into.extend((0..coefficients).map(raw)),
+            Extra::KeyPoints { count, values, origin } => {
+                for first in (0..count).map(|point| point * values) {
+                    let visibility = if values == 3 { sigmoid(raw(first + 2)) } else { 1.0 };
+                    let at = |axis: usize, cell: usize| extra::point(origin, raw(first + axis), cell, grid.stride);
+                    into.extend([at(0, x), at(1, y), visibility]);
+                }
+            }
+            Extra::Angle { .. } => {}
+        }
+    }
+
+    fn prototypes(&self) -> Option<Prototypes> {
+        self.prototypes
     }
 }
 
@@ -152,8 +226,11 @@ mod tests {
     use super::*;
 
     fn head(distance: Distance, joined: bool) -> OnMaps<Ltrb> {
-        let grids = vec![Grid { stride: 8.0, width: 3, height: 2 }];
-        OnMaps::new(Ltrb { classes: 2, grids, distance, joined }).unwrap()
+        on(vec![Grid { stride: 8.0, width: 3, height: 2 }], distance, joined)
+    }
+
+    fn on(grids: Vec<Grid>, distance: Distance, joined: bool) -> OnMaps<Ltrb> {
+        OnMaps::new(Ltrb { classes: 2, grids, distance, joined, extra: None, prototypes: None }).unwrap()
     }
 
     fn options(labels: Labels) -> DetectOptions {
@@ -168,7 +245,8 @@ mod tests {
         let mut found = Candidates::default();
         let outputs = |i: usize| Some(if i == 0 { &logits[..] } else { &raw[..] });
         Head::decode(&head(Distance::Exponential, false), &outputs, &options(Labels::Best), &mut found);
-        assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.5, bounds: [4.0, 4.0, 20.0, 20.0] }]);
+        let expected = Candidate { class: 1, score: 0.5, bounds: [4.0, 4.0, 20.0, 20.0], angle: 0.0, cell: 4 };
+        assert_eq!(found.sorted(), [expected]);
     }
 
     #[test]
@@ -187,7 +265,7 @@ mod tests {
             Head::decode(&head, &|i| outputs.get(i).map(Vec::as_slice), &options(Labels::Best), &mut found);
             let reach = expected * 8.0;
             let bounds = [12.0 - reach, 12.0 - reach, 12.0 + reach, 12.0 + reach];
-            assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.5, bounds }]);
+            assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.5, bounds, angle: 0.0, cell: 4 }]);
         }
     }
 
@@ -218,7 +296,7 @@ mod tests {
             let logits: Vec<f32> = (0..2 * cells).map(&mut next).map(|v| if coarse { v.round() } else { v }).collect();
             let raw = vec![1.0; 4 * cells];
             let grids = vec![Grid { stride: 8.0, width, height }];
-            let head = OnMaps::new(Ltrb { classes: 2, grids, distance: Distance::Exponential, joined: false }).unwrap();
+            let head = on(grids, Distance::Exponential, false);
             for labels in [Labels::Best, Labels::All] {
                 let mut found = Candidates::default();
                 let outputs = |i: usize| Some(if i == 0 { &logits[..] } else { &raw[..] });

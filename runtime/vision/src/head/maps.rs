@@ -8,13 +8,15 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use super::candidates::{CANDIDATES_MAX, Candidates};
+use super::extra::Prototypes;
 use super::family::{ByteDecoder, Head, Outputs};
 use super::options::DetectOptions;
 use lapwing_engine::ir::{Output, Part, Shape, Signature};
+use lapwing_engine::manifest::STRIDES_MAX;
 use lapwing_engine::plan::{Plan, View};
 
 /// Most maps that a head reads.
-pub const MAPS_MAX: usize = 24;
+pub const MAPS_MAX: usize = 3 * STRIDES_MAX + 1;
 
 /// A feature map.
 pub trait Map {
@@ -63,6 +65,16 @@ pub trait CellHead: Clone + Debug + Send + Sync + 'static {
 
     /// Adds the candidates of all cells; `maps` has those of [`CellHead::maps`], in their order.
     fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates);
+
+    /// Appends what the candidate of a cell has beside its box, see [`Head::carried`].
+    fn carried<M: Map>(&self, maps: &[M], cell: u32, into: &mut Vec<f32>) {
+        let _ = (maps, cell, into);
+    }
+
+    /// See [`Head::prototypes`].
+    fn prototypes(&self) -> Option<Prototypes> {
+        None
+    }
 }
 
 /// A head on maps. Having one means that there are at most [`MAPS_MAX`] of them.
@@ -89,16 +101,36 @@ impl<H: CellHead> OnMaps<H> {
     }
 }
 
+impl<H> OnMaps<H> {
+    /// The maps in float32; `None` if one of them is not there.
+    fn planes<'a>(&self, outputs: Outputs<'_, 'a>) -> Option<heapless::Vec<Planes<'a>, MAPS_MAX>> {
+        let plane = |(index, &shape): (usize, &Shape)| outputs(index).and_then(|values| Planes::new(values, shape));
+        self.shapes.iter().enumerate().map(plane).collect()
+    }
+
+    /// The maps as they lie in a plan; `None` if one of them is not there.
+    fn views<'p>(&self, plan: &'p Plan) -> Option<heapless::Vec<View<'p>, MAPS_MAX>> {
+        let outputs = &plan.signature().outputs;
+        let is_ours = outputs.len() == self.shapes.len();
+        outputs.iter().filter(|_| is_ours).map(|output| view(plan, output)).collect()
+    }
+}
+
 impl<H: CellHead> Head for OnMaps<H> {
     fn decode<'a>(&self, outputs: Outputs<'_, 'a>, options: &DetectOptions, into: &mut Candidates) {
-        let mut maps: heapless::Vec<Planes<'a>, MAPS_MAX> = heapless::Vec::new();
-        for (index, &shape) in self.shapes.iter().enumerate() {
-            match outputs(index) {
-                Some(values) if values.len() == shape.elements() && maps.push(Planes { values, shape }).is_ok() => {}
-                _ => return,
-            }
+        if let Some(maps) = self.planes(outputs) {
+            self.head.cells(&maps, options, into);
         }
-        self.head.cells(&maps, options, into);
+    }
+
+    fn carried<'a>(&self, outputs: Outputs<'_, 'a>, cell: u32, into: &mut Vec<f32>) {
+        if let Some(maps) = self.planes(outputs) {
+            self.head.carried(&maps, cell, into);
+        }
+    }
+
+    fn prototypes(&self) -> Option<Prototypes> {
+        self.head.prototypes()
     }
 
     fn byte_decoder(&self, network: &Signature) -> Option<Box<dyn ByteDecoder>> {
@@ -115,23 +147,34 @@ impl<H: CellHead> Head for OnMaps<H> {
 
 impl<H: CellHead> ByteDecoder for OnMaps<H> {
     fn decode(&mut self, plan: &Plan, options: &DetectOptions, into: &mut Candidates) {
-        let mut maps: heapless::Vec<View<'_>, MAPS_MAX> = heapless::Vec::new();
-        for output in &plan.signature().outputs {
-            let Some(part) = output.parts.first() else { return };
-            if maps.push(plan.view(part.tensor)).is_err() {
-                return;
-            }
-        }
-        if maps.len() == self.shapes.len() {
+        if let Some(maps) = self.views(plan) {
             self.head.cells(&maps, options, into);
+        }
+    }
+
+    fn carried(&self, plan: &Plan, cell: u32, into: &mut Vec<f32>) {
+        if let Some(maps) = self.views(plan) {
+            self.head.carried(&maps, cell, into);
         }
     }
 }
 
+/// An output that is one whole tensor, as it lies in a plan.
+pub fn view<'p>(plan: &'p Plan, output: &Output) -> Option<View<'p>> {
+    output.parts.first().map(|part| plan.view(part.tensor))
+}
+
 /// A map in float32: (channels, h, w).
-struct Planes<'a> {
+pub struct Planes<'a> {
     values: &'a [f32],
     shape: Shape,
+}
+
+impl<'a> Planes<'a> {
+    /// `None` if there are more or fewer values.
+    pub fn new(values: &'a [f32], shape: Shape) -> Option<Planes<'a>> {
+        (values.len() == shape.elements()).then_some(Planes { values, shape })
+    }
 }
 
 impl Map for Planes<'_> {

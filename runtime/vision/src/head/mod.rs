@@ -8,6 +8,8 @@
 
 mod anchors;
 mod candidates;
+mod classes;
+mod extra;
 mod family;
 mod fastestdet;
 mod ltrb;
@@ -24,6 +26,7 @@ use lapwing_engine::manifest::Manifest;
 
 pub use anchors::ANCHORS_YOLOV5;
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
+pub use extra::Prototypes;
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
 #[cfg(feature = "onnx")]
 pub(crate) use math::sigmoid;
@@ -42,6 +45,8 @@ pub const FAMILIES: &[Family] = &[
     rows::END2END,
     rows::RTDETR,
     fastestdet::FAMILY,
+    classes::FAMILY,
+    classes::LOGITS,
 ];
 
 /// The family that the manifest names.
@@ -61,5 +66,9 @@ pub fn family(manifest: &Manifest) -> Result<&'static Family, String> {
 /// # Errors
 /// What was found and what the manifest's head expects.
 pub fn head(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<Box<dyn Head>, String> {
-    (family(manifest)?.head)(manifest, shapes)
+    let family = family(manifest)?;
+    if let Some(extra) = manifest.head.extra.filter(|_| !family.reads_extra) {
+        return Err(format!("head family `{}` does not read `head.extra` = {extra:?}; take it out", family.name));
+    }
+    (family.head)(manifest, shapes)
 }

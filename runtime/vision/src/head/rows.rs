@@ -6,25 +6,30 @@
 //! | `yolov5-rows` | (1, rows, 5 + classes) | centre x, y, width, height in input pixels, objectness, probabilities: `score` is their product |
 //! | `end2end` | (1, rows, 6) | left, top, right, bottom in input pixels, score, class; chosen already |
 //! | `rtdetr` | (1, rows, 6) | centre x, y, width, height in shares of the input, score, class; chosen already |
+//!
+//! With `head.extra` a row of `yolov8` and of `end2end` goes on: key points (x, y in input pixels, visibility), the
+//! coefficients of a mask, whose prototypes are the second output, or an angle in radians, which turns the box; the box
+//! is then a centre and sides in both.
 
 use super::candidates::{Candidate, Candidates};
+use super::extra::Prototypes;
 use super::family::{Family, Head, Outputs, grid};
 use super::math::corners;
 use super::options::DetectOptions;
-use lapwing_engine::manifest::Manifest;
+use lapwing_engine::manifest::{Extra, Manifest};
 
 /// Ultralytics' from YOLOv8 on.
-pub const YOLOV8: Family = family("yolov8", |manifest, shapes| Rows::head(manifest, shapes, Kind::Probabilities));
+pub const YOLOV8: Family = family("yolov8", true, |manifest, shapes| Rows::head(manifest, shapes, Kind::Probabilities));
 /// YOLOv5, YOLOv7, and YOLOX decoded in its graph.
 pub const YOLOV5_ROWS: Family =
-    family("yolov5-rows", |manifest, shapes| Rows::head(manifest, shapes, Kind::Objectness));
+    family("yolov5-rows", false, |manifest, shapes| Rows::head(manifest, shapes, Kind::Objectness));
 /// Networks with NMS, or without need of it.
-pub const END2END: Family = family("end2end", |manifest, shapes| Rows::head(manifest, shapes, Kind::Corners));
+pub const END2END: Family = family("end2end", true, |manifest, shapes| Rows::head(manifest, shapes, Kind::Corners));
 /// RT-DETR.
-pub const RTDETR: Family = family("rtdetr", |manifest, shapes| Rows::head(manifest, shapes, Kind::Shares));
+pub const RTDETR: Family = family("rtdetr", false, |manifest, shapes| Rows::head(manifest, shapes, Kind::Shares));
 
-const fn family(name: &'static str, head: super::MakeHead) -> Family {
-    Family { name, head, is_logit: |_| false }
+const fn family(name: &'static str, reads_extra: bool, head: super::MakeHead) -> Family {
+    Family { name, head, is_logit: |_| false, reads_extra }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,23 +48,41 @@ struct Rows {
     columns: usize,
     /// Input size in pixels.
     input: [f32; 2],
+    extra: Option<Extra>,
+    prototypes: Option<Prototypes>,
 }
 
 impl Rows {
     fn head(manifest: &Manifest, shapes: &[Vec<usize>], kind: Kind) -> Result<Box<dyn Head>, String> {
         let classes = manifest.classes.names.len();
-        let (fits, expected): (fn(usize, usize) -> bool, String) = match kind {
-            Kind::Probabilities => {
-                (|columns, classes| columns >= 4 + classes, format!("(1, {} or more, rows)", 4 + classes))
-            }
-            Kind::Objectness => (|columns, classes| columns == 5 + classes, format!("(1, rows, {})", 5 + classes)),
-            Kind::Corners | Kind::Shares => (|columns, _| columns == 6, "(1, rows, 6)".into()),
+        let extra = manifest.head.extra;
+        let more = extra.map_or(0, |extra| extra.channels());
+        let (is_open, least) = match kind {
+            Kind::Probabilities => (extra.is_none(), 4 + classes + more),
+            Kind::Objectness => (false, 5 + classes),
+            Kind::Corners | Kind::Shares => (false, 6 + more),
         };
+        let expected = match kind {
+            Kind::Probabilities if is_open => format!("(1, {least} or more, rows)"),
+            Kind::Probabilities => format!("(1, {least}, rows)"),
+            _ => format!("(1, rows, {least})"),
+        };
+        let prototypes = match (extra, shapes) {
+            (Some(Extra::Mask { coefficients }), [_, _]) => Prototypes::find(manifest, shapes, coefficients),
+            _ => None,
+        };
+        if prototypes.is_none() && extra.is_some_and(|extra| extra.has_prototypes()) {
+            return Err(format!(
+                "its outputs have shapes {shapes:?}, and `head.extra` = {extra:?} needs two: the boxes and (1, coefficients, h, w)"
+            ));
+        }
         let found = match (shapes, kind) {
             ([shape, ..], Kind::Probabilities) => {
                 shape[..].try_into().ok().map(|[one, columns, rows]: [usize; 3]| (one, rows, columns))
             }
-            ([shape], _) => shape[..].try_into().ok().map(|[one, rows, columns]: [usize; 3]| (one, rows, columns)),
+            ([shape], _) | ([shape, _], Kind::Corners) => {
+                shape[..].try_into().ok().map(|[one, rows, columns]: [usize; 3]| (one, rows, columns))
+            }
             _ => None,
         };
         let cells: usize = manifest.head.strides.iter().map(|&stride| grid(manifest, stride)).map(|(w, h)| w * h).sum();
@@ -69,7 +92,8 @@ impl Rows {
             Kind::Objectness => rows > 0 && rows.is_multiple_of(cells),
             Kind::Corners | Kind::Shares => rows > 0,
         };
-        let found = found.filter(|&(_, rows, columns)| counted(rows) && fits(columns, classes));
+        let fits = |columns: usize| columns == least || is_open && columns > least;
+        let found = found.filter(|&(_, rows, columns)| counted(rows) && fits(columns));
         let Some((1, rows, columns)) = found else {
             return Err(format!(
                 "its outputs have shapes {shapes:?}, but head family `{}` with {classes} classes and {cells} cells needs \
@@ -78,7 +102,7 @@ impl Rows {
             ));
         };
         let input = [manifest.input.width as f32, manifest.input.height as f32];
-        Ok(Box::new(Rows { kind, classes, rows, columns, input }))
+        Ok(Box::new(Rows { kind, classes, rows, columns, input, extra, prototypes }))
     }
 }
 
@@ -89,40 +113,83 @@ impl Head for Rows {
             return;
         }
         for row in 0..self.rows {
-            let at = |column: usize| match self.kind {
-                Kind::Probabilities => output[column * self.rows + row],
-                _ => output[row * self.columns + column],
+            let at = |column: usize| self.at(output, row, column);
+            let cell = row as u32;
+            let angle = match self.extra {
+                Some(Extra::Angle { .. }) => at(self.extra_column()),
+                _ => 0.0,
             };
+            let made = Candidate { angle, cell, ..Candidate::default() };
             match self.kind {
-                Kind::Probabilities => self.scored(&at, 4, 1.0, options, into),
-                Kind::Objectness if at(4) >= options.score_min => self.scored(&at, 5, at(4), options, into),
+                Kind::Probabilities => self.scored(&at, 4, 1.0, made, options, into),
+                Kind::Objectness if at(4) >= options.score_min => self.scored(&at, 5, at(4), made, options, into),
                 Kind::Objectness => {}
                 Kind::Corners | Kind::Shares => {
                     let (score, class) = (at(4), at(5));
                     // rows that fill up are zero
                     if score > options.score_min && (0.0..self.classes as f32).contains(&class) {
                         let bounds = match self.kind {
+                            Kind::Corners if matches!(self.extra, Some(Extra::Angle { .. })) => {
+                                corners([at(0), at(1)], [at(2), at(3)])
+                            }
                             Kind::Corners => [at(0), at(1), at(2), at(3)],
                             _ => {
                                 let [width, height] = self.input;
                                 corners([at(0) * width, at(1) * height], [at(2) * width, at(3) * height])
                             }
                         };
-                        into.push(Candidate { class: class as u16, score, bounds });
+                        into.push(Candidate { class: class as u16, score, bounds, ..made });
                     }
                 }
             }
         }
     }
+
+    fn carried<'a>(&self, outputs: Outputs<'_, 'a>, cell: u32, into: &mut Vec<f32>) {
+        let (row, output) = (cell as usize, outputs(0).unwrap_or(&[]));
+        if output.len() != self.rows * self.columns || row >= self.rows {
+            return;
+        }
+        let raw = |place: usize| self.at(output, row, self.extra_column() + place);
+        match self.extra {
+            Some(Extra::Mask { coefficients }) => into.extend((0..coefficients).map(raw)),
+            Some(Extra::KeyPoints { count, values, .. }) => {
+                for first in (0..count).map(|point| point * values) {
+                    into.extend([raw(first), raw(first + 1), if values == 3 { raw(first + 2) } else { 1.0 }]);
+                }
+            }
+            Some(Extra::Angle { .. }) | None => {}
+        }
+    }
+
+    fn prototypes(&self) -> Option<Prototypes> {
+        self.prototypes
+    }
 }
 
 impl Rows {
+    fn at(&self, output: &[f32], row: usize, column: usize) -> f32 {
+        match self.kind {
+            Kind::Probabilities => output[column * self.rows + row],
+            _ => output[row * self.columns + column],
+        }
+    }
+
+    /// The first column of what a row has beside its box.
+    fn extra_column(&self) -> usize {
+        match self.kind {
+            Kind::Probabilities => 4 + self.classes,
+            _ => 6,
+        }
+    }
+
     /// The candidates of a row whose class probabilities begin at column `first`.
     fn scored(
         &self,
         at: &dyn Fn(usize) -> f32,
         first: usize,
         factor: f32,
+        made: Candidate,
         options: &DetectOptions,
         into: &mut Candidates,
     ) {
@@ -133,7 +200,7 @@ impl Rows {
                 let score = factor * probability;
                 if score > options.score_min {
                     let bounds = corners([at(0), at(1)], [at(2), at(3)]);
-                    into.push(Candidate { class: class as u16, score, bounds });
+                    into.push(Candidate { class: class as u16, score, bounds, ..made });
                 }
             },
         );

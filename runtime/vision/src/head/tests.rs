@@ -216,7 +216,8 @@ fn rows_become_boxes() {
         let head = head(&manifest, &[shape.to_vec()]).unwrap();
         let mut found = Candidates::default();
         head.decode(&|_| Some(values), &options, &mut found);
-        assert_eq!(found.sorted(), [Candidate { class: 1, score: 0.75, bounds: [8.0, 8.0, 16.0, 12.0] }], "{family}");
+        let expected = Candidate { class: 1, score: 0.75, bounds: [8.0, 8.0, 16.0, 12.0], ..Candidate::default() };
+        assert_eq!(found.sorted(), [expected], "{family}");
         let error = super::head(&manifest, &[vec![1, 5, 5]]).unwrap_err();
         assert!(error.contains(family) && error.contains("head.family"), "{error}");
     }

@@ -14,8 +14,12 @@ use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;
 
 /// One output, whose scores are probabilities.
-pub const FAMILY: Family =
-    Family { name: "yolox", head: |manifest, shapes| Ok(Box::new(Yolox::new(manifest, shapes)?)), is_logit: |_| false };
+pub const FAMILY: Family = Family {
+    name: "yolox",
+    head: |manifest, shapes| Ok(Box::new(Yolox::new(manifest, shapes)?)),
+    is_logit: |_| false,
+    reads_extra: false,
+};
 
 /// Decoder of the `yolox` family.
 #[derive(Debug, Clone)]
@@ -142,7 +146,7 @@ fn row(values: &[f32], cell: &[f32; 3], options: &DetectOptions, into: &mut Cand
             let score = objectness * probability;
             if score > options.score_min {
                 let bounds = bounds(std::array::from_fn(|side| values[side]), cell);
-                into.push(Candidate { class: class as u16, score, bounds });
+                into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
             }
         },
     );

@@ -14,8 +14,12 @@ use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
 
 /// Outputs come in threes: distances, objectness, classes.
-pub const FAMILY: Family =
-    Family { name: "yolox-maps", head: YoloxMaps::head, is_logit: |output| !output.is_multiple_of(3) };
+pub const FAMILY: Family = Family {
+    name: "yolox-maps",
+    head: YoloxMaps::head,
+    is_logit: |output| !output.is_multiple_of(3),
+    reads_extra: false,
+};
 
 /// Decoder of the family.
 #[derive(Debug, Clone)]
@@ -52,7 +56,7 @@ impl CellHead for YoloxMaps {
                         if score > options.score_min {
                             let raw = std::array::from_fn(|channel| boxes.value(channel, y, x));
                             let bounds = bounds(raw, &[x as f32, y as f32, stride]);
-                            into.push(Candidate { class: class as u16, score, bounds });
+                            into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
                         }
                     },
                 );

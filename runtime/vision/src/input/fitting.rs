@@ -17,6 +17,10 @@ pub struct Fitting {
     pub scale_x: f32,
     /// Input pixels per picture pixel, vertically.
     pub scale_y: f32,
+    /// The first pixel of the part of the picture that is seen, both even.
+    pub origin: (u32, u32),
+    /// The size of that part.
+    pub part: (u32, u32),
     picture: (u32, u32),
 }
 
@@ -27,8 +31,27 @@ impl Fitting {
         let (sx, sy) = (spec.width as f32 / w, spec.height as f32 / h);
         match spec.fit {
             Fit::Stretch => {
-                let (width, height, picture) = (spec.width, spec.height, (width, height));
-                Fitting { width, height, left: 0, top: 0, scale_x: sx, scale_y: sy, picture }
+                let (part, origin) = ((width, height), (0, 0));
+                let (width, height, picture) = (spec.width, spec.height, part);
+                Fitting { width, height, left: 0, top: 0, scale_x: sx, scale_y: sy, origin, part, picture }
+            }
+            Fit::Crop => {
+                let scale = sx.max(sy);
+                let side = |input: u32, picture: u32| ((input as f32 / scale).round() as u32).clamp(1, picture.max(1));
+                let part = (side(spec.width, width), side(spec.height, height));
+                // even, because formats with half the colours are cut between their pairs
+                let before = |picture: u32, part: u32| picture.saturating_sub(part) / 2 & !1;
+                Fitting {
+                    width: spec.width,
+                    height: spec.height,
+                    left: 0,
+                    top: 0,
+                    scale_x: spec.width as f32 / part.0 as f32,
+                    scale_y: spec.height as f32 / part.1 as f32,
+                    origin: (before(width, part.0), before(height, part.1)),
+                    part,
+                    picture: (width, height),
+                }
             }
             Fit::Letterbox | Fit::LetterboxCentred => {
                 let scale = sx.min(sy);
@@ -43,6 +66,8 @@ impl Fitting {
                     top: centred * ((spec.height - inner_height) / 2),
                     scale_x: scale,
                     scale_y: scale,
+                    origin: (0, 0),
+                    part: (width, height),
                     picture: (width, height),
                 }
             }
@@ -52,13 +77,21 @@ impl Fitting {
     /// A box `[x0, y0, x1, y1]` in input pixels, brought to picture pixels and clipped to the picture.
     pub fn to_picture(&self, b: [f32; 4]) -> [f32; 4] {
         let (w, h) = (self.picture.0 as f32, self.picture.1 as f32);
-        let (left, top) = (self.left as f32, self.top as f32);
+        let [[x0, y0], [x1, y1]] = [self.point_to_picture([b[0], b[1]]), self.point_to_picture([b[2], b[3]])];
+        [x0.clamp(0.0, w), y0.clamp(0.0, h), x1.clamp(0.0, w), y1.clamp(0.0, h)]
+    }
+
+    /// A point `[x, y]` in input pixels, brought to picture pixels; not clipped.
+    pub fn point_to_picture(&self, [x, y]: [f32; 2]) -> [f32; 2] {
         [
-            ((b[0] - left) / self.scale_x).clamp(0.0, w),
-            ((b[1] - top) / self.scale_y).clamp(0.0, h),
-            ((b[2] - left) / self.scale_x).clamp(0.0, w),
-            ((b[3] - top) / self.scale_y).clamp(0.0, h),
+            (x - self.left as f32) / self.scale_x + self.origin.0 as f32,
+            (y - self.top as f32) / self.scale_y + self.origin.1 as f32,
         ]
+    }
+
+    /// Width and height of the picture in pixels.
+    pub fn picture(&self) -> (u32, u32) {
+        self.picture
     }
 }
 
@@ -95,6 +128,26 @@ mod tests {
                 prop_assert!((back[0] - x).abs() <= 1e-3 * w as f32 && (back[1] - y).abs() <= 1e-3 * h as f32);
                 prop_assert_eq!((back[2], back[3]), (w as f32, h as f32));
             }
+        }
+    }
+
+    #[test]
+    fn a_crop_is_the_middle_of_the_picture() {
+        let f = Fitting::new(&spec(Fit::Crop), 640, 480);
+        assert_eq!((f.width, f.height, f.origin, f.part), (320, 320, (80, 0), (480, 480)));
+        assert_eq!(f.to_picture([0.0, 0.0, 320.0, 320.0]), [80.0, 0.0, 560.0, 480.0]);
+        assert_eq!(f.to_picture([-1e9, -1e9, 1e9, 1e9]), [0.0, 0.0, 640.0, 480.0], "what is everywhere is");
+        let f = Fitting::new(&InputSpec { width: 160, ..spec(Fit::Crop) }, 101, 640);
+        assert_eq!((f.part, f.origin), ((101, 202), (0, 218)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_crop_lies_in_the_picture(w in 1u32..9000, h in 1u32..9000, width in 1u32..500) {
+            let f = Fitting::new(&InputSpec { width, ..spec(Fit::Crop) }, w, h);
+            prop_assert!(f.origin.0 + f.part.0 <= w && f.origin.1 + f.part.1 <= h && f.part.0 > 0 && f.part.1 > 0);
+            prop_assert!(f.origin.0 % 2 == 0 && f.origin.1 % 2 == 0);
+            prop_assert!(f.part.0 == w || f.part.1 == h);
         }
     }
 

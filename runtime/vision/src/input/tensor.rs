@@ -61,8 +61,10 @@ impl<T: Copy + PartialEq + From<u8>> InputTensor<T> {
         let (width, height) = (frame.width(), frame.height());
         let error = || InputError { width, height };
         let rgb = RawLayout::packed(PixelFormat::Rgb, (width, height), yuv::Colour::JPEG).map_err(|_| error())?;
-        let raw = frame.raw().or_else(|| Raw::new(&rgb, frame.rgb())).ok_or_else(error)?;
+        let whole = frame.raw().or_else(|| Raw::new(&rgb, frame.rgb())).ok_or_else(error)?;
         let fitting = Fitting::new(&self.spec, width, height);
+        let part = whole.layout().part(fitting.origin, fitting.part).ok_or_else(error)?;
+        let raw = whole.with_layout(&part).ok_or_else(error)?;
         self.fused.run(&raw, &fitting, &mut |y, row| self.store.row(&fitting, y, row));
         self.store.pad_around(&fitting);
         Ok(fitting)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lapwing_engine::manifest::{Colour, Fit, InputSpec};
+use lapwing_engine::manifest::{Colour, Extra, Fit, InputSpec, Resize};
 
 use super::scales::{LastMap, Scale, Scales};
 use crate::head::ANCHORS_YOLOV5;
@@ -18,6 +18,10 @@ pub(super) enum Convention {
     Nanodet,
     /// RGB, 0 to 1, stretched: RT-DETR.
     Stretched,
+    /// RGB, 0 to 1, the square in the middle, area average: Ultralytics' classifiers.
+    UltralyticsCrop,
+    /// RGB, less ImageNet's means and by its deviations, the square in the middle: most other classifiers.
+    ImageNet,
 }
 
 impl Convention {
@@ -37,7 +41,19 @@ impl Convention {
                 input.fit = Fit::Stretch;
             }
             Convention::Stretched => input.fit = Fit::Stretch,
+            Convention::UltralyticsCrop | Convention::ImageNet => {
+                (input.fit, input.resize) = (Fit::Crop, Resize::Area);
+                if self == Convention::ImageNet {
+                    input.mean = [123.675, 116.28, 103.53];
+                    input.scale = [1.0 / 58.395, 1.0 / 57.12, 1.0 / 57.375];
+                }
+            }
         }
+    }
+
+    /// Of networks that tell what the whole picture is.
+    pub(super) fn is_classifier(self) -> bool {
+        matches!(self, Convention::UltralyticsCrop | Convention::ImageNet)
     }
 }
 
@@ -62,6 +78,8 @@ pub(super) struct Hypothesis {
     pub assumed: Option<&'static str>,
     /// How pictures are prepared.
     pub convention: Convention,
+    /// What each box has beside class and score.
+    pub extra: Option<Extra>,
 }
 
 const DEFAULT_STRIDES: [u32; 3] = [8, 16, 32];
@@ -81,15 +99,26 @@ impl Hypothesis {
         outputs: Option<&Vec<Vec<usize>>>,
         classes: Option<usize>,
         exported_head: Option<&str>,
+        extras: &Extras,
     ) -> Vec<Hypothesis> {
         let mut all = Vec::new();
         if let Some(scales) = scales {
-            distances(&scales.0, classes, &mut all);
+            for &extra in &extras.kinds {
+                distances(&scales.0, classes, Some(extra), &mut all);
+            }
+            for made in &mut all {
+                made.outputs.extend(extras.prototypes.iter().map(|(name, _)| name.clone()));
+                made.shapes.extend(extras.prototypes.iter().map(|(_, shape)| shape.clone()));
+            }
+            distances(&scales.0, classes, None, &mut all);
             objectness(&scales.0, classes, &mut all);
             anchors(&scales.0, classes, &mut all);
         }
         if let Some(outputs) = outputs {
-            rows(outputs, classes, exported_head.is_some_and(|head| head.contains("RTDETR")), &mut all);
+            rows(outputs, classes, exported_head.is_some_and(|head| head.contains("RTDETR")), extras, &mut all);
+        }
+        if extras.is_needed {
+            all.retain(|hypothesis| hypothesis.extra.is_some());
         }
         all.truncate(HYPOTHESES_MAX);
         all
@@ -112,6 +141,7 @@ impl Hypothesis {
             what,
             assumed: None,
             convention: Convention::Ultralytics,
+            extra: None,
         }
     }
 }
@@ -137,6 +167,17 @@ fn chosen<'a>(scales: &'a [Scale], channels: &[usize], last: bool) -> Option<(Ve
     (!grids.is_empty()).then_some((grids, maps))
 }
 
+/// What boxes may have beside class and score, as far as the file and its user say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Extras {
+    /// The ways in which it may be written, the likeliest first; none where boxes have nothing more.
+    pub kinds: Vec<Extra>,
+    /// Name and shape of the prototypes of masks.
+    pub prototypes: Option<(String, Vec<usize>)>,
+    /// Without it the boxes are wrong.
+    pub is_needed: bool,
+}
+
 /// The numbers of channels that maps have, each once, the smallest first.
 fn channel_counts(scales: &[Scale]) -> BTreeSet<usize> {
     scales.iter().flat_map(|scale| &scale.maps).map(|map| map.channels).collect()
@@ -151,25 +192,32 @@ fn class_counts(scales: &[Scale], classes: Option<usize>) -> Vec<usize> {
     counts.into_iter().rev().filter(|count| (1..=CLASSES_MAX).contains(count)).collect()
 }
 
-/// Classes and distances of each cell on maps of their own, or on one.
-fn distances(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+/// Classes and distances of each cell on maps of their own, or on one; and a map of what boxes have beside them.
+fn distances(scales: &[Scale], classes: Option<usize>, extra: Option<Extra>, all: &mut Vec<Hypothesis>) {
     let widths = channel_counts(scales);
     for count in class_counts(scales, classes) {
         for &width in widths.iter().filter(|width| width.is_multiple_of(4)) {
+            let more = extra.map(|extra| extra.channels());
             for last in [false, true] {
-                if last && width != count {
+                if last && width != count && more.is_none_or(|more| more != count && more != width) {
                     continue;
                 }
-                let Some((grids, maps)) = chosen(scales, &[count, width], last) else { continue };
-                let what = match width {
+                let channels: Vec<usize> = [count, width].into_iter().chain(more).collect();
+                let Some((grids, maps)) = chosen(scales, &channels, last) else { continue };
+                let mut what = match width {
                     4 => format!("{count} classes and 4 distances for each cell"),
                     _ => format!("{count} classes and 4 distributions of {} for each cell", width / 4),
                 };
+                what.extend(extra.map(|extra| format!(", {}", in_words(&extra))));
                 let made = Hypothesis::on_maps("dfl", &grids, maps, count, what);
-                let convention = if width == 4 * NANODET_BINS { Convention::Nanodet } else { made.convention };
-                all.push(Hypothesis { convention, ..made });
+                let is_nanodet = width == 4 * NANODET_BINS && extra.is_none();
+                let convention = if is_nanodet { Convention::Nanodet } else { made.convention };
+                all.push(Hypothesis { convention, extra, ..made });
             }
         }
+    }
+    if extra.is_some() {
+        return;
     }
     // both on one map
     let sides = 4 * NANODET_BINS;
@@ -183,6 +231,15 @@ fn distances(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>
             let made = Hypothesis::on_maps("dfl", &grids, maps, count, what);
             all.push(Hypothesis { convention: Convention::Nanodet, ..made });
         }
+    }
+}
+
+/// What each box has, for people.
+pub(super) fn in_words(extra: &Extra) -> String {
+    match extra {
+        Extra::Mask { coefficients } => format!("a mask of {coefficients} prototypes"),
+        Extra::KeyPoints { count, .. } => format!("{count} key points"),
+        Extra::Angle { .. } => "an angle".to_owned(),
     }
 }
 
@@ -233,11 +290,14 @@ fn anchors(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) 
 }
 
 /// Files that decode themselves; `is_rtdetr` where the exporter says so.
-fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, all: &mut Vec<Hypothesis>) {
+fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, extras: &Extras, all: &mut Vec<Hypothesis>) {
     let Some([1, a, b]) = outputs.first().and_then(|shape| <[usize; 3]>::try_from(shape.as_slice()).ok()) else {
         return;
     };
-    let mut add = |family: &'static str, classes: usize, convention: Convention| {
+    // how they are written in the maps does not matter behind the decoding
+    let extra = extras.kinds.first().copied();
+    let more = extra.map_or(0, |extra| extra.channels());
+    let mut add = |family: &'static str, classes: usize, convention: Convention, extra: Option<Extra>| {
         all.push(Hypothesis {
             family,
             outputs: Vec::new(),
@@ -248,26 +308,34 @@ fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, all: &m
             what: String::new(),
             assumed: None,
             convention,
+            extra,
         });
     };
-    if b == 6 && outputs.len() == 1 {
+    if extra.is_some() && b == 6 + more {
+        add("end2end", classes.unwrap_or(80), Convention::Ultralytics, extra);
+    } else if b == 6 && outputs.len() == 1 {
         // the same shape means two things, and only metadata tells them apart
         match is_rtdetr {
-            true => add("rtdetr", classes.unwrap_or(80), Convention::Stretched),
-            false => add("end2end", classes.unwrap_or(80), Convention::Ultralytics),
+            true => add("rtdetr", classes.unwrap_or(80), Convention::Stretched, None),
+            false => add("end2end", classes.unwrap_or(80), Convention::Ultralytics, None),
         }
     }
     match classes {
         Some(count) => {
-            if a >= 4 + count && b > a {
-                add("yolov8", count, Convention::Ultralytics);
+            if extra.is_some() && a == 4 + count + more && b > a {
+                add("yolov8", count, Convention::Ultralytics, extra);
+            } else if a >= 4 + count && b > a {
+                add("yolov8", count, Convention::Ultralytics, None);
             }
             if b == 5 + count {
-                add("yolov5-rows", count, Convention::Ultralytics);
+                add("yolov5-rows", count, Convention::Ultralytics, None);
             }
         }
-        None if a > 4 && b > 4 * a => add("yolov8", a - 4, Convention::Ultralytics),
-        None if b > 5 && a > b => add("yolov5-rows", b - 5, Convention::Ultralytics),
+        None if extra.is_some() && a > 4 + more && b > 4 * a => {
+            add("yolov8", a - 4 - more, Convention::Ultralytics, extra);
+        }
+        None if a > 4 && b > 4 * a => add("yolov8", a - 4, Convention::Ultralytics, None),
+        None if b > 5 && a > b => add("yolov5-rows", b - 5, Convention::Ultralytics, None),
         None => {}
     }
 }

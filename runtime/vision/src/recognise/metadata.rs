@@ -21,6 +21,8 @@ pub(super) struct Metadata {
     pub head: Option<String>,
     /// The network gives one box for each object.
     pub end_to_end: Option<bool>,
+    /// Key points of an object, and values of each.
+    pub key_points: Option<(usize, usize)>,
     /// What it is.
     pub source: Option<String>,
     /// Its licence.
@@ -45,6 +47,8 @@ impl Metadata {
             task: text("task"),
             head,
             end_to_end,
+            // written as a size is: [17, 3]
+            key_points: entries.get("kpt_shape").and_then(|text| size(text)),
             source: text("description").map(|what| format!("{what} ({}{version})", text("author").unwrap_or_default())),
             licence: text("license"),
         }

@@ -13,22 +13,27 @@
 //! | file | noun |
 //! |---|---|
 //! | `metadata` | what an exporter wrote into the file |
+//! | `classifier` | a network that gives one score for each class of the whole picture |
 //! | `scales` | the last convolutions by the size of their grids |
 //! | `hypothesis` | a head that could read them |
 //! | `proof` | whether it decodes as the file does |
 
+mod classifier;
 mod hypothesis;
 mod metadata;
 mod proof;
 mod scales;
 
 use lapwing_engine::Manifest;
-use lapwing_engine::manifest::{AxisOrder, Classes, Colour, Fit, HeadSpec, InputSpec, MANIFEST_FORMAT, Resize};
+use lapwing_engine::manifest::{
+    AngleUnit, AxisOrder, Classes, Colour, Extra, Fit, HeadSpec, InputSpec, MANIFEST_FORMAT, PointOrigin, Resize,
+};
 use lapwing_quantize::float::input_shape;
 use lapwing_quantize::onnx::{Declared, OnnxGraph};
 
 use crate::head;
-use hypothesis::{Convention, Hypothesis};
+use classifier::Classifier;
+use hypothesis::{Convention, Extras, Hypothesis};
 use metadata::Metadata;
 use proof::Proof;
 use scales::Scales;
@@ -65,6 +70,7 @@ struct StatedInput {
 struct StatedHead {
     family: Option<String>,
     anchors: Option<Vec<Vec<[f32; 2]>>>,
+    extra: Option<Extra>,
 }
 
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -76,6 +82,8 @@ struct StatedClasses {
 /// Scores below which nothing is reported, and the overlap from which two boxes are one object.
 const SCORE_MIN: f32 = 0.25;
 const NMS_IOU: f32 = 0.55;
+/// The same of classifiers, of whose five best classes the surest may be unsure.
+const CLASS_SCORE_MIN: f32 = 0.05;
 
 /// Recognises the network in `bytes`. `file` is its file's name; `stated` is a manifest or a part of one, whose fields
 /// go before what is found.
@@ -99,22 +107,29 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(mut self, file: &str) -> Result<Recognised, String> {
-        if let Some(task) = self.metadata.task.as_deref().filter(|task| ["classify", "obb"].contains(task)) {
-            return Err(format!(
-                "its metadata says that its task is {task:?}: lapwing has no head for it; export a network that detects"
-            ));
-        }
         let input = self.input()?;
         let shape = input_shape(&input);
-        let scales = Scales::find(self.graph, shape);
         let outputs = self.graph.clone().output_shapes(shape);
         let names = self.stated.classes.names.clone().or_else(|| self.metadata.names.clone());
+        if let Some(Classifier { hypothesis, why }) =
+            Classifier::find(self.graph, self.metadata, shape, outputs.as_ref().ok())
+        {
+            let manifest = self.manifest(file, &input, &hypothesis, names.as_deref());
+            head::head(&manifest, &hypothesis.shapes)?;
+            self.why.push(why);
+            self.input_why(&manifest);
+            self.class_why(&manifest);
+            return Ok(Recognised { manifest, why: self.why, is_proved: true });
+        }
+        let scales = Scales::find(self.graph, shape);
+        let extras = self.extras(outputs.as_ref().ok());
         let mut refused = Vec::new();
         let hypotheses = Hypothesis::all(
             scales.as_ref().ok(),
             outputs.as_ref().ok(),
             names.as_ref().map(Vec::len),
             self.metadata.head.as_deref(),
+            &extras,
         );
         let wished = self.stated.head.family.as_deref();
         let hypotheses: Vec<Hypothesis> =
@@ -139,6 +154,33 @@ impl Search<'_> {
             }
         }
         Err(self.unrecognised(file, &scales, &outputs, &refused))
+    }
+
+    /// What boxes may have beside class and score: what the user states, what the file says of its task, or what the
+    /// shapes of its outputs suggest.
+    fn extras(&self, outputs: Option<&Vec<Vec<usize>>>) -> Extras {
+        let prototypes = match outputs.map(Vec::as_slice) {
+            Some([_, shape]) if shape.len() == 4 && shape[0] == 1 => {
+                self.graph.outputs().into_iter().nth(1).map(|output| (output.name, shape.clone()))
+            }
+            _ => None,
+        };
+        let mask = prototypes.as_ref().map(|(_, shape)| Extra::Mask { coefficients: shape[1] });
+        let (kinds, is_needed) = match (self.stated.head.extra, self.metadata.task.as_deref()) {
+            (Some(extra), _) => (vec![extra], true),
+            (None, Some("pose")) => {
+                let (count, values) = self.metadata.key_points.unwrap_or((17, 3));
+                let by = |origin| Extra::KeyPoints { count, values, origin };
+                (vec![by(PointOrigin::Corner), by(PointOrigin::Centre)], false)
+            }
+            (None, Some("obb")) => {
+                ([AngleUnit::Logit, AngleUnit::Radians].map(|unit| Extra::Angle { unit }).into(), true)
+            }
+            (None, Some("segment") | None) => (mask.into_iter().collect(), false),
+            (None, Some(_)) => (Vec::new(), false),
+        };
+        let has_masks = kinds.iter().any(|kind| kind.has_prototypes());
+        Extras { kinds, prototypes: prototypes.filter(|_| has_masks), is_needed }
     }
 
     /// Size and order of the input.
@@ -211,11 +253,12 @@ impl Search<'_> {
             head: HeadSpec {
                 family: hypothesis.family.to_owned(),
                 strides: hypothesis.strides.clone(),
-                score_min: SCORE_MIN,
+                score_min: if hypothesis.convention.is_classifier() { CLASS_SCORE_MIN } else { SCORE_MIN },
                 nms_iou: NMS_IOU,
                 outputs: hypothesis.outputs.clone(),
                 anchors: self.stated.head.anchors.as_ref().unwrap_or(&hypothesis.anchors).clone(),
                 one_to_one: self.metadata.end_to_end == Some(true) || hypothesis.family == "rtdetr",
+                extra: hypothesis.extra,
             },
             classes: Classes { names },
             card: None,

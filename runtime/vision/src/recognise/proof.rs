@@ -98,8 +98,10 @@ pub(super) fn prove(
 
 /// The graph behind the maps.
 fn behind(graph: &OnnxGraph, hypothesis: &Hypothesis, input: [usize; 4]) -> Result<OnnxGraph, String> {
+    // prototypes are no part of the decoding
+    let maps = hypothesis.outputs.len() - usize::from(hypothesis.extra.is_some_and(|extra| extra.has_prototypes()));
     let tensors: Vec<(String, Vec<usize>)> =
-        hypothesis.outputs.iter().cloned().zip(hypothesis.shapes.iter().cloned()).collect();
+        hypothesis.outputs.iter().cloned().zip(hypothesis.shapes.iter().cloned()).take(maps).collect();
     Ok(graph.clone().behind(&tensors, &input)?.without_stated_rounding())
 }
 
@@ -224,29 +226,53 @@ fn random_maps(shapes: &[Vec<usize>], manifest: &Manifest) -> Vec<Vec<f32>> {
 }
 
 /// The best boxes that a head makes of outputs, best first.
-fn best<'a>(head: &dyn Head, outputs: Outputs<'_, 'a>, count: usize) -> Vec<Candidate> {
+fn best<'a>(head: &dyn Head, outputs: Outputs<'_, 'a>, count: usize) -> Vec<Found> {
     let options = DetectOptions { score_min: 0.01, labels: Labels::All, ..DetectOptions::default() };
     let mut candidates = Candidates::default();
     head.decode(outputs, &options, &mut candidates);
-    candidates.sorted().iter().take(count).copied().collect()
+    let found = |&candidate: &Candidate| {
+        let mut carried = Vec::new();
+        head.carried(outputs, candidate.cell, &mut carried);
+        Found { candidate, carried }
+    };
+    candidates.sorted().iter().take(count).map(found).collect()
 }
 
-/// Each of `theirs` is among `own`, its sides within `off_max_px`.
-fn same(theirs: &[Candidate], own: &[Candidate], off_max_px: f32) -> Result<Proof, String> {
+/// A box and what it has beside class and score.
+struct Found {
+    candidate: Candidate,
+    carried: Vec<f32>,
+}
+
+impl Found {
+    /// The greatest difference of two sides, or of what two boxes have beside them; infinite if one has more.
+    fn off(&self, other: &Found) -> f32 {
+        if self.carried.len() != other.carried.len() {
+            return f32::INFINITY;
+        }
+        let sides = self.candidate.bounds.iter().zip(&other.candidate.bounds);
+        let angles = (&self.candidate.angle, &other.candidate.angle);
+        sides
+            .chain([angles])
+            .chain(self.carried.iter().zip(&other.carried))
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
+    }
+}
+
+/// Each of `theirs` is among `own`, its sides and what it has beside them within `off_max_px`.
+fn same(theirs: &[Found], own: &[Found], off_max_px: f32) -> Result<Proof, String> {
     if theirs.len() < BOXES_MIN {
         return Err(format!("its own decoding gives {} boxes of random numbers, too few to compare", theirs.len()));
     }
     let mut off_px = 0.0f32;
-    for candidate in theirs {
-        let off = |other: &Candidate| {
-            let sides = candidate.bounds.iter().zip(&other.bounds).map(|(a, b)| (a - b).abs());
-            sides.fold(0.0f32, f32::max)
-        };
-        let close = |other: &&Candidate| {
-            other.class == candidate.class && (other.score - candidate.score).abs() <= SCORE_OFF_MAX
+    for found in theirs {
+        let candidate = &found.candidate;
+        let close = |other: &&Found| {
+            other.candidate.class == candidate.class && (other.candidate.score - candidate.score).abs() <= SCORE_OFF_MAX
         };
         let extent = candidate.bounds.iter().fold(1.0f32, |most, side| most.max(side.abs()));
-        let nearest = own.iter().filter(close).map(off).min_by(f32::total_cmp);
+        let nearest = own.iter().filter(close).map(|other| found.off(other)).min_by(f32::total_cmp);
         match nearest.filter(|off| *off <= off_max_px + SIDE_OFF_SHARE_MAX * extent) {
             Some(off) => off_px = off_px.max(off),
             None => {
@@ -261,6 +287,6 @@ fn same(theirs: &[Candidate], own: &[Candidate], off_max_px: f32) -> Result<Proo
 }
 
 /// The best of both are the same: nothing was left out for overlapping.
-fn chosen_by_score(theirs: &[Candidate], own: &[Candidate]) -> bool {
-    theirs.iter().zip(own).all(|(a, b)| (a.score - b.score).abs() <= SCORE_OFF_MAX)
+fn chosen_by_score(theirs: &[Found], own: &[Found]) -> bool {
+    theirs.iter().zip(own).all(|(a, b)| (a.candidate.score - b.candidate.score).abs() <= SCORE_OFF_MAX)
 }

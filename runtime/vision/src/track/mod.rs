@@ -14,6 +14,8 @@
 
 mod tracker;
 
+use crate::detect::Outline;
+
 pub use tracker::Tracker;
 
 /// Most objects that are followed at once; beyond it the one missed longest gives way.
@@ -44,6 +46,8 @@ pub struct Track {
     pub score: f32,
     /// The last detection's box, `[x0, y0, x1, y1]` in the picture's pixels.
     pub bounds: [f32; 4],
+    /// The parts of that box that the object touched.
+    pub outline: Outline,
     /// Velocity of the box's centre, in pixels a second.
     pub velocity: [f32; 2],
     /// When it was first detected, in microseconds.

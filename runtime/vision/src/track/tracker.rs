@@ -82,6 +82,7 @@ impl Tracker {
             class: detection.class,
             score: detection.score,
             bounds: detection.bounds,
+            outline: detection.outline,
             velocity: [0.0; 2],
             first_us: self.now_us,
             seen_us: self.now_us,
@@ -109,7 +110,8 @@ impl Track {
                 self.velocity[axis] = (self.velocity[axis] + gain * off / seconds).clamp(-speed_max, speed_max);
             }
         }
-        (self.score, self.bounds, self.seen_us) = (detection.score, detection.bounds, now_us);
+        (self.score, self.bounds, self.outline) = (detection.score, detection.bounds, detection.outline);
+        self.seen_us = now_us;
         self.missed = 0;
         self.hits = self.hits.saturating_add(1);
     }
@@ -124,7 +126,7 @@ mod tests {
     const FRAME_US: u64 = 100_000;
 
     fn at(class: u16, x: f32, y: f32) -> Detection {
-        Detection { class, score: 0.5, bounds: [x, y, x + 40.0, y + 80.0] }
+        Detection::new(class, 0.5, [x, y, x + 40.0, y + 80.0])
     }
 
     #[test]
@@ -196,7 +198,7 @@ mod tests {
     fn frames() -> impl Strategy<Value = Vec<(u64, Vec<Detection>)>> {
         let edge = prop_oneof![4 => 0.0f32..300.0, 1 => Just(f32::NAN), 1 => Just(-1e30f32), 1 => Just(f32::INFINITY)];
         let detection = (0u16..3, 0.0f32..1.0, prop::array::uniform4(edge))
-            .prop_map(|(class, score, bounds)| Detection { class, score, bounds });
+            .prop_map(|(class, score, bounds)| Detection::new(class, score, bounds));
         prop::collection::vec((0u64..400_000, prop::collection::vec(detection, 0..12)), 1..30)
     }
 

@@ -1,0 +1,106 @@
+//! What a box has beside class and score, as the outputs hold it: `head.extra` of the manifest.
+
+use std::f32::consts::PI;
+
+use super::family::Outputs;
+use super::maps::{Map, Planes, view};
+use super::math::sigmoid;
+use lapwing_engine::ir::Shape;
+use lapwing_engine::manifest::{AngleUnit, Manifest, PointOrigin};
+use lapwing_engine::plan::Plan;
+
+/// The angle that a raw value means, in radians.
+pub fn angle(unit: AngleUnit, raw: f32) -> f32 {
+    match unit {
+        AngleUnit::Logit => (sigmoid(raw) - 0.25) * PI,
+        AngleUnit::Radians => raw,
+    }
+}
+
+/// The input pixel that a raw x means in column `cell`, or a raw y in row `cell`.
+pub fn point(origin: PointOrigin, raw: f32, cell: usize, stride: f32) -> f32 {
+    match origin {
+        PointOrigin::Corner => (2.0 * raw + cell as f32) * stride,
+        PointOrigin::Centre => (raw + cell as f32 + 0.5) * stride,
+    }
+}
+
+/// A box around `centre` that reaches `low` to the left and above and `high` to the right and below, along its own axes,
+/// which are turned by `angle`: the box before it is turned around its own centre.
+pub fn turned(centre: [f32; 2], low: [f32; 2], high: [f32; 2], angle: f32) -> [f32; 4] {
+    let (sin, cos) = angle.sin_cos();
+    let [across, down] = [(high[0] - low[0]) / 2.0, (high[1] - low[1]) / 2.0];
+    let [x, y] = [centre[0] + across * cos - down * sin, centre[1] + across * sin + down * cos];
+    let [half_w, half_h] = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
+    [x - half_w, y - half_h, x + half_w, y + half_h]
+}
+
+/// The prototypes that masks are made of: an output (1, channels, h, w).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prototypes {
+    output: usize,
+    /// Their cells and their number.
+    pub shape: Shape,
+    /// Input pixels for each of their cells, across and down.
+    pub stride: [f32; 2],
+}
+
+impl Prototypes {
+    /// Those of the last of the outputs, which have the shapes `found`, for masks of so many coefficients; `None` if it
+    /// cannot be them.
+    pub fn find(manifest: &Manifest, found: &[Vec<usize>], coefficients: usize) -> Option<Prototypes> {
+        let (output, last) = found.iter().enumerate().next_back()?;
+        let &[1, channels, height, width] = last.as_slice() else { return None };
+        let stride = [manifest.input.width as f32 / width as f32, manifest.input.height as f32 / height as f32];
+        let shape = Shape { height, width, channels };
+        (channels == coefficients && height * width > 0).then_some(Prototypes { output, shape, stride })
+    }
+
+    /// So many of so many rows and columns, for tests.
+    #[cfg(test)]
+    pub fn of(channels: usize, [height, width]: [usize; 2], stride: [f32; 2]) -> Prototypes {
+        Prototypes { output: 1, shape: Shape { height, width, channels }, stride }
+    }
+
+    /// Reads them into `values`, (h, w, channels); empty if they are not there.
+    pub fn read<'a>(&self, outputs: Outputs<'_, 'a>, values: &mut Vec<f32>) {
+        values.clear();
+        if let Some(map) = outputs(self.output).and_then(|planes| Planes::new(planes, self.shape)) {
+            self.read_map(&map, values);
+        }
+    }
+
+    /// As [`Prototypes::read`], of a plan.
+    pub fn read_bytes(&self, plan: &Plan, values: &mut Vec<f32>) {
+        values.clear();
+        if let Some(map) = plan.signature().outputs.get(self.output).and_then(|output| view(plan, output)) {
+            self.read_map(&map, values);
+        }
+    }
+
+    fn read_map<M: Map>(&self, map: &M, values: &mut Vec<f32>) {
+        for y in 0..self.shape.height {
+            for x in 0..self.shape.width {
+                values.extend((0..self.shape.channels).map(|channel| map.value(channel, y, x)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_that_is_not_turned_is_the_plain_one() {
+        assert_eq!(turned([10.0, 20.0], [1.0, 2.0], [3.0, 6.0], 0.0), [9.0, 18.0, 13.0, 26.0]);
+    }
+
+    /// Turned by a quarter, what reaches to the right reaches down.
+    #[test]
+    fn a_quarter_turn_moves_the_centre_along_the_box_s_own_axes() {
+        let [x0, y0, x1, y1] = turned([0.0, 0.0], [1.0, 1.0], [5.0, 1.0], PI / 2.0);
+        assert!(((x0 + x1) / 2.0).abs() < 1e-6 && ((y0 + y1) / 2.0 - 2.0).abs() < 1e-6);
+        assert_eq!((x1 - x0, y1 - y0), (6.0, 2.0));
+    }
+}
