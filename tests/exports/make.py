@@ -166,6 +166,89 @@ class Pairs(Net):
         return (*scores, *(m[1].flatten(2).transpose(1, 2) for m in maps))
 
 
+COEFFICIENTS, POINTS = 6, 3
+
+
+class Masks(Dfl):
+    """YOLOv8-seg's head: (1, 4 + classes + coefficients, n) and prototypes (1, coefficients, h, w)."""
+
+    def __init__(self, seed=6):
+        super().__init__(seed=seed)
+        self.coefficients = nn.ModuleList(nn.Conv2d(8, COEFFICIENTS, 1) for _ in STRIDES)
+        self.enlarge = nn.ConvTranspose2d(8, 8, 2, 2)
+        self.prototypes = nn.Conv2d(8, COEFFICIENTS, 3, padding=1)
+        nn.init.normal_(self.prototypes.weight, 0, 0.3)
+
+    def forward(self, x):
+        features = []
+        handles = [down.register_forward_hook(lambda _, __, y: features.append(y)) for down in self.down]
+        rows = super().forward(x)
+        [handle.remove() for handle in handles]
+        more = torch.cat([c(f).flatten(2) for c, f in zip(self.coefficients, features)], 2)
+        return torch.cat([rows, more], 1), F.silu(self.prototypes(F.silu(self.enlarge(features[0]))))
+
+
+class Points(Net):
+    """The key points of YOLOv8 (`corner`) or YOLO26: (1, 4 + classes + 3 points, n), or the best rows (1, 30, 6 + 3 points)."""
+
+    def __init__(self, corner, end2end=False, seed=7):
+        super().__init__((4, CLASSES, 3 * POINTS), seed=seed)
+        self.corner, self.end2end = corner, end2end
+
+    def forward(self, x):
+        maps = self.maps(x)
+        boxes, scores, raw = (torch.cat([m[i].flatten(2) for m in maps], 2) for i in range(3))
+        points, strides = cells(maps)
+        low, high = points - boxes[:, :2], points + boxes[:, 2:]
+        raw = raw.view(raw.shape[0], POINTS, 3, -1)
+        at = raw[:, :, :2] * 2 + points - 0.5 if self.corner else raw[:, :, :2] + points
+        more = torch.cat([at * strides, raw[:, :, 2:].sigmoid()], 2).flatten(1, 2)
+        if not self.end2end:
+            return torch.cat([torch.cat([(low + high) / 2, high - low], 1) * strides, scores.sigmoid(), more], 1)
+        scores = scores.sigmoid().transpose(1, 2)
+        best, index = scores.flatten(1).topk(30)
+        take = lambda t: t.transpose(1, 2).gather(1, (index // CLASSES)[..., None].expand(-1, -1, t.shape[1]))
+        corners = take(torch.cat([low, high], 1) * strides)
+        return torch.cat([corners, best[..., None], (index % CLASSES)[..., None].float(), take(more)], 2)
+
+
+class Turned(Dfl):
+    """The turned boxes of YOLOv8 (`logit`) or YOLO26: (1, 4 + classes + 1, n), the angle in radians last."""
+
+    def __init__(self, logit, seed=8):
+        Net.__init__(self, (4 * BINS, CLASSES, 1), seed=seed)
+        self.logit = logit
+
+    def forward(self, x):
+        maps = self.maps(x)
+        boxes, scores, raw = (torch.cat([m[i].flatten(2) for m in maps], 2) for i in range(3))
+        angle = (raw.sigmoid() - 0.25) * np.pi if self.logit else raw
+        shares = boxes.view(boxes.shape[0], 4, BINS, -1).softmax(2)
+        low, high = (shares * torch.arange(BINS).view(1, 1, -1, 1)).sum(2).chunk(2, 1)
+        points, strides = cells(maps)
+        x, y = ((high - low) / 2).chunk(2, 1)
+        cos, sin = angle.cos(), angle.sin()
+        centre = torch.cat([x * cos - y * sin, x * sin + y * cos], 1) + points
+        return torch.cat([torch.cat([centre, low + high], 1) * strides, scores.sigmoid(), angle], 1)
+
+
+class Whole(Net):
+    """A classifier: (1, classes) after softmax, or before it."""
+
+    def __init__(self, softmax, seed=9):
+        super().__init__((CLASSES,), seed=seed)
+        self.softmax = softmax
+        self.last = nn.Linear(8, CLASSES)
+        nn.init.normal_(self.last.weight, 0, 3)
+
+    def forward(self, x):
+        x = self.stem(x - 0.5)
+        for down in self.down:
+            x = down(x)
+        x = self.last(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return x.softmax(1) if self.softmax else x
+
+
 def export(name, net, metadata=None, dynamic=False, batch=1):
     net.eval()
     sample = torch.rand(batch, 3, SIDE, SIDE)
@@ -180,10 +263,24 @@ def export(name, net, metadata=None, dynamic=False, batch=1):
     onnx.save(model, HERE / f"{name}.onnx")
 
 
+def alike(a, b):
+    """ProbIoU of two turned boxes (cx, cy, w, h, angle), from the Bhattacharyya distance of two normal distributions."""
+    def covariance(box):
+        turn = np.array([[np.cos(box[4]), -np.sin(box[4])], [np.sin(box[4]), np.cos(box[4])]])
+        return turn @ np.diag(box[2:4] ** 2 / 12) @ turn.T
+    one, other = covariance(a), covariance(b)
+    mean, off = (one + other) / 2, a[:2] - b[:2]
+    distance = off @ np.linalg.solve(mean, off) / 8
+    distance += np.log(np.linalg.det(mean) / np.sqrt(np.linalg.det(one) * np.linalg.det(other))) / 2
+    return 1 - np.sqrt(1 - np.exp(-distance))
+
+
 def suppressed(boxes, scores, classes):
     kept = []
     for i in np.argsort(-scores, kind="stable"):
         def overlap(j):
+            if boxes.shape[1] == 5:
+                return alike(boxes[i], boxes[j])
             w, h = np.minimum(boxes[i, 2:], boxes[j, 2:]) - np.maximum(boxes[i, :2], boxes[j, :2])
             both = max(w, 0) * max(h, 0)
             area = lambda b: max(b[2] - b[0], 0) * max(b[3] - b[1], 0)
@@ -193,17 +290,49 @@ def suppressed(boxes, scores, classes):
     return kept
 
 
-def detections(boxes, scores, suppress=True):
-    """Rows of corners (n, 4) and of scores (n, classes) as lapwing tells them."""
+def detections(boxes, scores, suppress=True, more=lambda i: {}):
+    """Rows of corners (n, 4), or of turned boxes (n, 5), and of scores (n, classes) as lapwing tells them; `more` gives what
+    else it tells of a row."""
     classes, best = scores.argmax(1), scores.max(1)
-    good = best > SCORE_MIN
-    boxes, classes, best = boxes[good], classes[good], best[good]
+    rows = np.flatnonzero(best > SCORE_MIN)
+    boxes, classes, best = boxes[rows], classes[rows], best[rows]
     kept = suppressed(boxes, best, classes) if suppress else np.argsort(-best, kind="stable")
+    upright = lambda box: around(turned_corners(box)) if len(box) == 5 else box
     return [
         {"class": NAMES[classes[i]], "score": round(float(best[i]), 5),
-         "box": [round(float(v), 3) for v in np.clip(boxes[i], 0, SIDE)]}
+         "box": [round(float(v), 3) for v in np.clip(upright(boxes[i]), 0, SIDE)], **more(rows[i])}
         for i in kept
     ]  # fmt: skip
+
+
+def turned_corners(box):
+    cx, cy, w, h, angle = box.astype(np.float64)
+    along = np.array([np.cos(angle), np.sin(angle)]) * w / 2
+    down = np.array([-np.sin(angle), np.cos(angle)]) * h / 2
+    centre = np.array([cx, cy])
+    return np.array([centre - along - down, centre + along - down, centre + along + down, centre - along + down])
+
+
+def around(points):
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def mask(coefficients, prototypes, box):
+    """Whether the object is at each pixel's centre, (64, 64), as hexadecimal digits of its bits."""
+    values = np.tensordot(coefficients.astype(np.float64), prototypes.astype(np.float64), 1)
+    at = (np.arange(SIDE) + 0.5) * values.shape[0] / SIDE - 0.5
+    low = np.clip(np.floor(at), 0, values.shape[0] - 1).astype(int)
+    high = np.minimum(low + 1, values.shape[0] - 1)
+    share = np.clip(at - low, 0, 1)
+    rows = values[low] * (1 - share)[:, None] + values[high] * share[:, None]
+    pixels = rows[:, low] * (1 - share) + rows[:, high] * share
+    centre = np.arange(SIDE) + 0.5
+    inside = (centre >= box[0]) & (centre <= box[2]), (centre >= box[1]) & (centre <= box[3])
+    return np.packbits((pixels > 0) & inside[0][None] & inside[1][:, None]).tobytes().hex()
+
+
+def key_points(values):
+    return [[round(float(v), 3) for v in values[3 * i : 3 * i + 3]] for i in range(POINTS)]
 
 
 def corners(rows):
@@ -287,6 +416,15 @@ def main():
         export(name, net, {"names": named["names"]})
     export("pairs", Pairs(), {"names": named["names"]})
     export("joined", Pairs(joined=True), {"names": named["names"]})
+    export("masks", Masks(), {**named, "task": "segment"})
+    pose = {**named, "task": "pose", "kpt_shape": f"[{POINTS}, 3]"}
+    export("points", Points(True), pose)
+    export("points-centre", Points(False), pose)
+    export("points-end2end", Points(False, end2end=True), {**pose, "end2end": "True"})
+    export("turned", Turned(True), {**named, "task": "obb"})
+    export("turned-radians", Turned(False), {**named, "task": "obb"})
+    export("whole", Whole(True), {**named, "task": "classify"})
+    export("whole-logits", Whole(False), {**named, "task": "classify"})
     quantize_dynamic(HERE / "dfl.onnx", HERE / "dfl-dynamic-int8.onnx", weight_type=QuantType.QUInt8)
     found = {}
     for name in ["dfl", "dfl-dynamic", "dfl-batch2", "linear", "attention"]:
@@ -306,6 +444,27 @@ def main():
     normal = ((bgr - mean[:, None, None]) / std[:, None, None]).astype(np.float32)
     for name in ["pairs", "joined"]:
         found[name] = detections(*pairs(run(name, normal)))
+    rows, prototypes = run("masks", rgb)
+    rows, edges = rows.T, corners(rows.T[:, :4])
+    of = lambda i: {"mask": mask(rows[i, 4 + CLASSES :], prototypes, np.clip(edges[i], 0, SIDE))}
+    found["masks"] = detections(edges, rows[:, 4 : 4 + CLASSES], more=of)
+    for name in ["points", "points-centre"]:
+        rows = run(name, rgb)[0].T
+        of = lambda i: {"key_points": key_points(rows[i, 4 + CLASSES :])}
+        found[name] = detections(corners(rows[:, :4]), rows[:, 4 : 4 + CLASSES], more=of)
+    (rows,) = run("points-end2end", rgb)
+    of = lambda i: {"key_points": key_points(rows[i, 6:])}
+    found["points-end2end"] = detections(rows[:, :4], one_a_row(rows[:, 4], rows[:, 5]), False, of)
+    for name in ["turned", "turned-radians"]:
+        rows = run(name, rgb)[0].T
+        boxes = np.concatenate([rows[:, :4], rows[:, -1:]], 1)
+        of = lambda i: {"corners": [[round(float(v), 3) for v in corner] for corner in turned_corners(boxes[i])]}
+        found[name] = detections(boxes, rows[:, 4 : 4 + CLASSES], more=of)
+    for name in ["whole", "whole-logits"]:
+        (values,) = run(name, rgb)
+        values = values if name == "whole" else np.exp(values) / np.exp(values).sum()
+        best = np.argsort(-values)
+        found[name] = [{"class": NAMES[i], "score": round(float(values[i]), 5), "box": [0, 0, SIDE, SIDE]} for i in best]
     (HERE / "found.json").write_text(json.dumps(found, indent=0) + "\n")
     print({name: len(boxes) for name, boxes in found.items()})
 

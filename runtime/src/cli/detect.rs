@@ -7,9 +7,9 @@ use lapwing_camera::frame::printable::Printable;
 use lapwing_camera::frame::{Frame, picture};
 use lapwing_camera::v4l::CameraOptions;
 use lapwing_camera::{Next, Pacing, SourceSpec};
-use lapwing_runtime::sinks::annotate;
+use lapwing_runtime::sinks::annotate_found;
 use lapwing_vision::Model;
-use lapwing_vision::detect::{DetectOptions, Detection, Detector};
+use lapwing_vision::detect::{DetectOptions, Detection, Detector, KeyPoint};
 use lapwing_vision::eval::canonical_class;
 use serde_json::{Value, json};
 
@@ -169,8 +169,7 @@ impl Job<'_> {
                 self.failed(&error);
                 return Ok(());
             }
-            let detector = &self.detector;
-            annotate(frame, detector.detections(), |class| detector.class_name(class));
+            annotate_found(frame, &self.detector);
             let path = annotated_path(folder, frame.name(), self.pictures);
             self.encoded.clear();
             let stored = picture::encode_jpeg(frame, 90, &mut self.encoded)
@@ -195,16 +194,39 @@ fn annotated_path(folder: &Path, name: &str, number: usize) -> PathBuf {
     if plain.exists() { folder.join(format!("{stem}-{number}.jpg")) } else { plain }
 }
 
+fn round(value: f32, places: i32) -> f64 {
+    let unit = 10f64.powi(places);
+    (f64::from(value) * unit).round() / unit
+}
+
+/// A detection, and what the network gives beside its box.
+fn detection_json(detector: &Detector, index: usize, found: &Detection) -> Value {
+    let point = |at: &[f32; 2]| at.map(|v| round(v, 2));
+    let mut object = json!({
+        "class": detector.class_name(found.class),
+        "score": round(found.score, 4),
+        "box": found.bounds.map(|v| round(v, 2)),
+    });
+    if let Some(mask) = detector.mask(index) {
+        let polygons: Vec<Vec<[f64; 2]>> =
+            mask.polygons().iter().map(|ring| ring.iter().map(point).collect()).collect();
+        object["polygons"] = json!(polygons);
+    }
+    if let Some(rotated) = detector.rotated(index) {
+        object["corners"] = json!(rotated.corners().map(|corner| point(&corner)));
+        object["angle"] = json!(round(rotated.angle, 4));
+    }
+    let points = detector.key_points(index);
+    if !points.is_empty() {
+        let values = |p: &KeyPoint| [round(p.at[0], 2), round(p.at[1], 2), round(p.visibility, 3)];
+        object["key_points"] = json!(points.iter().map(values).collect::<Vec<_>>());
+    }
+    object
+}
+
 fn as_json(frame: &Frame, detector: &Detector, is_clip: bool) -> Value {
-    let round = |value: f32, places: i32| {
-        let unit = 10f64.powi(places);
-        (f64::from(value) * unit).round() / unit
-    };
-    let detections: Vec<Value> = detector
-        .detections()
-        .iter()
-        .map(|d| json!({ "class": detector.class_name(d.class), "score": round(d.score, 4), "box": d.bounds.map(|v| round(v, 2)) }))
-        .collect();
+    let detections = detector.detections().iter().enumerate();
+    let detections: Vec<Value> = detections.map(|(index, found)| detection_json(detector, index, found)).collect();
     let ms = |stage: Duration| (stage.as_secs_f64() * 1e6).round() / 1e3;
     let times = detector.times();
     let mut object = json!({

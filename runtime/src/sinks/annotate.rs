@@ -1,7 +1,7 @@
 //! Draws detections on a picture.
 
 use lapwing_camera::frame::{Frame, draw};
-use lapwing_vision::detect::Detection;
+use lapwing_vision::detect::{Detection, Detector, KeyPoint};
 
 /// Draws each detection's box with its class name and score.
 pub fn annotate<'a>(frame: &mut Frame, detections: &[Detection], class_name: impl Fn(u16) -> &'a str) {
@@ -9,6 +9,66 @@ pub fn annotate<'a>(frame: &mut Frame, detections: &[Detection], class_name: imp
     for detection in detections.iter().rev() {
         let label = format!("{} {:.0}%", class_name(detection.class), detection.score * 100.0);
         draw::detection(frame, detection.bounds, usize::from(detection.class), &label);
+    }
+}
+
+/// Draws what a detector found in the picture that it saw last: masks as a tint with their edge, turned boxes as they
+/// lie, key points as dots, and else boxes; each with its class name and score.
+pub fn annotate_found(frame: &mut Frame, detector: &Detector) {
+    let thickness = draw::line_px(frame);
+    for (index, detection) in detector.detections().iter().enumerate().rev() {
+        let class = usize::from(detection.class);
+        let colour = draw::class_colour(class);
+        let label = format!("{} {:.0}%", detector.class_name(detection.class), detection.score * 100.0);
+        if let Some(mask) = detector.mask(index) {
+            draw::tint(frame, detection.bounds, colour, |x, y| mask.has(x, y));
+            mask.polygons().iter().for_each(|ring| draw::polygon(frame, ring, colour, thickness));
+        }
+        match detector.rotated(index) {
+            Some(rotated) => {
+                draw::polygon(frame, &rotated.corners(), colour, thickness);
+                draw::label(frame, detection.bounds, class, &label);
+            }
+            None => draw::detection(frame, detection.bounds, class, &label),
+        }
+        key_points(frame, detector.key_points(index), thickness);
+    }
+}
+
+/// A key point that is less sure is not drawn.
+const VISIBILITY_MIN: f32 = 0.5;
+/// The joints of a person of COCO's 17 that a limb joins: ankle, knee, hip, shoulder, elbow, wrist, and the head.
+const LIMBS: [(usize, usize); 16] = [
+    (15, 13),
+    (13, 11),
+    (16, 14),
+    (14, 12),
+    (11, 12),
+    (5, 11),
+    (6, 12),
+    (5, 6),
+    (5, 7),
+    (7, 9),
+    (6, 8),
+    (8, 10),
+    (0, 1),
+    (0, 2),
+    (1, 3),
+    (2, 4),
+];
+const PERSON_POINTS: usize = 17;
+
+fn key_points(frame: &mut Frame, points: &[KeyPoint], thickness: u32) {
+    let seen =
+        |index: usize| points.get(index).filter(|point| point.visibility >= VISIBILITY_MIN).map(|point| point.at);
+    if points.len() == PERSON_POINTS {
+        for (a, b) in LIMBS.iter().filter_map(|&(a, b)| seen(a).zip(seen(b))) {
+            draw::stroke(frame, a, b, [255, 255, 255], thickness);
+        }
+    }
+    let half = thickness as f32 + 1.0;
+    for (index, [x, y]) in (0..points.len()).filter_map(|index| Some((index, seen(index)?))) {
+        draw::fill(frame, [x - half, y - half, x + half, y + half], draw::class_colour(index));
     }
 }
 

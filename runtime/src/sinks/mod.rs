@@ -22,7 +22,7 @@ pub mod sink;
 #[cfg(test)]
 mod fan_out_tests;
 
-pub use annotate::{annotate, annotate_stale};
+pub use annotate::{annotate, annotate_found, annotate_stale};
 pub use fan_out::{SinkReport, Sinks};
 pub use files::{ClipKind, ClipSink, write_picture};
 pub use picture_error::PictureError;

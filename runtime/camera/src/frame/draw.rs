@@ -121,12 +121,65 @@ pub fn outline(frame: &mut Frame, edges: [f32; 4], colour: Rgb, thickness_px: u3
 
 /// Draws a straight line from `a` to `b`, (x, y), two pixels thick.
 pub fn line(frame: &mut Frame, a: (f32, f32), b: (f32, f32), colour: Rgb) {
-    // in small steps
-    let steps = (b.0 - a.0).abs().max((b.1 - a.1).abs()).ceil().max(1.0);
+    stroke(frame, [a.0, a.1], [b.0, b.1], colour, 2);
+}
+
+/// Draws a straight line from `a` to `b`, [x, y], `thickness_px` thick (at least 1). A line with a NaN is not drawn.
+pub fn stroke(frame: &mut Frame, a: [f32; 2], b: [f32; 2], colour: Rgb, thickness_px: u32) {
+    let half = thickness_px.max(1) as f32 / 2.0;
+    let Some([a, b]) = clipped(a, b, [frame.width() as f32, frame.height() as f32], half) else { return };
+    // in small steps, of which the frame's size bounds the number
+    let steps = (b[0] - a[0]).abs().max((b[1] - a[1]).abs()).ceil().max(1.0);
     for k in 0..=steps as usize {
         let share = k as f32 / steps;
-        let (x, y) = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
-        fill(frame, [x - 1.0, y - 1.0, x + 1.0, y + 1.0], colour);
+        let (x, y) = (a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1]));
+        fill(frame, [x - half, y - half, x + half, y + half], colour);
+    }
+}
+
+/// The part of a line that lies in a frame of `size`, or nearer than `margin` to it (Liang and Barsky, "A new concept and
+/// method for line clipping", 1984); `None` if there is none.
+fn clipped(a: [f32; 2], b: [f32; 2], size: [f32; 2], margin: f32) -> Option<[[f32; 2]; 2]> {
+    if a.iter().chain(&b).any(|at| at.is_nan()) {
+        return None;
+    }
+    let [a, b] = [a, b].map(|at| at.map(|v| v.clamp(-COORDINATE_PX_MAX, COORDINATE_PX_MAX)));
+    let (mut from, mut to) = (0.0f32, 1.0f32);
+    for axis in 0..2 {
+        let way = b[axis] - a[axis];
+        let (low, high) = (-margin - a[axis], size[axis] + margin - a[axis]);
+        if way == 0.0 {
+            if low > 0.0 || high < 0.0 {
+                return None;
+            }
+            continue;
+        }
+        let (enters, leaves) = if way > 0.0 { (low / way, high / way) } else { (high / way, low / way) };
+        (from, to) = (from.max(enters), to.min(leaves));
+    }
+    let at = |share: f32| [a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])];
+    (from <= to).then(|| [at(from), at(to)])
+}
+
+/// Draws the closed line through points.
+pub fn polygon(frame: &mut Frame, points: &[[f32; 2]], colour: Rgb, thickness_px: u32) {
+    let next = points.iter().cycle().skip(1);
+    points.iter().zip(next).for_each(|(a, b)| stroke(frame, *a, *b, colour, thickness_px));
+}
+
+/// Tints the pixels of a box for whose centres `is_tinted` holds: a third is the colour, the rest what was there.
+pub fn tint(frame: &mut Frame, edges: [f32; 4], colour: Rgb, is_tinted: impl Fn(f32, f32) -> bool) {
+    let Some([x0, y0, x1, y1]) = whole_px(edges) else { return };
+    let (width, height) = (i64::from(frame.width()), i64::from(frame.height()));
+    let (x0, x1) = (x0.clamp(0, width) as usize, x1.clamp(0, width) as usize);
+    let (y0, y1) = (y0.clamp(0, height) as usize, y1.clamp(0, height) as usize);
+    for y in y0..y1 {
+        for x in (x0..x1).filter(|&x| is_tinted(x as f32 + 0.5, y as f32 + 0.5)) {
+            let at = (y * width as usize + x) * CHANNELS;
+            for (value, colour) in frame.rgb_mut()[at..at + CHANNELS].iter_mut().zip(colour) {
+                *value = ((2 * u32::from(*value) + u32::from(colour)) / 3) as u8;
+            }
+        }
     }
 }
 
@@ -159,14 +212,16 @@ fn text_px(frame: &mut Frame, x: i64, y: i64, text: &str, colour: Rgb, scale: u3
 /// Draws a detection: the box in its class's colour and the text on a filled ground above it, or inside it where the
 /// frame has no room above; the ground is moved left or down as needed to stay on the frame.
 pub fn detection(frame: &mut Frame, edges: [f32; 4], class: usize, label: &str) {
-    let Some([x0, y0, ..]) = whole_px(edges) else {
+    outline(frame, edges, class_colour(class), line_px(frame));
+    self::label(frame, edges, class, label);
+}
+
+/// Writes the label of a box as [`detection`] does, without the box.
+pub fn label(frame: &mut Frame, edges: [f32; 4], class: usize, label: &str) {
+    let Some([x0, y0, ..]) = whole_px(edges).filter(|_| !label.is_empty()) else {
         return;
     };
-    let (colour, line, scale) = (class_colour(class), line_px(frame), text_scale(frame));
-    outline(frame, edges, colour, line);
-    if label.is_empty() {
-        return;
-    }
+    let (colour, scale) = (class_colour(class), text_scale(frame));
     let (text_w, text_h) = text_size_px(label, scale);
     let margin = i64::from(scale);
     let (w, h) = (i64::from(text_w) + margin, i64::from(text_h) + 2 * margin);
@@ -204,6 +259,25 @@ mod tests {
         let mut frame = black(10, 10);
         outline(&mut frame, [-5.0, -5.0, 5.0, 5.0], [255; 3], 2);
         assert_eq!(lit(&frame), 25 - 9);
+    }
+
+    #[test]
+    fn a_line_is_cut_by_the_frame_and_keeps_its_way() {
+        let mut frame = black(20, 10);
+        stroke(&mut frame, [-1e9, 5.0], [1e9, 5.0], [255; 3], 1);
+        assert!(
+            lit(&frame) >= 20
+                && (0..20).all(|x| frame.pixel(x, 5) == Some([255; 3]) || frame.pixel(x, 4) == Some([255; 3]))
+        );
+        let mut frame = black(20, 20);
+        stroke(&mut frame, [-100.0, -100.0], [100.0, 100.0], [255; 3], 2);
+        assert!((1..19).all(|at| frame.pixel(at, at) == Some([255; 3])));
+        assert_eq!(frame.pixel(2, 15), Some([0; 3]));
+        stroke(&mut frame, [f32::NAN, 0.0], [5.0, 5.0], [9; 3], 2);
+        assert!((0..20).all(|at| frame.pixel(at, at) != Some([9; 3])));
+        let mut frame = black(20, 20);
+        stroke(&mut frame, [-9.0, 5.0], [-3.0, 9.0], [255; 3], 2);
+        assert_eq!(lit(&frame), 0, "it passes by");
     }
 
     #[test]
@@ -257,6 +331,9 @@ mod tests {
             outline(&mut frame, edges, [1; 3], thickness);
             fill(&mut frame, edges, [2; 3]);
             text(&mut frame, edges[0], edges[1], &label, [3; 3], scale);
+            stroke(&mut frame, [edges[0], edges[1]], [edges[2], edges[3]], [4; 3], thickness % 50);
+            polygon(&mut frame, &[[edges[0], edges[1]], [edges[2], edges[3]], [edges[1], edges[2]]], [5; 3], 2);
+            tint(&mut frame, edges, [6; 3], |x, y| x > y);
             detection(&mut Frame::new(), edges, class, &label);
         }
     }

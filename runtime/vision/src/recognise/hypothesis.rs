@@ -124,6 +124,11 @@ impl Hypothesis {
         all
     }
 
+    /// The outputs that are decoded: prototypes, the last one, are not.
+    pub(super) fn decoded_maps(&self) -> usize {
+        self.outputs.len() - usize::from(self.extra.is_some_and(|extra| extra.has_prototypes()))
+    }
+
     fn on_maps(
         family: &'static str,
         scales: &[&Scale],

@@ -60,7 +60,7 @@ pub(super) fn prove(
     }
     let head = head::head(manifest, shapes)?;
     let maps = random_maps(shapes, manifest);
-    let found = match behind.evaluate(&maps) {
+    let found = match behind.evaluate(&maps[..hypothesis.decoded_maps()]) {
         Ok(found) => found,
         Err(_) if graph.is_batched() => return Ok(Proof::Nothing),
         Err(what) => return Err(what),
@@ -98,10 +98,8 @@ pub(super) fn prove(
 
 /// The graph behind the maps.
 fn behind(graph: &OnnxGraph, hypothesis: &Hypothesis, input: [usize; 4]) -> Result<OnnxGraph, String> {
-    // prototypes are no part of the decoding
-    let maps = hypothesis.outputs.len() - usize::from(hypothesis.extra.is_some_and(|extra| extra.has_prototypes()));
-    let tensors: Vec<(String, Vec<usize>)> =
-        hypothesis.outputs.iter().cloned().zip(hypothesis.shapes.iter().cloned()).take(maps).collect();
+    let tensors = hypothesis.outputs.iter().cloned().zip(hypothesis.shapes.iter().cloned());
+    let tensors: Vec<(String, Vec<usize>)> = tensors.take(hypothesis.decoded_maps()).collect();
     Ok(graph.clone().behind(&tensors, &input)?.without_stated_rounding())
 }
 
