@@ -200,6 +200,60 @@ fn what_boxes_have_beside_their_scores_survives_eight_bits() {
     }
 }
 
+/// Masks and turned boxes are scored where the annotations have shapes: a model is right by its own, and not by boxes in
+/// their place.
+#[test]
+fn masks_and_turned_boxes_are_scored_by_their_shapes() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(exports().join("picture.png"), at("picture.png")).unwrap();
+    for (name, of) in [("masks", "masks"), ("turned", "turned boxes")] {
+        let onnx = format!("{name}.onnx");
+        std::fs::copy(exports().join(&onnx), at(&onnx)).unwrap();
+        let said = say(folder.path(), &["detect", "--json", "--model", &onnx, "--score-min", "0.3", "picture.png"]);
+        let found: Value = serde_json::from_str(&said).unwrap();
+        let info = say(folder.path(), &["model", "info", "--manifest", &onnx]);
+        let manifest: toml::Table = toml::from_str(&info).unwrap();
+        let names: Vec<&str> =
+            manifest["classes"]["names"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+        let flat = |ring: &Value| -> Vec<f64> {
+            ring.as_array().unwrap().iter().flat_map(|at| [at[0].as_f64().unwrap(), at[1].as_f64().unwrap()]).collect()
+        };
+        let scored = |segmentation: &dyn Fn(&Value) -> Value| {
+            let annotation = |d: &Value| {
+                let b: Vec<f64> = d["box"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+                let category = names.iter().position(|name| *name == d["class"]).unwrap();
+                serde_json::json!({ "image_id": 1, "category_id": category, "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]],
+                    "segmentation": segmentation(d) })
+            };
+            let file = serde_json::json!({
+                "images": [{ "id": 1, "file_name": "picture.png" }],
+                "categories": names.iter().enumerate().map(|(id, name)| serde_json::json!({ "id": id, "name": name })).collect::<Vec<_>>(),
+                "annotations": found["detections"].as_array().unwrap().iter().map(annotation).collect::<Vec<_>>(),
+            });
+            std::fs::write(at("truth.json"), file.to_string()).unwrap();
+            let call = ["eval", "--json", "--model", &onnx, "--images", "picture.png", "--annotations", "truth.json"];
+            serde_json::from_str::<Value>(&say(folder.path(), &call)).unwrap()
+        };
+        let own = scored(&|d: &Value| match d["polygons"].as_array() {
+            Some(rings) => serde_json::json!(rings.iter().map(flat).collect::<Vec<_>>()),
+            None => serde_json::json!([flat(&d["corners"])]),
+        });
+        assert_eq!(own["shapes"]["of"], of);
+        // every class of a cell counts here, which was annotated by its best alone
+        let map50 = own["map50"].as_f64().unwrap();
+        assert!(map50 > 75.0 && own["shapes"]["map50"].as_f64().unwrap() > 0.85 * map50, "{name}: {own}");
+        let boxes = scored(&|d: &Value| {
+            let b: Vec<f64> = d["box"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+            serde_json::json!([[b[0], b[1], b[2], b[1], b[2], b[3], b[0], b[3]]])
+        });
+        let by_boxes = boxes["shapes"]["map50_95"].as_f64().unwrap();
+        assert!(by_boxes + 10.0 < own["shapes"]["map50_95"].as_f64().unwrap(), "{name}: {by_boxes} {own}");
+        let none = scored(&|_| Value::Null);
+        assert!(none["shapes"].is_null() && none["map50"] == own["map50"]);
+    }
+}
+
 /// The cell of an outline in which a point lies.
 fn cell_of(bounds: &[f32; 4], at: [f32; 2]) -> [usize; 2] {
     std::array::from_fn(|axis| {

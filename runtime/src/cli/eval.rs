@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lapwing_camera::frame::Frame;
+use lapwing_engine::manifest::Extra;
 use lapwing_flow::FlowModel;
 use lapwing_vision::Model;
-use lapwing_vision::detect::{DetectOptions, Detector};
+use lapwing_vision::detect::nms::iou;
+use lapwing_vision::detect::{DetectOptions, Detection, Detector};
+use lapwing_vision::eval::coco::{Annotations, Truth};
 use lapwing_vision::eval::listing::Roll;
-use lapwing_vision::eval::{Evaluation, Found, coco::Annotations, match_classes};
+use lapwing_vision::eval::{Claim, Evaluation, Found, Shape, match_classes};
 
 use super::eval_report::Worst;
-use super::eval_scores::{Part, Scored, Scores, Tenth};
+use super::eval_scores::{Part, Scored, Scores, ShapeScores, Tenth};
 use super::frames::{all_used, each_frame};
 use super::out::{Failure, Out, complain, line};
 use super::progress;
@@ -22,7 +25,8 @@ use super::progress;
     after_help = "AP at IoU 0.5, area under all points, difficult and crowd boxes ignored; the mean goes over the \
     categories that both the annotations and the model know; mAP50-95 is that over IoU 0.5, 0.55 to 0.95. \
     By size: small under 32x32 pixels, medium, large from 96x96; cut: a side lies at the picture's edge. \
-    Recall: the share that is found at one false box a picture.\n\n\
+    Recall: the share that is found at one false box a picture. Masks and turned boxes are scored too, where the \
+    annotations have `segmentation` (polygons or COCO's runs).\n\n\
     With --report: curves.png (precision by recall, calibration of the scores), confusion.png, and \
     worst.png, the pictures with most mistakes at the model's own threshold: white is annotated, colours \
     are found. They are not redacted.\n\n\
@@ -96,6 +100,10 @@ fn tell(scores: &Scores, out: &mut Out) -> Result<(), Failure> {
         let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
         line!(out, "{name:>16} {:>6} {:>8}  boxes: {}", shown(part.map50), shown(part.recall), part.boxes)?;
     }
+    if let Some(ShapeScores { of, map50, map50_95 }) = &scores.shapes {
+        line!(out, "{:>16} {map50_95:6.2}  of {of}", "mAP50-95")?;
+        line!(out, "{:>16} {map50:6.2}  of {of}", "mAP50")?;
+    }
     line!(out, "{:>16} {map50_95:6.2}", "mAP50-95")?;
     line!(out, "{:>16} {map50:6.2}  over {images} pictures, {ms_median:.1} ms a picture", "mAP50")
 }
@@ -144,11 +152,20 @@ fn scored(
         worst: is_reported.then(|| Worst::new(&annotations.categories)),
         score_min: DetectOptions::of(model.manifest()).score_min,
         annotations: &annotations,
+        shapes: None,
         roll: Roll::new(&annotations.listing),
         category_of,
         times_ms: Vec::new(),
         unlisted: 0,
     };
+    if let Some(kind) = shape_kind(model) {
+        match annotations.has_shapes() {
+            true => tally.shapes = Some((kind, Evaluation::new(annotations.categories.len()))),
+            false => {
+                complain!("the annotations have no `segmentation`, so that {kind} are not scored, only their boxes")
+            }
+        }
+    }
     let bar = progress::bar(Some(annotations.listing.len() as u64), what, false);
     let failures = each_frame(images, &mut |frame| {
         let done = tally.picture(frame);
@@ -159,10 +176,27 @@ fn scored(
     tally.scores(failures)
 }
 
+/// What the model tells of an object beside its box, if shapes can be compared with it.
+fn shape_kind(model: &Model) -> Option<&'static str> {
+    match model.manifest().head.extra? {
+        Extra::Mask { .. } => Some("masks"),
+        Extra::Angle { .. } => Some("turned boxes"),
+        Extra::KeyPoints { .. } => None,
+    }
+}
+
+/// The shape of a detection of the last picture.
+fn shape_of(detector: &Detector, index: usize) -> Option<Shape> {
+    let turned = || detector.rotated(index).and_then(|rotated| Shape::any(vec![rotated.corners().to_vec()]));
+    detector.mask(index).map_or_else(turned, |mask| Shape::odd(mask.polygons()))
+}
+
 struct Tally<'a> {
     detector: Detector,
     options: DetectOptions,
     evaluation: Evaluation,
+    /// By masks or turned boxes, where both sides have them.
+    shapes: Option<(&'static str, Evaluation)>,
     worst: Option<Worst>,
     score_min: f32,
     annotations: &'a Annotations,
@@ -180,11 +214,29 @@ impl Tally<'_> {
         };
         let truths = self.annotations.truths(listed);
         let detections = self.detector.detect(frame, &self.options).map_err(|error| error.to_string())?;
-        let claims: Vec<(usize, f32, [f32; 4])> = detections
+        let category_of = |d: &Detection| self.category_of.get(usize::from(d.class)).copied().flatten();
+        let known: Vec<(usize, Claim)> = detections
             .iter()
-            .filter_map(|d| Some(((*self.category_of.get(usize::from(d.class))?)?, d.score, d.bounds)))
+            .enumerate()
+            .filter_map(|(index, d)| Some((index, (category_of(d)?, d.score, d.bounds))))
             .collect();
-        self.evaluation.add((frame.width(), frame.height()), truths, &claims);
+        let claims: Vec<Claim> = known.iter().map(|(_, claim)| *claim).collect();
+        let size = (frame.width(), frame.height());
+        self.evaluation.add(size, truths, &claims);
+        if let Some((_, evaluation)) = &mut self.shapes {
+            let annotated = self.annotations.shapes(listed);
+            // one without a shape is ignored: nobody knows where it is
+            let truths: Vec<Truth> = truths
+                .iter()
+                .zip(annotated)
+                .map(|(truth, shape)| Truth { ignore: truth.ignore || shape.is_none(), ..*truth })
+                .collect();
+            let found: Vec<Option<Shape>> = known.iter().map(|(index, _)| shape_of(&self.detector, *index)).collect();
+            evaluation.add_by(size, &truths, &claims, &|at, truth| match (&found[at], &annotated[truth]) {
+                (Some(found), Some(annotated)) => found.iou(annotated),
+                _ => iou(&claims[at].2, &truths[truth].bounds),
+            });
+        }
         if let Some(worst) = &mut self.worst {
             let shown = claims.iter().take_while(|claim| claim.1 >= self.score_min).count();
             worst.picture(frame, truths, &claims[..shown])?;
@@ -251,6 +303,11 @@ impl Tally<'_> {
                 .map(|bin| Tenth { detections: bin.detections, score: percent(bin.score), right: percent(bin.right) })
                 .collect(),
             ms_median: round(self.times_ms.get(self.times_ms.len() / 2).copied().unwrap_or(0.0), 3),
+            shapes: self.shapes.map(|(of, evaluation)| {
+                let ap = evaluation.all().iter().map(|found| found.ap).collect();
+                let over_ious = evaluation.mean_over_ious();
+                ShapeScores { of, map50: mean(&by_name(ap)), map50_95: mean(&by_name(over_ious)) }
+            }),
             failures,
         };
         Ok((Scored { scores, evaluation: self.evaluation, categories: names }, self.worst))

@@ -21,11 +21,25 @@ pub struct Scores {
     pub parts: BTreeMap<&'static str, Part>,
     /// By tenths of the score that have any.
     pub calibration: Vec<Tenth>,
+    /// The same of masks or turned boxes, where the model gives them and the annotations have shapes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shapes: Option<ShapeScores>,
     /// Time of a picture, input and decoding included.
     pub ms_median: f64,
     /// Pictures that could not be used.
     #[serde(skip)]
     pub failures: u64,
+}
+
+/// What an evaluation found by shapes, in percent.
+#[derive(serde::Serialize)]
+pub struct ShapeScores {
+    /// Of what.
+    pub of: &'static str,
+    /// The mean over classes.
+    pub map50: f64,
+    /// The mean over classes and IoUs from 0.5 to 0.95.
+    pub map50_95: f64,
 }
 
 /// Boxes of one size.

@@ -143,11 +143,11 @@ fn clipped(a: [f32; 2], b: [f32; 2], size: [f32; 2], margin: f32) -> Option<[[f3
     if a.iter().chain(&b).any(|at| at.is_nan()) {
         return None;
     }
-    let [a, b] = [a, b].map(|at| at.map(|v| v.clamp(-COORDINATE_PX_MAX, COORDINATE_PX_MAX)));
-    let (mut from, mut to) = (0.0f32, 1.0f32);
+    let [a, b] = [a, b].map(|at| at.map(|v| f64::from(v.clamp(-COORDINATE_PX_MAX, COORDINATE_PX_MAX))));
+    let (mut from, mut to) = (0.0f64, 1.0f64);
     for axis in 0..2 {
         let way = b[axis] - a[axis];
-        let (low, high) = (-margin - a[axis], size[axis] + margin - a[axis]);
+        let (low, high) = (f64::from(-margin) - a[axis], f64::from(size[axis] + margin) - a[axis]);
         if way == 0.0 {
             if low > 0.0 || high < 0.0 {
                 return None;
@@ -157,7 +157,7 @@ fn clipped(a: [f32; 2], b: [f32; 2], size: [f32; 2], margin: f32) -> Option<[[f3
         let (enters, leaves) = if way > 0.0 { (low / way, high / way) } else { (high / way, low / way) };
         (from, to) = (from.max(enters), to.min(leaves));
     }
-    let at = |share: f32| [a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])];
+    let at = |share: f64| [0, 1].map(|axis| (a[axis] + share * (b[axis] - a[axis])) as f32);
     (from <= to).then(|| [at(from), at(to)])
 }
 

@@ -7,7 +7,6 @@
 
 use super::coco::Truth;
 use super::group::Group;
-use crate::detect::nms::iou;
 
 /// Average precision, and how much is found before the false boxes are more than the pictures, each in 0..=1; `None` where
 /// no truth counts.
@@ -20,6 +19,9 @@ pub struct Found {
     /// Share of the truths that are found at one false box a picture.
     pub recall: Option<f64>,
 }
+
+/// A detection: its category, its score, its box.
+pub type Claim = (usize, f32, [f32; 4]);
 
 /// Collects detections picture by picture and scores them at the end.
 #[derive(Debug)]
@@ -55,8 +57,15 @@ impl Scorer {
     }
 
     /// Adds a picture of `size` (width, height) pixels: its truths, and its detections as (category, score, box), best
-    /// first. Truths outside the group are ignored, and so are detections outside it that find nothing.
-    pub fn add(&mut self, size: (u32, u32), truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) {
+    /// first. `overlap` is that of a detection and a truth, by their places. Truths outside the group are ignored, and so
+    /// are detections outside it that find nothing.
+    pub fn add(
+        &mut self,
+        size: (u32, u32),
+        truths: &[Truth],
+        detections: &[Claim],
+        overlap: &dyn Fn(usize, usize) -> f32,
+    ) {
         self.pictures += 1;
         let counts = |truth: &Truth| !truth.ignore && self.group.holds(&truth.bounds, size);
         for truth in truths.iter().filter(|t| counts(t)) {
@@ -65,9 +74,9 @@ impl Scorer {
             }
         }
         let mut claimed = vec![false; truths.len()];
-        for &(category, score, bounds) in detections {
+        for (place, &(category, score, bounds)) in detections.iter().enumerate() {
             let Some(into) = self.by_category.get_mut(category) else { continue };
-            match best_overlap(truths, category, &bounds, self.iou_min) {
+            match best_overlap(truths, category, &|truth| overlap(place, truth), self.iou_min) {
                 Some(at) if !counts(&truths[at]) => {}
                 Some(at) => into.claims.push((score, !std::mem::replace(&mut claimed[at], true))),
                 None if self.group.holds(&bounds, size) => into.claims.push((score, false)),
@@ -107,12 +116,12 @@ impl Scorer {
     }
 }
 
-/// The truth of `category` that `bounds` overlaps most, if by at least `iou_min`.
-fn best_overlap(truths: &[Truth], category: usize, bounds: &[f32; 4], iou_min: f32) -> Option<usize> {
+/// The truth of `category` that is overlapped most, if by at least `iou_min`.
+fn best_overlap(truths: &[Truth], category: usize, overlap: &dyn Fn(usize) -> f32, iou_min: f32) -> Option<usize> {
     let mut best = None;
     let mut best_iou = iou_min;
-    for (at, truth) in truths.iter().enumerate().filter(|(_, t)| t.category == category) {
-        let overlap = iou(&truth.bounds, bounds);
+    for (at, _) in truths.iter().enumerate().filter(|(_, t)| t.category == category) {
+        let overlap = overlap(at);
         if overlap > best_iou || (best.is_none() && overlap == best_iou) {
             (best, best_iou) = (Some(at), overlap);
         }
@@ -159,6 +168,7 @@ pub fn average_precision(claims: &[(f32, bool)], truths: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::nms::iou;
     use proptest::prelude::*;
 
     fn truth(x: f32, ignore: bool) -> Truth {
@@ -167,7 +177,8 @@ mod tests {
 
     fn score(truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) -> f64 {
         let mut scorer = Scorer::new(1, 0.5, Group::All);
-        scorer.add((1000, 1000), truths, detections);
+        let overlap = |at: usize, truth: usize| iou(&truths[truth].bounds, &detections[at].2);
+        scorer.add((1000, 1000), truths, detections, &overlap);
         scorer.found()[0].ap.unwrap_or(f64::NAN)
     }
 

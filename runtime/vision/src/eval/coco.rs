@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::canonical_class;
 use super::listing::Listing;
+use super::shape::Shape;
 
 /// An annotated box.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Annotations {
     pub listing: Listing,
     /// The boxes of each.
     truths: Vec<Vec<Truth>>,
+    /// The shapes of these, where the file has them.
+    shapes: Vec<Vec<Option<Shape>>>,
 }
 
 /// The annotations cannot be used.
@@ -131,6 +134,42 @@ struct Annotation {
     iscrowd: Option<u8>,
     #[serde(default)]
     difficult: Option<u8>,
+    #[serde(default)]
+    segmentation: Option<Segmentation>,
+}
+
+/// Polygons x, y, x, y …, or runs of pixels.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Segmentation {
+    Polygons(Vec<Vec<f32>>),
+    Runs {
+        counts: Counts,
+        /// Height, width
+        size: [u32; 2],
+    },
+    /// Something else; the box alone is used.
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Counts {
+    List(Vec<u32>),
+    Text(String),
+}
+
+impl Segmentation {
+    fn shape(self) -> Option<Shape> {
+        match self {
+            Segmentation::Polygons(rings) => {
+                Shape::any(rings.iter().map(|ring| ring.as_chunks::<2>().0.to_vec()).collect())
+            }
+            Segmentation::Runs { counts: Counts::List(counts), size } => Shape::runs(&counts, size[0], size[1]),
+            Segmentation::Runs { counts: Counts::Text(text), size } => Shape::compressed_runs(&text, size[0], size[1]),
+            Segmentation::Other(_) => None,
+        }
+    }
 }
 
 impl Annotations {
@@ -166,25 +205,39 @@ impl Annotations {
                 Entry::Vacant(place) => place.insert(listing.add(&image.file_name)),
             };
         }
+        if file.annotations.is_empty() {
+            return Err(AnnotationError::NoBoxes { path: path.into() });
+        }
         let mut truths = vec![Vec::new(); listing.len()];
-        for a in &file.annotations {
+        let mut shapes = vec![Vec::new(); listing.len()];
+        for a in file.annotations {
             let dangling = |what, missing| AnnotationError::Dangling { path: path.into(), id: a.id, what, missing };
             let image = *image_of.get(&a.image_id).ok_or_else(|| dangling("image", a.image_id))?;
             let category = *category_of.get(&a.category_id).ok_or_else(|| dangling("category", a.category_id))?;
             let [x, y, w, h] = a.bbox;
             let ignore = a.iscrowd.unwrap_or(0) != 0 || a.difficult.unwrap_or(0) != 0;
             truths[image].push(Truth { category, bounds: [x, y, x + w, y + h], ignore });
+            shapes[image].push(a.segmentation.and_then(Segmentation::shape));
         }
-        if file.annotations.is_empty() {
-            return Err(AnnotationError::NoBoxes { path: path.into() });
-        }
-        Ok(Annotations { categories: categories.into_iter().map(|c| c.name).collect(), listing, truths })
+        Ok(Annotations { categories: categories.into_iter().map(|c| c.name).collect(), listing, truths, shapes })
     }
 
     /// The boxes of a listed picture.
     #[must_use]
     pub fn truths(&self, picture: usize) -> &[Truth] {
         self.truths.get(picture).map_or(&[], Vec::as_slice)
+    }
+
+    /// The shape of each of [`Annotations::truths`], where the file has one (`segmentation`).
+    #[must_use]
+    pub fn shapes(&self, picture: usize) -> &[Option<Shape>] {
+        self.shapes.get(picture).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether any annotation has a shape.
+    #[must_use]
+    pub fn has_shapes(&self) -> bool {
+        self.shapes.iter().flatten().any(Option::is_some)
     }
 }
 
@@ -235,6 +288,24 @@ mod tests {
             assert!(b[1].ignore);
             assert_eq!(a.truths(a.listing.find("c.jpg").unwrap().unwrap()), []);
             assert_eq!(a.listing.find("unknown.jpg"), Ok(None));
+        }
+    }
+
+    #[test]
+    fn shapes_are_read_in_their_three_forms() {
+        for (segmentation, has_shape) in [
+            ("[[0,0,9,0,9,9,0,9]]", true),
+            (r#"{"counts":[1,3,2,3,1],"size":[5,2]}"#, true),
+            (r#"{"counts":"1320O","size":[5,2]}"#, true),
+            ("[[0,0,9,0]]", false),
+            ("[]", false),
+            ("null", false),
+            ("\"what\"", false),
+        ] {
+            let a = read(&GOOD.replacen("\"difficult\":null", &format!("\"segmentation\":{segmentation}"), 1)).unwrap();
+            let picture = a.listing.find("x/a/b.jpg").unwrap().unwrap();
+            assert_eq!((a.shapes(picture)[0].is_some(), a.has_shapes()), (has_shape, has_shape), "{segmentation}");
+            assert_eq!(a.shapes(picture).len(), a.truths(picture).len());
         }
     }
 

@@ -1,8 +1,9 @@
 //! What annotated pictures say of a detector.
 
-use super::ap::{Found, Scorer};
+use super::ap::{Claim, Found, Scorer};
 use super::coco::Truth;
 use super::group::Group;
+use crate::detect::nms::iou;
 
 /// IoUs of COCO's mean: 0.5, 0.55 … 0.95.
 const IOUS: usize = 10;
@@ -39,11 +40,29 @@ impl Evaluation {
         }
     }
 
-    /// Adds a picture of `size` (width, height) pixels: its truths, and its detections as (category, score, box), best
-    /// first.
-    pub fn add(&mut self, size: (u32, u32), truths: &[Truth], detections: &[(usize, f32, [f32; 4])]) {
+    /// Adds a picture of `size` (width, height) pixels: its truths, and its detections, best first.
+    pub fn add(&mut self, size: (u32, u32), truths: &[Truth], detections: &[Claim]) {
+        self.add_by(size, truths, detections, &|at, truth| iou(&truths[truth].bounds, &detections[at].2));
+    }
+
+    /// As [`Evaluation::add`], where what overlaps is not the boxes: `overlap` is that of a detection and a truth of its
+    /// category, by their places.
+    pub fn add_by(
+        &mut self,
+        size: (u32, u32),
+        truths: &[Truth],
+        detections: &[Claim],
+        overlap: &dyn Fn(usize, usize) -> f32,
+    ) {
+        // each scorer asks for all of them
+        let of = |(at, claim): (usize, &Claim)| {
+            let is_same = |truth: usize| truths[truth].category == claim.0;
+            (0..truths.len()).map(|truth| if is_same(truth) { overlap(at, truth) } else { 0.0 }).collect()
+        };
+        let overlaps: Vec<Vec<f32>> = detections.iter().enumerate().map(of).collect();
         let groups = self.by_group.iter_mut().map(|(_, scorer)| scorer);
-        self.by_iou.iter_mut().chain(groups).for_each(|scorer| scorer.add(size, truths, detections));
+        let scorers = self.by_iou.iter_mut().chain(groups);
+        scorers.for_each(|scorer| scorer.add(size, truths, detections, &|at, truth| overlaps[at][truth]));
     }
 
     /// Pictures added so far.

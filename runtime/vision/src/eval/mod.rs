@@ -3,6 +3,7 @@
 //! | file | noun |
 //! |---|---|
 //! | [`coco`] | annotations |
+//! | `shape` | where an object is, more closely than its box |
 //! | [`listing`] | a picture among those that are annotated |
 //! | `ap` | average precision at one IoU of one group of boxes |
 //! | `group` | boxes by their size |
@@ -17,11 +18,13 @@ mod confusion;
 mod evaluation;
 mod group;
 pub mod listing;
+mod shape;
 
-pub use ap::{Found, average_precision};
+pub use ap::{Claim, Found, average_precision};
 pub use confusion::{Confusion, Mistakes};
 pub use evaluation::{Bin, Evaluation};
 pub use group::Group;
+pub use shape::Shape;
 
 use std::collections::HashMap;
 
