@@ -249,9 +249,63 @@ class Whole(Net):
         return x.softmax(1) if self.softmax else x
 
 
-def export(name, net, metadata=None, dynamic=False, batch=1):
+class Grey(Dfl):
+    """Pictures of one channel."""
+
+    def __init__(self, seed=10):
+        super().__init__(seed=seed)
+        self.stem[0] = nn.Conv2d(1, 8, 3, 2, 1)
+        nn.init.normal_(self.stem[0].weight, 0, 0.5)
+
+
+class Meituan(Dfl):
+    """Meituan's YOLOv6: (1, n, 5 + classes), the objectness always one."""
+
+    def __init__(self, seed=11):
+        super().__init__(bins=1, seed=seed)
+
+    def forward(self, x):
+        rows = super().forward(x).transpose(1, 2)
+        return torch.cat([rows[..., :4], torch.ones_like(rows[..., :1]), rows[..., 4:]], 2)
+
+
+class Darknet(Net):
+    """YOLOv2's map (1, 5 (5 + classes), h, w)."""
+
+    def __init__(self, seed=12):
+        super().__init__((5 * (5 + CLASSES),), seed=seed)
+
+    def forward(self, x):
+        (m,) = self.maps(x)[2]
+        return m * 3
+
+
+class Faces(Net):
+    """YuNet: class, objectness, boxes and key points of each stride, a row a cell; the first two after their sigmoid."""
+
+    def __init__(self, seed=13):
+        super().__init__((1, 1, 4, 10), seed=seed)
+
+    def forward(self, x):
+        maps = [[m.permute(0, 2, 3, 1).flatten(1, 2) for m in maps] for maps in self.maps(x)]
+        of = lambda i, gate: [gate(m[i]) for m in maps]
+        return (*of(0, torch.sigmoid), *of(1, torch.sigmoid), *of(2, lambda v: v), *of(3, lambda v: v))
+
+
+class Cells(Net):
+    """The grid of YOLO's first paper: (1, classes + 5 boxes, h, w)."""
+
+    def __init__(self, seed=14):
+        super().__init__((CLASSES + 10,), seed=seed)
+
+    def forward(self, x):
+        (m,) = self.maps(x)[0]
+        return m * 0.3 + 0.5
+
+
+def export(name, net, metadata=None, dynamic=False, batch=1, channels=3):
     net.eval()
-    sample = torch.rand(batch, 3, SIDE, SIDE)
+    sample = torch.rand(batch, channels, SIDE, SIDE)
     buffer = io.BytesIO()
     axes = {"images": {0: "batch", 2: "height", 3: "width"}} if dynamic else None
     torch.onnx.export(net, (sample,), buffer, input_names=["images"], opset_version=17, dynamo=False, dynamic_axes=axes)
@@ -299,7 +353,7 @@ def detections(boxes, scores, suppress=True, more=lambda i: {}):
     kept = suppressed(boxes, best, classes) if suppress else np.argsort(-best, kind="stable")
     upright = lambda box: around(turned_corners(box)) if len(box) == 5 else box
     return [
-        {"class": NAMES[classes[i]], "score": round(float(best[i]), 5),
+        {"class": NAMES[classes[i]] if scores.shape[1] > 1 else "face", "score": round(float(best[i]), 5),
          "box": [round(float(v), 3) for v in np.clip(upright(boxes[i]), 0, SIDE)], **more(rows[i])}
         for i in kept
     ]  # fmt: skip
@@ -332,7 +386,46 @@ def mask(coefficients, prototypes, box):
 
 
 def key_points(values):
-    return [[round(float(v), 3) for v in values[3 * i : 3 * i + 3]] for i in range(POINTS)]
+    return [[round(float(v), 3) for v in point] for point in np.reshape(values, (-1, 3))]
+
+
+def darknet(m):
+    """YOLOv2 on one grid, with its anchors for PASCAL VOC in cells."""
+    anchors = [(1.08, 1.19), (3.42, 4.41), (6.63, 11.38), (9.42, 5.11), (16.62, 10.52)]
+    boxes, scores = [], []
+    m = m.reshape(5, 5 + CLASSES, *m.shape[1:]).astype(np.float64)
+    for a, y, x in np.ndindex(5, *m.shape[2:]):
+        v = m[a, :, y, x]
+        cx, cy = (sigmoid(v[0]) + x) * 32, (sigmoid(v[1]) + y) * 32
+        w, h = np.exp(v[2]) * anchors[a][0] * 32, np.exp(v[3]) * anchors[a][1] * 32
+        e = np.exp(v[5:])
+        boxes.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+        scores.append(sigmoid(v[4]) * e / e.sum())
+    return np.array(boxes), np.array(scores)
+
+
+def yunet(outputs):
+    boxes, scores, points = [], [], []
+    for at, stride in enumerate(STRIDES):
+        kind, sure, box, face = (outputs[3 * i + at].astype(np.float64) for i in range(4))
+        for cell, (y, x) in enumerate(np.ndindex(SIDE // stride, SIDE // stride)):
+            cx, cy = (x + box[cell, 0]) * stride, (y + box[cell, 1]) * stride
+            w, h = np.exp(box[cell, 2]) * stride, np.exp(box[cell, 3]) * stride
+            boxes.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+            scores.append(np.sqrt(kind[cell] * sure[cell]))
+            points.append([((x + face[cell, 2 * i]) * stride, (y + face[cell, 2 * i + 1]) * stride, 1) for i in range(5)])
+    return np.array(boxes), np.array(scores), points
+
+
+def first_yolo(m):
+    boxes, scores = [], []
+    cells = m.shape[1]
+    for y, x, b in np.ndindex(cells, cells, 2):
+        v = m[CLASSES + 5 * b : CLASSES + 5 * b + 5, y, x].astype(np.float64)
+        cx, cy, w, h = (x + v[1]) / cells, (y + v[2]) / cells, v[3] ** 2, v[4] ** 2
+        boxes.append(np.array([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]) * SIDE)
+        scores.append(np.clip(m[:CLASSES, y, x], None, 1) * min(v[0], 1))
+    return np.array(boxes), np.array(scores)
 
 
 def corners(rows):
@@ -425,6 +518,14 @@ def main():
     export("turned-radians", Turned(False), {**named, "task": "obb"})
     export("whole", Whole(True), {**named, "task": "classify"})
     export("whole-logits", Whole(False), {**named, "task": "classify"})
+    export("grey", Grey(), named, channels=1)
+    export("meituan", Meituan(), {"names": named["names"]})
+    export("darknet", Darknet(), named)
+    faces = Faces()
+    with torch.no_grad():
+        faces.stem[0].weight /= 255
+    export("faces", faces)
+    export("cells", Cells(), named)
     quantize_dynamic(HERE / "dfl.onnx", HERE / "dfl-dynamic-int8.onnx", weight_type=QuantType.QUInt8)
     found = {}
     for name in ["dfl", "dfl-dynamic", "dfl-batch2", "linear", "attention"]:
@@ -465,6 +566,14 @@ def main():
         values = values if name == "whole" else np.exp(values) / np.exp(values).sum()
         best = np.argsort(-values)
         found[name] = [{"class": NAMES[i], "score": round(float(values[i]), 5), "box": [0, 0, SIDE, SIDE]} for i in best]
+    rows = run("grey", np.tensordot([0.299, 0.587, 0.114], rgb[0], 1)[None, None].astype(np.float32))[0].T
+    found["grey"] = detections(corners(rows[:, :4]), rows[:, 4:])
+    (rows,) = run("meituan", rgb)
+    found["meituan"] = detections(corners(rows[:, :4]), rows[:, 4:5] * rows[:, 5:])
+    found["darknet"] = detections(*darknet(run("darknet", rgb)[0]))
+    boxes, scores, points = yunet(run("faces", bgr))
+    found["faces"] = detections(boxes, scores, more=lambda i: {"key_points": key_points(points[i])})
+    found["cells"] = detections(*first_yolo(run("cells", rgb)[0]))
     (HERE / "found.json").write_text(json.dumps(found, indent=0) + "\n")
     print({name: len(boxes) for name, boxes in found.items()})
 

@@ -55,7 +55,7 @@ fn exports() -> PathBuf {
 }
 
 /// The forms of this repository, see `tests/exports/make.py`, and the family that reads each.
-const FORMS: [(&str, &str); 23] = [
+const FORMS: [(&str, &str); 28] = [
     ("dfl", "dfl"),
     ("dfl-dynamic", "dfl"),
     ("dfl-batch2", "dfl"),
@@ -79,6 +79,11 @@ const FORMS: [(&str, &str); 23] = [
     ("turned-radians", "dfl"),
     ("whole", "class-logits"),
     ("whole-logits", "class-logits"),
+    ("grey", "dfl"),
+    ("meituan", "dfl"),
+    ("darknet", "yolov2"),
+    ("faces", "yunet"),
+    ("cells", "grid"),
 ];
 
 #[test]
@@ -99,7 +104,7 @@ fn every_form_finds_what_the_decoders_in_numpy_find() {
         let matched = matched(&detector, &detections, &expected, score, side);
         // two boxes may overlap by 0.55 to a rounding
         let least = if side > 1.0 { expected.len() * 9 / 10 } else { expected.len() - expected.len() / 40 };
-        let count = if family == "class-logits" { 5 } else { 20 };
+        let count = if ["class-logits", "yolov2"].contains(&family) { 5 } else { 20 };
         assert!(expected.len() >= count && matched >= least, "{name}: {matched} of {}", expected.len());
         // the file that chooses by itself gives its thirty best
         let more = if name.ends_with("end2end") { 300 } else { expected.len() / 10 };
@@ -115,7 +120,7 @@ fn what_boxes_have_beside_their_scores_is_what_the_decoders_in_numpy_find() {
     let found: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
     let mut frame = Frame::new();
     picture::decode(&std::fs::read(exports().join("picture.png")).unwrap(), "picture.png", &mut frame).unwrap();
-    for name in ["masks", "points", "points-centre", "points-end2end", "turned", "turned-radians"] {
+    for name in ["masks", "points", "points-centre", "points-end2end", "faces", "turned", "turned-radians"] {
         let model = Model::open(exports().join(name).with_extension("onnx").to_str().unwrap()).unwrap();
         let mut detector = Detector::load(&model).unwrap();
         let options = options(&detector, 0.3);
@@ -144,9 +149,10 @@ fn what_boxes_have_beside_their_scores_is_what_the_decoders_in_numpy_find() {
                     assert!(is_covered, "{name} {index}: {x} {y}");
                 }
                 assert!(off <= 2, "{index}: {off} of 4096 pixels are others");
-            } else if name.starts_with("points") {
+            } else if name.starts_with("points") || name == "faces" {
                 let (points, others) = (detector.key_points(index), pairs("key_points"));
-                assert_eq!((points.len(), others.len()), (3, 3));
+                let count = if name == "faces" { 5 } else { 3 };
+                assert_eq!((points.len(), others.len()), (count, count));
                 for (point, other) in points.iter().zip(&others) {
                     let is_seen = (f64::from(point.visibility) - other[2]).abs() < 1e-3;
                     assert!(
@@ -177,6 +183,8 @@ fn what_boxes_have_beside_their_scores_survives_eight_bits() {
         ("masks", "polygons", "0.4"),
         ("points", "key_points", "0.4"),
         ("turned", "corners", "0.4"),
+        ("faces", "key_points", "0.4"),
+        ("grey", "box", "0.4"),
         ("whole", "box", "0.05"),
     ] {
         let [onnx, lap] = ["onnx", "lap"].map(|ending| format!("{name}.{ending}"));

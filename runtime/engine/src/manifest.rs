@@ -192,6 +192,8 @@ pub enum PointOrigin {
     Corner,
     /// `(x + c + 0.5) * stride`: YOLO26.
     Centre,
+    /// `(x + c) * stride`: YuNet.
+    Cell,
 }
 
 /// How a raw value becomes an angle from the picture's x axis to the box's own, positive towards its y axis.

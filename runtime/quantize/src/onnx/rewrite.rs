@@ -5,6 +5,7 @@
 //! | half precision | float32 of the same values |
 //! | dynamic quantization (`DynamicQuantizeLinear`, `ConvInteger`, `MatMulInteger`) | the weights times one, in float32; the scales stay |
 //! | a batch of several pictures | one picture |
+//! | pictures of one channel, grey | of three, whose luma the first node takes |
 //! | nodes in any order | each behind those that it reads |
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -26,6 +27,7 @@ pub(super) fn rewrite(proto: &mut ModelProto) -> Result<bool, String> {
     sort(graph)?;
     to_float32(graph)?;
     without_dynamic_scales(graph)?;
+    in_colour(graph);
     Ok(one_picture(graph))
 }
 
@@ -187,6 +189,58 @@ fn scalar(name: &str, value: f32) -> TensorProto {
         raw_data: value.to_le_bytes().to_vec(),
         ..TensorProto::default()
     }
+}
+
+/// Luma of red, green and blue by BT.601, as OpenCV and Pillow make grey of colours.
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+/// The most tensors whose names are looked at for a free one.
+const NAMES_MAX: usize = 1000;
+
+/// Where the only input is a picture of one channel, (n, 1, h, w), it becomes one of three, and a convolution in front of
+/// the network makes grey of it.
+fn in_colour(graph: &mut GraphProto) {
+    let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let mut inputs = graph.input.iter_mut().filter(|input| !constants.contains(input.name.as_str()));
+    let (Some(input), None) = (inputs.next(), inputs.next()) else { return };
+    let name = input.name.clone();
+    let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|t| t.value.as_mut()) else {
+        return;
+    };
+    let Some([_, channels, ..]) = tensor.shape.as_mut().map(|shape| &mut shape.dim[..]).filter(|dim| dim.len() == 4)
+    else {
+        return;
+    };
+    // a last extent of three is a picture in colour whose channels come last
+    if !matches!(channels.value, Some(Extent::DimValue(1))) || tensor.elem_type != FLOAT {
+        return;
+    }
+    let taken: HashSet<&str> = graph.node.iter().flat_map(|node| &node.output).map(String::as_str).collect();
+    let free = |what: &str| {
+        let names = (0..NAMES_MAX).map(|count| format!("{name}/{what}{count}"));
+        names.into_iter().find(|name| !taken.contains(name.as_str()) && !constants.contains(name.as_str()))
+    };
+    let (Some(grey), Some(weights)) = (free("grey"), free("luma")) else { return };
+    channels.value = Some(Extent::DimValue(LUMA.len() as i64));
+    for read in graph.node.iter_mut().flat_map(|node| &mut node.input).filter(|read| **read == name) {
+        read.clone_from(&grey);
+    }
+    graph.initializer.push(TensorProto {
+        name: weights.clone(),
+        dims: vec![1, LUMA.len() as i64, 1, 1],
+        data_type: FLOAT,
+        raw_data: LUMA.iter().flat_map(|weight| weight.to_le_bytes()).collect(),
+        ..TensorProto::default()
+    });
+    graph.node.insert(
+        0,
+        NodeProto {
+            name: grey.clone(),
+            op_type: "Conv".to_owned(),
+            input: vec![name, weights],
+            output: vec![grey],
+            ..NodeProto::default()
+        },
+    );
 }
 
 /// Where the only input is a batch of several pictures, shapes that were exported for it become those of one. Whether it

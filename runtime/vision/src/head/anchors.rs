@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `yolov5` | `(2 s(xy) - 0.5 + cell) stride` | `(2 s(wh))^2 anchor`: YOLOv5, YOLOv7 |
 //! | `yolov3` | `(s(xy) + cell) stride` | `exp(wh) anchor`: YOLOv3 (Redmon and Farhadi, arXiv:1804.02767) |
+//! | `yolov2` | as `yolov3` | as `yolov3`; the classes are a softmax: YOLOv2 (Redmon and Farhadi, arXiv:1612.08242) |
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Grid, Head, expect_shapes};
@@ -32,6 +33,23 @@ pub const YOLOV3: Family = Family {
     reads_extra: false,
 };
 
+/// As [`YOLOV3`], with a softmax over the classes.
+pub const YOLOV2: Family = Family {
+    name: "yolov2",
+    head: |manifest, shapes| Anchors::head(manifest, shapes, Size::ExponentialSoftmax),
+    is_logit: |_| true,
+    reads_extra: false,
+};
+
+/// Anchors of YOLOv2 on PASCAL VOC, as its configuration has them, at stride 32: (width, height) in pixels.
+pub const ANCHORS_YOLOV2: [[f32; 2]; 5] = [
+    [1.08 * 32.0, 1.19 * 32.0],
+    [3.42 * 32.0, 4.41 * 32.0],
+    [6.63 * 32.0, 11.38 * 32.0],
+    [9.42 * 32.0, 5.11 * 32.0],
+    [16.62 * 32.0, 10.52 * 32.0],
+];
+
 /// Anchors of YOLOv5 (v6) at strides 8, 16, 32: (width, height) in pixels.
 pub const ANCHORS_YOLOV5: [[[f32; 2]; 3]; 3] = [
     [[10.0, 13.0], [16.0, 30.0], [33.0, 23.0]],
@@ -43,6 +61,8 @@ pub const ANCHORS_YOLOV5: [[[f32; 2]; 3]; 3] = [
 enum Size {
     Square,
     Exponential,
+    /// And the classes share one probability.
+    ExponentialSoftmax,
 }
 
 /// Decoder of these families.
@@ -81,11 +101,11 @@ impl Anchors {
         let cell = [x as f32, y as f32];
         let centre = |raw: f32| match self.size {
             Size::Square => 2.0 * sigmoid(raw) - 0.5,
-            Size::Exponential => sigmoid(raw),
+            Size::Exponential | Size::ExponentialSoftmax => sigmoid(raw),
         };
         let size = |raw: f32| match self.size {
             Size::Square => (2.0 * sigmoid(raw)).powi(2),
-            Size::Exponential => raw.exp(),
+            Size::Exponential | Size::ExponentialSoftmax => raw.exp(),
         };
         corners(
             [0, 1].map(|axis| (centre(raw[axis]) + cell[axis]) * scale.grid.stride),
@@ -108,11 +128,20 @@ impl CellHead for Anchors {
                 map.above(first + 4..first + 5, logit_min, &mut |y, x, _| {
                     let value = |channel: usize| map.value(first + channel, y, x);
                     let objectness = sigmoid(value(4));
+                    let softmax = matches!(self.size, Size::ExponentialSoftmax).then(|| {
+                        let logits = (0..self.classes).map(|class| value(5 + class));
+                        let greatest = logits.clone().fold(f32::NEG_INFINITY, f32::max);
+                        (greatest, logits.map(|logit| (logit - greatest).exp()).sum::<f32>())
+                    });
                     options.labels.choose(
                         self.classes,
                         |class| value(5 + class),
                         |class, logit| {
-                            let score = objectness * sigmoid(logit);
+                            let score = objectness
+                                * match softmax {
+                                    None => sigmoid(logit),
+                                    Some((greatest, sum)) => (logit - greatest).exp() / sum,
+                                };
                             if score > options.score_min {
                                 let raw = [value(0), value(1), value(2), value(3)];
                                 let bounds = self.bounds(scale, anchor, (x, y), raw);

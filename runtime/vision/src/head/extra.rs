@@ -22,6 +22,7 @@ pub fn point(origin: PointOrigin, raw: f32, cell: usize, stride: f32) -> f32 {
     match origin {
         PointOrigin::Corner => (2.0 * raw + cell as f32) * stride,
         PointOrigin::Centre => (raw + cell as f32 + 0.5) * stride,
+        PointOrigin::Cell => (raw + cell as f32) * stride,
     }
 }
 

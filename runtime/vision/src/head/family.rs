@@ -89,6 +89,19 @@ impl Grid {
         manifest.head.strides.iter().map(of).collect()
     }
 
+    /// The grid of a cell that is counted through all of them, row by row: which of them it is, its row and its column.
+    pub fn place(grids: &[Grid], cell: u32) -> Option<(usize, &Grid, usize, usize)> {
+        let mut rest = cell as usize;
+        for (index, grid) in grids.iter().enumerate() {
+            let cells = grid.width * grid.height;
+            if rest < cells {
+                return Some((index, grid, rest / grid.width, rest % grid.width));
+            }
+            rest -= cells;
+        }
+        None
+    }
+
     /// The shape of a map of so many channels on it.
     pub fn shape(&self, channels: usize) -> Shape {
         Shape { height: self.height, width: self.width, channels }

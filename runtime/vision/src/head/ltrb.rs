@@ -115,19 +115,6 @@ impl Ltrb {
         if self.joined { 1 } else { 2 + usize::from(self.extra.is_some()) }
     }
 
-    /// The grid of a cell, which it is of them, its row and its column.
-    fn place(&self, cell: u32) -> Option<(usize, &Grid, usize, usize)> {
-        let mut rest = cell as usize;
-        for (index, grid) in self.grids.iter().enumerate() {
-            let cells = grid.width * grid.height;
-            if rest < cells {
-                return Some((index, grid, rest / grid.width, rest % grid.width));
-            }
-            rest -= cells;
-        }
-        None
-    }
-
     /// The distance of one side, in strides, from its raw values.
     fn distance(&self, raw: impl Fn(usize) -> f32) -> f32 {
         match self.distance {
@@ -198,7 +185,7 @@ impl CellHead for Ltrb {
     }
 
     fn carried<M: Map>(&self, maps: &[M], cell: u32, into: &mut Vec<f32>) {
-        let (Some(extra), Some((index, grid, y, x))) = (self.extra, self.place(cell)) else { return };
+        let (Some(extra), Some((index, grid, y, x))) = (self.extra, Grid::place(&self.grids, cell)) else { return };
         let Some(map) = maps.get(self.step() * index + 2) else { return };
         let raw = |channel: usize| map.value(channel, y, x);
         match extra {

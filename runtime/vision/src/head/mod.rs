@@ -12,6 +12,7 @@ mod classes;
 mod extra;
 mod family;
 mod fastestdet;
+mod grid;
 mod ltrb;
 mod maps;
 mod math;
@@ -21,16 +22,19 @@ mod rows;
 mod tests;
 mod yolox;
 mod yolox_maps;
+mod yunet;
 
 use lapwing_engine::manifest::Manifest;
 
-pub use anchors::ANCHORS_YOLOV5;
+pub use anchors::{ANCHORS_YOLOV2, ANCHORS_YOLOV5};
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
 pub use extra::Prototypes;
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
 #[cfg(feature = "onnx")]
 pub(crate) use math::sigmoid;
 pub use options::{DetectOptions, Labels};
+#[cfg(feature = "onnx")]
+pub(crate) use yunet::POINTS as FACE_POINTS;
 
 /// The output conventions that lapwing decodes.
 pub const FAMILIES: &[Family] = &[
@@ -40,11 +44,14 @@ pub const FAMILIES: &[Family] = &[
     yolox_maps::FAMILY,
     anchors::YOLOV5,
     anchors::YOLOV3,
+    anchors::YOLOV2,
     rows::YOLOV8,
     rows::YOLOV5_ROWS,
     rows::END2END,
     rows::RTDETR,
     fastestdet::FAMILY,
+    yunet::FAMILY,
+    grid::FAMILY,
     classes::FAMILY,
     classes::LOGITS,
 ];

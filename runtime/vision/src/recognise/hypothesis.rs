@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lapwing_engine::manifest::{Colour, Extra, Fit, InputSpec, Resize};
 
 use super::scales::{LastMap, Scale, Scales};
-use crate::head::ANCHORS_YOLOV5;
+use crate::head::{ANCHORS_YOLOV2, ANCHORS_YOLOV5, FACE_POINTS};
 
 /// How pictures are prepared where a family is at home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) enum Convention {
     Megvii,
     /// BGR, less ImageNet's means and by its deviations, stretched: NanoDet, PicoDet.
     Nanodet,
+    /// BGR, 0 to 255, letterbox of black at the top left: OpenCV's YuNet.
+    Yunet,
     /// RGB, 0 to 1, stretched: RT-DETR.
     Stretched,
     /// RGB, 0 to 1, the square in the middle, area average: Ultralytics' classifiers.
@@ -33,6 +35,10 @@ impl Convention {
                 input.colour = Colour::Bgr;
                 input.scale = [1.0; 3];
                 input.fit = Fit::Letterbox;
+            }
+            Convention::Yunet => {
+                Convention::Megvii.apply(input);
+                input.pad = 0;
             }
             Convention::Nanodet => {
                 input.colour = Colour::Bgr;
@@ -111,8 +117,10 @@ impl Hypothesis {
                 made.shapes.extend(extras.prototypes.iter().map(|(_, shape)| shape.clone()));
             }
             distances(&scales.0, classes, None, &mut all);
+            faces(&scales.0, classes, &mut all);
             objectness(&scales.0, classes, &mut all);
             anchors(&scales.0, classes, &mut all);
+            cells(&scales.0, classes, &mut all);
         }
         if let Some(outputs) = outputs {
             rows(outputs, classes, exported_head.is_some_and(|head| head.contains("RTDETR")), extras, &mut all);
@@ -248,6 +256,18 @@ pub(super) fn in_words(extra: &Extra) -> String {
     }
 }
 
+/// YuNet: a class, objectness, boxes and five key points on maps of their own. The first two are multiplied, so that it
+/// does not matter which is which.
+fn faces(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+    if let Some((grids, maps)) =
+        chosen(scales, &[1, 1, 4, 10], false).filter(|_| classes.is_none_or(|count| count == 1))
+    {
+        let what = "faces, objectness, boxes and 5 key points for each cell".to_owned();
+        let made = Hypothesis::on_maps("yunet", &grids, maps, 1, what);
+        all.push(Hypothesis { convention: Convention::Yunet, extra: Some(FACE_POINTS), ..made });
+    }
+}
+
 /// Distances, objectness and classes on maps of their own.
 fn objectness(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
     for count in class_counts(scales, classes) {
@@ -278,19 +298,43 @@ fn anchors(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) 
         }
         let (grids, maps): (Vec<&Scale>, Vec<&LastMap>) = found.into_iter().unzip();
         let count = first.channels / each - 5;
-        for family in ["yolov5", "yolov3"] {
+        // five anchors on one grid are YOLOv2's
+        let is_yolov2 = each == ANCHORS_YOLOV2.len() && grids.len() == 1;
+        for family in if is_yolov2 { vec!["yolov2"] } else { vec!["yolov5", "yolov3"] } {
             let what = format!("{each} anchors of {count} classes for each cell");
             let made = Hypothesis::on_maps(family, &grids, maps.clone(), count, what);
-            let known = family == "yolov5" && each == 3 && made.strides == DEFAULT_STRIDES;
-            let anchors = match known {
-                true => ANCHORS_YOLOV5.map(|list| list.to_vec()).to_vec(),
+            let is_yolov5 = family == "yolov5" && each == 3 && made.strides == DEFAULT_STRIDES;
+            let anchors = match (is_yolov5, is_yolov2) {
+                (true, _) => ANCHORS_YOLOV5.map(|list| list.to_vec()).to_vec(),
+                (_, true) => vec![ANCHORS_YOLOV2.to_vec()],
                 // to be measured
-                false => vec![vec![[1.0, 1.0]; each]; made.strides.len()],
+                _ => vec![vec![[1.0, 1.0]; each]; made.strides.len()],
             };
-            let assumed =
-                known.then_some("anchors: those of YOLOv5 are taken; others stand in a manifest, [head] anchors = […]");
+            let assumed = match (is_yolov5, is_yolov2) {
+                (true, _) => {
+                    Some("anchors: those of YOLOv5 are taken; others stand in a manifest, [head] anchors = […]")
+                }
+                (_, true) => Some(
+                    "anchors: those of YOLOv2 on PASCAL VOC are taken; others stand in a manifest, [head] anchors = […]",
+                ),
+                _ => None,
+            };
             all.push(Hypothesis { anchors, assumed, ..made });
         }
+    }
+}
+
+/// Boxes that cells of YOLO's first paper may have; more look like anchors.
+const CELL_BOXES_MAX: usize = 3;
+
+/// YOLO's first grid: classes and some boxes of each cell on the one map.
+fn cells(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+    let ([scale], Some(classes)) = (scales, classes) else { return };
+    let [map] = &scale.maps[..] else { return };
+    let boxes = map.channels.checked_sub(classes).filter(|rest| rest.is_multiple_of(5)).map_or(0, |rest| rest / 5);
+    if (1..=CELL_BOXES_MAX).contains(&boxes) {
+        let what = format!("{classes} classes and {boxes} boxes for each cell");
+        all.push(Hypothesis::on_maps("grid", &[scale], vec![map], classes, what));
     }
 }
 

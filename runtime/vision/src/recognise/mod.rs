@@ -240,6 +240,7 @@ impl Search<'_> {
         }
         let names = match names {
             Some(names) => names.to_vec(),
+            None if hypothesis.family == "yunet" => vec!["face".to_owned()],
             None => generic_names(hypothesis.classes),
         };
         Manifest {

@@ -60,6 +60,12 @@ pub(super) fn prove(
     }
     let head = head::head(manifest, shapes)?;
     let maps = random_maps(shapes, manifest);
+    let own_outputs = graph.outputs();
+    if hypothesis.outputs.len() == own_outputs.len() && own_outputs.iter().all(|o| hypothesis.outputs.contains(&o.name))
+    {
+        let cells = shapes.iter().filter_map(|shape| Some(shape.get(2)? * shape.get(3)?)).sum();
+        return Ok(Proof::Maps { cells });
+    }
     let found = match behind.evaluate(&maps[..hypothesis.decoded_maps()]) {
         Ok(found) => found,
         Err(_) if graph.is_batched() => return Ok(Proof::Nothing),
