@@ -262,6 +262,67 @@ fn masks_and_turned_boxes_are_scored_by_their_shapes() {
     }
 }
 
+/// Redaction follows the turned box or the mask: all of it is hidden, and less than the upright boxes with their margin.
+#[test]
+fn redaction_hides_the_object_and_less_than_its_box() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // what stays is not black
+    let mut bright = Frame::new();
+    bright.reset(64, 64).unwrap();
+    picture::decode(&std::fs::read(exports().join("picture.png")).unwrap(), "picture.png", &mut bright).unwrap();
+    bright.rgb_mut().iter_mut().for_each(|value| *value = (*value).max(60));
+    let mut encoded = Vec::new();
+    picture::encode_png(&bright, &mut encoded).unwrap();
+    std::fs::write(at("bright.png"), encoded).unwrap();
+    for (name, hidden, score_min) in [("turned", "elk", 0.88), ("masks", "hen", 0.74)] {
+        let model = exports().join(name).with_extension("onnx");
+        let mut detector = Detector::load(&Model::open(model.to_str().unwrap()).unwrap()).unwrap();
+        let options = options(&detector, score_min);
+        let found = detector.detect(&bright, &options).unwrap().to_vec();
+        let ours: Vec<usize> = (0..found.len()).filter(|&i| detector.class_name(found[i].class) == hidden).collect();
+        assert!(
+            !ours.is_empty(),
+            "{name}: {:?}",
+            found.iter().map(|d| (detector.class_name(d.class), d.score)).collect::<Vec<_>>()
+        );
+        let limit = score_min.to_string();
+        let call =
+            ["redact", "--how", "black", "--hide", hidden, "--score-min", &limit, "--model", model.to_str().unwrap()];
+        say(folder.path(), &[&call[..], &["bright.png", "safe.png"]].concat());
+        let mut safe = Frame::new();
+        picture::decode(&std::fs::read(at("safe.png")).unwrap(), "safe.png", &mut safe).unwrap();
+        let (mut black, mut boxes) = (0, 0);
+        for (x, y) in (0..64).flat_map(|y| (0..64).map(move |x| (x, y))) {
+            let centre = [x as f32 + 0.5, y as f32 + 0.5];
+            let is_object = |&index: &usize| match detector.rotated(index) {
+                Some(rotated) => lies_in(&rotated.corners(), centre),
+                None => detector.mask(index).unwrap().has(centre[0], centre[1]),
+            };
+            let is_boxed = |&index: &usize| {
+                let b = found[index].bounds;
+                let margin = 0.12 * (b[2] - b[0]).max(b[3] - b[1]);
+                let inside = |axis: usize| (b[axis] - margin..b[axis + 2] + margin).contains(&centre[axis]);
+                inside(0) && inside(1)
+            };
+            let is_black = safe.pixel(x, y) == Some([0; 3]);
+            assert!(is_black || !ours.iter().any(is_object), "{name}: {x} {y} shows");
+            black += usize::from(is_black);
+            boxes += usize::from(ours.iter().any(is_boxed));
+        }
+        assert!(black > 0 && black * 100 < boxes * 97, "{name}: {black} of {boxes}");
+    }
+}
+
+/// Whether a point lies in a convex polygon.
+fn lies_in(corners: &[[f32; 2]; 4], [x, y]: [f32; 2]) -> bool {
+    let side = |i: usize| {
+        let ([x0, y0], [x1, y1]) = (corners[i], corners[(i + 1) % 4]);
+        (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) >= 0.0
+    };
+    (0..4).all(side) || (0..4).all(|i| !side(i))
+}
+
 /// The cell of an outline in which a point lies.
 fn cell_of(bounds: &[f32; 4], at: [f32; 2]) -> [usize; 2] {
     std::array::from_fn(|axis| {
