@@ -292,6 +292,19 @@ class Faces(Net):
         return (*of(0, torch.sigmoid), *of(1, torch.sigmoid), *of(2, lambda v: v), *of(3, lambda v: v))
 
 
+class Shared(Net):
+    """Yolo-FastestV2: (1, h, w, 12 + 3 + classes) at strides 16 and 32, after sigmoid, sigmoid and softmax."""
+
+    def __init__(self, seed=15):
+        super().__init__((12, 3, CLASSES), seed=seed)
+
+    def forward(self, x):
+        maps = [[m * 2 for m in maps] for maps in self.maps(x)[1:]]
+        return tuple(
+            torch.cat([m[0].sigmoid(), m[1].sigmoid(), m[2].softmax(1)], 1).permute(0, 2, 3, 1) for m in maps
+        )
+
+
 class Cells(Net):
     """The grid of YOLO's first paper: (1, classes + 5 boxes, h, w)."""
 
@@ -417,6 +430,20 @@ def yunet(outputs):
     return np.array(boxes), np.array(scores), points
 
 
+def shared(outputs):
+    anchors = [[(12.64, 19.39), (37.88, 51.48), (55.71, 138.31)], [(126.91, 78.23), (131.57, 214.55), (279.92, 258.87)]]
+    boxes, scores = [], []
+    for m, stride, anchors in zip(outputs, STRIDES[1:], anchors):
+        for y, x, a in np.ndindex(*m.shape[:2], 3):
+            v = m[y, x].astype(np.float64)
+            r = v[4 * a : 4 * a + 4]
+            cx, cy = (2 * r[0] - 0.5 + x) * stride, (2 * r[1] - 0.5 + y) * stride
+            w, h = (2 * r[2]) ** 2 * anchors[a][0], (2 * r[3]) ** 2 * anchors[a][1]
+            boxes.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+            scores.append(v[12 + a] * v[15:])
+    return np.array(boxes), np.array(scores)
+
+
 def first_yolo(m):
     boxes, scores = [], []
     cells = m.shape[1]
@@ -526,6 +553,7 @@ def main():
         faces.stem[0].weight /= 255
     export("faces", faces)
     export("cells", Cells(), named)
+    export("shared", Shared(), {"names": named["names"]})
     quantize_dynamic(HERE / "dfl.onnx", HERE / "dfl-dynamic-int8.onnx", weight_type=QuantType.QUInt8)
     found = {}
     for name in ["dfl", "dfl-dynamic", "dfl-batch2", "linear", "attention"]:
@@ -574,6 +602,7 @@ def main():
     boxes, scores, points = yunet(run("faces", bgr))
     found["faces"] = detections(boxes, scores, more=lambda i: {"key_points": key_points(points[i])})
     found["cells"] = detections(*first_yolo(run("cells", rgb)[0]))
+    found["shared"] = detections(*shared(run("shared", bgr / 255)))
     (HERE / "found.json").write_text(json.dumps(found, indent=0) + "\n")
     print({name: len(boxes) for name, boxes in found.items()})
 

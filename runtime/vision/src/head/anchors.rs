@@ -12,7 +12,7 @@
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Grid, Head, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps};
-use super::math::{corners, logit, sigmoid};
+use super::math::{corners, logit, sigmoid, softmax};
 use super::options::DetectOptions;
 use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
@@ -128,20 +128,14 @@ impl CellHead for Anchors {
                 map.above(first + 4..first + 5, logit_min, &mut |y, x, _| {
                     let value = |channel: usize| map.value(first + channel, y, x);
                     let objectness = sigmoid(value(4));
-                    let softmax = matches!(self.size, Size::ExponentialSoftmax).then(|| {
-                        let logits = (0..self.classes).map(|class| value(5 + class));
-                        let greatest = logits.clone().fold(f32::NEG_INFINITY, f32::max);
-                        (greatest, logits.map(|logit| (logit - greatest).exp()).sum::<f32>())
-                    });
+                    let share = matches!(self.size, Size::ExponentialSoftmax)
+                        .then(|| softmax((0..self.classes).map(|class| value(5 + class))));
                     options.labels.choose(
                         self.classes,
                         |class| value(5 + class),
                         |class, logit| {
-                            let score = objectness
-                                * match softmax {
-                                    None => sigmoid(logit),
-                                    Some((greatest, sum)) => (logit - greatest).exp() / sum,
-                                };
+                            let score =
+                                objectness * share.as_ref().map_or_else(|| sigmoid(logit), |share| share(logit));
                             if score > options.score_min {
                                 let raw = [value(0), value(1), value(2), value(3)];
                                 let bounds = self.bounds(scale, anchor, (x, y), raw);

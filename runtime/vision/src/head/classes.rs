@@ -9,6 +9,7 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Head, Outputs};
+use super::math::softmax;
 use super::options::DetectOptions;
 use lapwing_engine::manifest::Manifest;
 
@@ -59,9 +60,8 @@ impl Head for Whole {
         if values.len() != self.classes {
             return;
         }
-        let greatest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f32 = values.iter().map(|value| (value - greatest).exp()).sum();
-        let score = |value: f32| if self.are_logits { (value - greatest).exp() / sum } else { value };
+        let share = softmax(values.iter().copied());
+        let score = |value: f32| if self.are_logits { share(value) } else { value };
         // the best so far, best first
         let mut best: heapless::Vec<(usize, f32), { BEST + 1 }> = heapless::Vec::new();
         for (class, score) in values.iter().map(|&value| score(value)).enumerate() {

@@ -21,3 +21,10 @@ pub fn logit(p: f32) -> f32 {
         (p / (1.0 - p)).ln()
     }
 }
+
+/// The share of a logit among `all` of them.
+pub fn softmax(all: impl Iterator<Item = f32> + Clone) -> impl Fn(f32) -> f32 {
+    let greatest = all.clone().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = all.map(|logit| (logit - greatest).exp()).sum();
+    move |logit| (logit - greatest).exp() / sum
+}

@@ -12,6 +12,7 @@ mod classes;
 mod extra;
 mod family;
 mod fastestdet;
+mod fastestv2;
 mod grid;
 mod ltrb;
 mod maps;
@@ -31,7 +32,9 @@ pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
 pub use extra::Prototypes;
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
 #[cfg(feature = "onnx")]
-pub(crate) use math::sigmoid;
+pub(crate) use fastestv2::ANCHORS as ANCHORS_FASTESTV2;
+#[cfg(feature = "onnx")]
+pub(crate) use math::{sigmoid, softmax};
 pub use options::{DetectOptions, Labels};
 #[cfg(feature = "onnx")]
 pub(crate) use yunet::POINTS as FACE_POINTS;
@@ -50,6 +53,7 @@ pub const FAMILIES: &[Family] = &[
     rows::END2END,
     rows::RTDETR,
     fastestdet::FAMILY,
+    fastestv2::FAMILY,
     yunet::FAMILY,
     grid::FAMILY,
     classes::FAMILY,

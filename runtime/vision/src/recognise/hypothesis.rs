@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lapwing_engine::manifest::{Colour, Extra, Fit, InputSpec, Resize};
 
 use super::scales::{LastMap, Scale, Scales};
-use crate::head::{ANCHORS_YOLOV2, ANCHORS_YOLOV5, FACE_POINTS};
+use crate::head::{ANCHORS_FASTESTV2, ANCHORS_YOLOV2, ANCHORS_YOLOV5, FACE_POINTS};
 
 /// How pictures are prepared where a family is at home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) enum Convention {
     Yunet,
     /// RGB, 0 to 1, stretched: RT-DETR.
     Stretched,
+    /// BGR, 0 to 1, stretched: Yolo-FastestV2.
+    StretchedBgr,
     /// RGB, 0 to 1, the square in the middle, area average: Ultralytics' classifiers.
     UltralyticsCrop,
     /// RGB, less ImageNet's means and by its deviations, the square in the middle: most other classifiers.
@@ -47,6 +49,7 @@ impl Convention {
                 input.fit = Fit::Stretch;
             }
             Convention::Stretched => input.fit = Fit::Stretch,
+            Convention::StretchedBgr => (input.fit, input.colour) = (Fit::Stretch, Colour::Bgr),
             Convention::UltralyticsCrop | Convention::ImageNet => {
                 (input.fit, input.resize) = (Fit::Crop, Resize::Area);
                 if self == Convention::ImageNet {
@@ -119,6 +122,7 @@ impl Hypothesis {
             distances(&scales.0, classes, None, &mut all);
             faces(&scales.0, classes, &mut all);
             objectness(&scales.0, classes, &mut all);
+            shared_classes(&scales.0, classes, &mut all);
             anchors(&scales.0, classes, &mut all);
             cells(&scales.0, classes, &mut all);
         }
@@ -279,6 +283,23 @@ fn objectness(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis
             if !(last || count == 1) {
                 break;
             }
+        }
+    }
+}
+
+/// Yolo-FastestV2: boxes and objectness of three anchors, and classes that they share, on maps of their own.
+fn shared_classes(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
+    let each = ANCHORS_FASTESTV2[0].len();
+    for count in class_counts(scales, classes) {
+        let Some((grids, maps)) = chosen(scales, &[4 * each, each, count], false) else { continue };
+        if grids.len() == ANCHORS_FASTESTV2.len() {
+            let what = format!("{each} anchors that share {count} classes for each cell");
+            let made = Hypothesis::on_maps("fastestv2", &grids, maps, count, what);
+            let anchors = ANCHORS_FASTESTV2.map(|list| list.to_vec()).to_vec();
+            let assumed = Some(
+                "anchors: those of Yolo-FastestV2 at 352 px are taken; others stand in a manifest, [head] anchors = […]",
+            );
+            all.push(Hypothesis { anchors, assumed, convention: Convention::StretchedBgr, ..made });
         }
     }
 }

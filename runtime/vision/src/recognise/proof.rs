@@ -7,7 +7,7 @@ use lapwing_engine::Manifest;
 use lapwing_quantize::onnx::{OnnxGraph, Values};
 
 use super::hypothesis::Hypothesis;
-use crate::head::{self, Candidate, Candidates, DetectOptions, Head, Labels, Outputs, sigmoid};
+use crate::head::{self, Candidate, Candidates, DetectOptions, Head, Labels, Outputs, sigmoid, softmax};
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,6 +71,10 @@ pub(super) fn prove(
         Err(_) if graph.is_batched() => return Ok(Proof::Nothing),
         Err(what) => return Err(what),
     };
+    if manifest.head.family == "fastestv2" {
+        return joined(&found, &maps, shapes)
+            .ok_or_else(|| "what the file makes of these maps is not what Yolo-FastestV2 makes".to_owned());
+    }
     if decoded.is_empty() {
         // one map a stride: of anchors it comes whole, of classes and distances in two parts
         let in_parts = found.len() == 2 * maps.len();
@@ -141,6 +145,27 @@ fn unchanged(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>], classes
     }
     let cells = shapes.iter().filter_map(|shape| Some(shape.get(2)? * shape.get(3)?)).sum();
     Some(Proof::Maps { cells })
+}
+
+/// A file that gives, for each stride, the three maps of Yolo-FastestV2 in one output: the logistic function of the first
+/// two, and the softmax of the third over its channels. `None` if it gives something else.
+fn joined(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>]) -> Option<Proof> {
+    let mut cells = 0;
+    for ((_, values), (maps, shapes)) in found.iter().zip(maps.chunks_exact(3).zip(shapes.chunks_exact(3))) {
+        let count = shapes[2][2] * shapes[2][3];
+        let mut own: Vec<f32> = maps[..2].iter().flatten().copied().map(sigmoid).collect();
+        for cell in 0..count {
+            let logits = maps[2].iter().skip(cell).step_by(count).copied();
+            let share = softmax(logits.clone());
+            own.extend(logits.map(share));
+        }
+        let mut values = values.clone();
+        values.sort_unstable_by(f32::total_cmp);
+        own.sort_unstable_by(f32::total_cmp);
+        let is_same = values.len() == own.len() && values.iter().zip(&own).all(|(a, b)| (a - b).abs() <= SCORE_OFF_MAX);
+        cells += is_same.then_some(count)?;
+    }
+    (found.len() * 3 == maps.len()).then_some(Proof::Maps { cells })
 }
 
 /// The logistic function of all but the first four values of each row.

@@ -1,0 +1,81 @@
+//! Yolo-FastestV2's head (Ma, "Yolo-FastestV2", 2021): for each stride boxes (1, 4 anchors, h, w), objectness (1, anchors, h,
+//! w) and classes (1, classes, h, w) that all anchors share, all raw.
+//!
+//! `score = s(objectness) softmax(classes)` with the logistic function s; the box is that of YOLOv5: `centre = (2 s(xy) -
+//! 0.5 + cell) stride`, `size = (2 s(wh))^2 anchor`.
+
+use super::candidates::{Candidate, Candidates};
+use super::family::{Family, Grid, Head, expect_shapes};
+use super::maps::{CellHead, Map, OnMaps};
+use super::math::{corners, logit, sigmoid, softmax};
+use super::options::DetectOptions;
+use lapwing_engine::ir::Shape;
+use lapwing_engine::manifest::Manifest;
+
+/// Outputs come in threes: boxes, objectness, classes.
+pub const FAMILY: Family =
+    Family { name: "fastestv2", head: FastestV2::head, is_logit: |output| output % 3 == 1, reads_extra: false };
+
+/// Its anchors at strides 16 and 32: (width, height) in pixels of an input of 352.
+pub const ANCHORS: [[[f32; 2]; 3]; 2] =
+    [[[12.64, 19.39], [37.88, 51.48], [55.71, 138.31]], [[126.91, 78.23], [131.57, 214.55], [279.92, 258.87]]];
+
+/// Decoder of the family.
+#[derive(Debug, Clone)]
+struct FastestV2 {
+    classes: usize,
+    grids: Vec<(Grid, Vec<[f32; 2]>)>,
+}
+
+impl FastestV2 {
+    fn head(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<Box<dyn Head>, String> {
+        if manifest.head.anchors.is_empty() {
+            return Err(
+                "head family `fastestv2` needs `head.anchors`: for each stride a list of [width, height] in pixels"
+                    .into(),
+            );
+        }
+        let grids = Grid::all(manifest).into_iter().zip(manifest.head.anchors.iter().cloned()).collect();
+        let head = OnMaps::new(FastestV2 { classes: manifest.classes.names.len(), grids })?;
+        expect_shapes(shapes, &head.expected(), "fastestv2")?;
+        Ok(Box::new(head))
+    }
+}
+
+impl CellHead for FastestV2 {
+    fn maps(&self) -> Vec<Shape> {
+        let of = |(grid, anchors): &(Grid, Vec<[f32; 2]>)| {
+            [4 * anchors.len(), anchors.len(), self.classes].map(|channels| grid.shape(channels))
+        };
+        self.grids.iter().flat_map(of).collect()
+    }
+
+    fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates) {
+        let logit_min = logit(options.score_min);
+        for (maps, (grid, anchors)) in maps.chunks_exact(3).zip(&self.grids) {
+            let [boxes, objects, classes] = maps else { continue };
+            for (index, anchor) in anchors.iter().enumerate() {
+                // a score never exceeds its objectness
+                objects.above(index..index + 1, logit_min, &mut |y, x, objectness| {
+                    let objectness = sigmoid(objectness);
+                    let share = softmax((0..self.classes).map(|class| classes.value(class, y, x)));
+                    options.labels.choose(
+                        self.classes,
+                        |class| classes.value(class, y, x),
+                        |class, logit| {
+                            let score = objectness * share(logit);
+                            if score > options.score_min {
+                                let s = |channel: usize| sigmoid(boxes.value(4 * index + channel, y, x));
+                                let centre =
+                                    |channel: usize, cell: usize| (2.0 * s(channel) - 0.5 + cell as f32) * grid.stride;
+                                let side = |axis: usize| (2.0 * s(2 + axis)).powi(2) * anchor[axis];
+                                let bounds = corners([centre(0, x), centre(1, y)], [side(0), side(1)]);
+                                into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
+                            }
+                        },
+                    );
+                });
+            }
+        }
+    }
+}
