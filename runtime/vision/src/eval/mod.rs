@@ -24,7 +24,7 @@ pub use ap::{Claim, Found, average_precision};
 pub use confusion::{Confusion, Mistakes};
 pub use evaluation::{Bin, Evaluation};
 pub use group::Group;
-pub use shape::Shape;
+pub use shape::{Ring, Shape};
 
 use std::collections::HashMap;
 

@@ -11,26 +11,29 @@ pub struct Shape {
 #[derive(Debug, Clone, PartialEq)]
 enum Area {
     /// What any of the rings surrounds.
-    Any(Vec<Vec<[f32; 2]>>),
+    Any(Vec<Ring>),
     /// What an odd number of the rings surround.
-    Odd(Vec<Vec<[f32; 2]>>),
+    Odd(Vec<Ring>),
     /// Pixels column by column from the top left, in a picture so many pixels high: `ends[i]` is one past the last pixel of
     /// run i. Odd runs are the object.
     Runs { height: u32, ends: Vec<u64> },
 }
+
+/// The corners of a closed line, one after another.
+pub type Ring = Vec<[f32; 2]>;
 
 /// Points across and down at which two shapes are compared.
 const SAMPLES: usize = 192;
 
 impl Shape {
     /// What any of these rings surrounds; `None` if none has three points.
-    pub fn any(rings: Vec<Vec<[f32; 2]>>) -> Option<Shape> {
+    pub fn any(rings: Vec<Ring>) -> Option<Shape> {
         let (rings, bounds) = bounded(rings)?;
         Some(Shape { area: Area::Any(rings), bounds })
     }
 
     /// What an odd number of these rings surround; `None` if none has three points.
-    pub fn odd(rings: Vec<Vec<[f32; 2]>>) -> Option<Shape> {
+    pub fn odd(rings: Vec<Ring>) -> Option<Shape> {
         let (rings, bounds) = bounded(rings)?;
         Some(Shape { area: Area::Odd(rings), bounds })
     }
@@ -156,9 +159,9 @@ fn flip(ring: &[[f32; 2]], y: f32, x0: f32, step: f32, inside: &mut [bool; SAMPL
 }
 
 /// The rings that have an inside, and the box around them.
-fn bounded(rings: Vec<Vec<[f32; 2]>>) -> Option<(Vec<Vec<[f32; 2]>>, [f32; 4])> {
-    let is_ring = |ring: &Vec<[f32; 2]>| ring.len() > 2 && ring.iter().flatten().all(|at| at.is_finite());
-    let rings: Vec<Vec<[f32; 2]>> = rings.into_iter().filter(is_ring).collect();
+fn bounded(rings: Vec<Ring>) -> Option<(Vec<Ring>, [f32; 4])> {
+    let is_ring = |ring: &Ring| ring.len() > 2 && ring.iter().flatten().all(|at| at.is_finite());
+    let rings: Vec<Ring> = rings.into_iter().filter(is_ring).collect();
     let empty = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
     let grow = |b: [f32; 4], [x, y]: &[f32; 2]| [b[0].min(*x), b[1].min(*y), b[2].max(*x), b[3].max(*y)];
     let bounds = rings.iter().flatten().fold(empty, grow);

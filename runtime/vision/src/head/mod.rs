@@ -31,8 +31,7 @@ pub use anchors::{ANCHORS_YOLOV2, ANCHORS_YOLOV5};
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
 pub use extra::Prototypes;
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
-#[cfg(feature = "onnx")]
-pub(crate) use fastestv2::ANCHORS as ANCHORS_FASTESTV2;
+pub use fastestv2::ANCHORS as ANCHORS_FASTESTV2;
 #[cfg(feature = "onnx")]
 pub(crate) use math::{sigmoid, softmax};
 pub use options::{DetectOptions, Labels};

@@ -40,7 +40,7 @@ impl Fitting {
                 let side = |input: u32, picture: u32| ((input as f32 / scale).round() as u32).clamp(1, picture.max(1));
                 let part = (side(spec.width, width), side(spec.height, height));
                 // even, because formats with half the colours are cut between their pairs
-                let before = |picture: u32, part: u32| picture.saturating_sub(part) / 2 & !1;
+                let before = |picture: u32, part: u32| (picture.saturating_sub(part) / 2) & !1;
                 Fitting {
                     width: spec.width,
                     height: spec.height,
@@ -146,7 +146,7 @@ mod tests {
         fn a_crop_lies_in_the_picture(w in 1u32..9000, h in 1u32..9000, width in 1u32..500) {
             let f = Fitting::new(&InputSpec { width, ..spec(Fit::Crop) }, w, h);
             prop_assert!(f.origin.0 + f.part.0 <= w && f.origin.1 + f.part.1 <= h && f.part.0 > 0 && f.part.1 > 0);
-            prop_assert!(f.origin.0 % 2 == 0 && f.origin.1 % 2 == 0);
+            prop_assert!(f.origin.0.is_multiple_of(2) && f.origin.1.is_multiple_of(2));
             prop_assert!(f.part.0 == w || f.part.1 == h);
         }
     }
