@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 import camera
+import eightbits
+import grid
 import state
 from augment import Augmenter, Batch, Knobs
 from dataset import CLASSES, Dataset
@@ -102,6 +104,60 @@ def a_state_resumes() -> None:
     assert all(torch.allclose(a, b, rtol=1e-2, atol=1e-7) for a, b in moments)
 
 
+def a_grid_reads_what_it_is_taught() -> None:
+    """An output made by the definition of grid.py loses nothing and gives the box back."""
+    centres, strides = cells(SIZE, "cpu", (32,))
+    batch = a_batch(torch.ones(1, len(centres), len(CLASSES)))
+    rows = torch.zeros(1, len(centres), len(CLASSES) + 5 * grid.BOXES)
+    rows[0, 2, CAR] = 1  # the box's centre, (16, 32), lies in the first cell of the second row
+    rows[0, 2, -5:] = torch.tensor([1, 0.5, 0, (24 / SIZE) ** 0.5, (56 / SIZE) ** 0.5])
+    loss, terms = grid.total_loss(rows, batch, None, centres, strides)
+    assert loss < 1e-9, terms
+    score, box = grid.Grid().read((rows,), SIZE)
+    best = int(score[0, :, CAR].argmax())
+    assert score[0, best, CAR] == 1 and score.sum() == 1
+    assert torch.allclose(box[0, best], batch.box[0, 0], atol=1e-4), box[0, best]
+
+
+def a_grid_learns_nothing_of_unlabelled_classes() -> None:
+    centres, strides = cells(SIZE, "cpu", (32,))
+    known = torch.zeros(1, len(centres), len(CLASSES))
+    known[..., CAR] = 1
+    rows = torch.full((1, len(centres), len(CLASSES) + 5 * grid.BOXES), 0.5, requires_grad=True)
+    grid.total_loss(rows, a_batch(known), None, centres, strides)[0].backward()
+    moved = rows.grad.abs() > 0
+    assert bool(moved[0, 2, CAR]) and not moved[..., PERSON].any()
+    assert not moved[0, [0, 1, 3]].any(), "an absence was taught where not all is labelled"
+
+
+def a_cell_answers_for_the_largest() -> None:
+    box = torch.tensor([[[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.3, 0.3], [0.0, 0.0, 0.4, 0.4]]])
+    difficult, valid = torch.tensor([[False, False, True]]), torch.ones(1, 3, dtype=torch.bool)
+    found = grid.assign(box, difficult, valid, 4)
+    assert found.taken[0].tolist() == [True, False, False, False]
+    assert found.counts[0, 0] and found.target[0, 0] == 1
+
+
+def eight_bits_round_and_pass_gradients() -> None:
+    torch.manual_seed(0)
+    weights = Path(__file__).with_name("detect-tiny.pt")
+    model = load_weights(Detector(SHAPES["tiny"]), weights).eval()
+    images = torch.rand(2, 3, SIZE, SIZE) * 255
+    names = list(model.state_dict())
+    with torch.no_grad():
+        exact = model(images / 255)
+        eightbits.install(model)
+        eightbits.choose_ranges(model, images)
+        rounded = model(images / 255)
+    assert list(model.state_dict()) == names
+    for one, other in zip(exact, rounded):
+        assert 0 < (one - other).abs().mean() < 0.3 * one.std()
+    values = model.maps(images / 255)[0].unique()
+    assert len(values) <= 256
+    sum(out.square().mean() for out in model(images / 255)).backward()
+    assert all(bool(p.grad.abs().sum() > 0) for p in model.parameters())
+
+
 def another_shape_is_refused() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pt"
@@ -133,6 +189,8 @@ def main() -> None:
     checks = [
         unlabelled_classes_teach_nothing, tiles_keep_their_own_labels,
         only_arrived_pictures_are_drawn, effects_leave_the_letterbox, a_state_resumes,
+        a_grid_reads_what_it_is_taught, a_grid_learns_nothing_of_unlabelled_classes,
+        a_cell_answers_for_the_largest, eight_bits_round_and_pass_gradients,
         another_shape_is_refused,
     ]  # fmt: skip
     for check in checks:

@@ -8,6 +8,7 @@ runs it on the networks as well, which takes minutes.
 
 import copy
 import traceback
+from typing import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from augment import Augmenter, Batch, Knobs, render
 from dataset import Dataset
 from loss import total_loss
-from network import Detector, cells
+from network import Body, cells
 from teacher import Teacher
 
 MODES = ("compiled", "fused", "graph", "eager")
@@ -25,8 +26,9 @@ class Engine:
     """Owns the trained network, its running average, the optimiser and the captured steps."""
 
     def __init__(
-        self, model: Detector, data: Dataset, teacher: Teacher | None, count: int,
+        self, model: Body, data: Dataset, teacher: Teacher | None, count: int,
         weight_decay: float = 0.05, truth_weight: float = 1.0, teacher_weight: float = 1.0,
+        loss: Callable = total_loss,
     ):
         self.device = data.device
         self.gpu = self.device == "cuda"
@@ -37,6 +39,8 @@ class Engine:
         if teacher is not None:
             self.teacher = teacher.to(self.device).to(memory_format=torch.channels_last)
         self.knobs = Knobs.on(self.device)
+        if teacher is None:
+            self.knobs.blend.zero_()  # blends have no boxes: only a teacher has a say on them
         self.augmenter = Augmenter(data, self.knobs, view=teacher.size if teacher else None)
         self.truth_weight, self.teacher_weight = truth_weight, teacher_weight
 
@@ -54,7 +58,8 @@ class Engine:
         live = zip(self.average.state_dict().values(), self.model.state_dict().values())
         pairs = [(a, m) for a, m in live if a.is_floating_point()]
         self._average, self._live = [a for a, _ in pairs], [m for _, m in pairs]
-        self.run_student, self.run_teacher, self.run_loss = self.model, self.teacher, total_loss
+        self.loss = loss
+        self.run_student, self.run_teacher, self.run_loss = self.model, self.teacher, loss
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self.grids: dict[int, tuple[Tensor, Tensor]] = {}
         self.mode = "eager"
@@ -62,11 +67,11 @@ class Engine:
     def _body(self, size: int) -> None:
         batch: Batch = self.augmenter.batch(self.count, size, self.grids[size][0])
         target = self.run_teacher(batch.clean, size) if self.run_teacher is not None else None
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.gpu):
+        with self.model.autocast(batch.image):
             image = (batch.image / 255).contiguous(memory_format=torch.channels_last)
-            logits, raw = self.run_student(image)
+            outputs = self.run_student(image)
         loss, parts = self.run_loss(
-            logits, raw, batch, target, *self.grids[size], self.truth_weight, self.teacher_weight
+            *outputs, batch, target, *self.grids[size], self.truth_weight, self.teacher_weight
         )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 20.0, foreach=self.gpu or None)
@@ -88,7 +93,7 @@ class Engine:
         self.lr.zero_()
         before = [t.clone() for t in self._state()]
         for size in sizes:
-            self.grids[size] = cells(size, self.device)
+            self.grids[size] = cells(size, self.device, self.model.strides)
         for mode in MODES[MODES.index(mode if self.gpu else "eager") :]:
             try:
                 self._prepare(sizes, mode)
@@ -108,9 +113,9 @@ class Engine:
 
     def _prepare(self, sizes: list[int], mode: str) -> None:
         self.run_student, self.run_teacher = self.model, self.teacher
-        self.run_loss, self.augmenter.render = total_loss, render
+        self.run_loss, self.augmenter.render = self.loss, render
         if mode in ("compiled", "fused"):
-            self.run_loss = torch.compile(total_loss, dynamic=False)
+            self.run_loss = torch.compile(self.loss, dynamic=False)
             self.augmenter.render = torch.compile(render, dynamic=False)
         if mode == "compiled":
             self.run_student = torch.compile(self.model, dynamic=False)
@@ -144,7 +149,7 @@ class Engine:
             self._body(size)
 
     def drain(self) -> list[float]:
-        """Mean loss terms since the last call (class, box, side, teacher class, teacher box)."""
+        """Mean loss terms since the last call."""
         *terms, steps = self.sums.tolist()
         self.sums.zero_()
         return [term / max(steps, 1) for term in terms]

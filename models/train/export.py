@@ -1,11 +1,14 @@
 """Fold a trained checkpoint and write it as static ONNX (opset 17), checked against PyTorch.
 
-    python export.py WEIGHTS.pt OUT.onnx [--shape small] [--size 320] [--half]
+    python export.py WEIGHTS.pt OUT.onnx [--shape small] [--size 320] [--half] [--eight-bits]
 
 Input `image` [1, 3, S, S], RGB 0..255: the division by 255 is folded into the first convolution.
 Outputs cls8, box8, cls16, box16, cls32, box32: raw logits and raw log-distances of each grid; the
 box of a cell lies exp(clamp(box, -6, 5)) * stride pixels left, above, right and below its centre.
+A grid network has one output, `grid`: see grid.py.
 `--half` stores large weights in float16, each behind a Cast to float32 that a loader folds away.
+`--eight-bits`, for weights that were trained so: they are stored as rounded to 255 values an output
+channel, so that a quantizer finds them whole and has nothing to take off the biases.
 """
 
 import argparse
@@ -20,17 +23,18 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from eightbits import round_weights as in_eight_bits
 from engine import parameters_of
-from network import SHAPES, Detector, count_macs, fuse, load_weights
+from forms import FORMS
+from network import Body, count_macs, fuse, load_weights
 
-OUTPUTS = ["cls8", "box8", "cls16", "box16", "cls32", "box32"]
 LARGE = 1024  # elements; smaller tensors (biases, the stem) stay in float32
 
 
 class Maps(nn.Module):
     """The network with its raw maps as outputs."""
 
-    def __init__(self, model: Detector):
+    def __init__(self, model: Body):
         super().__init__()
         self.model = model
 
@@ -38,15 +42,15 @@ class Maps(nn.Module):
         return self.model.maps(image)
 
 
-def folded(weights: str, shape: str = "nano") -> Detector:
+def folded(weights: str, shape: str = "nano") -> Body:
     """The inference network of a checkpoint, taking pixels 0..255."""
-    model = fuse(load_weights(Detector(SHAPES[shape]), weights).eval())
+    model = fuse(load_weights(FORMS[shape].make(), weights).eval())
     with torch.no_grad():
         model.stem.fused.weight.div_(255)
     return model
 
 
-def round_weights(model: Detector) -> None:
+def round_weights(model: Body) -> None:
     """Round in place what `--half` will store in half precision."""
     with torch.no_grad():
         for parameter in model.parameters():
@@ -68,13 +72,13 @@ def halve(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
-def export(model: Detector, out: Path, size: int, half: bool) -> float:
+def export(model: Body, out: Path, size: int, half: bool) -> float:
     """Write the file; returns the largest difference from PyTorch on noise."""
     sample = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
     with contextlib.redirect_stdout(io.StringIO()):
         torch.onnx.export(
             Maps(model), (sample,), str(out), opset_version=17, input_names=["image"],
-            output_names=OUTPUTS, dynamo=False, do_constant_folding=True,
+            output_names=list(model.outputs), dynamo=False, do_constant_folding=True,
         )
     proto = onnx.load(out)
     if half:
@@ -85,7 +89,7 @@ def export(model: Detector, out: Path, size: int, half: bool) -> float:
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, out)
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
-    got = session.run(OUTPUTS, {"image": sample.numpy()})
+    got = session.run(list(model.outputs), {"image": sample.numpy()})
     with torch.no_grad():
         wanted = model.maps(sample)
     return max(float(np.abs(g - w.numpy()).max()) for g, w in zip(got, wanted))
@@ -95,11 +99,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--shape", choices=SHAPES, default="nano")
+    parser.add_argument("--shape", choices=FORMS, default="nano")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--half", action="store_true")
+    parser.add_argument("--eight-bits", action="store_true")
     args = parser.parse_args()
     model = folded(args.weights, args.shape)
+    if args.eight_bits:
+        with torch.no_grad():
+            for weight in (p for p in model.parameters() if p.ndim == 4):
+                weight.copy_(in_eight_bits(weight))
     if args.half:
         round_weights(model)
     difference = export(model, args.out, args.size, args.half)

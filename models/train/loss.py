@@ -11,6 +11,9 @@ from boxes import ciou, iou
 from network import decode
 
 
+TERMS = ("cls", "box", "side", "teacher_cls", "teacher_box")
+
+
 class Weights(NamedTuple):
     """Weights of the terms: ground truth (class, box, log-distance) and teacher (class, box)."""
 

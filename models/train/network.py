@@ -53,6 +53,7 @@ class ConvUnit(nn.Module):
             self.point = nn.Conv2d(inputs, outputs, 1, bias=False)
             self.skip = nn.Parameter(torch.ones(outputs)) if inputs == outputs else None
         self.fused: nn.Conv2d | None = None
+        self.rounding: nn.Module | None = None  # computes in eight bits, see eightbits.py
 
     def kernel(self) -> Tensor:
         """The weight of all branches together [outputs, inputs, k, k]."""
@@ -67,19 +68,27 @@ class ConvUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.fused is not None:
             return F.silu(self.fused(x))
+        if self.rounding is not None:
+            return self.rounding(self, x)
         y = F.conv2d(x, self.kernel(), None, self.conv.stride, self.conv.padding)
         return F.silu(self.norm(y))
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that branches and normalisation amount to."""
+        norm = self.norm
+        gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+        return self.kernel() * gain[:, None, None, None], norm.bias - norm.running_mean * gain
 
     @torch.no_grad()
     def fuse(self) -> None:
         """Replace branches and normalisation by one convolution with a bias."""
-        old, norm = self.conv, self.norm
-        gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+        old = self.conv
+        weight, bias = self.folded()
         fused = nn.Conv2d(
             old.in_channels, old.out_channels, old.kernel_size, old.stride, old.padding
-        ).to(gain.device)
-        fused.weight.copy_(self.kernel() * gain[:, None, None, None])
-        fused.bias.copy_(norm.bias - norm.running_mean * gain)
+        ).to(weight.device)
+        fused.weight.copy_(weight)
+        fused.bias.copy_(bias)
         if self.rep:
             del self.point, self.skip
         del self.conv, self.norm
@@ -126,11 +135,19 @@ def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-class Detector(nn.Module):
-    """Input [B, 3, S, S], RGB 0..1, S a multiple of 32; `forward` gives (logits [B, A, classes],
-    raw distances [B, A, 4]) with A = (S/8)^2 + (S/16)^2 + (S/32)^2 cells, row-major a scale."""
+class Body(nn.Module):
+    """Input [B, 3, S, S], RGB 0..1, S a multiple of 32; `levels` gives the features of the grids
+    of strides 8, 16 and 32, the last only if `coarsest`.
 
-    def __init__(self, shape: Shape = Shape()):
+    A network on it states the `strides` of its grids, `outputs`, the names of its raw maps, and
+    `read`, which makes scores and boxes of what `forward` gives.
+    """
+
+    strides: tuple[int, ...]
+    outputs: tuple[str, ...]
+    exact = False  # true where bfloat16 is too coarse for the convolutions
+
+    def __init__(self, shape: Shape, coarsest: bool = True):
         super().__init__()
         c, d, k = shape.channels, shape.depths, shape.neck_depth
         self.stem = ConvUnit(3, c[0], 3, 2)
@@ -144,8 +161,37 @@ class Detector(nn.Module):
         self.top8 = Block(c[3] + c[2], c[2], k)
         self.down16 = ConvUnit(c[2], c[2], 3, 2)
         self.out16 = Block(c[2] + c[3], c[3], k)
-        self.down32 = ConvUnit(c[3], c[3], 3, 2)
-        self.out32 = Block(c[3] + c[4], c[4], k)
+        self.coarsest = coarsest
+        if coarsest:
+            self.down32 = ConvUnit(c[3], c[3], 3, 2)
+            self.out32 = Block(c[3] + c[4], c[4], k)
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        f8 = self.stage8(self.stage4(self.stem(x)))
+        f16 = self.stage16(f8)
+        f32 = self.stage32(f16)
+        t16 = self.top16(torch.cat([_up(f32), f16], 1))
+        p8 = self.top8(torch.cat([_up(t16), f8], 1))
+        p16 = self.out16(torch.cat([self.down16(p8), t16], 1))
+        if not self.coarsest:
+            return [p8, p16]
+        return [p8, p16, self.out32(torch.cat([self.down32(p16), f32], 1))]
+
+    def autocast(self, x: Tensor) -> torch.autocast:
+        """The arithmetic that training and scoring run in: bfloat16 on a GPU, unless `exact`."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda and not self.exact)
+
+
+class Detector(Body):
+    """`forward` gives (logits [B, A, classes], raw distances [B, A, 4]) with
+    A = (S/8)^2 + (S/16)^2 + (S/32)^2 cells, row-major a scale."""
+
+    strides = STRIDES
+    outputs = ("cls8", "box8", "cls16", "box16", "cls32", "box32")
+
+    def __init__(self, shape: Shape = Shape()):
+        super().__init__(shape)
+        c = shape.channels
         self.classify = self._heads(c[2:], shape.head, shape.classes)
         self.regress = self._heads(c[2:], shape.head, 4)
         for head in self.classify:
@@ -163,32 +209,32 @@ class Detector(nn.Module):
 
     def maps(self, x: Tensor) -> tuple[Tensor, ...]:
         """Raw head maps: cls8, box8, cls16, box16, cls32, box32, each [B, C, S/s, S/s]."""
-        f8 = self.stage8(self.stage4(self.stem(x)))
-        f16 = self.stage16(f8)
-        f32 = self.stage32(f16)
-        t16 = self.top16(torch.cat([_up(f32), f16], 1))
-        p8 = self.top8(torch.cat([_up(t16), f8], 1))
-        p16 = self.out16(torch.cat([self.down16(p8), t16], 1))
-        p32 = self.out32(torch.cat([self.down32(p16), f32], 1))
         out: list[Tensor] = []
-        for classify, regress, p in zip(self.classify, self.regress, (p8, p16, p32)):
+        for classify, regress, p in zip(self.classify, self.regress, self.levels(x)):
             out += [classify(p), regress(p)]
         return tuple(out)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return flatten(self.maps(x))
+        return self.rows(self.maps(x))
+
+    @staticmethod
+    def rows(maps: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Six head maps to (logits [B, A, classes], raw distances [B, A, 4])."""
+        rows = [m.permute(0, 2, 3, 1).flatten(1, 2) for m in maps]
+        return torch.cat(rows[0::2], 1), torch.cat(rows[1::2], 1)
+
+    def read(self, outputs: tuple[Tensor, Tensor], size: int) -> tuple[Tensor, Tensor]:
+        """Scores [B, A, classes] and corner boxes [B, A, 4] in pixels."""
+        logits, raw = outputs
+        return logits.float().sigmoid(), decode(raw, *cells(size, raw.device))
 
 
-def flatten(maps: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Six head maps to (logits [B, A, classes], raw distances [B, A, 4])."""
-    rows = [m.permute(0, 2, 3, 1).flatten(1, 2) for m in maps]
-    return torch.cat(rows[0::2], 1), torch.cat(rows[1::2], 1)
-
-
-def cells(size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Cell centres [A, 2] in pixels and strides [A, 1] of the three grids of a square input."""
+def cells(
+    size: int, device: torch.device | str, of: tuple[int, ...] = STRIDES
+) -> tuple[Tensor, Tensor]:
+    """Cell centres [A, 2] in pixels and strides [A, 1] of the grids of a square input."""
     centres, strides = [], []
-    for stride in STRIDES:
+    for stride in of:
         axis = (torch.arange(size // stride, device=device) + 0.5) * stride
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         centres.append(torch.stack([x, y], -1).reshape(-1, 2))
@@ -202,7 +248,7 @@ def decode(raw: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     return torch.cat([centres - distance[..., :2], centres + distance[..., 2:]], -1)
 
 
-def fuse(model: Detector) -> Detector:
+def fuse(model: Body) -> Body:
     """Fold every unit of the network in place."""
     for module in model.modules():
         if isinstance(module, ConvUnit):
@@ -232,7 +278,7 @@ def check_shape(path: str | Path, found: list[Tensor], wanted: list[Tensor]) -> 
         raise SystemExit(f"{path} holds weights of another shape than the network; see --shape")
 
 
-def load_weights(model: Detector, path: str | Path) -> Detector:
+def load_weights(model: Body, path: str | Path) -> Body:
     """Load a half-precision checkpoint of the un-fused network."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     check_shape(path, list(state.values()), list(model.state_dict().values()))
@@ -240,7 +286,7 @@ def load_weights(model: Detector, path: str | Path) -> Detector:
     return model
 
 
-def half_weights(model: Detector) -> dict[str, Tensor]:
+def half_weights(model: Body) -> dict[str, Tensor]:
     """The state of a network with its floats in half precision, for storage."""
     state = model.state_dict()
     return {k: v.half().cpu() if v.is_floating_point() else v.cpu() for k, v in state.items()}

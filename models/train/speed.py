@@ -16,7 +16,7 @@ import torch
 
 from dataset import Dataset
 from engine import Engine, seed_everything
-from network import SHAPES, Detector
+from forms import FORMS
 from teacher import Teacher
 
 
@@ -25,7 +25,8 @@ def measure(mode: str, sizes: list[int], args: argparse.Namespace) -> dict[str, 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     data = Dataset.synthetic(args.pictures, device)
     teacher = Teacher(args.teacher) if args.teacher else None
-    engine = Engine(Detector(SHAPES[args.shape]), data, teacher, args.batch)
+    form = FORMS[args.shape]
+    engine = Engine(form.make(), data, teacher, args.batch, loss=form.loss)
     start = time.time()
     reached = engine.prepare(sizes, mode)
     rates = {"prepare_s": round(time.time() - start, 1)}
@@ -47,7 +48,7 @@ def measure(mode: str, sizes: list[int], args: argparse.Namespace) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--shape", choices=SHAPES, default="nano")
+    parser.add_argument("--shape", choices=FORMS, default="nano")
     parser.add_argument("--teacher")
     parser.add_argument("--sizes", default="320")
     parser.add_argument("--modes", default="graph,fused")

@@ -3,8 +3,10 @@
     python train.py PACKED OUT --budget 1300 --teacher yolox_nano.onnx:416,picodet_s_320.onnx:320
     python train.py PACKED OUT --budget 2600 --resume OUT/trunk.pt ...
 
-`--budget` is the length of the whole schedule in seconds of training: the learning rate rises,
-holds, and falls over the last `--fall` share. `--stop` ends a session earlier. OUT receives
+`--budget` is the length of the whole schedule in seconds of training, `--epochs` in passes over the
+data: the learning rate rises, holds, and falls over the last `--fall` share. `--stop` ends a
+session earlier. With `--eight-bits` the network computes as the engine will (see eightbits.py) and
+is scored so: fine-tuning, from `--init`. OUT receives
 `state.pt` with `moments.pt` and `trunk.pt` (see state.py; `--resume` takes any), `ema.pt` (averaged
 weights, half precision), `best.pt` (those of the best score on `val` so far: the ones to ship),
 `log.jsonl` and, at the end, `result.json` with the scores of `best.pt` on `val` and, if packed,
@@ -22,14 +24,18 @@ from pathlib import Path
 
 import torch
 
+import eightbits
 import state
 from dataset import Dataset
 from engine import MODES, Engine, parameters_of, seed_everything
-from evaluate import evaluate, torch_predictor
-from network import SHAPES, Detector, count_macs, fuse, half_weights, load_weights
+from evaluate import evaluate, letterbox, torch_predictor
+from forms import FORMS
+from loss import TERMS
+from network import count_macs, fuse, half_weights, load_weights
 from teacher import Teacher
 
 AHEAD = 4  # steps that the host may queue before it waits
+WATCHED = 128  # pictures by which the ranges of eight bits are chosen
 REWARM = 20.0  # seconds over which the learning rate rises again after a resume
 
 
@@ -38,8 +44,9 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("packed", type=Path)
     add("out", type=Path)
-    add("--shape", choices=SHAPES, default="nano")
+    add("--shape", choices=FORMS, default="nano")
     add("--budget", type=float, default=1300, help="seconds of the whole schedule")
+    add("--epochs", type=float, help="length of the schedule in place of --budget")
     add("--total", action="store_true", help="the budget includes loading and compiling")
     add("--stop", type=float, default=math.inf, help="seconds after which this session ends")
     add("--teacher", help="ONNX files and their input sizes; without it, ground truth only")
@@ -47,6 +54,7 @@ def parse() -> argparse.Namespace:
     add("--peak", type=float, default=0.25, help="weight of the maximum against the mean")
     add("--mirror", action="store_true", help="teachers see the mirror image as well")
     add("--init", help="half-precision weights to start from")
+    add("--eight-bits", action="store_true", help="round as the engine does")
     add("--resume", type=Path, help="state.pt or trunk.pt of an earlier session")
     add("--engine", choices=MODES, default="fused")
     add("--batch", type=int, default=192)
@@ -86,15 +94,20 @@ class Run:
         args.out.mkdir(parents=True, exist_ok=True)
         self.train_set = Dataset.load(args.packed, "train", self.device)
         self.val_set = Dataset.load(args.packed, "val", self.device)
-        model = Detector(SHAPES[args.shape])
+        self.form = FORMS[args.shape]
+        if self.form.terms != TERMS and (args.teacher or args.eight_bits):
+            raise SystemExit(f"{args.shape} learns from annotations alone, and in float")
+        model = self.form.make()
         if args.init:
             load_weights(model, args.init)
+        if args.eight_bits:
+            eightbits.install(model)
         teacher = None
         if args.teacher:
             teacher = Teacher(args.teacher, args.mirror, args.shares, args.peak)
         self.engine = Engine(
             model, self.train_set, teacher, args.batch,
-            args.decay, args.truth_weight, args.teacher_weight,
+            args.decay, args.truth_weight, args.teacher_weight, self.form.loss,
         )  # fmt: skip
         entries = [entry.split(":") for entry in args.sizes.split(",")]
         self.sizes = [int(entry[0]) for entry in entries]
@@ -106,15 +119,16 @@ class Run:
             self.steps, self.spent = position["steps"], position["spent"]
             if (args.out / "best.pt").exists():
                 self.best = position["best"]
-            torch.manual_seed(args.seed + self.steps)
-            self.random.seed(args.seed + self.steps)
+        torch.manual_seed(args.seed + self.steps)  # the same batches for every shape
+        self.random.seed(args.seed + self.steps)
         self.good = self.engine.snapshot()
         while not (self.val_set.fill(args.packed, "val") and self.fill()):
             time.sleep(0.5)
+        self.choose_ranges()
         self.begun = time.time()
         if args.total:
             args.budget -= self.begun - started
-        self.trunk = self.progress_at(self.spent) >= 1 - args.fall
+        self.trunk = self.progress >= 1 - args.fall
         self.log(event="start", mode=mode, setup_s=round(self.begun - started, 1), spent=self.spent,
                  arguments={k: str(v) for k, v in vars(args).items()})  # fmt: skip
 
@@ -130,9 +144,26 @@ class Run:
         with open(self.args.out / "log.jsonl", "a") as file:
             file.write(line + "\n")
 
-    def progress_at(self, spent: float) -> float:
+    def choose_ranges(self) -> None:
+        """Choose the ranges of eight bits by pictures that have arrived."""
+        if self.args.eight_bits:
+            rows = self.train_set.ready.nonzero()[:WATCHED, 0].tolist()
+            size = self.args.last_size
+            images = torch.stack([letterbox(self.train_set, row, size)[0] for row in rows])
+            eightbits.choose_ranges(self.engine.average, images)
+            eightbits.copy_ranges(self.engine.average, self.engine.model)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far."""
+        return self.steps * self.args.batch / self.train_set.count
+
+    @property
+    def progress(self) -> float:
         """Share of the schedule that has passed, 0..1."""
-        return spent / self.args.budget
+        if self.args.epochs:
+            return self.epoch / self.args.epochs
+        return (self.spent + self.elapsed) / self.args.budget
 
     @property
     def elapsed(self) -> float:
@@ -155,6 +186,7 @@ class Run:
 
     def validate(self) -> None:
         """Score the averaged weights on `val`; keep them if none did better."""
+        self.choose_ranges()
         average = self.engine.average
         result = evaluate(torch_predictor(average), self.val_set, self.args.last_size)
         person = result.per_class["person"]
@@ -170,13 +202,11 @@ class Run:
             self.log(event="restored", step=self.steps)
             self.engine.restore(self.good)
             return
-        names = ("cls", "box", "side", "teacher_cls", "teacher_box")
         self.log(
-            step=self.steps, epoch=round(self.steps * self.args.batch / self.train_set.count, 1),
-            progress=round(self.progress_at(self.spent + self.elapsed), 4),
+            step=self.steps, epoch=round(self.epoch, 1), progress=round(self.progress, 4),
             lr=round(float(self.engine.lr), 6),
             per_s=round(steps * self.args.batch / (time.time() - since)),
-            **{name: round(term, 4) for name, term in zip(names, terms)},
+            **{name: round(term, 4) for name, term in zip(self.form.terms, terms)},
         )  # fmt: skip
 
     def set_schedule(self, progress: float) -> None:
@@ -195,7 +225,7 @@ class Run:
         saved = scored = marked = filled = time.time()
         marked_step = first_step = self.steps
         while self.elapsed < args.stop:
-            progress = self.progress_at(self.spent + self.elapsed)
+            progress = self.progress
             if progress >= 1:
                 break
             if not self.trunk and progress >= 1 - args.fall:
@@ -230,11 +260,11 @@ class Run:
         peak = torch.cuda.max_memory_allocated() / 2**30 if self.engine.gpu else 0.0
         entry = {
             "mode": self.engine.mode, "steps": self.steps, "seconds": self.seconds,
-            "epochs": self.steps * self.args.batch / self.train_set.count,
+            "epochs": self.epoch,
             "pictures_per_s": self.stepped * self.args.batch / self.seconds,
             "peak_gib": peak, "arguments": {k: str(v) for k, v in vars(self.args).items()},
         }  # fmt: skip
-        model = load_weights(Detector(SHAPES[self.args.shape]), self.args.out / "best.pt")
+        model = load_weights(self.form.make(), self.args.out / "best.pt")
         model = fuse(model.to(self.device)).eval().to(memory_format=torch.channels_last)
         entry["params"] = parameters_of(model)
         entry["macs"] = {size: count_macs(model, size) for size in sorted({self.args.last_size, 320, 416})}
