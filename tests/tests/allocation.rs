@@ -14,6 +14,7 @@ use lapwing_camera::frame::{Frame, PixelFormat, picture};
 use lapwing_camera::photos::PHOTOS;
 use lapwing_flow::network::{context_values, unknown};
 use lapwing_flow::{Asked, FlowModel};
+use lapwing_tests::{root, say};
 use lapwing_vision::Model;
 use lapwing_vision::detect::{DetectOptions, Detector};
 
@@ -59,6 +60,29 @@ fn fitted(whole: &Frame, size: usize) -> Frame {
         pixel.copy_from_slice(&whole.rgb()[(y * w + x) * 3..][..3]);
     }
     frame
+}
+
+/// Masks, key points, turned boxes and five faces' points, in eight bits.
+#[test]
+fn what_boxes_have_beside_their_scores_allocates_nothing_after_the_first_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let exports = root().join("tests/exports");
+    let mut frame = Frame::new();
+    let picture = exports.join("picture.png");
+    picture::decode(&std::fs::read(&picture).unwrap(), "picture.png", &mut frame).unwrap();
+    for name in ["masks", "points", "turned", "faces"] {
+        let [onnx, lap] = ["onnx", "lap"].map(|ending| format!("{name}.{ending}"));
+        std::fs::copy(exports.join(&onnx), folder.path().join(&onnx)).unwrap();
+        let call = ["model", "quantize", &onnx, "--calibrate", picture.to_str().unwrap(), "--quick", "-o", &lap];
+        say(folder.path(), &call);
+        let mut detector = Detector::load(&Model::open(folder.path().join(&lap).to_str().unwrap()).unwrap()).unwrap();
+        let options = DetectOptions::of(detector.manifest());
+        let first = detector.detect(&frame, &options).unwrap().len();
+        let before = REQUESTS.get();
+        let again = detector.detect(&frame, &options).unwrap().len();
+        assert_eq!(REQUESTS.get() - before, 0, "{name}");
+        assert!(first == again && first > 0, "{name}");
+    }
 }
 
 #[test]
