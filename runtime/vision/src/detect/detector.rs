@@ -9,12 +9,13 @@ use super::extras::Extras;
 use super::mask::Mask;
 use super::nms;
 use super::rotated::RotatedBox;
-use crate::head::{self, ByteDecoder, Candidates, DetectOptions, Head};
+use crate::head::{self, ByteDecoder, Candidates, DetectOptions, Head, Outputs};
 use crate::input::{InputError, InputTensor};
 use crate::model::{Model, ModelError, NetworkFile};
 use lapwing_camera::frame::Frame;
 use lapwing_engine::finite::first_not_finite;
 use lapwing_engine::manifest::{AxisOrder, InputSpec};
+use lapwing_engine::plan::Plan;
 use lapwing_engine::{EngineError, Int8Engine, Manifest};
 #[cfg(feature = "onnx")]
 use lapwing_quantize::float::{FloatEngine, OnnxFile};
@@ -120,6 +121,38 @@ impl Engine {
     }
 }
 
+/// What the outputs of one picture come to.
+struct Found {
+    candidates: Candidates,
+    /// Those for which no better one stands: places among the sorted candidates.
+    kept: Vec<u16>,
+    extras: Extras,
+}
+
+impl Found {
+    fn clear(&mut self) {
+        self.candidates.clear();
+        self.kept.clear();
+        self.extras.clear();
+    }
+
+    /// From outputs in float32.
+    fn decode(&mut self, head: &dyn Head, outputs: Outputs<'_, '_>, options: &DetectOptions) {
+        head.decode(outputs, options, &mut self.candidates);
+        nms::suppress(self.candidates.sorted(), options.nms_iou, DETECTIONS_MAX, &mut self.kept);
+        let carried = |cell: u32, into: &mut Vec<f32>| head.carried(outputs, cell, into);
+        self.extras.read(&self.candidates, &self.kept, carried, |prototypes, into| prototypes.read(outputs, into));
+    }
+
+    /// From outputs as they lie in a plan.
+    fn decode_bytes(&mut self, head: &mut dyn ByteDecoder, plan: &Plan, options: &DetectOptions) {
+        head.decode(plan, options, &mut self.candidates);
+        nms::suppress(self.candidates.sorted(), options.nms_iou, DETECTIONS_MAX, &mut self.kept);
+        let carried = |cell: u32, into: &mut Vec<f32>| head.carried(plan, cell, into);
+        self.extras.read(&self.candidates, &self.kept, carried, |prototypes, into| prototypes.read_bytes(plan, into));
+    }
+}
+
 /// A model with its buffers; one a thread.
 pub struct Detector {
     manifest: Manifest,
@@ -127,10 +160,8 @@ pub struct Detector {
     head: Arc<dyn Head>,
     /// Reads an artifact's outputs without dequantizing them.
     bytes: Option<Box<dyn ByteDecoder>>,
-    candidates: Candidates,
-    kept: Vec<u16>,
+    found: Found,
     detections: Vec<Detection>,
-    extras: Extras,
     times: StageTimes,
 }
 
@@ -161,18 +192,13 @@ impl Detector {
             Engine::Int8(_, engine) if engine.tail().is_none() => head.byte_decoder(engine.plan().signature()),
             _ => None,
         };
-        let extras = Extras::new(manifest.head.extra, head.prototypes());
-        Detector {
-            manifest,
-            engine,
-            head,
-            bytes,
-            extras,
+        let found = Found {
             candidates: Candidates::default(),
             kept: Vec::with_capacity(DETECTIONS_MAX),
-            detections: Vec::with_capacity(DETECTIONS_MAX),
-            times: StageTimes::default(),
-        }
+            extras: Extras::new(manifest.head.extra, head.prototypes()),
+        };
+        let detections = Vec::with_capacity(DETECTIONS_MAX);
+        Detector { manifest, engine, head, bytes, found, detections, times: StageTimes::default() }
     }
 
     /// What runs the network: `float`, or the name of the int8 kernels.
@@ -200,9 +226,8 @@ impl Detector {
     /// Nothing is then known of the picture, and [`Detector::detections`] is empty: whoever hides must not show it.
     pub fn detect(&mut self, frame: &Frame, options: &DetectOptions) -> Result<&[Detection], DetectError> {
         let start = Instant::now();
-        self.candidates.clear();
+        self.found.clear();
         self.detections.clear(); // those of another picture are not this one's
-        self.extras.clear();
         let (fitting, filled, run) = match &mut self.engine {
             #[cfg(feature = "onnx")]
             Engine::Float(input, engine) => {
@@ -213,12 +238,7 @@ impl Detector {
                 for index in 0..outputs.len() {
                     usable(&self.manifest, index, outputs.get(index))?;
                 }
-                self.head.decode(&|i| outputs.get(i), options, &mut self.candidates);
-                keep(&mut self.candidates, options, &mut self.kept);
-                let read = |cell: u32, into: &mut Vec<f32>| self.head.carried(&|i| outputs.get(i), cell, into);
-                self.extras.read(&self.candidates, &self.kept, read, |prototypes, into| {
-                    prototypes.read(&|i| outputs.get(i), into);
-                });
+                self.found.decode(&*self.head, &|i| outputs.get(i), options);
                 (fitting, filled, run)
             }
             Engine::Int8(input, engine) => {
@@ -227,32 +247,23 @@ impl Detector {
                 engine.run(input.values());
                 let run = Instant::now();
                 if let Some(bytes) = &mut self.bytes {
-                    bytes.decode(engine.plan(), options, &mut self.candidates);
-                    keep(&mut self.candidates, options, &mut self.kept);
-                    let read = |cell: u32, into: &mut Vec<f32>| bytes.carried(engine.plan(), cell, into);
-                    self.extras.read(&self.candidates, &self.kept, read, |prototypes, into| {
-                        prototypes.read_bytes(engine.plan(), into);
-                    });
+                    self.found.decode_bytes(&mut **bytes, engine.plan(), options);
                 } else {
                     engine.dequantize();
                     for index in 0..engine.output_shapes().len() {
                         usable(&self.manifest, index, engine.output(index))?;
                     }
-                    self.head.decode(&|i| engine.output(i), options, &mut self.candidates);
-                    keep(&mut self.candidates, options, &mut self.kept);
-                    let read = |cell: u32, into: &mut Vec<f32>| self.head.carried(&|i| engine.output(i), cell, into);
-                    self.extras.read(&self.candidates, &self.kept, read, |prototypes, into| {
-                        prototypes.read(&|i| engine.output(i), into);
-                    });
+                    self.found.decode(&*self.head, &|i| engine.output(i), options);
                 }
                 (fitting, filled, run)
             }
         };
-        if self.candidates.refused() > 0 {
-            let what = format!("{} of its boxes are NaN or infinite", self.candidates.refused());
+        let Found { candidates, kept, extras } = &mut self.found;
+        if candidates.refused() > 0 {
+            let what = format!("{} of its boxes are NaN or infinite", candidates.refused());
             return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
         }
-        if let Some(score) = self.candidates.excess() {
+        if let Some(score) = candidates.excess() {
             let what = format!(
                 "a score is {score:.2}, and none is above 1: head family `{}` reads something else than it gives (logits, \
                  most likely); correct `head.family`",
@@ -260,34 +271,30 @@ impl Detector {
             );
             return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
         }
-        if !self.extras.are_finite() {
+        if !extras.are_finite() {
             let what = "what its boxes have beside class and score is NaN or infinite".to_owned();
             return Err(DetectError::Unusable { model: self.manifest.name.clone(), what });
         }
-        let sorted = self.candidates.sorted();
-        let made = self
-            .kept
-            .iter()
-            .enumerate()
-            .map(|(index, &k)| self.extras.detection(index, &sorted[usize::from(k)], &fitting));
-        self.detections.extend(made);
+        let sorted = candidates.sorted();
+        let chosen = kept.iter().map(|&place| &sorted[usize::from(place)]).enumerate();
+        self.detections.extend(chosen.map(|(index, candidate)| extras.detection(index, candidate, &fitting)));
         self.times = StageTimes { input: filled - start, model: run - filled, decode: run.elapsed() };
         Ok(&self.detections)
     }
 
     /// The key points of detection `index` of the last picture, of a network that gives them; else none.
     pub fn key_points(&self, index: usize) -> &[KeyPoint] {
-        self.extras.key_points(index)
+        self.found.extras.key_points(index)
     }
 
     /// The turned box of detection `index` of the last picture, in the picture's pixels, of a network that gives it.
     pub fn rotated(&self, index: usize) -> Option<RotatedBox> {
-        self.extras.rotated(index)
+        self.found.extras.rotated(index)
     }
 
     /// The mask of detection `index` of the last picture, of a network that gives masks.
     pub fn mask(&self, index: usize) -> Option<Mask> {
-        self.extras.mask(index)
+        self.found.extras.mask(index)
     }
 
     /// What the last call of [`Detector::detect`] found.
@@ -299,11 +306,6 @@ impl Detector {
     pub fn times(&self) -> StageTimes {
         self.times
     }
-}
-
-/// The candidates that no better one stands for: their places among those that are sorted.
-fn keep(candidates: &mut Candidates, options: &DetectOptions, kept: &mut Vec<u16>) {
-    nms::suppress(candidates.sorted(), options.nms_iou, DETECTIONS_MAX, kept);
 }
 
 /// An output is of use if it is there and every value of it is finite.

@@ -140,6 +140,7 @@ fn on_line(lines: &[f32], place: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lapwing_engine::ir::Shape;
     use lapwing_engine::manifest::{AxisOrder, Colour, Fit, InputSpec, Resize};
     use proptest::prelude::*;
 
@@ -158,7 +159,8 @@ mod tests {
             pad: 114,
             resize: Resize::Area,
         };
-        let prototypes = Prototypes::of(1, [SIDE, SIDE], [4.0, 4.0]);
+        let shape = Shape { height: SIDE, width: SIDE, channels: 1 };
+        let prototypes = Prototypes { output: 1, shape, stride: [4.0, 4.0] };
         let fitting = Fitting::new(&spec, 96, 96);
         let mut mask = Mask::with_room(&prototypes);
         mask.make(&prototypes, values, &[1.0], input, fitting.to_picture(input), &fitting);

@@ -2,12 +2,8 @@
 
 use std::f32::consts::PI;
 
-use super::family::Outputs;
-use super::maps::{Map, Planes, view};
 use super::math::sigmoid;
-use lapwing_engine::ir::Shape;
-use lapwing_engine::manifest::{AngleUnit, Manifest, PointOrigin};
-use lapwing_engine::plan::Plan;
+use lapwing_engine::manifest::{AngleUnit, PointOrigin};
 
 /// The angle that a raw value means, in radians.
 pub fn angle(unit: AngleUnit, raw: f32) -> f32 {
@@ -34,58 +30,6 @@ pub fn turned(centre: [f32; 2], low: [f32; 2], high: [f32; 2], angle: f32) -> [f
     let [x, y] = [centre[0] + across * cos - down * sin, centre[1] + across * sin + down * cos];
     let [half_w, half_h] = [(low[0] + high[0]) / 2.0, (low[1] + high[1]) / 2.0];
     [x - half_w, y - half_h, x + half_w, y + half_h]
-}
-
-/// The prototypes that masks are made of: an output (1, channels, h, w).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prototypes {
-    output: usize,
-    /// Their cells and their number.
-    pub shape: Shape,
-    /// Input pixels for each of their cells, across and down.
-    pub stride: [f32; 2],
-}
-
-impl Prototypes {
-    /// Those of the last of the outputs, which have the shapes `found`, for masks of so many coefficients; `None` if it
-    /// cannot be them.
-    pub fn find(manifest: &Manifest, found: &[Vec<usize>], coefficients: usize) -> Option<Prototypes> {
-        let (output, last) = found.iter().enumerate().next_back()?;
-        let &[1, channels, height, width] = last.as_slice() else { return None };
-        let stride = [manifest.input.width as f32 / width as f32, manifest.input.height as f32 / height as f32];
-        let shape = Shape { height, width, channels };
-        (channels == coefficients && height * width > 0).then_some(Prototypes { output, shape, stride })
-    }
-
-    /// So many of so many rows and columns, for tests.
-    #[cfg(test)]
-    pub fn of(channels: usize, [height, width]: [usize; 2], stride: [f32; 2]) -> Prototypes {
-        Prototypes { output: 1, shape: Shape { height, width, channels }, stride }
-    }
-
-    /// Reads them into `values`, (h, w, channels); empty if they are not there.
-    pub fn read<'a>(&self, outputs: Outputs<'_, 'a>, values: &mut Vec<f32>) {
-        values.clear();
-        if let Some(map) = outputs(self.output).and_then(|planes| Planes::new(planes, self.shape)) {
-            self.read_map(&map, values);
-        }
-    }
-
-    /// As [`Prototypes::read`], of a plan.
-    pub fn read_bytes(&self, plan: &Plan, values: &mut Vec<f32>) {
-        values.clear();
-        if let Some(map) = plan.signature().outputs.get(self.output).and_then(|output| view(plan, output)) {
-            self.read_map(&map, values);
-        }
-    }
-
-    fn read_map<M: Map>(&self, map: &M, values: &mut Vec<f32>) {
-        for y in 0..self.shape.height {
-            for x in 0..self.shape.width {
-                values.extend((0..self.shape.channels).map(|channel| map.value(channel, y, x)));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use super::candidates::Candidates;
-use super::extra::Prototypes;
 use super::options::DetectOptions;
+use super::prototypes::Prototypes;
 use lapwing_engine::ir::{Shape, Signature};
 use lapwing_engine::manifest::Manifest;
 use lapwing_engine::plan::Plan;

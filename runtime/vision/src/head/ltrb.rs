@@ -11,11 +11,12 @@
 //! | `dfl` | for n = 1 `raw` itself, else the mean of 0 .. n-1 under the softmax of a side's n values (Li et al., "Generalized Focal Loss", arXiv:2006.04388): YOLOv8 and those after it, NanoDet, PicoDet |
 
 use super::candidates::{Candidate, Candidates};
-use super::extra::{self, Prototypes};
+use super::extra;
 use super::family::{Family, Grid, Head, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps, raised};
 use super::math::{logit, sigmoid};
 use super::options::DetectOptions;
+use super::prototypes::Prototypes;
 use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::{Extra, Manifest};
 

@@ -8,9 +8,9 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use super::candidates::{CANDIDATES_MAX, Candidates};
-use super::extra::Prototypes;
 use super::family::{ByteDecoder, Head, Outputs};
 use super::options::DetectOptions;
+use super::prototypes::Prototypes;
 use lapwing_engine::ir::{Output, Part, Shape, Signature};
 use lapwing_engine::manifest::STRIDES_MAX;
 use lapwing_engine::plan::{Plan, View};
@@ -159,20 +159,46 @@ impl<H: CellHead> ByteDecoder for OnMaps<H> {
     }
 }
 
+impl Prototypes {
+    /// Reads them into `values`, (h, w, channels); empty if they are not there.
+    pub fn read<'a>(&self, outputs: Outputs<'_, 'a>, values: &mut Vec<f32>) {
+        values.clear();
+        if let Some(map) = outputs(self.output).and_then(|planes| Planes::new(planes, self.shape)) {
+            self.read_map(&map, values);
+        }
+    }
+
+    /// As [`Prototypes::read`], of a plan.
+    pub fn read_bytes(&self, plan: &Plan, values: &mut Vec<f32>) {
+        values.clear();
+        if let Some(map) = plan.signature().outputs.get(self.output).and_then(|output| view(plan, output)) {
+            self.read_map(&map, values);
+        }
+    }
+
+    fn read_map<M: Map>(&self, map: &M, values: &mut Vec<f32>) {
+        for y in 0..self.shape.height {
+            for x in 0..self.shape.width {
+                values.extend((0..self.shape.channels).map(|channel| map.value(channel, y, x)));
+            }
+        }
+    }
+}
+
 /// An output that is one whole tensor, as it lies in a plan.
-pub fn view<'p>(plan: &'p Plan, output: &Output) -> Option<View<'p>> {
+fn view<'p>(plan: &'p Plan, output: &Output) -> Option<View<'p>> {
     output.parts.first().map(|part| plan.view(part.tensor))
 }
 
 /// A map in float32: (channels, h, w).
-pub struct Planes<'a> {
+struct Planes<'a> {
     values: &'a [f32],
     shape: Shape,
 }
 
 impl<'a> Planes<'a> {
     /// `None` if there are more or fewer values.
-    pub fn new(values: &'a [f32], shape: Shape) -> Option<Planes<'a>> {
+    fn new(values: &'a [f32], shape: Shape) -> Option<Planes<'a>> {
         (values.len() == shape.elements()).then_some(Planes { values, shape })
     }
 }

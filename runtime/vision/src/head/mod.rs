@@ -18,6 +18,7 @@ mod ltrb;
 mod maps;
 mod math;
 mod options;
+mod prototypes;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -29,12 +30,12 @@ use lapwing_engine::manifest::Manifest;
 
 pub use anchors::{ANCHORS_YOLOV2, ANCHORS_YOLOV5};
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
-pub use extra::Prototypes;
 pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
 pub use fastestv2::ANCHORS as ANCHORS_FASTESTV2;
 #[cfg(feature = "onnx")]
 pub(crate) use math::{sigmoid, softmax};
 pub use options::{DetectOptions, Labels};
+pub use prototypes::Prototypes;
 #[cfg(feature = "onnx")]
 pub(crate) use yunet::POINTS as FACE_POINTS;
 

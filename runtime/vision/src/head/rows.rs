@@ -12,10 +12,10 @@
 //! is then a centre and sides in both.
 
 use super::candidates::{Candidate, Candidates};
-use super::extra::Prototypes;
 use super::family::{Family, Head, Outputs, grid};
 use super::math::corners;
 use super::options::DetectOptions;
+use super::prototypes::Prototypes;
 use lapwing_engine::manifest::{Extra, Manifest};
 
 /// Ultralytics' from YOLOv8 on.
