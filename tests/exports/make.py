@@ -607,4 +607,5 @@ def main():
     print({name: len(boxes) for name, boxes in found.items()})
 
 
-main()
+if __name__ == "__main__":
+    main()

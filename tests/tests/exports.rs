@@ -162,7 +162,7 @@ fn what_boxes_have_beside_their_scores_is_what_the_decoders_in_numpy_find() {
                     );
                 }
             } else {
-                let corners = detector.rotated(index).unwrap().corners();
+                let corners = detector.rotated(index).unwrap().corners;
                 for other in pairs("corners") {
                     assert!(
                         corners.iter().any(|c| near(c[0], other[0]) && near(c[1], other[1])),
@@ -263,6 +263,21 @@ fn masks_and_turned_boxes_are_scored_by_their_shapes() {
     }
 }
 
+/// A file whose metadata speaks of key points of one value, as many as there are channels: they are passed over, and said
+/// to be.
+#[test]
+fn key_points_that_cannot_be_are_passed_over_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = std::fs::read(exports().join("points.onnx")).unwrap();
+    let at = bytes.windows(6).position(|word| word == b"[3, 3]").unwrap();
+    bytes[at..at + 6].copy_from_slice(b"[9, 1]");
+    std::fs::write(folder.path().join("odd.onnx"), bytes).unwrap();
+    std::fs::copy(exports().join("picture.png"), folder.path().join("picture.png")).unwrap();
+    let said = say(folder.path(), &["model", "info", "odd.onnx"]);
+    assert!(said.contains("head.extra.values = 1") && said.contains("key points for each box is not read"), "{said}");
+    say(folder.path(), &["detect", "--model", "odd.onnx", "picture.png"]);
+}
+
 /// Redaction follows the turned box or the mask: all of it is hidden, and less than the upright boxes with their margin.
 #[test]
 fn redaction_hides_the_object_and_less_than_its_box() {
@@ -297,7 +312,7 @@ fn redaction_hides_the_object_and_less_than_its_box() {
         for (x, y) in (0..64).flat_map(|y| (0..64).map(move |x| (x, y))) {
             let centre = [x as f32 + 0.5, y as f32 + 0.5];
             let is_object = |&index: &usize| match detector.rotated(index) {
-                Some(rotated) => lies_in(&rotated.corners(), centre),
+                Some(rotated) => lies_in(&rotated.corners, centre),
                 None => detector.mask(index).unwrap().has(centre[0], centre[1]),
             };
             let is_boxed = |&index: &usize| {

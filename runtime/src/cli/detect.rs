@@ -11,6 +11,7 @@ use lapwing_runtime::sinks::annotate_found;
 use lapwing_vision::Model;
 use lapwing_vision::detect::{DetectOptions, Detection, Detector, KeyPoint};
 use lapwing_vision::eval::canonical_class;
+use lapwing_vision::head::is_classifier;
 use serde_json::{Value, json};
 
 use super::out::{Complaints, Failure, Out, complain, line};
@@ -36,7 +37,7 @@ pub struct Args {
     /// One JSON object a picture, or a frame of a clip with its number, on standard output
     #[arg(long)]
     json: bool,
-    /// Also write each picture with its boxes drawn, as JPEG, into this folder; people in it are not redacted
+    /// Also write each picture with what was found drawn on it, as JPEG, into this folder; people in it are not redacted
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
 }
@@ -49,6 +50,8 @@ pub fn fraction(word: &str) -> Result<f32, String> {
     }
 }
 
+/// Classes that are told of a picture by a classifier, the surest.
+const CLASSES_TOLD: usize = 5;
 /// Whom nobody expects in a picture that is passed on.
 const PERSON: &str = "person";
 const WAIT: Duration = Duration::from_secs(5);
@@ -199,6 +202,13 @@ fn round(value: f32, places: i32) -> f64 {
     (f64::from(value) * unit).round() / unit
 }
 
+/// The detections of the last picture that are told.
+fn told(detector: &Detector) -> &[Detection] {
+    let all = detector.detections();
+    let most = if is_classifier(detector.manifest()) { CLASSES_TOLD } else { all.len() };
+    &all[..most.min(all.len())]
+}
+
 /// A detection, and what the network gives beside its box.
 fn detection_json(detector: &Detector, index: usize, found: &Detection) -> Value {
     let point = |at: &[f32; 2]| at.map(|v| round(v, 2));
@@ -213,8 +223,8 @@ fn detection_json(detector: &Detector, index: usize, found: &Detection) -> Value
         object["polygons"] = json!(polygons);
     }
     if let Some(rotated) = detector.rotated(index) {
-        object["corners"] = json!(rotated.corners().map(|corner| point(&corner)));
-        object["angle"] = json!(round(rotated.angle, 4));
+        object["corners"] = json!(rotated.corners.map(|corner| point(&corner)));
+        object["angle"] = json!(round(rotated.angle(), 4));
     }
     let points = detector.key_points(index);
     if !points.is_empty() {
@@ -225,7 +235,7 @@ fn detection_json(detector: &Detector, index: usize, found: &Detection) -> Value
 }
 
 fn as_json(frame: &Frame, detector: &Detector, is_clip: bool) -> Value {
-    let detections = detector.detections().iter().enumerate();
+    let detections = told(detector).iter().enumerate();
     let detections: Vec<Value> = detections.map(|(index, found)| detection_json(detector, index, found)).collect();
     let ms = |stage: Duration| (stage.as_secs_f64() * 1e6).round() / 1e3;
     let times = detector.times();
@@ -250,7 +260,7 @@ fn as_text(frame: &Frame, detector: &Detector, is_clip: bool) -> String {
         Printable(frame.name()),
         frame.width(),
         frame.height(),
-        in_words(detector.detections(), |c| detector.class_name(c))
+        in_words(told(detector), |c| detector.class_name(c))
     )
 }
 

@@ -157,12 +157,21 @@ fn scored(
         category_of,
         times_ms: Vec::new(),
         unlisted: 0,
+        misfits: 0,
     };
     if let Some(kind) = shape_kind(model) {
+        if annotations.unread_shapes() > 0 {
+            complain!(
+                "the `segmentation` of {} annotations is neither polygons nor runs of a picture; it is left out",
+                annotations.unread_shapes()
+            );
+        }
         match annotations.has_shapes() {
             true => tally.shapes = Some((kind, Evaluation::new(annotations.categories.len()))),
             false => {
-                complain!("the annotations have no `segmentation`, so that {kind} are not scored, only their boxes")
+                complain!(
+                    "the annotations have no `segmentation`, that can be used, so that {kind} are not scored, only their boxes"
+                )
             }
         }
     }
@@ -187,7 +196,7 @@ fn shape_kind(model: &Model) -> Option<&'static str> {
 
 /// The shape of a detection of the last picture.
 fn shape_of(detector: &Detector, index: usize) -> Option<Shape> {
-    let turned = || detector.rotated(index).and_then(|rotated| Shape::any(vec![rotated.corners().to_vec()]));
+    let turned = || detector.rotated(index).and_then(|rotated| Shape::any(vec![rotated.corners.to_vec()]));
     detector.mask(index).map_or_else(turned, |mask| Shape::odd(mask.polygons()))
 }
 
@@ -204,6 +213,8 @@ struct Tally<'a> {
     category_of: Vec<Option<usize>>,
     times_ms: Vec<f64>,
     unlisted: usize,
+    /// Shapes whose runs are those of a picture of another size.
+    misfits: usize,
 }
 
 impl Tally<'_> {
@@ -224,17 +235,21 @@ impl Tally<'_> {
         let size = (frame.width(), frame.height());
         self.evaluation.add(size, truths, &claims);
         if let Some((_, evaluation)) = &mut self.shapes {
-            let annotated = self.annotations.shapes(listed);
+            let fits = |shape: &Option<Shape>| shape.clone().filter(|shape| shape.fits(size));
+            let annotated: Vec<Option<Shape>> = self.annotations.shapes(listed).iter().map(fits).collect();
+            self.misfits +=
+                self.annotations.shapes(listed).iter().flatten().count() - annotated.iter().flatten().count();
             // one without a shape is ignored: nobody knows where it is
             let truths: Vec<Truth> = truths
                 .iter()
-                .zip(annotated)
+                .zip(&annotated)
                 .map(|(truth, shape)| Truth { ignore: truth.ignore || shape.is_none(), ..*truth })
                 .collect();
             let found: Vec<Option<Shape>> = known.iter().map(|(index, _)| shape_of(&self.detector, *index)).collect();
             evaluation.add_by(size, &truths, &claims, &|at, truth| match (&found[at], &annotated[truth]) {
                 (Some(found), Some(annotated)) => found.iou(annotated),
-                _ => iou(&claims[at].2, &truths[truth].bounds),
+                (None, Some(_)) => 0.0,
+                (_, None) => iou(&claims[at].2, &truths[truth].bounds), // ignored
             });
         }
         if let Some(worst) = &mut self.worst {
@@ -253,6 +268,12 @@ impl Tally<'_> {
         }
         if self.unlisted > 0 {
             complain!("{} pictures are not in the annotations and were passed over", self.unlisted);
+        }
+        if self.misfits > 0 {
+            complain!(
+                "the runs of {} annotations are of a picture of another size (`size` is height, width); they are left out",
+                self.misfits
+            );
         }
         let missing = self.annotations.listing.len().saturating_sub(self.evaluation.pictures());
         if missing > 0 {

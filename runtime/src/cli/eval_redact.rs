@@ -7,8 +7,9 @@ use lapwing_camera::frame::Frame;
 use lapwing_runtime::privacy::hidden::Hidden;
 use lapwing_runtime::privacy::{Account, Rect, Regions};
 use lapwing_vision::Model;
+use lapwing_vision::eval::coco::{Annotations, Truth};
 use lapwing_vision::eval::listing::Roll;
-use lapwing_vision::eval::{Group, canonical_class, coco::Annotations};
+use lapwing_vision::eval::{Group, Shape, canonical_class};
 use serde_json::{Map, Value, json};
 
 use super::frames::{all_used, each_frame};
@@ -92,9 +93,12 @@ impl Tally<'_> {
         }
         self.total.add(&account);
         *frame = redacted.recycle();
-        for truth in truths.iter().filter(|t| !t.ignore && self.categories.get(t.category) == Some(&true)) {
+        let shapes = self.annotations.shapes(listed);
+        let hidden = |t: &Truth| !t.ignore && self.categories.get(t.category) == Some(&true);
+        for (truth, shape) in truths.iter().zip(shapes).filter(|(t, _)| hidden(t)) {
             let Some(rect) = Rect::touched(truth.bounds, width, height) else { continue };
-            let is_covered = covered_share(&mut self.map, &regions, &rect, width, height) >= COVERED_MIN;
+            let shape = shape.as_ref().filter(|shape| shape.fits((width, height)));
+            let is_covered = covered_share(&mut self.map, &regions, &rect, shape, (width, height)) >= COVERED_MIN;
             self.people += 1;
             self.covered += u64::from(is_covered);
             for (_, all, covered) in self.parts.iter_mut().filter(|part| part.0.holds(&truth.bounds, (width, height))) {
@@ -165,14 +169,31 @@ impl Tally<'_> {
     }
 }
 
-/// The share of a rectangle that lies in regions.
-fn covered_share(map: &mut Hidden, regions: &Regions, rect: &Rect, width: u32, height: u32) -> f64 {
+/// The share of a rectangle that lies in regions, or of the shape in it.
+fn covered_share(
+    map: &mut Hidden,
+    regions: &Regions,
+    rect: &Rect,
+    shape: Option<&Shape>,
+    (width, height): (u32, u32),
+) -> f64 {
     map.reset(width, height);
     for region in regions.as_slice() {
         map.set(region, true);
     }
-    let covered: usize = (rect.y0..rect.y1).map(|y| map.row(y, rect.x0, rect.x1).iter().filter(|h| **h).count()).sum();
-    covered as f64 / rect.area() as f64
+    let mut inside = vec![true; rect.width() as usize];
+    let (mut covered, mut all) = (0usize, 0usize);
+    for y in rect.y0..rect.y1 {
+        if let Some(shape) = shape {
+            shape.row(y as f32 + 0.5, rect.x0 as f32, 1.0, &mut inside);
+        }
+        let pixels = map.row(y, rect.x0, rect.x1).iter().zip(&inside).filter(|(_, inside)| **inside);
+        pixels.for_each(|(hidden, _)| (covered, all) = (covered + usize::from(*hidden), all + 1));
+    }
+    match (all, shape) {
+        (0, Some(_)) => covered_share(map, regions, rect, None, (width, height)), // it lies between the pixels' centres
+        _ => covered as f64 / all.max(1) as f64,
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +206,11 @@ mod tests {
         regions.add_box([0.0, 0.0, 6.0, 10.0], 20, 10, 0);
         regions.add_box([3.0, 0.0, 8.0, 10.0], 20, 10, 1);
         let rect = Rect { x0: 4, y0: 0, x1: 12, y1: 10 };
-        assert_eq!(covered_share(&mut Hidden::default(), &regions, &rect, 20, 10), 0.5);
+        let share = |shape: Option<&Shape>| covered_share(&mut Hidden::default(), &regions, &rect, shape, (20, 10));
+        assert_eq!(share(None), 0.5);
+        // of an object its own pixels count
+        let left = Shape::any(vec![vec![[4.0, 0.0], [8.0, 0.0], [8.0, 10.0], [4.0, 10.0]]]).unwrap();
+        let thin = Shape::any(vec![vec![[7.1, 0.0], [7.2, 0.0], [7.2, 10.0], [7.1, 10.0]]]).unwrap();
+        assert_eq!((share(Some(&left)), share(Some(&thin))), (1.0, 0.5));
     }
 }

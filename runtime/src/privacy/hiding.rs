@@ -1,6 +1,6 @@
 //! What is hidden: classes, from which score up, and by how much more than the detector's box.
 
-use super::region::{Region, Regions};
+use super::region::{Region, Regions, ordered};
 use lapwing_vision::detect::{Detection, Outline};
 use lapwing_vision::track::{Patience, Track, Tracker};
 
@@ -92,11 +92,11 @@ fn reached(track: &Track, now_us: u64) -> [f32; 4] {
 }
 
 fn longer_side(b: [f32; 4]) -> f32 {
-    (b[2] - b[0]).max(b[3] - b[1])
+    (b[2] - b[0]).abs().max((b[3] - b[1]).abs())
 }
 
 fn widened(b: [f32; 4], by: f32) -> [f32; 4] {
-    let by = by.max(MARGIN_PX_MIN);
+    let (by, b) = (by.max(MARGIN_PX_MIN), ordered(b));
     [b[0] - by, b[1] - by, b[2] + by, b[3] + by]
 }
 

@@ -25,6 +25,7 @@ impl Rect {
     /// Every pixel of a frame of `width` x `height` that the box `[x0, y0, x1, y1]` touches; `None` if there is none.
     /// A NaN edge is the frame's own edge on the left and above, so that a broken box covers rather than shows.
     pub fn touched(bounds: [f32; 4], width: u32, height: u32) -> Option<Rect> {
+        let bounds = ordered(bounds);
         let far = |edge: f32, end: u32| if edge.is_nan() { end } else { (edge.ceil().max(0.0) as u32).min(end) };
         // casts of floats saturate, and NaN becomes 0
         let near = |edge: f32, end: u32| (edge.floor().max(0.0) as u32).min(end);
@@ -81,6 +82,13 @@ impl Rect {
     }
 }
 
+/// A box whose edges may be the wrong way round, the right way round: whoever is between them is hidden.
+pub fn ordered([x0, y0, x1, y1]: [f32; 4]) -> [f32; 4] {
+    let pair = |a: f32, b: f32| if a > b { [b, a] } else { [a, b] };
+    let ([x0, x1], [y0, y1]) = (pair(x0, x1), pair(y0, y1));
+    [x0, y0, x1, y1]
+}
+
 /// Pixels of rectangles, those that several share once.
 pub fn union_px(rects: impl Iterator<Item = Rect> + Clone) -> u64 {
     // strip by strip between two edges, left to right, and in each from the top down; nothing is allocated
@@ -130,7 +138,7 @@ impl Region {
         (width, height): (u32, u32),
         seed: u64,
     ) -> Option<Region> {
-        let [x0, y0, x1, y1] = bounds;
+        let [x0, y0, x1, y1] = ordered(bounds);
         let rect = Rect::touched([x0 - margin, y0 - margin, x1 + margin, y1 + margin], width, height)?;
         let has_sides = x1 - x0 > 0.0 && y1 - y0 > 0.0 && bounds.iter().all(|edge| edge.is_finite());
         if outline.is_full() || !has_sides {
@@ -238,6 +246,7 @@ mod tests {
         assert_eq!(touched([-1e30, -5.0, f32::INFINITY, 1e9]), Some([0, 0, 10, 8]));
         assert_eq!(touched([3.0, 3.0, 3.0, 5.0]), None);
         assert_eq!(touched([20.0, 0.0, 30.0, 5.0]), None);
+        assert_eq!(touched([3.1, 4.0, 1.9, 2.0]), Some([1, 2, 4, 4]), "edges the wrong way round");
     }
 
     proptest! {

@@ -26,7 +26,7 @@ pub fn annotate_found(frame: &mut Frame, detector: &Detector) {
         }
         match detector.rotated(index) {
             Some(rotated) => {
-                draw::polygon(frame, &rotated.corners(), colour, thickness);
+                draw::polygon(frame, &rotated.corners, colour, thickness);
                 draw::label(frame, detection.bounds, class, &label);
             }
             None => draw::detection(frame, detection.bounds, class, &label),

@@ -54,6 +54,16 @@ pub enum AngleUnit {
     Radians,
 }
 
+impl std::fmt::Display for Extra {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Extra::Mask { coefficients } => write!(f, "a mask of {coefficients} prototypes"),
+            Extra::KeyPoints { count, values, .. } => write!(f, "{count} key points of {values} values"),
+            Extra::Angle { .. } => f.write_str("an angle"),
+        }
+    }
+}
+
 impl Extra {
     /// Values of a box in the outputs.
     pub fn channels(&self) -> usize {
@@ -69,7 +79,11 @@ impl Extra {
         matches!(self, Extra::Mask { .. })
     }
 
-    pub(super) fn validate(&self) -> Result<(), String> {
+    /// Whether its numbers are within their limits.
+    ///
+    /// # Errors
+    /// The field and the cure.
+    pub fn validate(&self) -> Result<(), String> {
         let most = EXTRA_MAX;
         match *self {
             Extra::Mask { coefficients } if !(1..=most).contains(&coefficients) => {

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Extent;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto};
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+};
 use tract_onnx::prelude::*;
 
 use super::{Parsed, bounds, guarded, output_shapes, rewrite, run, runnable, words};
@@ -56,6 +58,9 @@ impl OnnxGraph {
     pub fn of(mut proto: ModelProto, bytes: usize) -> Result<OnnxGraph, String> {
         bounds::check(&proto)?;
         let batched = rewrite::rewrite(&mut proto)?;
+        if let Some(graph) = &proto.graph {
+            finite_weights(graph)?;
+        }
         Ok(OnnxGraph { proto, bytes, batched })
     }
 
@@ -232,6 +237,29 @@ impl OnnxGraph {
         let model = guarded(|| tract.model_for_proto_model(&proto).map_err(|e| words(&e)))?;
         Ok(Parsed { model, bytes })
     }
+}
+
+/// Operations whose constants are weights.
+const WEIGHTED: [&str; 5] = ["Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"];
+
+/// What a weight that is no number comes to is not seen in the outputs for sure: comparisons on the way make numbers of it.
+fn finite_weights(graph: &GraphProto) -> Result<(), String> {
+    let constants: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+    for node in graph.node.iter().filter(|node| WEIGHTED.contains(&node.op_type.as_str())) {
+        for tensor in node.input.iter().filter_map(|name| constants.get(name.as_str())) {
+            let is_float = tensor.data_type == DataType::Float as i32;
+            let raw = tensor.raw_data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            let found = raw.chain(tensor.float_data.iter().copied()).enumerate().find(|(_, value)| !value.is_finite());
+            if let Some((at, value)) = found.filter(|_| is_float) {
+                return Err(format!(
+                    "node {:?} ({}): value {at} of its constant {:?} is {value}; the training went wrong, or the file is \
+                     damaged: export it again",
+                    node.name, node.op_type, tensor.name
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Who writes a tensor, who reads it, and which do not depend on the input.

@@ -54,6 +54,18 @@ fn results_that_no_memory_holds_are_refused_by_name() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_refused_by_name() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut made = net();
+        let mut weights = vec![0.5; 9];
+        weights[4] = value;
+        made.constant("w", &[3, 3, 1, 1], weights);
+        let what = refused(&mut made, "Conv", &["x", "w"], &[]);
+        assert!(what.contains("value 4") && what.contains("\"w\""), "{what}");
+    }
+}
+
+#[test]
 fn constants_that_together_take_too_long_are_refused_by_name() {
     let mut net = net();
     net.longs("shape", &[1, 16, 512, 512]);

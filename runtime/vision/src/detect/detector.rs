@@ -8,7 +8,7 @@ use super::detection::{DETECTIONS_MAX, Detection, KeyPoint};
 use super::extras::Extras;
 use super::mask::Mask;
 use super::nms;
-use super::rotated::RotatedBox;
+use super::rotated::Turned;
 use crate::head::{self, ByteDecoder, Candidates, DetectOptions, Head, Outputs};
 use crate::input::{InputError, InputTensor};
 use crate::model::{Model, ModelError, NetworkFile};
@@ -288,7 +288,7 @@ impl Detector {
     }
 
     /// The turned box of detection `index` of the last picture, in the picture's pixels, of a network that gives it.
-    pub fn rotated(&self, index: usize) -> Option<RotatedBox> {
+    pub fn rotated(&self, index: usize) -> Option<Turned> {
         self.found.extras.rotated(index)
     }
 

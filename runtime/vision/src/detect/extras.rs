@@ -5,7 +5,7 @@ use lapwing_engine::manifest::Extra;
 use super::detection::{DETECTIONS_MAX, Detection, KeyPoint};
 use super::mask::Mask;
 use super::outline::Outline;
-use super::rotated::RotatedBox;
+use super::rotated::{RotatedBox, Turned};
 use crate::head::{Candidate, Candidates, Prototypes};
 use crate::input::Fitting;
 
@@ -88,7 +88,12 @@ impl Extras {
             _ => true,
         };
         let values = self.carried.iter().chain(&self.prototype_values);
-        masks && self.carried.len() == self.boxes.len() * self.each && values.copied().all(f32::is_finite)
+        let corners = self.boxes.iter().map(|candidate| RotatedBox::new(candidate.bounds, candidate.angle).corners());
+        let turned = match self.extra {
+            Some(Extra::Angle { .. }) => corners.flatten().flatten().all(f32::is_finite),
+            _ => true,
+        };
+        masks && turned && self.carried.len() == self.boxes.len() * self.each && values.copied().all(f32::is_finite)
     }
 
     /// The detection of the candidate that is detection `index`, with what it has beside its box in picture pixels.
@@ -135,7 +140,7 @@ impl Extras {
     }
 
     /// See [`Detector::rotated`](super::Detector::rotated).
-    pub(super) fn rotated(&self, index: usize) -> Option<RotatedBox> {
+    pub(super) fn rotated(&self, index: usize) -> Option<Turned> {
         let Some(Extra::Angle { .. }) = self.extra else { return None };
         let (candidate, fitting) = (self.boxes.get(index)?, self.fitting.as_ref()?);
         Some(RotatedBox::new(candidate.bounds, candidate.angle).to_picture(fitting))

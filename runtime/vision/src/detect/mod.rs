@@ -21,4 +21,4 @@ pub use detection::{DETECTIONS_MAX, Detection, KeyPoint};
 pub use detector::{DetectError, Detector, StageTimes};
 pub use mask::Mask;
 pub use outline::{OUTLINE_CELLS, Outline};
-pub use rotated::RotatedBox;
+pub use rotated::{RotatedBox, Turned};

@@ -37,7 +37,9 @@ pub fn suppress(sorted: &[Candidate], iou_max: f32, limit: usize, kept: &mut Vec
         }
         let free = kept.iter().all(|&k| {
             let better = &sorted[usize::from(k)];
-            better.class != candidate.class || overlap(better, candidate) <= iou_max
+            // an overlap that is no number suppresses nobody
+            let is_apart = |overlap: f32| overlap <= iou_max || overlap.is_nan();
+            better.class != candidate.class || is_apart(overlap(better, candidate))
         });
         if free {
             kept.push(index as u16);

@@ -31,21 +31,9 @@ impl RotatedBox {
         })
     }
 
-    /// The box in the pixels of the picture, where this one is in those of the input. Where the picture is stretched, the
-    /// turned box along the same edge that is as long on either side.
-    pub fn to_picture(&self, fitting: &Fitting) -> RotatedBox {
-        let [a, b, c, _] = self.corners().map(|corner| fitting.point_to_picture(corner));
-        let [across, down] = [[b[0] - a[0], b[1] - a[1]], [c[0] - b[0], c[1] - b[1]]];
-        RotatedBox {
-            centre: fitting.point_to_picture(self.centre),
-            sides: [across[0].hypot(across[1]), down[0].hypot(down[1])],
-            angle: across[1].atan2(across[0]),
-        }
-    }
-
-    /// The smallest upright box `[x0, y0, x1, y1]` around it.
-    pub fn bounds(&self) -> [f32; 4] {
-        upright(&self.corners())
+    /// It in the pixels of the picture, where this one is in those of the input.
+    pub fn to_picture(&self, fitting: &Fitting) -> Turned {
+        Turned { corners: self.corners().map(|corner| fitting.point_to_picture(corner)) }
     }
 
     /// How alike two turned boxes are, 0..=1, from the Bhattacharyya distance of the normal distributions that have their
@@ -70,18 +58,49 @@ impl RotatedBox {
         let [w, h] = self.sides.map(|side| side * side / 12.0);
         [w * cos * cos + h * sin * sin, w * sin * sin + h * cos * cos, (w - h) * cos * sin]
     }
+}
 
-    /// The cells of `bounds` that it touches.
+/// A turned box in the picture's pixels. Where the picture is stretched to the input's size, its corners are no right
+/// angles.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turned {
+    /// x, y of its corners, one after another along its edge.
+    pub corners: [[f32; 2]; 4],
+}
+
+impl Turned {
+    /// The angle of its first edge, in radians from the x to the y axis.
+    pub fn angle(&self) -> f32 {
+        let [a, b, ..] = self.corners;
+        (b[1] - a[1]).atan2(b[0] - a[0])
+    }
+
+    /// The smallest upright box `[x0, y0, x1, y1]` around it.
+    pub fn bounds(&self) -> [f32; 4] {
+        upright(&self.corners)
+    }
+
+    /// The cells of `bounds` that it touches: those that no line along one of its edges parts from it (two convex things
+    /// that are apart have such a line along an edge of one of them, and the edges of cells are those of `bounds`).
     pub fn outline(&self, bounds: [f32; 4]) -> Outline {
-        let (sin, cos) = self.angle.sin_cos();
         let [w, h] = [bounds[2] - bounds[0], bounds[3] - bounds[1]].map(|side| side / OUTLINE_CELLS as f32);
-        // a cell and the box touch unless one of the four axes of both parts them; those of the cells never do in `bounds`
-        let reach = [w * cos.abs() + h * sin.abs(), w * sin.abs() + h * cos.abs()].map(|reach| reach / 2.0);
+        let [a, b, c, _] = self.corners;
+        // across each pair of edges: the direction, and where the box lies along it
+        let across = [[a, b, c], [b, c, a]].map(|[from, to, far]| {
+            let normal = [to[1] - from[1], from[0] - to[0]];
+            let along = |at: [f32; 2]| at[0] * normal[0] + at[1] * normal[1];
+            let (near, far) = (along(from), along(far));
+            (normal, near.min(far), near.max(far))
+        });
         Outline::of(|column, row| {
             let [x, y] = [bounds[0] + (column as f32 + 0.5) * w, bounds[1] + (row as f32 + 0.5) * h];
-            let [dx, dy] = [x - self.centre[0], y - self.centre[1]];
-            let off = [dx * cos + dy * sin, dy * cos - dx * sin];
-            (0..2).all(|axis| off[axis].abs() <= self.sides[axis] / 2.0 + reach[axis])
+            across.iter().all(|(normal, low, high)| {
+                let reach = (w * normal[0].abs() + h * normal[1].abs()) / 2.0;
+                let at = x * normal[0] + y * normal[1];
+                // what rounding may add; a normal of no length parts nothing
+                let slack = 1e-5 * (low.abs().max(high.abs()) + reach);
+                at >= low - reach - slack && at <= high + reach + slack
+            })
         })
     }
 }
@@ -106,9 +125,21 @@ mod tests {
         })
     }
 
+    fn turned(made: &RotatedBox) -> Turned {
+        Turned { corners: made.corners() }
+    }
+
+    #[test]
+    fn cells_that_a_diamond_leaves_free_are_free() {
+        let made = turned(&RotatedBox { centre: [50.0, 50.0], sides: [60.0, 60.0], angle: PI / 4.0 });
+        let outline = made.outline(made.bounds());
+        assert!((500..620).contains(&outline.cells()), "half of 1024 and its edge: {}", outline.cells());
+        assert!(!outline.has(1, 1) && outline.has(16, 16));
+    }
+
     #[test]
     fn a_quarter_turn_swaps_the_sides() {
-        let made = RotatedBox::new([0.0, 0.0, 20.0, 10.0], PI / 2.0);
+        let made = turned(&RotatedBox::new([0.0, 0.0, 20.0, 10.0], PI / 2.0));
         let bounds = made.bounds();
         for (side, expected) in bounds.iter().zip([5.0, -5.0, 15.0, 15.0]) {
             assert!((side - expected).abs() < 1e-4, "{bounds:?}");
@@ -128,11 +159,13 @@ mod tests {
     proptest! {
         #[test]
         fn the_outline_covers_the_box_and_the_bounds_hold_it(
-            made in rotated(), points in prop::collection::vec((0.0f32..1.0, 0.0f32..1.0), 40),
+            made in rotated(), stretch in 0.2f32..5.0, points in prop::collection::vec((0.0f32..1.0, 0.0f32..1.0), 40),
         ) {
+            // as a stretched picture makes it
+            let corners = made.corners().map(|[x, y]| [x * stretch, y]);
+            let made = Turned { corners };
             let bounds = made.bounds();
             let outline = made.outline(bounds);
-            let corners = made.corners();
             for (u, v) in points {
                 let along = |axis: usize| {
                     corners[0][axis] + u * (corners[1][axis] - corners[0][axis]) + v * (corners[3][axis] - corners[0][axis])

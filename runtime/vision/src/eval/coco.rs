@@ -36,6 +36,8 @@ pub struct Annotations {
     truths: Vec<Vec<Truth>>,
     /// The shapes of these, where the file has them.
     shapes: Vec<Vec<Option<Shape>>>,
+    /// Values of `segmentation` that are none.
+    unread_shapes: usize,
 }
 
 /// The annotations cannot be used.
@@ -143,6 +145,8 @@ struct Annotation {
 #[serde(untagged)]
 enum Segmentation {
     Polygons(Vec<Vec<f32>>),
+    /// One polygon, not in a list.
+    Polygon(Vec<f32>),
     Runs {
         counts: Counts,
         /// Height, width
@@ -162,6 +166,7 @@ enum Counts {
 impl Segmentation {
     fn shape(self) -> Option<Shape> {
         match self {
+            Segmentation::Polygon(ring) => Shape::any(vec![ring.as_chunks::<2>().0.to_vec()]),
             Segmentation::Polygons(rings) => {
                 Shape::any(rings.iter().map(|ring| ring.as_chunks::<2>().0.to_vec()).collect())
             }
@@ -210,6 +215,7 @@ impl Annotations {
         }
         let mut truths = vec![Vec::new(); listing.len()];
         let mut shapes = vec![Vec::new(); listing.len()];
+        let mut unread_shapes = 0;
         for a in file.annotations {
             let dangling = |what, missing| AnnotationError::Dangling { path: path.into(), id: a.id, what, missing };
             let image = *image_of.get(&a.image_id).ok_or_else(|| dangling("image", a.image_id))?;
@@ -217,9 +223,18 @@ impl Annotations {
             let [x, y, w, h] = a.bbox;
             let ignore = a.iscrowd.unwrap_or(0) != 0 || a.difficult.unwrap_or(0) != 0;
             truths[image].push(Truth { category, bounds: [x, y, x + w, y + h], ignore });
-            shapes[image].push(a.segmentation.and_then(Segmentation::shape));
+            let is_given = a.segmentation.is_some();
+            let shape = a.segmentation.and_then(Segmentation::shape);
+            unread_shapes += usize::from(is_given && shape.is_none());
+            shapes[image].push(shape);
         }
-        Ok(Annotations { categories: categories.into_iter().map(|c| c.name).collect(), listing, truths, shapes })
+        Ok(Annotations {
+            categories: categories.into_iter().map(|c| c.name).collect(),
+            listing,
+            truths,
+            shapes,
+            unread_shapes,
+        })
     }
 
     /// The boxes of a listed picture.
@@ -232,6 +247,12 @@ impl Annotations {
     #[must_use]
     pub fn shapes(&self, picture: usize) -> &[Option<Shape>] {
         self.shapes.get(picture).map_or(&[], Vec::as_slice)
+    }
+
+    /// Annotations whose `segmentation` is neither polygons nor runs that fill a picture.
+    #[must_use]
+    pub fn unread_shapes(&self) -> usize {
+        self.unread_shapes
     }
 
     /// Whether any annotation has a shape.
@@ -297,6 +318,7 @@ mod tests {
             ("[[0,0,9,0,9,9,0,9]]", true),
             (r#"{"counts":[1,3,2,3,1],"size":[5,2]}"#, true),
             (r#"{"counts":"1320O","size":[5,2]}"#, true),
+            ("[0,0,9,0,9,9,0,9]", true),
             ("[[0,0,9,0]]", false),
             ("[]", false),
             ("null", false),

@@ -95,6 +95,16 @@ impl Shape {
         Shape::runs(&counts, height, width)
     }
 
+    /// Whether it can be of a picture of this size: runs are of one size alone.
+    pub fn fits(&self, (width, height): (u32, u32)) -> bool {
+        match &self.area {
+            Area::Runs { height: rows, ends } => {
+                *rows == height && ends.last() == Some(&(u64::from(width) * u64::from(height)))
+            }
+            Area::Any(_) | Area::Odd(_) => true,
+        }
+    }
+
     /// Intersection over union with another shape, from [`SAMPLES`] x [`SAMPLES`] points of the box around both.
     pub fn iou(&self, other: &Shape) -> f32 {
         let (a, b) = (&self.bounds, &other.bounds);
@@ -117,12 +127,12 @@ impl Shape {
         if either == 0 { 0.0 } else { both as f32 / either as f32 }
     }
 
-    /// Whether the points x0 + (i + 1/2) step of a row are inside.
-    fn row(&self, y: f32, x0: f32, step: f32, inside: &mut [bool; SAMPLES]) {
+    /// Whether each of the points x0 + (i + 1/2) step of a row is inside.
+    pub fn row(&self, y: f32, x0: f32, step: f32, inside: &mut [bool]) {
         inside.fill(false);
         match &self.area {
             Area::Any(rings) => {
-                let mut one = [false; SAMPLES];
+                let mut one = vec![false; inside.len()];
                 for ring in rings {
                     one.fill(false);
                     flip(ring, y, x0, step, &mut one);
@@ -146,14 +156,14 @@ impl Shape {
 }
 
 /// Changes the state of each point of a row as often as edges of the ring lie to its right.
-fn flip(ring: &[[f32; 2]], y: f32, x0: f32, step: f32, inside: &mut [bool; SAMPLES]) {
+fn flip(ring: &[[f32; 2]], y: f32, x0: f32, step: f32, inside: &mut [bool]) {
     for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
         if (a[1] > y) == (b[1] > y) {
             continue;
         }
         let x = a[0] + (y - a[1]) / (b[1] - a[1]) * (b[0] - a[0]);
         // points before it: a cast saturates
-        let before = (((x - x0) / step - 0.5).ceil().max(0.0) as usize).min(SAMPLES);
+        let before = (((x - x0) / step - 0.5).ceil().max(0.0) as usize).min(inside.len());
         inside[..before].iter_mut().for_each(|inside| *inside = !*inside);
     }
 }

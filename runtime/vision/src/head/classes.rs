@@ -5,7 +5,7 @@
 //! | `classes` | probabilities |
 //! | `class-logits` | logits; the probabilities are their softmax |
 //!
-//! Each of the [`BEST`] surest classes above the threshold is a box around the whole picture.
+//! Each class above the threshold is a box around the whole picture.
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Head, Outputs};
@@ -28,8 +28,6 @@ pub const LOGITS: Family = Family {
     reads_extra: false,
 };
 
-/// Classes that are told of a picture.
-const BEST: usize = 5;
 /// Reaches beyond every picture; what is told of it is clipped to the picture.
 const EVERYWHERE: [f32; 4] = [-1e9, -1e9, 1e9, 1e9];
 
@@ -62,23 +60,11 @@ impl Head for Whole {
         }
         let share = softmax(values.iter().copied());
         let score = |value: f32| if self.are_logits { share(value) } else { value };
-        // the best so far, best first
-        let mut best: heapless::Vec<(usize, f32), { BEST + 1 }> = heapless::Vec::new();
         for (class, score) in values.iter().map(|&value| score(value)).enumerate() {
-            if score.is_nan() {
-                // nobody knows what is in the picture
+            // of a score that is no number nobody knows what it is: it is refused there
+            if score > options.score_min || score.is_nan() {
                 into.push(Candidate { class: class as u16, score, bounds: EVERYWHERE, ..Candidate::default() });
             }
-            if score <= options.score_min {
-                continue;
-            }
-            let place = best.iter().position(|(_, other)| score > *other).unwrap_or(best.len());
-            if place < BEST && best.insert(place, (class, score)).is_ok() {
-                best.truncate(BEST);
-            }
-        }
-        for (class, score) in best {
-            into.push(Candidate { class: class as u16, score, bounds: EVERYWHERE, ..Candidate::default() });
         }
     }
 }
@@ -96,9 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn the_five_best_classes_above_the_threshold_are_told() {
+    fn the_classes_above_the_threshold_are_told_best_first() {
         let values = [0.02, 0.3, 0.1, 0.05, 0.2, 0.11, 0.22];
-        assert_eq!(decoded(&values, false, 0.01), [(1, 0.3), (6, 0.22), (4, 0.2), (5, 0.11), (2, 0.1)]);
+        assert_eq!(
+            decoded(&values, false, 0.01),
+            [(1, 0.3), (6, 0.22), (4, 0.2), (5, 0.11), (2, 0.1), (3, 0.05), (0, 0.02)]
+        );
         assert_eq!(decoded(&values, false, 0.21), [(1, 0.3), (6, 0.22)]);
     }
 

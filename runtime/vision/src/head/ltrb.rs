@@ -96,8 +96,8 @@ impl Ltrb {
         })?;
         if prototypes.is_none() && extra.is_some_and(|extra| extra.has_prototypes()) {
             return Err(format!(
-                "its outputs have shapes {shapes:?}, and the last of them are not the prototypes that \
-                 `head.extra` = {extra:?} speaks of: (1, coefficients, h, w)"
+                "its outputs have shapes {shapes:?}, and the last of them are not the prototypes of `head.extra`: (1, \
+                 coefficients, h, w); correct `head.extra` or `head.outputs`"
             ));
         }
         expect_shapes(shapes, &head.expected(), &manifest.head.family)?;

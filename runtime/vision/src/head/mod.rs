@@ -26,7 +26,7 @@ mod yolox;
 mod yolox_maps;
 mod yunet;
 
-use lapwing_engine::manifest::Manifest;
+use lapwing_engine::manifest::{Fit, Manifest};
 
 pub use anchors::{ANCHORS_YOLOV2, ANCHORS_YOLOV5};
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
@@ -72,14 +72,34 @@ pub fn family(manifest: &Manifest) -> Result<&'static Family, String> {
     })
 }
 
+/// Of classifiers, whose classes are those of the whole picture.
+fn is_whole_picture(family: &Family) -> bool {
+    [classes::FAMILY.name, classes::LOGITS.name].contains(&family.name)
+}
+
+/// Whether the manifest is that of a classifier.
+pub fn is_classifier(manifest: &Manifest) -> bool {
+    family(manifest).is_ok_and(is_whole_picture)
+}
+
 /// A decoder for outputs of `shapes`.
 ///
 /// # Errors
 /// What was found and what the manifest's head expects.
 pub fn head(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<Box<dyn Head>, String> {
     let family = family(manifest)?;
-    if let Some(extra) = manifest.head.extra.filter(|_| !family.reads_extra) {
-        return Err(format!("head family `{}` does not read `head.extra` = {extra:?}; take it out", family.name));
+    if let Some(extra) = manifest.head.extra {
+        extra.validate()?;
+        if !family.reads_extra {
+            return Err(format!("head family `{}` does not read {extra}; take out `head.extra`", family.name));
+        }
+    }
+    if manifest.input.fit == Fit::Crop && !is_whole_picture(family) {
+        return Err(format!(
+            "`input.fit = \"crop\"` sees the middle of a picture alone, and head family `{}` tells where things are: nobody \
+             beside it would be found; use \"letterbox-centred\" or \"stretch\"",
+            family.name
+        ));
     }
     (family.head)(manifest, shapes)
 }

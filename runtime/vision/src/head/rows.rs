@@ -73,7 +73,7 @@ impl Rows {
         };
         if prototypes.is_none() && extra.is_some_and(|extra| extra.has_prototypes()) {
             return Err(format!(
-                "its outputs have shapes {shapes:?}, and `head.extra` = {extra:?} needs two: the boxes and (1, coefficients, h, w)"
+                "its outputs have shapes {shapes:?}, and masks need two: the boxes and (1, coefficients, h, w); correct `head.extra`"
             ));
         }
         let found = match (shapes, kind) {

@@ -9,6 +9,7 @@ use super::options::{DetectOptions, Labels};
 use lapwing_engine::Manifest;
 use lapwing_engine::ir::{Checked, Graph, Node, Op, Output, Part, Shape, Signature, Tensor, TensorId};
 use lapwing_engine::kernels;
+use lapwing_engine::manifest::Fit;
 use lapwing_engine::plan::Plan;
 use lapwing_engine::quant::Quant;
 
@@ -221,4 +222,16 @@ fn rows_become_boxes() {
         let error = super::head(&manifest, &[vec![1, 5, 5]]).unwrap_err();
         assert!(error.contains(family) && error.contains("head.family"), "{error}");
     }
+}
+
+/// Whoever stands beside the middle would be found by nobody.
+#[test]
+fn a_crop_is_for_classifiers() {
+    let mut manifest = manifest("end2end");
+    manifest.input.fit = Fit::Crop;
+    let error = super::head(&manifest, &[vec![1, 2, 6]]).unwrap_err();
+    assert!(error.contains("crop") && error.contains("letterbox"), "{error}");
+    manifest.head.family = "classes".to_owned();
+    let classes = manifest.classes.names.len();
+    assert!(super::head(&manifest, &[vec![1, classes]]).is_ok());
 }

@@ -281,11 +281,9 @@ impl Found {
         }
         let sides = self.candidate.bounds.iter().zip(&other.candidate.bounds);
         let angles = (&self.candidate.angle, &other.candidate.angle);
-        sides
-            .chain([angles])
-            .chain(self.carried.iter().zip(&other.carried))
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max)
+        let pairs = sides.chain([angles]).chain(self.carried.iter().zip(&other.carried));
+        // what is no number is far from everything
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, |off, one| if one.is_nan() { f32::INFINITY } else { off.max(one) })
     }
 }
 
