@@ -537,6 +537,7 @@ def main():
     export("pairs", Pairs(), {"names": named["names"]})
     export("joined", Pairs(joined=True), {"names": named["names"]})
     export("masks", Masks(), {**named, "task": "segment"})
+    export("masks-batch2", Masks(), {**named, "task": "segment"}, batch=2)
     pose = {**named, "task": "pose", "kpt_shape": f"[{POINTS}, 3]"}
     export("points", Points(True), pose)
     export("points-centre", Points(False), pose)
@@ -573,10 +574,11 @@ def main():
     normal = ((bgr - mean[:, None, None]) / std[:, None, None]).astype(np.float32)
     for name in ["pairs", "joined"]:
         found[name] = detections(*pairs(run(name, normal)))
-    rows, prototypes = run("masks", rgb)
-    rows, edges = rows.T, corners(rows.T[:, :4])
-    of = lambda i: {"mask": mask(rows[i, 4 + CLASSES :], prototypes, np.clip(edges[i], 0, SIDE))}
-    found["masks"] = detections(edges, rows[:, 4 : 4 + CLASSES], more=of)
+    for name in ["masks", "masks-batch2"]:
+        rows, prototypes = run(name, rgb)
+        rows, edges = rows.T, corners(rows.T[:, :4])
+        of = lambda i: {"mask": mask(rows[i, 4 + CLASSES :], prototypes, np.clip(edges[i], 0, SIDE))}
+        found[name] = detections(edges, rows[:, 4 : 4 + CLASSES], more=of)
     for name in ["points", "points-centre"]:
         rows = run(name, rgb)[0].T
         of = lambda i: {"key_points": key_points(rows[i, 4 + CLASSES :])}

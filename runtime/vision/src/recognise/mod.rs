@@ -122,7 +122,7 @@ impl Search<'_> {
             return Ok(Recognised { manifest, why: self.why, is_proved: true });
         }
         let scales = Scales::find(self.graph, shape);
-        let extras = self.extras(outputs.as_ref().ok());
+        let extras = self.extras(shape);
         let mut refused = Vec::new();
         let hypotheses = Hypothesis::all(
             scales.as_ref().ok(),
@@ -134,11 +134,15 @@ impl Search<'_> {
         let wished = self.stated.head.family.as_deref();
         let hypotheses: Vec<Hypothesis> =
             hypotheses.into_iter().filter(|h| wished.is_none_or(|wished| h.family == wished)).collect();
-        let on_maps = hypotheses.iter().filter(|h| !h.outputs.is_empty()).count();
+        // how many there are without and with more than boxes, where nothing tells which of them is right
+        let on_maps = [false, true]
+            .map(|more| hypotheses.iter().filter(|h| !h.outputs.is_empty() && h.extra.is_some() == more).count());
         for hypothesis in hypotheses {
             let mut manifest = self.manifest(file, &input, &hypothesis, names.as_deref());
             match proof::prove(self.graph, &mut manifest, &hypothesis, shape, outputs.as_ref().ok()) {
-                Ok(Proof::Nothing) if !hypothesis.outputs.is_empty() && on_maps > 1 => {
+                Ok(Proof::Nothing)
+                    if !hypothesis.outputs.is_empty() && on_maps[usize::from(hypothesis.extra.is_some())] > 1 =>
+                {
                     refused
                         .push(format!("{}: it is one of several that fit, and nothing proves it", hypothesis.family));
                 }
@@ -164,11 +168,17 @@ impl Search<'_> {
 
     /// What boxes may have beside class and score: what the user states, what the file says of its task, or what the
     /// shapes of its outputs suggest.
-    fn extras(&self, outputs: Option<&Vec<Vec<usize>>>) -> Extras {
-        let prototypes = match outputs.map(Vec::as_slice) {
-            Some([_, shape]) if shape.len() == 4 && shape[0] == 1 => {
-                self.graph.outputs().into_iter().nth(1).map(|output| (output.name, shape.clone()))
-            }
+    fn extras(&self, input: [usize; 4]) -> Extras {
+        // alone: the boxes beside them may not run where the file was made for several pictures
+        let alone = |output: Declared| {
+            let shapes =
+                self.graph.clone().ended_at(std::slice::from_ref(&output.name)).ok()?.output_shapes(input).ok()?;
+            let shape = shapes.into_iter().next().filter(|shape| shape.len() == 4 && shape[0] == 1)?;
+            Some((output.name, shape))
+        };
+        let mut outputs = self.graph.outputs().into_iter();
+        let prototypes = match (outputs.next(), outputs.next(), outputs.next()) {
+            (Some(_), Some(second), None) => alone(second),
             _ => None,
         };
         let mask = prototypes.as_ref().map(|(_, shape)| Extra::Mask { coefficients: shape[1] });
@@ -290,6 +300,9 @@ impl Search<'_> {
                 "its outputs are what the convolutions give, or probabilities of it ({cells} values a channel): decoding is left \
                  to whoever reads them"
             ),
+            Proof::Nothing if count > 0 && self.graph.is_batched() => {
+                "not proved: what the file does behind them is made for several pictures at once".to_owned()
+            }
             Proof::Nothing => "not proved: the file does no decoding that could be compared".to_owned(),
         });
         if let Some(assumed) =
