@@ -105,7 +105,7 @@ impl Shape {
         }
     }
 
-    /// Intersection over union with another shape, from [`SAMPLES`] x [`SAMPLES`] points of the box around both.
+    /// Intersection over union with another shape, from a raster of points over the box around both.
     pub fn iou(&self, other: &Shape) -> f32 {
         let (a, b) = (&self.bounds, &other.bounds);
         if a[0] >= b[2] || b[0] >= a[2] || a[1] >= b[3] || b[1] >= a[3] {
