@@ -54,6 +54,18 @@ fn exports() -> PathBuf {
     root().join("tests/exports")
 }
 
+/// The picture that all forms are tried on.
+fn the_picture() -> Frame {
+    let mut frame = Frame::new();
+    picture::decode(&std::fs::read(exports().join("picture.png")).unwrap(), "picture.png", &mut frame).unwrap();
+    frame
+}
+
+/// By form, what the decoders in numpy find on it.
+fn what_numpy_finds() -> BTreeMap<String, Value> {
+    serde_json::from_str(&std::fs::read_to_string(exports().join("found.json")).unwrap()).unwrap()
+}
+
 /// The forms of this repository, see `tests/exports/make.py`, and the family that reads each.
 const FORMS: [(&str, &str); 30] = [
     ("dfl", "dfl"),
@@ -90,10 +102,7 @@ const FORMS: [(&str, &str); 30] = [
 
 #[test]
 fn every_form_finds_what_the_decoders_in_numpy_find() {
-    let text = std::fs::read_to_string(exports().join("found.json")).unwrap();
-    let found: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
-    let mut frame = Frame::new();
-    picture::decode(&std::fs::read(exports().join("picture.png")).unwrap(), "picture.png", &mut frame).unwrap();
+    let (frame, found) = (the_picture(), what_numpy_finds());
     for (name, family) in FORMS {
         let model = Model::open(exports().join(name).with_extension("onnx").to_str().unwrap()).unwrap();
         assert_eq!(model.manifest().head.family, family, "{name}: {:?}", model.why());
@@ -118,10 +127,7 @@ fn every_form_finds_what_the_decoders_in_numpy_find() {
 /// centre of each pixel.
 #[test]
 fn what_boxes_have_beside_their_scores_is_what_the_decoders_in_numpy_find() {
-    let text = std::fs::read_to_string(exports().join("found.json")).unwrap();
-    let found: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
-    let mut frame = Frame::new();
-    picture::decode(&std::fs::read(exports().join("picture.png")).unwrap(), "picture.png", &mut frame).unwrap();
+    let (frame, found) = (the_picture(), what_numpy_finds());
     for name in
         ["masks", "masks-batch2", "points", "points-centre", "points-end2end", "faces", "turned", "turned-radians"]
     {
@@ -287,9 +293,7 @@ fn redaction_hides_the_object_and_less_than_its_box() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     // what stays is not black
-    let mut bright = Frame::new();
-    bright.reset(64, 64).unwrap();
-    picture::decode(&std::fs::read(exports().join("picture.png")).unwrap(), "picture.png", &mut bright).unwrap();
+    let mut bright = the_picture();
     bright.rgb_mut().iter_mut().for_each(|value| *value = (*value).max(60));
     let mut encoded = Vec::new();
     picture::encode_png(&bright, &mut encoded).unwrap();

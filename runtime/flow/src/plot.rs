@@ -59,7 +59,7 @@ pub fn plot(rows: &[Row], title: &str, into: &mut Frame) -> Result<(), FrameErro
     for (index, lines) in rows.chunk_by(|a, b| a.walk == b.walk).enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
         let points: Vec<(f32, f32)> = lines.iter().map(|r| place(r.evaluations.max(1) as f64, value(r))).collect();
-        points.windows(2).for_each(|pair| draw::line(into, pair[0], pair[1], colour));
+        points.windows(2).for_each(|pair| draw::stroke(into, pair[0].into(), pair[1].into(), colour, 2));
         points.iter().for_each(|&(x, y)| draw::fill(into, [x - 3.0, y - 3.0, x + 3.0, y + 3.0], colour));
         let y = FIELD[1] + 22.0 * index as f32;
         draw::fill(into, [FIELD[2] + 20.0, y, FIELD[2] + 40.0, y + 4.0], colour);

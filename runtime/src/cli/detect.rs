@@ -198,8 +198,7 @@ fn annotated_path(folder: &Path, name: &str, number: usize) -> PathBuf {
 }
 
 fn round(value: f32, places: i32) -> f64 {
-    let unit = 10f64.powi(places);
-    (f64::from(value) * unit).round() / unit
+    super::eval::round(value.into(), places)
 }
 
 /// The detections of the last picture that are told.

@@ -170,7 +170,7 @@ fn scored(
             true => tally.shapes = Some((kind, Evaluation::new(annotations.categories.len()))),
             false => {
                 complain!(
-                    "the annotations have no `segmentation`, that can be used, so that {kind} are not scored, only their boxes"
+                    "the annotations have no `segmentation` that can be used, so that {kind} are not scored, only their boxes"
                 )
             }
         }
@@ -235,10 +235,10 @@ impl Tally<'_> {
         let size = (frame.width(), frame.height());
         self.evaluation.add(size, truths, &claims);
         if let Some((_, evaluation)) = &mut self.shapes {
-            let fits = |shape: &Option<Shape>| shape.clone().filter(|shape| shape.fits(size));
-            let annotated: Vec<Option<Shape>> = self.annotations.shapes(listed).iter().map(fits).collect();
-            self.misfits +=
-                self.annotations.shapes(listed).iter().flatten().count() - annotated.iter().flatten().count();
+            let shapes = self.annotations.shapes(listed);
+            let annotated: Vec<Option<&Shape>> =
+                shapes.iter().map(|shape| shape.as_ref().filter(|shape| shape.fits(size))).collect();
+            self.misfits += shapes.iter().flatten().count() - annotated.iter().flatten().count();
             // one without a shape is ignored: nobody knows where it is
             let truths: Vec<Truth> = truths
                 .iter()
@@ -246,7 +246,7 @@ impl Tally<'_> {
                 .map(|(truth, shape)| Truth { ignore: truth.ignore || shape.is_none(), ..*truth })
                 .collect();
             let found: Vec<Option<Shape>> = known.iter().map(|(index, _)| shape_of(&self.detector, *index)).collect();
-            evaluation.add_by(size, &truths, &claims, &|at, truth| match (&found[at], &annotated[truth]) {
+            evaluation.add_by(size, &truths, &claims, &|at, truth| match (&found[at], annotated[truth]) {
                 (Some(found), Some(annotated)) => found.iou(annotated),
                 (None, Some(_)) => 0.0,
                 (_, None) => iou(&claims[at].2, &truths[truth].bounds), // ignored
@@ -348,7 +348,7 @@ fn percent(share: f64) -> f64 {
     round(share * 100.0, 2)
 }
 
-fn round(value: f64, places: i32) -> f64 {
+pub fn round(value: f64, places: i32) -> f64 {
     let unit = 10f64.powi(places);
     (value * unit).round() / unit
 }

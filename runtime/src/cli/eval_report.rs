@@ -141,7 +141,8 @@ impl Field {
 
     fn line(&self, frame: &mut Frame, points: &[(f64, f64)], colour: [u8; 3]) {
         for pair in points.windows(2) {
-            draw::line(frame, self.place(pair[0].0, pair[0].1), self.place(pair[1].0, pair[1].1), colour);
+            let [a, b] = [0, 1].map(|end| self.place(pair[end].0, pair[end].1).into());
+            draw::stroke(frame, a, b, colour, 2);
         }
     }
 }

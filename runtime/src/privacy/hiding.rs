@@ -55,7 +55,7 @@ impl Hiding {
     pub fn regions(&self, detections: &[Detection], width: u32, height: u32) -> Regions {
         let mut regions = Regions::default();
         for (seed, detection) in detections.iter().enumerate().filter(|(_, d)| self.hides(d)) {
-            regions.add_detection(detection, width, height, seed as u64);
+            regions.add_object(detection.bounds, &detection.outline, width, height, seed as u64);
         }
         regions
     }
@@ -63,23 +63,18 @@ impl Hiding {
 
 /// A box with its margin.
 pub(super) fn grown(b: [f32; 4]) -> [f32; 4] {
-    let by = margin_px(b);
-    widened(b, by)
+    widened(b, margin_px(b, MARGIN))
 }
 
-/// The margin of a box.
-fn margin_px(b: [f32; 4]) -> f32 {
-    (MARGIN * longer_side(b)).max(MARGIN_PX_MIN)
+/// A margin that is this share of the longer side of a box.
+fn margin_px(b: [f32; 4], share: f32) -> f32 {
+    (share * (b[2] - b[0]).abs().max((b[3] - b[1]).abs())).max(MARGIN_PX_MIN)
 }
 
 impl Regions {
-    /// Adds the parts of a detection's box that its object touches, with their margin.
-    fn add_detection(&mut self, detection: &Detection, width: u32, height: u32, seed: u64) {
-        self.add_object(detection.bounds, &detection.outline, width, height, seed);
-    }
-
+    /// Adds the parts of a box that its object touches, with their margin.
     fn add_object(&mut self, bounds: [f32; 4], outline: &Outline, width: u32, height: u32, seed: u64) {
-        if let Some(region) = Region::around(bounds, outline, margin_px(bounds), (width, height), seed) {
+        if let Some(region) = Region::around(bounds, outline, margin_px(bounds, MARGIN), (width, height), seed) {
             self.add(region);
         }
     }
@@ -88,15 +83,11 @@ impl Regions {
 /// Where the object of a track that is missed can be, with a margin of its own size and not of the way that it may have gone.
 fn reached(track: &Track, now_us: u64) -> [f32; 4] {
     let guess = (GUESS + GUESS_A_SECOND * track.missed_us(now_us) as f32 / 1e6).min(GUESS_MAX);
-    widened(track.reach(now_us), (MARGIN + guess) * longer_side(track.bounds))
-}
-
-fn longer_side(b: [f32; 4]) -> f32 {
-    (b[2] - b[0]).abs().max((b[3] - b[1]).abs())
+    widened(track.reach(now_us), margin_px(track.bounds, MARGIN + guess))
 }
 
 fn widened(b: [f32; 4], by: f32) -> [f32; 4] {
-    let (by, b) = (by.max(MARGIN_PX_MIN), ordered(b));
+    let b = ordered(b);
     [b[0] - by, b[1] - by, b[2] + by, b[3] + by]
 }
 
@@ -134,7 +125,7 @@ impl Cover {
         }
         // the tracker is bounded: a detection that it had no room for hides all the same
         for detection in detections.iter().filter(|d| self.hiding.hides(d)) {
-            regions.add_detection(detection, width, height, 0);
+            regions.add_object(detection.bounds, &detection.outline, width, height, 0);
         }
         regions
     }

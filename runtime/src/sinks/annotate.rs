@@ -3,11 +3,15 @@
 use lapwing_camera::frame::{Frame, draw};
 use lapwing_vision::detect::{Detection, Detector, KeyPoint};
 
+fn label_of(detection: &Detection, class_name: &str) -> String {
+    format!("{class_name} {:.0}%", detection.score * 100.0)
+}
+
 /// Draws each detection's box with its class name and score.
 pub fn annotate<'a>(frame: &mut Frame, detections: &[Detection], class_name: impl Fn(u16) -> &'a str) {
     // best last, so that it lies on top
     for detection in detections.iter().rev() {
-        let label = format!("{} {:.0}%", class_name(detection.class), detection.score * 100.0);
+        let label = label_of(detection, class_name(detection.class));
         draw::detection(frame, detection.bounds, usize::from(detection.class), &label);
     }
 }
@@ -19,7 +23,7 @@ pub fn annotate_found(frame: &mut Frame, detector: &Detector) {
     for (index, detection) in detector.detections().iter().enumerate().rev() {
         let class = usize::from(detection.class);
         let colour = draw::class_colour(class);
-        let label = format!("{} {:.0}%", detector.class_name(detection.class), detection.score * 100.0);
+        let label = label_of(detection, detector.class_name(detection.class));
         if let Some(mask) = detector.mask(index) {
             draw::tint(frame, detection.bounds, colour, |x, y| mask.has(x, y));
             mask.polygons().iter().for_each(|ring| draw::polygon(frame, ring, colour, thickness));

@@ -82,15 +82,19 @@ fn whole_px(edges: [f32; 4]) -> Option<[i64; 4]> {
     Some([x0.min(x1), y0.min(y1), x0.max(x1), y0.max(y1)])
 }
 
+/// Whole pixels, clipped to the frame.
+fn inside(frame: &Frame, px: [i64; 4]) -> [usize; 4] {
+    let size = [frame.width(), frame.height()].map(i64::from);
+    std::array::from_fn(|edge| px[edge].clamp(0, size[edge % 2]) as usize)
+}
+
 /// Fills whole pixels, clipped to the frame.
-fn fill_px(frame: &mut Frame, [x0, y0, x1, y1]: [i64; 4], colour: Rgb) {
-    let (width, height) = (i64::from(frame.width()), i64::from(frame.height()));
-    let (x0, x1) = (x0.clamp(0, width) as usize, x1.clamp(0, width) as usize);
-    let (y0, y1) = (y0.clamp(0, height) as usize, y1.clamp(0, height) as usize);
+fn fill_px(frame: &mut Frame, px: [i64; 4], colour: Rgb) {
+    let [x0, y0, x1, y1] = inside(frame, px);
     if x0 >= x1 || y0 >= y1 {
         return;
     }
-    let row_bytes = width as usize * CHANNELS;
+    let row_bytes = frame.width() as usize * CHANNELS;
     for row in frame.rgb_mut().chunks_exact_mut(row_bytes).take(y1).skip(y0) {
         for pixel in row[x0 * CHANNELS..x1 * CHANNELS].chunks_exact_mut(CHANNELS) {
             pixel.copy_from_slice(&colour);
@@ -117,11 +121,6 @@ pub fn outline(frame: &mut Frame, edges: [f32; 4], colour: Rgb, thickness_px: u3
     fill_px(frame, [x0, y0.max(y1 - t), x1, y1], colour);
     fill_px(frame, [x0, y0, x1.min(x0 + t), y1], colour);
     fill_px(frame, [x0.max(x1 - t), y0, x1, y1], colour);
-}
-
-/// Draws a straight line from `a` to `b`, (x, y), two pixels thick.
-pub fn line(frame: &mut Frame, a: (f32, f32), b: (f32, f32), colour: Rgb) {
-    stroke(frame, [a.0, a.1], [b.0, b.1], colour, 2);
 }
 
 /// Draws a straight line from `a` to `b`, [x, y], `thickness_px` thick (at least 1). A line with a NaN is not drawn.
@@ -169,13 +168,11 @@ pub fn polygon(frame: &mut Frame, points: &[[f32; 2]], colour: Rgb, thickness_px
 
 /// Tints the pixels of a box for whose centres `is_tinted` holds: a third is the colour, the rest what was there.
 pub fn tint(frame: &mut Frame, edges: [f32; 4], colour: Rgb, is_tinted: impl Fn(f32, f32) -> bool) {
-    let Some([x0, y0, x1, y1]) = whole_px(edges) else { return };
-    let (width, height) = (i64::from(frame.width()), i64::from(frame.height()));
-    let (x0, x1) = (x0.clamp(0, width) as usize, x1.clamp(0, width) as usize);
-    let (y0, y1) = (y0.clamp(0, height) as usize, y1.clamp(0, height) as usize);
+    let Some(px) = whole_px(edges) else { return };
+    let ([x0, y0, x1, y1], width) = (inside(frame, px), frame.width() as usize);
     for y in y0..y1 {
         for x in (x0..x1).filter(|&x| is_tinted(x as f32 + 0.5, y as f32 + 0.5)) {
-            let at = (y * width as usize + x) * CHANNELS;
+            let at = (y * width + x) * CHANNELS;
             for (value, colour) in frame.rgb_mut()[at..at + CHANNELS].iter_mut().zip(colour) {
                 *value = ((2 * u32::from(*value) + u32::from(colour)) / 3) as u8;
             }

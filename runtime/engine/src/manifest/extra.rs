@@ -58,7 +58,7 @@ impl std::fmt::Display for Extra {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Extra::Mask { coefficients } => write!(f, "a mask of {coefficients} prototypes"),
-            Extra::KeyPoints { count, values, .. } => write!(f, "{count} key points of {values} values"),
+            Extra::KeyPoints { count, .. } => write!(f, "{count} key points"),
             Extra::Angle { .. } => f.write_str("an angle"),
         }
     }

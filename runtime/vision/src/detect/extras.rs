@@ -103,10 +103,7 @@ impl Extras {
         match self.extra {
             Some(Extra::Angle { .. }) => {
                 if let Some(rotated) = self.rotated(index) {
-                    let [x0, y0, x1, y1] = rotated.bounds();
-                    let (width, height) = fitting.picture();
-                    let [w, h] = [width as f32, height as f32];
-                    made.bounds = [x0.clamp(0.0, w), y0.clamp(0.0, h), x1.clamp(0.0, w), y1.clamp(0.0, h)];
+                    made.bounds = fitting.clip(rotated.bounds());
                     made.outline = rotated.outline(made.bounds);
                 }
             }
@@ -117,20 +114,26 @@ impl Extras {
                     points.map(|&[x, y, visibility]| KeyPoint { at: fitting.point_to_picture([x, y]), visibility }),
                 );
             }
-            Some(Extra::Mask { .. }) => made.outline = self.outline(index, made.bounds, fitting),
+            Some(Extra::Mask { .. }) => made.outline = self.outline(index),
             None => {}
         }
         made
     }
 
-    /// The outline of the mask of detection `index`, whose box in the picture is `bounds`.
-    fn outline(&mut self, index: usize, bounds: [f32; 4], fitting: &Fitting) -> Outline {
-        let (Some(prototypes), Some(candidate)) = (&self.prototypes, self.boxes.get(index)) else {
-            return Outline::FULL;
-        };
-        let coefficients = self.carried.get(index * self.each..(index + 1) * self.each).unwrap_or(&[]);
-        self.mask.make(prototypes, &self.prototype_values, coefficients, candidate.bounds, bounds, fitting);
-        self.mask.outline()
+    /// The outline of the mask of detection `index`.
+    fn outline(&mut self, index: usize) -> Outline {
+        let mut mask = std::mem::take(&mut self.mask);
+        let outline = self.fill(index, &mut mask).map_or(Outline::FULL, |()| mask.outline());
+        self.mask = mask;
+        outline
+    }
+
+    /// Makes the mask of detection `index`; `None` if it has none.
+    fn fill(&self, index: usize, mask: &mut Mask) -> Option<()> {
+        let (prototypes, candidate) = (self.prototypes.as_ref()?, self.boxes.get(index)?);
+        let coefficients = self.carried.get(index * self.each..(index + 1) * self.each)?;
+        mask.make(prototypes, &self.prototype_values, coefficients, candidate.bounds, self.fitting.as_ref()?);
+        Some(())
     }
 
     /// See [`Detector::key_points`](super::Detector::key_points).
@@ -148,12 +151,8 @@ impl Extras {
 
     /// See [`Detector::mask`](super::Detector::mask).
     pub(super) fn mask(&self, index: usize) -> Option<Mask> {
-        let (prototypes, candidate, fitting) =
-            (self.prototypes.as_ref()?, self.boxes.get(index)?, self.fitting.as_ref()?);
-        let coefficients = self.carried.get(index * self.each..(index + 1) * self.each)?;
         let mut mask = Mask::default();
-        let bounds = fitting.to_picture(candidate.bounds);
-        mask.make(prototypes, &self.prototype_values, coefficients, candidate.bounds, bounds, fitting);
+        self.fill(index, &mut mask)?;
         Some(mask)
     }
 }

@@ -33,37 +33,34 @@ impl Mask {
         Mask { values: Vec::with_capacity(prototypes.shape.height * prototypes.shape.width), ..Mask::default() }
     }
 
-    /// Makes the mask of a box: `values` are the prototypes, (h, w, coefficients); `input` is the box in input pixels,
-    /// `bounds` in those of the picture.
+    /// Makes the mask of a box: `values` are the prototypes, (h, w, coefficients); `input` is the box in input pixels.
     pub(super) fn make(
         &mut self,
         prototypes: &Prototypes,
         values: &[f32],
         coefficients: &[f32],
         input: [f32; 4],
-        bounds: [f32; 4],
         fitting: &Fitting,
     ) {
         let [width, height] = [prototypes.shape.width, prototypes.shape.height];
         // the cells whose centres are next to the box, on either side of its edges
-        let near =
-            |edge: f32, stride: f32, count: usize| ((edge / stride - 0.5).floor().max(0.0) as usize).min(count - 1);
-        let far =
-            |edge: f32, stride: f32, count: usize| ((edge / stride - 0.5).ceil().max(0.0) as usize).min(count - 1);
+        let place = |edge: f32, stride: f32| edge / stride - 0.5;
         let [stride_x, stride_y] = prototypes.stride;
-        let (left, right) = (near(input[0], stride_x, width), far(input[2], stride_x, width));
-        let (top, bottom) = (near(input[1], stride_y, height), far(input[3], stride_y, height));
+        let [left, right] =
+            [place(input[0], stride_x).floor(), place(input[2], stride_x).ceil()].map(|at| line(at, width));
+        let [top, bottom] =
+            [place(input[1], stride_y).floor(), place(input[3], stride_y).ceil()].map(|at| line(at, height));
         self.columns = right.max(left) - left + 1;
         self.rows = bottom.max(top) - top + 1;
         let centre = [(left as f32 + 0.5) * stride_x, (top as f32 + 0.5) * stride_y];
         self.first = fitting.point_to_picture(centre);
         self.step = [stride_x / fitting.scale_x, stride_y / fitting.scale_y];
-        self.bounds = bounds;
+        self.bounds = fitting.to_picture(input);
         self.values.clear();
         let channels = coefficients.len();
         for y in top..top + self.rows {
-            let line = &values[(y * width + left) * channels..][..self.columns * channels];
-            self.values.extend(line.chunks_exact(channels).map(|cell| weighed(cell, coefficients)));
+            let cells = &values[(y * width + left) * channels..][..self.columns * channels];
+            self.values.extend(cells.chunks_exact(channels).map(|cell| weighed(cell, coefficients)));
         }
     }
 
@@ -102,16 +99,15 @@ impl Mask {
             let place = |share: f32| (low + share * (high - low) - self.first[axis]) / self.step[axis];
             std::array::from_fn(|cell| {
                 let [from, to] = [cell, cell + 1].map(|edge| place(edge as f32 / OUTLINE_CELLS as f32));
-                let last = count.max(1) - 1;
-                ((from.floor().max(0.0) as usize).min(last), (to.ceil().max(0.0) as usize).min(last))
+                (line(from.floor(), count), line(to.ceil(), count))
             })
         };
         let (columns, rows) = (around(0, self.columns), around(1, self.rows));
         let outline = Outline::of(|column, row| {
             let ((left, right), (top, bottom)) = (columns[column], rows[row]);
             (top..=bottom).any(|y| {
-                let line = self.values.get(y * self.columns + left..=y * self.columns + right);
-                line.unwrap_or(&[]).iter().any(|value| *value > 0.0)
+                let values = self.values.get(y * self.columns + left..=y * self.columns + right);
+                values.unwrap_or(&[]).iter().any(|value| *value > 0.0)
             })
         });
         if outline.cells() < COVERED_MIN { Outline::FULL } else { outline }
@@ -151,6 +147,11 @@ fn weighed(prototypes: &[f32], coefficients: &[f32]) -> f32 {
     if sum.is_nan() { VALUE_MAX } else { sum.clamp(-VALUE_MAX, VALUE_MAX) }
 }
 
+/// The line of a grid of `count` that is nearest to a whole number.
+fn line(at: f32, count: usize) -> usize {
+    (at.max(0.0) as usize).min(count.max(1) - 1)
+}
+
 /// A place among lines: half a line is added to it, and beyond the first and the last there is nothing.
 fn on_line(lines: &[f32], place: f32) -> f32 {
     let place = (place - 0.5).clamp(0.0, lines.len() as f32 - 1.0);
@@ -184,7 +185,7 @@ mod tests {
         let prototypes = Prototypes { output: 1, shape, stride: [4.0, 4.0] };
         let fitting = Fitting::new(&spec, 96, 96);
         let mut mask = Mask::with_room(&prototypes);
-        mask.make(&prototypes, values, &[1.0], input, fitting.to_picture(input), &fitting);
+        mask.make(&prototypes, values, &[1.0], input, &fitting);
         mask
     }
 

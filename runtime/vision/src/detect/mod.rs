@@ -8,6 +8,7 @@
 //! score passes the threshold. What a network gives beside boxes (masks, key points, angles) is read for those that NMS
 //! leaves.
 
+mod bounds;
 mod detection;
 mod detector;
 mod extras;
@@ -17,6 +18,7 @@ mod outline;
 mod rotated;
 
 pub use crate::head::{CANDIDATES_MAX, Candidate, Candidates, DetectOptions, Labels};
+pub use bounds::around;
 pub use detection::{DETECTIONS_MAX, Detection, KeyPoint};
 pub use detector::{DetectError, Detector, StageTimes};
 pub use mask::Mask;

@@ -1,5 +1,6 @@
 //! A box that is turned around its centre.
 
+use super::bounds::around;
 use super::outline::{OUTLINE_CELLS, Outline};
 use crate::input::Fitting;
 
@@ -77,7 +78,7 @@ impl Turned {
 
     /// The smallest upright box `[x0, y0, x1, y1]` around it.
     pub fn bounds(&self) -> [f32; 4] {
-        upright(&self.corners)
+        around(&self.corners)
     }
 
     /// The cells of `bounds` that it touches: those that no line along one of its edges parts from it (two convex things
@@ -103,12 +104,6 @@ impl Turned {
             })
         })
     }
-}
-
-/// The smallest upright box around points.
-pub(super) fn upright(points: &[[f32; 2]]) -> [f32; 4] {
-    let empty = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
-    points.iter().fold(empty, |b, [x, y]| [b[0].min(*x), b[1].min(*y), b[2].max(*x), b[3].max(*y)])
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Where an annotated or detected object is, more closely than its box: polygons, or COCO's runs of pixels.
 
+use crate::detect::around;
+
 /// A shape in a picture's pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
@@ -52,16 +54,16 @@ impl Shape {
         if height == 0 || end != u64::from(height) * u64::from(width) {
             return None;
         }
-        let mut bounds = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
-        for pair in ends.chunks_exact(2).filter(|pair| pair[1] > pair[0]) {
-            let (first, last, rows) = (pair[0], pair[1] - 1, u64::from(height));
+        let rows = u64::from(height);
+        let corners = |pair: &[u64]| {
+            let (first, last) = (pair[0], pair[1] - 1);
             let is_one_column = first / rows == last / rows;
             let (top, bottom) = if is_one_column { (first % rows, last % rows) } else { (0, rows - 1) };
-            bounds[0] = bounds[0].min((first / rows) as f32);
-            bounds[1] = bounds[1].min(top as f32);
-            bounds[2] = bounds[2].max((last / rows + 1) as f32);
-            bounds[3] = bounds[3].max((bottom + 1) as f32);
-        }
+            [[(first / rows) as f32, top as f32], [(last / rows + 1) as f32, (bottom + 1) as f32]]
+        };
+        let inside = ends.chunks_exact(2).filter(|pair| pair[1] > pair[0]);
+        let corners: Vec<[f32; 2]> = inside.flat_map(corners).collect();
+        let bounds = around(&corners);
         bounds[0].is_finite().then_some(Shape { area: Area::Runs { height, ends }, bounds })
     }
 
@@ -172,9 +174,7 @@ fn flip(ring: &[[f32; 2]], y: f32, x0: f32, step: f32, inside: &mut [bool]) {
 fn bounded(rings: Vec<Ring>) -> Option<(Vec<Ring>, [f32; 4])> {
     let is_ring = |ring: &Ring| ring.len() > 2 && ring.iter().flatten().all(|at| at.is_finite());
     let rings: Vec<Ring> = rings.into_iter().filter(is_ring).collect();
-    let empty = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
-    let grow = |b: [f32; 4], [x, y]: &[f32; 2]| [b[0].min(*x), b[1].min(*y), b[2].max(*x), b[3].max(*y)];
-    let bounds = rings.iter().flatten().fold(empty, grow);
+    let bounds = around(rings.iter().flatten());
     (!rings.is_empty()).then_some((rings, bounds))
 }
 

@@ -20,7 +20,7 @@ use lapwing_engine::manifest::Manifest;
 /// Sizes by a square.
 pub const YOLOV5: Family = Family {
     name: "yolov5",
-    head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Square),
+    head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Square, false),
     is_logit: |_| true,
     reads_extra: false,
 };
@@ -28,7 +28,7 @@ pub const YOLOV5: Family = Family {
 /// Sizes by an exponential.
 pub const YOLOV3: Family = Family {
     name: "yolov3",
-    head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Exponential),
+    head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Exponential, false),
     is_logit: |_| true,
     reads_extra: false,
 };
@@ -36,7 +36,7 @@ pub const YOLOV3: Family = Family {
 /// As [`YOLOV3`], with a softmax over the classes.
 pub const YOLOV2: Family = Family {
     name: "yolov2",
-    head: |manifest, shapes| Anchors::head(manifest, shapes, Size::ExponentialSoftmax),
+    head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Exponential, true),
     is_logit: |_| true,
     reads_extra: false,
 };
@@ -57,12 +57,13 @@ pub const ANCHORS_YOLOV5: [[[f32; 2]; 3]; 3] = [
     [[116.0, 90.0], [156.0, 198.0], [373.0, 326.0]],
 ];
 
+/// How raw values become a box beside an anchor.
 #[derive(Debug, Clone, Copy)]
-enum Size {
+pub enum Size {
+    /// As in YOLOv5.
     Square,
+    /// As in YOLOv3.
     Exponential,
-    /// And the classes share one probability.
-    ExponentialSoftmax,
 }
 
 /// Decoder of these families.
@@ -71,19 +72,26 @@ struct Anchors {
     classes: usize,
     scales: Vec<Scale>,
     size: Size,
+    /// The classes share one probability.
+    is_softmax: bool,
 }
 
+/// A grid and the anchors of its cells.
 #[derive(Debug, Clone)]
-struct Scale {
-    grid: Grid,
+pub struct Scale {
+    /// The grid.
+    pub grid: Grid,
     /// (width, height) in pixels of the input.
-    anchors: Vec<[f32; 2]>,
+    pub anchors: Vec<[f32; 2]>,
 }
 
-impl Anchors {
-    /// Checks the anchors and the output shapes.
-    fn head(manifest: &Manifest, shapes: &[Vec<usize>], size: Size) -> Result<Box<dyn Head>, String> {
-        let Manifest { head, classes, .. } = manifest;
+impl Scale {
+    /// Those of the manifest's strides.
+    ///
+    /// # Errors
+    /// That it has no anchors.
+    pub fn all(manifest: &Manifest) -> Result<Vec<Scale>, String> {
+        let head = &manifest.head;
         if head.anchors.is_empty() {
             return Err(format!(
                 "head family `{}` needs `head.anchors`: for each stride a list of [width, height] in pixels",
@@ -91,26 +99,37 @@ impl Anchors {
             ));
         }
         let grids = Grid::all(manifest).into_iter().zip(head.anchors.iter().cloned());
-        let scales = grids.map(|(grid, anchors)| Scale { grid, anchors }).collect();
-        let made = OnMaps::new(Anchors { classes: classes.names.len(), scales, size })?;
-        expect_shapes(shapes, &made.expected(), &head.family)?;
-        Ok(Box::new(made))
+        Ok(grids.map(|(grid, anchors)| Scale { grid, anchors }).collect())
     }
+}
 
-    fn bounds(&self, scale: &Scale, anchor: [f32; 2], (x, y): (usize, usize), raw: [f32; 4]) -> [f32; 4] {
+impl Size {
+    /// The box of raw x, y, width and height in the cell in column x, row y.
+    pub fn bounds(self, stride: f32, anchor: [f32; 2], (x, y): (usize, usize), raw: [f32; 4]) -> [f32; 4] {
         let cell = [x as f32, y as f32];
-        let centre = |raw: f32| match self.size {
+        let centre = |raw: f32| match self {
             Size::Square => 2.0 * sigmoid(raw) - 0.5,
-            Size::Exponential | Size::ExponentialSoftmax => sigmoid(raw),
+            Size::Exponential => sigmoid(raw),
         };
-        let size = |raw: f32| match self.size {
+        let size = |raw: f32| match self {
             Size::Square => (2.0 * sigmoid(raw)).powi(2),
-            Size::Exponential | Size::ExponentialSoftmax => raw.exp(),
+            Size::Exponential => raw.exp(),
         };
         corners(
-            [0, 1].map(|axis| (centre(raw[axis]) + cell[axis]) * scale.grid.stride),
+            [0, 1].map(|axis| (centre(raw[axis]) + cell[axis]) * stride),
             [0, 1].map(|axis| size(raw[2 + axis]) * anchor[axis]),
         )
+    }
+}
+
+impl Anchors {
+    /// Checks the anchors and the output shapes.
+    fn head(manifest: &Manifest, shapes: &[Vec<usize>], size: Size, is_softmax: bool) -> Result<Box<dyn Head>, String> {
+        let Manifest { head, classes, .. } = manifest;
+        let scales = Scale::all(manifest)?;
+        let made = OnMaps::new(Anchors { classes: classes.names.len(), scales, size, is_softmax })?;
+        expect_shapes(shapes, &made.expected(), &head.family)?;
+        Ok(Box::new(made))
     }
 }
 
@@ -128,8 +147,7 @@ impl CellHead for Anchors {
                 map.above(first + 4..first + 5, logit_min, &mut |y, x, _| {
                     let value = |channel: usize| map.value(first + channel, y, x);
                     let objectness = sigmoid(value(4));
-                    let share = matches!(self.size, Size::ExponentialSoftmax)
-                        .then(|| softmax((0..self.classes).map(|class| value(5 + class))));
+                    let share = self.is_softmax.then(|| softmax((0..self.classes).map(|class| value(5 + class))));
                     options.labels.choose(
                         self.classes,
                         |class| value(5 + class),
@@ -138,7 +156,7 @@ impl CellHead for Anchors {
                                 objectness * share.as_ref().map_or_else(|| sigmoid(logit), |share| share(logit));
                             if score > options.score_min {
                                 let raw = [value(0), value(1), value(2), value(3)];
-                                let bounds = self.bounds(scale, anchor, (x, y), raw);
+                                let bounds = self.size.bounds(scale.grid.stride, anchor, (x, y), raw);
                                 into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
                             }
                         },
@@ -159,7 +177,7 @@ mod tests {
             let anchors = vec![[1.0, 1.0], [10.0, 20.0]];
             let grid = Grid { stride: 8.0, width: 2, height: 3 };
             let scales = vec![Scale { grid, anchors }];
-            let head = OnMaps::new(Anchors { classes: 1, scales, size }).unwrap();
+            let head = OnMaps::new(Anchors { classes: 1, scales, size, is_softmax: false }).unwrap();
             let mut values = vec![-9.0; 12 * 6];
             let mut set = |channel: usize, value: f32| values[(6 + channel) * 6 + 5] = value; // anchor 1, cell (1, 2)
             (0..4).for_each(|channel| set(channel, 0.0));

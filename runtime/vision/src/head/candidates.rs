@@ -7,7 +7,7 @@ pub const CANDIDATES_MAX: usize = 1500;
 pub const SCORE_MAX: f32 = 1.05;
 
 /// A box above the threshold, in input pixels.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Candidate {
     /// Index into the manifest's class names.
     pub class: u16,
@@ -19,12 +19,6 @@ pub struct Candidate {
     pub angle: f32,
     /// Where in the outputs it comes from; the head that made it finds there what else the box has.
     pub cell: u32,
-}
-
-impl Default for Candidate {
-    fn default() -> Self {
-        Candidate { class: 0, score: 0.0, bounds: [0.0; 4], angle: 0.0, cell: 0 }
-    }
 }
 
 /// A list that never grows past twice [`CANDIDATES_MAX`] and keeps the best.

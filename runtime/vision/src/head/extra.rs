@@ -3,7 +3,7 @@
 use std::f32::consts::PI;
 
 use super::math::sigmoid;
-use lapwing_engine::manifest::{AngleUnit, PointOrigin};
+use lapwing_engine::manifest::{AngleUnit, Extra, PointOrigin};
 
 /// The angle that a raw value means, in radians.
 pub fn angle(unit: AngleUnit, raw: f32) -> f32 {
@@ -14,12 +14,42 @@ pub fn angle(unit: AngleUnit, raw: f32) -> f32 {
 }
 
 /// The input pixel that a raw x means in column `cell`, or a raw y in row `cell`.
-pub fn point(origin: PointOrigin, raw: f32, cell: usize, stride: f32) -> f32 {
+fn point(origin: PointOrigin, raw: f32, cell: usize, stride: f32) -> f32 {
     match origin {
         PointOrigin::Corner => (2.0 * raw + cell as f32) * stride,
         PointOrigin::Centre => (raw + cell as f32 + 0.5) * stride,
         PointOrigin::Cell => (raw + cell as f32) * stride,
     }
+}
+
+/// Appends what a box has to `into`: coefficients as they are, of each key point x and y by `place` (0 across, 1 down) and
+/// its visibility; `raw` is value i of the outputs. An angle is part of the box.
+pub fn carry(
+    extra: Extra,
+    raw: impl Fn(usize) -> f32,
+    place: impl Fn(usize, f32) -> f32,
+    visibility: impl Fn(f32) -> f32,
+    into: &mut Vec<f32>,
+) {
+    match extra {
+        Extra::Mask { coefficients } => into.extend((0..coefficients).map(raw)),
+        Extra::KeyPoints { count, values, .. } => {
+            for first in (0..count).map(|point| point * values) {
+                let seen = if values == 3 { visibility(raw(first + 2)) } else { 1.0 };
+                into.extend([place(0, raw(first)), place(1, raw(first + 1)), seen]);
+            }
+        }
+        Extra::Angle { .. } => {}
+    }
+}
+
+/// As [`carry`], from the raw values of the cell in column x, row y.
+pub fn of_cell(extra: Extra, raw: impl Fn(usize) -> f32, cell: [usize; 2], stride: f32, into: &mut Vec<f32>) {
+    let origin = match extra {
+        Extra::KeyPoints { origin, .. } => origin,
+        Extra::Mask { .. } | Extra::Angle { .. } => PointOrigin::default(),
+    };
+    carry(extra, raw, |axis, at| point(origin, at, cell[axis], stride), sigmoid, into);
 }
 
 /// A box around `centre` that reaches `low` to the left and above and `high` to the right and below, along its own axes,

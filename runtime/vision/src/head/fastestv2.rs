@@ -4,10 +4,11 @@
 //! `score = s(objectness) softmax(classes)` with the logistic function s; the box is that of YOLOv5: `centre = (2 s(xy) -
 //! 0.5 + cell) stride`, `size = (2 s(wh))^2 anchor`.
 
+use super::anchors::{Scale, Size};
 use super::candidates::{Candidate, Candidates};
-use super::family::{Family, Grid, Head, expect_shapes};
+use super::family::{Family, Head, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps};
-use super::math::{corners, logit, sigmoid, softmax};
+use super::math::{logit, sigmoid, softmax};
 use super::options::DetectOptions;
 use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
@@ -24,19 +25,13 @@ pub const ANCHORS: [[[f32; 2]; 3]; 2] =
 #[derive(Debug, Clone)]
 struct FastestV2 {
     classes: usize,
-    grids: Vec<(Grid, Vec<[f32; 2]>)>,
+    scales: Vec<Scale>,
 }
 
 impl FastestV2 {
     fn head(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<Box<dyn Head>, String> {
-        if manifest.head.anchors.is_empty() {
-            return Err(
-                "head family `fastestv2` needs `head.anchors`: for each stride a list of [width, height] in pixels"
-                    .into(),
-            );
-        }
-        let grids = Grid::all(manifest).into_iter().zip(manifest.head.anchors.iter().cloned()).collect();
-        let head = OnMaps::new(FastestV2 { classes: manifest.classes.names.len(), grids })?;
+        let scales = Scale::all(manifest)?;
+        let head = OnMaps::new(FastestV2 { classes: manifest.classes.names.len(), scales })?;
         expect_shapes(shapes, &head.expected(), "fastestv2")?;
         Ok(Box::new(head))
     }
@@ -44,15 +39,15 @@ impl FastestV2 {
 
 impl CellHead for FastestV2 {
     fn maps(&self) -> Vec<Shape> {
-        let of = |(grid, anchors): &(Grid, Vec<[f32; 2]>)| {
+        let of = |Scale { grid, anchors }: &Scale| {
             [4 * anchors.len(), anchors.len(), self.classes].map(|channels| grid.shape(channels))
         };
-        self.grids.iter().flat_map(of).collect()
+        self.scales.iter().flat_map(of).collect()
     }
 
     fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates) {
         let logit_min = logit(options.score_min);
-        for (maps, (grid, anchors)) in maps.chunks_exact(3).zip(&self.grids) {
+        for (maps, Scale { grid, anchors }) in maps.chunks_exact(3).zip(&self.scales) {
             let [boxes, objects, classes] = maps else { continue };
             for (index, anchor) in anchors.iter().enumerate() {
                 // a score never exceeds its objectness
@@ -65,11 +60,8 @@ impl CellHead for FastestV2 {
                         |class, logit| {
                             let score = objectness * share(logit);
                             if score > options.score_min {
-                                let s = |channel: usize| sigmoid(boxes.value(4 * index + channel, y, x));
-                                let centre =
-                                    |channel: usize, cell: usize| (2.0 * s(channel) - 0.5 + cell as f32) * grid.stride;
-                                let side = |axis: usize| (2.0 * s(2 + axis)).powi(2) * anchor[axis];
-                                let bounds = corners([centre(0, x), centre(1, y)], [side(0), side(1)]);
+                                let raw = std::array::from_fn(|at| boxes.value(4 * index + at, y, x));
+                                let bounds = Size::Square.bounds(grid.stride, *anchor, (x, y), raw);
                                 into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
                             }
                         },

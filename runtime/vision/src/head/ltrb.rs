@@ -46,13 +46,16 @@ enum Distance {
     Mean { bins: usize },
 }
 
+/// Whether there is but one map for each stride.
+fn are_joined(manifest: &Manifest, shapes: &[Vec<usize>]) -> bool {
+    shapes.len() == manifest.head.strides.len() && manifest.head.extra.is_none()
+}
+
 /// Values for each side, by the channels of the first map of distances.
 fn bins(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<usize, String> {
     let classes = manifest.classes.names.len();
     let channels = match shapes {
-        [both, ..] if shapes.len() == manifest.head.strides.len() && manifest.head.extra.is_none() => {
-            both.get(1).and_then(|c| c.checked_sub(classes))
-        }
+        [both, ..] if are_joined(manifest, shapes) => both.get(1).and_then(|c| c.checked_sub(classes)),
         [_, distances, ..] => distances.get(1).copied(),
         _ => None,
     };
@@ -81,25 +84,15 @@ impl Ltrb {
     /// Checks the output shapes.
     fn head(manifest: &Manifest, shapes: &[Vec<usize>], distance: Distance) -> Result<Box<dyn Head>, String> {
         let extra = manifest.head.extra;
-        let prototypes = match extra {
-            Some(Extra::Mask { coefficients }) => Prototypes::find(manifest, shapes, coefficients),
-            _ => None,
-        };
-        let is_joined = matches!(distance, Distance::Mean { .. }) && shapes.len() == manifest.head.strides.len();
+        let prototypes = Prototypes::of(manifest, shapes)?;
         let head = OnMaps::new(Ltrb {
             classes: manifest.classes.names.len(),
             grids: Grid::all(manifest),
             distance,
-            joined: is_joined && extra.is_none(),
+            joined: matches!(distance, Distance::Mean { .. }) && are_joined(manifest, shapes),
             extra,
             prototypes,
         })?;
-        if prototypes.is_none() && extra.is_some_and(|extra| extra.has_prototypes()) {
-            return Err(format!(
-                "its outputs have shapes {shapes:?}, and the last of them are not the prototypes of `head.extra`: (1, \
-                 coefficients, h, w); correct `head.extra` or `head.outputs`"
-            ));
-        }
         expect_shapes(shapes, &head.expected(), &manifest.head.family)?;
         Ok(Box::new(head))
     }
@@ -188,18 +181,7 @@ impl CellHead for Ltrb {
     fn carried<M: Map>(&self, maps: &[M], cell: u32, into: &mut Vec<f32>) {
         let (Some(extra), Some((index, grid, y, x))) = (self.extra, Grid::place(&self.grids, cell)) else { return };
         let Some(map) = maps.get(self.step() * index + 2) else { return };
-        let raw = |channel: usize| map.value(channel, y, x);
-        match extra {
-            Extra::Mask { coefficients } => into.extend((0..coefficients).map(raw)),
-            Extra::KeyPoints { count, values, origin } => {
-                for first in (0..count).map(|point| point * values) {
-                    let visibility = if values == 3 { sigmoid(raw(first + 2)) } else { 1.0 };
-                    let at = |axis: usize, cell: usize| extra::point(origin, raw(first + axis), cell, grid.stride);
-                    into.extend([at(0, x), at(1, y), visibility]);
-                }
-            }
-            Extra::Angle { .. } => {}
-        }
+        extra::of_cell(extra, |channel| map.value(channel, y, x), [x, y], grid.stride, into);
     }
 
     fn prototypes(&self) -> Option<Prototypes> {

@@ -12,6 +12,7 @@
 //! is then a centre and sides in both.
 
 use super::candidates::{Candidate, Candidates};
+use super::extra;
 use super::family::{Family, Head, Outputs, grid};
 use super::math::corners;
 use super::options::DetectOptions;
@@ -67,17 +68,9 @@ impl Rows {
             Kind::Probabilities => format!("(1, {least}, rows)"),
             _ => format!("(1, rows, {least})"),
         };
-        let prototypes = match (extra, shapes) {
-            (Some(Extra::Mask { coefficients }), [_, _]) => Prototypes::find(manifest, shapes, coefficients),
-            _ => None,
-        };
-        if prototypes.is_none() && extra.is_some_and(|extra| extra.has_prototypes()) {
-            return Err(format!(
-                "its outputs have shapes {shapes:?}, and masks need two: the boxes and (1, coefficients, h, w); correct `head.extra`"
-            ));
-        }
+        let prototypes = Prototypes::of(manifest, shapes)?;
         let found = match (shapes, kind) {
-            ([shape, ..], Kind::Probabilities) => {
+            ([shape, more @ ..], Kind::Probabilities) if prototypes.is_none() || more.len() == 1 => {
                 shape[..].try_into().ok().map(|[one, columns, rows]: [usize; 3]| (one, rows, columns))
             }
             ([shape], _) | ([shape, _], Kind::Corners) => {
@@ -151,14 +144,8 @@ impl Head for Rows {
             return;
         }
         let raw = |place: usize| self.at(output, row, self.extra_column() + place);
-        match self.extra {
-            Some(Extra::Mask { coefficients }) => into.extend((0..coefficients).map(raw)),
-            Some(Extra::KeyPoints { count, values, .. }) => {
-                for first in (0..count).map(|point| point * values) {
-                    into.extend([raw(first), raw(first + 1), if values == 3 { raw(first + 2) } else { 1.0 }]);
-                }
-            }
-            Some(Extra::Angle { .. }) | None => {}
+        if let Some(extra) = self.extra {
+            extra::carry(extra, raw, |_, at| at, |visibility| visibility, into);
         }
     }
 

@@ -69,11 +69,6 @@ impl CellHead for Yunet {
     fn carried<M: Map>(&self, maps: &[M], cell: u32, into: &mut Vec<f32>) {
         let Some((index, grid, y, x)) = Grid::place(&self.grids, cell) else { return };
         let Some(map) = maps.get(MAPS.len() * index + 3) else { return };
-        for channel in (0..MAPS[3]).step_by(2) {
-            let at = |axis: usize, cell: usize| {
-                extra::point(PointOrigin::Cell, map.value(channel + axis, y, x), cell, grid.stride)
-            };
-            into.extend([at(0, x), at(1, y), 1.0]);
-        }
+        extra::of_cell(POINTS, |channel| map.value(channel, y, x), [x, y], grid.stride, into);
     }
 }

@@ -76,8 +76,13 @@ impl Fitting {
 
     /// A box `[x0, y0, x1, y1]` in input pixels, brought to picture pixels and clipped to the picture.
     pub fn to_picture(&self, b: [f32; 4]) -> [f32; 4] {
-        let (w, h) = (self.picture.0 as f32, self.picture.1 as f32);
         let [[x0, y0], [x1, y1]] = [self.point_to_picture([b[0], b[1]]), self.point_to_picture([b[2], b[3]])];
+        self.clip([x0, y0, x1, y1])
+    }
+
+    /// A box `[x0, y0, x1, y1]` in picture pixels, clipped to the picture.
+    pub fn clip(&self, [x0, y0, x1, y1]: [f32; 4]) -> [f32; 4] {
+        let (w, h) = (self.picture.0 as f32, self.picture.1 as f32);
         [x0.clamp(0.0, w), y0.clamp(0.0, h), x1.clamp(0.0, w), y1.clamp(0.0, h)]
     }
 
@@ -87,11 +92,6 @@ impl Fitting {
             (x - self.left as f32) / self.scale_x + self.origin.0 as f32,
             (y - self.top as f32) / self.scale_y + self.origin.1 as f32,
         ]
-    }
-
-    /// Width and height of the picture in pixels.
-    pub fn picture(&self) -> (u32, u32) {
-        self.picture
     }
 }
 

@@ -225,7 +225,7 @@ fn distances(scales: &[Scale], classes: Option<usize>, extra: Option<Extra>, all
                     4 => format!("{count} classes and 4 distances for each cell"),
                     _ => format!("{count} classes and 4 distributions of {} for each cell", width / 4),
                 };
-                what.extend(extra.map(|extra| format!(", {}", in_words(&extra))));
+                what.extend(extra.map(|extra| format!(", {extra}")));
                 let made = Hypothesis::on_maps("dfl", &grids, maps, count, what);
                 let is_nanodet = width == 4 * NANODET_BINS && extra.is_none();
                 let convention = if is_nanodet { Convention::Nanodet } else { made.convention };
@@ -248,15 +248,6 @@ fn distances(scales: &[Scale], classes: Option<usize>, extra: Option<Extra>, all
             let made = Hypothesis::on_maps("dfl", &grids, maps, count, what);
             all.push(Hypothesis { convention: Convention::Nanodet, ..made });
         }
-    }
-}
-
-/// What each box has, for people.
-pub(super) fn in_words(extra: &Extra) -> String {
-    match extra {
-        Extra::Mask { coefficients } => format!("a mask of {coefficients} prototypes"),
-        Extra::KeyPoints { count, .. } => format!("{count} key points"),
-        Extra::Angle { .. } => "an angle".to_owned(),
     }
 }
 
@@ -325,20 +316,19 @@ fn anchors(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) 
             let what = format!("{each} anchors of {count} classes for each cell");
             let made = Hypothesis::on_maps(family, &grids, maps.clone(), count, what);
             let is_yolov5 = family == "yolov5" && each == 3 && made.strides == DEFAULT_STRIDES;
-            let anchors = match (is_yolov5, is_yolov2) {
-                (true, _) => ANCHORS_YOLOV5.map(|list| list.to_vec()).to_vec(),
-                (_, true) => vec![ANCHORS_YOLOV2.to_vec()],
-                // to be measured
-                _ => vec![vec![[1.0, 1.0]; each]; made.strides.len()],
-            };
-            let assumed = match (is_yolov5, is_yolov2) {
-                (true, _) => {
-                    Some("anchors: those of YOLOv5 are taken; others stand in a manifest, [head] anchors = […]")
-                }
-                (_, true) => Some(
-                    "anchors: those of YOLOv2 on PASCAL VOC are taken; others stand in a manifest, [head] anchors = […]",
+            let (anchors, assumed) = match (is_yolov5, is_yolov2) {
+                (true, _) => (
+                    ANCHORS_YOLOV5.map(|list| list.to_vec()).to_vec(),
+                    Some("anchors: those of YOLOv5 are taken; others stand in a manifest, [head] anchors = […]"),
                 ),
-                _ => None,
+                (_, true) => (
+                    vec![ANCHORS_YOLOV2.to_vec()],
+                    Some(
+                        "anchors: those of YOLOv2 on PASCAL VOC are taken; others stand in a manifest, [head] anchors = […]",
+                    ),
+                ),
+                // to be measured
+                _ => (vec![vec![[1.0, 1.0]; each]; made.strides.len()], None),
             };
             all.push(Hypothesis { anchors, assumed, ..made });
         }
@@ -367,7 +357,8 @@ fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, extras:
     // how they are written in the maps does not matter behind the decoding
     let extra = extras.kinds.first().copied();
     let more = extra.map_or(0, |extra| extra.channels());
-    let mut add = |family: &'static str, classes: usize, convention: Convention, extra: Option<Extra>| {
+    let mut add = |family: &'static str, classes: usize, extra: Option<Extra>| {
+        let convention = if family == "rtdetr" { Convention::Stretched } else { Convention::Ultralytics };
         all.push(Hypothesis {
             family,
             outputs: Vec::new(),
@@ -382,30 +373,25 @@ fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, extras:
         });
     };
     if extra.is_some() && b == 6 + more {
-        add("end2end", classes.unwrap_or(80), Convention::Ultralytics, extra);
+        add("end2end", classes.unwrap_or(80), extra);
     } else if b == 6 && outputs.len() == 1 {
         // the same shape means two things, and only metadata tells them apart
-        match is_rtdetr {
-            true => add("rtdetr", classes.unwrap_or(80), Convention::Stretched, None),
-            false => add("end2end", classes.unwrap_or(80), Convention::Ultralytics, None),
-        }
+        add(if is_rtdetr { "rtdetr" } else { "end2end" }, classes.unwrap_or(80), None);
     }
     match classes {
         Some(count) => {
-            if extra.is_some() && a == 4 + count + more && b > a {
-                add("yolov8", count, Convention::Ultralytics, extra);
-            } else if a >= 4 + count && b > a {
-                add("yolov8", count, Convention::Ultralytics, None);
+            if a >= 4 + count && b > a {
+                add("yolov8", count, extra.filter(|_| a == 4 + count + more));
             }
             if b == 5 + count {
-                add("yolov5-rows", count, Convention::Ultralytics, None);
+                add("yolov5-rows", count, None);
             }
         }
-        None if extra.is_some() && a > 4 + more && b > 4 * a => {
-            add("yolov8", a - 4 - more, Convention::Ultralytics, extra);
+        None if a > 4 && b > 4 * a => {
+            let extra = extra.filter(|_| a > 4 + more);
+            add("yolov8", a - 4 - extra.map_or(0, |extra| extra.channels()), extra);
         }
-        None if a > 4 && b > 4 * a => add("yolov8", a - 4, Convention::Ultralytics, None),
-        None if b > 5 && a > b => add("yolov5-rows", b - 5, Convention::Ultralytics, None),
+        None if b > 5 && a > b => add("yolov5-rows", b - 5, None),
         None => {}
     }
 }

@@ -149,9 +149,8 @@ impl Search<'_> {
                 Ok(proof) => {
                     self.explain(&manifest, &hypothesis, &proof);
                     if let (Some(extra), None) = (extras.kinds.first(), manifest.head.extra) {
-                        let what = hypothesis::in_words(extra);
                         self.why.push(format!(
-                            "{what} for each box is not read: no head makes of the file's maps what it makes itself"
+                            "{extra} for each box is not read: no head makes of the file's maps what it makes itself"
                         ));
                     }
                     self.why.extend(refused.into_iter().map(|what| format!("not {what}")));

@@ -63,8 +63,7 @@ pub(super) fn prove(
     let own_outputs = graph.outputs();
     if hypothesis.outputs.len() == own_outputs.len() && own_outputs.iter().all(|o| hypothesis.outputs.contains(&o.name))
     {
-        let cells = shapes.iter().filter_map(|shape| Some(shape.get(2)? * shape.get(3)?)).sum();
-        return Ok(Proof::Maps { cells });
+        return Ok(Proof::Maps { cells: cells_of(shapes) });
     }
     let found = match behind.evaluate(&maps[..hypothesis.decoded_maps()]) {
         Ok(found) => found,
@@ -113,14 +112,20 @@ fn behind(graph: &OnnxGraph, hypothesis: &Hypothesis, input: [usize; 4]) -> Resu
     Ok(graph.clone().behind(&tensors, &input)?.without_stated_rounding())
 }
 
+/// Cells of maps (1, channels, h, w).
+fn cells_of(shapes: &[Vec<usize>]) -> usize {
+    shapes.iter().filter_map(|shape| Some(shape.get(2)? * shape.get(3)?)).sum()
+}
+
+fn sorted(values: &[f32]) -> Vec<f32> {
+    let mut values = values.to_vec();
+    values.sort_unstable_by(f32::total_cmp);
+    values
+}
+
 /// A file that gives the maps themselves, or probabilities of them, a row a cell or a plane a channel: each output holds
 /// the values of one map. `None` if its outputs are others.
 fn unchanged(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>], classes: usize) -> Option<Proof> {
-    let sorted = |values: &[f32]| {
-        let mut values = values.to_vec();
-        values.sort_unstable_by(f32::total_cmp);
-        values
-    };
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= SCORE_OFF_MAX * (1.0 + a.abs()));
     // classes and distances of one map may be two outputs
     let halves = |(map, shape): (&'_ Vec<f32>, &Vec<usize>)| {
@@ -143,8 +148,7 @@ fn unchanged(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>], classes
             .position(|other| other.len() == own.len() && (close(other, &own) || close(other, &probabilities)))?;
         left.swap_remove(place);
     }
-    let cells = shapes.iter().filter_map(|shape| Some(shape.get(2)? * shape.get(3)?)).sum();
-    Some(Proof::Maps { cells })
+    Some(Proof::Maps { cells: cells_of(shapes) })
 }
 
 /// A file that gives, for each stride, the three maps of Yolo-FastestV2 in one output: the logistic function of the first
@@ -159,9 +163,7 @@ fn joined(found: &[Values], maps: &[Vec<f32>], shapes: &[Vec<usize>]) -> Option<
             let share = softmax(logits.clone());
             own.extend(logits.map(share));
         }
-        let mut values = values.clone();
-        values.sort_unstable_by(f32::total_cmp);
-        own.sort_unstable_by(f32::total_cmp);
+        let (values, own) = (sorted(values), sorted(&own));
         let is_same = values.len() == own.len() && values.iter().zip(&own).all(|(a, b)| (a - b).abs() <= SCORE_OFF_MAX);
         cells += is_same.then_some(count)?;
     }
