@@ -27,6 +27,7 @@ HERE = pathlib.Path(__file__).parent
 SIDE, STRIDES, NAMES = 64, (8, 16, 32), ["hen", "fox", "farmer's cat", "owl", "elk"]
 CLASSES, BINS, SCORE_MIN, IOU_MAX = len(NAMES), 8, 0.3, 0.55
 V5 = [[(10, 13), (16, 30), (33, 23)], [(30, 61), (62, 45), (59, 119)], [(116, 90), (156, 198), (373, 326)]]
+SCALES = (1.2, 1.1, 1.05)
 OTHER = [[(4, 5), (8, 9), (12, 20)], [(16, 14), (20, 33), (40, 30)], [(44, 50), (30, 60), (60, 33)]]
 
 
@@ -316,6 +317,70 @@ class Cells(Net):
         return m * 0.3 + 0.5
 
 
+class Yolov4(Net):
+    """YOLOv4 as pytorch-YOLOv4 exports it: corners (1, n, 1, 4) in shares of the input, and scores (1, n, classes)."""
+
+    def __init__(self, seed=16):
+        super().__init__((3 * (5 + CLASSES),), seed=seed)
+
+    def forward(self, x):
+        boxes, scores = [], []
+        for (m,), scale, anchors in zip(self.maps(x), SCALES, OTHER):
+            b, _, h, w = m.shape
+            m = m.view(b, 3, 5 + CLASSES, h, w)
+            centre = m[:, :, :2].sigmoid() * scale - 0.5 * (scale - 1)
+            y, x_ = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+            cells, grid = torch.tensor([w, h]).view(1, 1, 2, 1, 1), torch.stack([x_, y])
+            stride = SIDE // h
+            size = m[:, :, 2:4].exp() * torch.tensor(anchors).view(1, 3, 2, 1, 1) / stride / cells
+            low = (centre + grid) / cells - size * 0.5
+            corners = torch.cat([low, low + size], 2).permute(0, 1, 3, 4, 2)
+            boxes.append(corners.reshape(b, -1, 1, 4))
+            sure = m[:, :, 4:5].sigmoid() * m[:, :, 5:].sigmoid()
+            scores.append(sure.permute(0, 1, 3, 4, 2).reshape(b, -1, CLASSES))
+        return torch.cat(boxes, 1), torch.cat(scores, 1)
+
+
+class Suppressed(torch.autograd.Function):
+    """ONNX's NonMaxSuppression; what it gives here is only for tracing."""
+
+    @staticmethod
+    def forward(ctx, boxes, scores):
+        return torch.tensor([[0, 1, 2], [0, 0, 1]])
+
+    @staticmethod
+    def symbolic(g, boxes, scores):
+        limits = [torch.tensor([100]), torch.tensor([IOU_MAX]), torch.tensor([0.05])]
+        return g.op("NonMaxSuppression", boxes, scores, *(g.op("Constant", value_t=limit) for limit in limits))
+
+
+class Rtmdet(Net):
+    """RTMDet: class logits of all strides, then distances in pixels; or chosen and cut off at the edges, as MMDeploy gives
+    them: (1, n, 5) and labels (1, n)."""
+
+    def __init__(self, exponential, chosen, seed=17):
+        super().__init__((CLASSES, 4), seed=seed)
+        self.exponential, self.chosen = exponential, chosen
+
+    def forward(self, x):
+        maps = self.maps(x)
+        scores = [m[0] for m in maps]
+        sides = [(m[1].exp() if self.exponential else m[1]) * stride for m, stride in zip(maps, STRIDES)]
+        if not self.chosen:
+            return (*scores, *sides)
+        scores, sides = (torch.cat([m.flatten(2) for m in maps], 2) for maps in (scores, sides))
+        points, strides = cells(maps)
+        points = ((points - 0.5) * strides).float()
+        boxes = torch.cat([points - sides[:, :2], points + sides[:, 2:]], 1).clamp(0, SIDE).transpose(1, 2)
+        scores = scores.sigmoid()
+        kept = Suppressed.apply(boxes, scores)
+        rows = torch.cat([boxes[:, kept[:, 2]], scores[:, kept[:, 1], kept[:, 2]].unsqueeze(2)], 2)
+        rows = torch.cat([rows, rows.new_zeros(1, 1, 5)], 1)
+        labels = torch.cat([kept[:, 1].unsqueeze(0), kept.new_full((1, 1), -1)], 1)
+        order = rows[0, :, 4].argsort(descending=True)
+        return rows[:, order], labels[:, order]
+
+
 def export(name, net, metadata=None, dynamic=False, batch=1, channels=3):
     net.eval()
     sample = torch.rand(batch, channels, SIDE, SIDE)
@@ -487,6 +552,29 @@ def raw_anchors(outputs, anchors):
     return np.array(boxes), np.array(scores)
 
 
+def raw_yolov4(outputs, anchors):
+    boxes, scores = [], []
+    for m, stride, scale, anchors in zip(outputs, STRIDES, SCALES, anchors):
+        for y, x, a in np.ndindex(m.shape[1], m.shape[2], 3):
+            v = m[a, y, x].astype(np.float64)
+            cx = (scale * sigmoid(v[0]) - (scale - 1) / 2 + x) * stride
+            cy = (scale * sigmoid(v[1]) - (scale - 1) / 2 + y) * stride
+            w, h = np.exp(v[2]) * anchors[a][0], np.exp(v[3]) * anchors[a][1]
+            boxes.append((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+            scores.append(sigmoid(v[4]) * sigmoid(v[5:]))
+    return np.array(boxes), np.array(scores)
+
+
+def rtmdet(outputs):
+    boxes, scores = [], []
+    for kinds, sides, stride in zip(outputs[:3], outputs[3:], STRIDES):
+        for y, x in np.ndindex(*kinds.shape[1:]):
+            left, top, right, bottom = sides[:, y, x].astype(np.float64)
+            boxes.append((x * stride - left, y * stride - top, x * stride + right, y * stride + bottom))
+            scores.append(sigmoid(kinds[:, y, x].astype(np.float64)))
+    return np.array(boxes), np.array(scores)
+
+
 def yolox_rows(rows, logits):
     boxes, at = [], 0
     rows = rows.astype(np.float64)
@@ -555,6 +643,10 @@ def main():
     export("faces", faces)
     export("cells", Cells(), named)
     export("shared", Shared(), {"names": named["names"]})
+    export("yolov4", Yolov4(), {"names": named["names"]})
+    export("rtmdet", Rtmdet(False, False), {"names": named["names"]})
+    export("rtmdet-exp", Rtmdet(True, False), {"names": named["names"]})
+    export("rtmdet-chosen", Rtmdet(True, True), {"names": named["names"]})
     quantize_dynamic(HERE / "dfl.onnx", HERE / "dfl-dynamic-int8.onnx", weight_type=QuantType.QUInt8)
     found = {}
     for name in ["dfl", "dfl-dynamic", "dfl-batch2", "linear", "attention"]:
@@ -605,6 +697,15 @@ def main():
     found["faces"] = detections(boxes, scores, more=lambda i: {"key_points": key_points(points[i])})
     found["cells"] = detections(*first_yolo(run("cells", rgb)[0]))
     found["shared"] = detections(*shared(run("shared", bgr / 255)))
+    boxes, scores = run("yolov4", rgb)
+    found["yolov4"] = detections(boxes[:, 0] * SIDE, scores)
+    found["anchors-raw-yolov4"] = detections(*raw_yolov4(run("anchors-raw", rgb), OTHER))
+    found["rtmdet"] = detections(*rtmdet(run("rtmdet", normal)))
+    found["rtmdet-exp"] = detections(*rtmdet(run("rtmdet-exp", normal)))
+    rows, labels = run("rtmdet-chosen", normal)
+    # rows are sorted by score: of a cell's classes the best
+    first = np.sort(np.unique(rows[:, :4], axis=0, return_index=True)[1])
+    found["rtmdet-chosen"] = detections(rows[first, :4], one_a_row(rows[first, 4], labels[first]), suppress=False)
     (HERE / "found.json").write_text(json.dumps(found, indent=0) + "\n")
     print({name: len(boxes) for name, boxes in found.items()})
 

@@ -67,7 +67,7 @@ fn what_numpy_finds() -> BTreeMap<String, Value> {
 }
 
 /// The forms of this repository, see `tests/exports/make.py`, and the family that reads each.
-const FORMS: [(&str, &str); 30] = [
+const FORMS: [(&str, &str); 34] = [
     ("dfl", "dfl"),
     ("dfl-dynamic", "dfl"),
     ("dfl-batch2", "dfl"),
@@ -98,6 +98,10 @@ const FORMS: [(&str, &str); 30] = [
     ("faces", "yunet"),
     ("cells", "grid"),
     ("shared", "fastestv2"),
+    ("yolov4", "yolov4"),
+    ("rtmdet", "rtmdet"),
+    ("rtmdet-exp", "rtmdet-exp"),
+    ("rtmdet-chosen", "rtmdet-exp"),
 ];
 
 #[test]
@@ -118,7 +122,7 @@ fn every_form_finds_what_the_decoders_in_numpy_find() {
         let count = if ["class-logits", "yolov2", "fastestv2"].contains(&family) { 5 } else { 20 };
         assert!(expected.len() >= count && matched >= least, "{name}: {matched} of {}", expected.len());
         // the file that chooses by itself gives its thirty best
-        let more = if name.ends_with("end2end") { 300 } else { expected.len() / 10 };
+        let more = if name.ends_with("end2end") || name.ends_with("chosen") { 300 } else { expected.len() / 10 };
         assert!(detections.len() <= expected.len() + more, "{name}: {} boxes", detections.len());
     }
 }
@@ -436,6 +440,45 @@ fn an_export_is_looked_at_tried_quantized_and_run() {
     );
     std::fs::write(at("yard.toml"), said).unwrap();
     say(folder.path(), &["detect", "--model", "yard.toml", "picture.png"]);
+}
+
+/// Raw maps tell no anchors: a manifest does, and without it nothing is guessed that would be wrong in silence.
+#[test]
+fn a_manifest_tells_what_raw_maps_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let anchors = "anchors = [[[4.0, 5.0], [8.0, 9.0], [12.0, 20.0]], [[16.0, 14.0], [20.0, 33.0], [40.0, 30.0]], \
+                   [[44.0, 50.0], [30.0, 60.0], [60.0, 33.0]]]\n";
+    std::fs::copy(exports().join("anchors-raw.onnx"), at("a.onnx")).unwrap();
+    let (frame, found) = (the_picture(), what_numpy_finds());
+    for (stated, lacks) in [
+        ("family = \"yolov3\"\n", Some("anchors = […]")),
+        ("family = \"yolov4\"\n", Some("scale_x_y")),
+        (&format!("family = \"yolov4\"\n{anchors}"), Some("scale_x_y")),
+        (&format!("family = \"yolov4\"\ncentre_scale = [1.2, 1.1]\n{anchors}"), Some("centre_scale")),
+        (&format!("family = \"yolov4\"\ncentre_scale = [1.2, 1.1, 1.05]\n{anchors}"), None),
+    ] {
+        std::fs::write(at("a.toml"), format!("[head]\n{stated}")).unwrap();
+        match (Model::open(at("a.onnx").to_str().unwrap()), lacks) {
+            (Err(what), Some(word)) => assert!(what.to_string().contains(word), "{stated}: {what}"),
+            (Ok(model), None) => {
+                let mut detector = Detector::load(&model).unwrap();
+                let detections = detector.detect(&frame, &options(&detector, 0.3)).unwrap().to_vec();
+                let expected = expected(&found["anchors-raw-yolov4"]);
+                let matched = matched(&detector, &detections, &expected, 1e-3, 0.02);
+                assert!(expected.len() > 100 && matched + 4 >= expected.len(), "{matched} of {}", expected.len());
+            }
+            (result, _) => panic!("{stated}: {:?}", result.map(|model| model.manifest().clone())),
+        }
+    }
+    // the same of what is not suppressed yet, which the file's own boxes and scores may be read for as well
+    std::fs::copy(exports().join("rtmdet-chosen.onnx"), at("b.onnx")).unwrap();
+    std::fs::write(at("b.toml"), "[head]\nfamily = \"boxes-scores\"\n").unwrap();
+    let mut detector = Detector::load(&Model::open(at("b.onnx").to_str().unwrap()).unwrap()).unwrap();
+    let detections = detector.detect(&frame, &options(&detector, 0.3)).unwrap().to_vec();
+    let expected = expected(&found["rtmdet-chosen"]);
+    let matched = matched(&detector, &detections, &expected, 1e-3, 0.02);
+    assert!(expected.len() > 40 && matched + 2 >= expected.len(), "{matched} of {}", expected.len());
 }
 
 /// What is not recognised is told, with what was found and what to write; what is no ONNX, with how it becomes it.

@@ -150,6 +150,10 @@ pub struct HeadSpec {
     /// Anchor boxes (width, height) in input pixels, a list for each stride; empty where the family has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anchors: Vec<Vec<[f32; 2]>>,
+    /// How far around its cell the centre of a box may lie, in cells, one for each stride: Darknet's `scale_x_y`. Empty
+    /// where the family has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub centre_scale: Vec<f32>,
     /// The network was trained to give each object one box: boxes that overlap are different objects, and a cell may
     /// hold several classes.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -167,6 +171,9 @@ fn is_false(value: &bool) -> bool {
 pub const STRIDES_MAX: usize = 8;
 /// Most names in `head.outputs`, and most anchors of a stride.
 pub const HEAD_LIST_MAX: usize = 64;
+
+/// What `head.centre_scale` may hold: within its cell alone, up to two cells around its middle.
+pub const CENTRE_SCALES: std::ops::RangeInclusive<f32> = 1.0..=4.0;
 
 /// What the class indices mean.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -244,7 +251,8 @@ impl Manifest {
     pub fn is_extended(&self) -> bool {
         let Manifest { input, head, .. } = self;
         let plain = matches!(input.fit, Fit::Letterbox | Fit::Stretch) && input.resize == Resize::Area;
-        !plain || !head.outputs.is_empty() || !head.anchors.is_empty() || head.one_to_one || head.extra.is_some()
+        let lists = head.outputs.len() + head.anchors.len() + head.centre_scale.len();
+        !plain || lists > 0 || head.one_to_one || head.extra.is_some()
     }
 
     /// The manifest as a file that [`Manifest::parse`] reads.
@@ -288,7 +296,14 @@ impl Manifest {
     }
 
     fn validate_anchors(&self) -> Result<(), String> {
-        let HeadSpec { anchors, strides, .. } = &self.head;
+        let HeadSpec { anchors, strides, centre_scale, .. } = &self.head;
+        let is_scale = |scale: &f32| CENTRE_SCALES.contains(scale);
+        if !(centre_scale.is_empty() || centre_scale.len() == strides.len() && centre_scale.iter().all(is_scale)) {
+            return Err(format!(
+                "`head.centre_scale` must hold, for each of the {} strides, a number in {CENTRE_SCALES:?}, such as 1.05",
+                strides.len()
+            ));
+        }
         let good = |list: &Vec<[f32; 2]>| {
             let sizes = list.iter().flatten();
             (1..=HEAD_LIST_MAX).contains(&list.len())

@@ -35,6 +35,15 @@ pub struct Declared {
     pub extents: Vec<Option<usize>>,
 }
 
+/// A convolution behind which outputs are no longer made by convolutions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastConvolution {
+    /// The tensor that it writes.
+    pub own: String,
+    /// That tensor with the constants that are added to it and multiply it; the same if there are none.
+    pub name: String,
+}
+
 /// Extents of an output, and its values in row-major order.
 pub type Values = (Vec<usize>, Vec<f32>);
 
@@ -89,7 +98,7 @@ impl OnnxGraph {
     /// The tensors at which the outputs are no longer made by convolutions: each is the result of a convolution with
     /// trained weights (and of constants that are added to it or multiply it), and no way from it to an output leads
     /// through another. In the order of the file.
-    pub fn last_convolutions(&self) -> Vec<String> {
+    pub fn last_convolutions(&self) -> Vec<LastConvolution> {
         let Some(graph) = &self.proto.graph else { return Vec::new() };
         let ends = Ends::of(graph);
         let mut waiting: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
@@ -108,7 +117,8 @@ impl OnnxGraph {
             waiting.extend(read.filter(|name| !name.is_empty() && seen.insert(name)));
         }
         found.sort_unstable();
-        found.iter().filter_map(|&node| graph.node[node].output.first()).map(|name| ends.past_constants(name)).collect()
+        let of = |own: &String| LastConvolution { own: own.clone(), name: ends.past_constants(own) };
+        found.iter().filter_map(|&node| graph.node[node].output.first()).map(of).collect()
     }
 
     /// What the softmax reads that writes the only output; `None` if something else writes it.
@@ -117,6 +127,20 @@ impl OnnxGraph {
         let [output] = graph.output.as_slice() else { return None };
         let node = graph.node.iter().find(|node| node.output.contains(&output.name))?;
         node.input.first().filter(|_| node.op_type == "Softmax").cloned()
+    }
+
+    /// What the only non-maximum suppression reads: corners of boxes (1, boxes, 4), scores (1, classes, boxes). `None` if
+    /// there is none, or several, or it reads centres and sizes.
+    pub fn before_suppression(&self) -> Option<[String; 2]> {
+        let nodes = &self.proto.graph.as_ref()?.node;
+        let mut found = nodes.iter().filter(|node| node.op_type == "NonMaxSuppression");
+        let (node, None) = (found.next()?, found.next()) else { return None };
+        let has_centres =
+            node.attribute.iter().any(|attribute| attribute.name == "center_point_box" && attribute.i != 0);
+        match node.input.as_slice() {
+            [boxes, scores, ..] if !has_centres => Some([boxes.clone(), scores.clone()]),
+            _ => None,
+        }
     }
 
     /// The graph, ended at the tensors of these names; whole if there are none.
@@ -150,6 +174,12 @@ impl OnnxGraph {
         let read: HashSet<&String> = graph.node.iter().flat_map(|node| &node.input).collect();
         let more = whole.iter().filter(|declared| read.contains(&declared.name)).map(|d| value(&d.name, input));
         graph.input = tensors.iter().map(|(name, shape)| value(name, shape)).chain(more).collect();
+        // an output that is one of them is a copy of it
+        for output in graph.output.iter_mut().filter(|output| names.contains(&output.name)) {
+            let copy = format!("{} (copy)", output.name);
+            let (input, output) = (vec![std::mem::replace(&mut output.name, copy.clone())], vec![copy]);
+            graph.node.push(NodeProto { op_type: "Identity".to_owned(), input, output, ..Default::default() });
+        }
         Ok(self)
     }
 

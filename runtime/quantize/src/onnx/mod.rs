@@ -31,7 +31,7 @@ use tract_onnx::tract_core::optim::Optimizer;
 use tract_onnx::tract_core::plan::eval;
 use tract_onnx::tract_hir::internal::DimLike;
 
-pub use graph::{Declared, OnnxGraph, Values};
+pub use graph::{Declared, LastConvolution, OnnxGraph, Values};
 pub use guard::{at, guarded};
 pub use message::words;
 

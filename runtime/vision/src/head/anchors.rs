@@ -1,16 +1,17 @@
 //! Heads that scale anchor boxes: for each stride one map (1, anchors (5 + classes), h, w).
 //!
 //! The channels of an anchor are x, y, width, height, objectness, classes, all raw; `s` is the logistic function,
-//! `score = s(objectness) s(class)`, and the box is
+//! `score = s(objectness) s(class)`, the centre is `(k s(xy) - (k - 1) / 2 + cell) stride`, and k and the size are
 //!
-//! | family | centre | size |
+//! | family | k | size |
 //! |---|---|---|
-//! | `yolov5` | `(2 s(xy) - 0.5 + cell) stride` | `(2 s(wh))^2 anchor`: YOLOv5, YOLOv7 |
-//! | `yolov3` | `(s(xy) + cell) stride` | `exp(wh) anchor`: YOLOv3 (Redmon and Farhadi, arXiv:1804.02767) |
+//! | `yolov5` | 2 | `(2 s(wh))^2 anchor`: YOLOv5, YOLOv7, Scaled-YOLOv4 |
+//! | `yolov3` | 1 | `exp(wh) anchor`: YOLOv3 (Redmon and Farhadi, arXiv:1804.02767) |
+//! | `yolov4` | `head.centre_scale` | as `yolov3`: YOLOv4 (Bochkovskiy et al., arXiv:2004.10934), Darknet's `scale_x_y` |
 //! | `yolov2` | as `yolov3` | as `yolov3`; the classes are a softmax: YOLOv2 (Redmon and Farhadi, arXiv:1612.08242) |
 
 use super::candidates::{Candidate, Candidates};
-use super::family::{Family, Grid, Head, expect_shapes};
+use super::family::{Family, Grid, Head, Optional, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps};
 use super::math::{corners, logit, sigmoid, softmax};
 use super::options::DetectOptions;
@@ -22,7 +23,7 @@ pub const YOLOV5: Family = Family {
     name: "yolov5",
     head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Square, false),
     is_logit: |_| true,
-    reads_extra: false,
+    reads: &[Optional::Anchors],
 };
 
 /// Sizes by an exponential.
@@ -30,7 +31,20 @@ pub const YOLOV3: Family = Family {
     name: "yolov3",
     head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Exponential, false),
     is_logit: |_| true,
-    reads_extra: false,
+    reads: &[Optional::Anchors],
+};
+
+/// As [`YOLOV3`], its centres reaching beyond their cells.
+pub const YOLOV4: Family = Family {
+    name: "yolov4",
+    head: |manifest, shapes| match manifest.head.centre_scale.is_empty() {
+        true => Err("head family `yolov4` needs `head.centre_scale`: for each stride Darknet's `scale_x_y`, which is \
+                     [1.2, 1.1, 1.05] for YOLOv4 and [1.05, 1.05] for YOLOv4-tiny"
+            .to_owned()),
+        false => Anchors::head(manifest, shapes, Size::Exponential, false),
+    },
+    is_logit: |_| true,
+    reads: &[Optional::Anchors, Optional::CentreScale],
 };
 
 /// As [`YOLOV3`], with a softmax over the classes.
@@ -38,7 +52,7 @@ pub const YOLOV2: Family = Family {
     name: "yolov2",
     head: |manifest, shapes| Anchors::head(manifest, shapes, Size::Exponential, true),
     is_logit: |_| true,
-    reads_extra: false,
+    reads: &[Optional::Anchors],
 };
 
 /// Anchors of YOLOv2 on PASCAL VOC, as its configuration has them, at stride 32: (width, height) in pixels.
@@ -57,7 +71,7 @@ pub const ANCHORS_YOLOV5: [[[f32; 2]; 3]; 3] = [
     [[116.0, 90.0], [156.0, 198.0], [373.0, 326.0]],
 ];
 
-/// How raw values become a box beside an anchor.
+/// How raw values become the size of a box beside an anchor.
 #[derive(Debug, Clone, Copy)]
 pub enum Size {
     /// As in YOLOv5.
@@ -83,14 +97,16 @@ pub struct Scale {
     pub grid: Grid,
     /// (width, height) in pixels of the input.
     pub anchors: Vec<[f32; 2]>,
+    /// How far around its cell a centre may lie, in cells.
+    pub centre_scale: f32,
 }
 
 impl Scale {
-    /// Those of the manifest's strides.
+    /// Those of the manifest's strides, with boxes of `size`.
     ///
     /// # Errors
     /// That it has no anchors.
-    pub fn all(manifest: &Manifest) -> Result<Vec<Scale>, String> {
+    pub fn all(manifest: &Manifest, size: Size) -> Result<Vec<Scale>, String> {
         let head = &manifest.head;
         if head.anchors.is_empty() {
             return Err(format!(
@@ -98,26 +114,27 @@ impl Scale {
                 head.family
             ));
         }
-        let grids = Grid::all(manifest).into_iter().zip(head.anchors.iter().cloned());
-        Ok(grids.map(|(grid, anchors)| Scale { grid, anchors }).collect())
-    }
-}
-
-impl Size {
-    /// The box of raw x, y, width and height in the cell in column x, row y.
-    pub fn bounds(self, stride: f32, anchor: [f32; 2], (x, y): (usize, usize), raw: [f32; 4]) -> [f32; 4] {
-        let cell = [x as f32, y as f32];
-        let centre = |raw: f32| match self {
-            Size::Square => 2.0 * sigmoid(raw) - 0.5,
-            Size::Exponential => sigmoid(raw),
+        let of = |(index, (grid, anchors)): (usize, (Grid, &Vec<[f32; 2]>))| {
+            let centre_scale = match size {
+                Size::Square => 2.0,
+                Size::Exponential => head.centre_scale.get(index).copied().unwrap_or(1.0),
+            };
+            Scale { grid, anchors: anchors.clone(), centre_scale }
         };
-        let size = |raw: f32| match self {
+        Ok(Grid::all(manifest).into_iter().zip(&head.anchors).enumerate().map(of).collect())
+    }
+
+    /// The box of raw x, y, width and height beside `anchor` in the cell in column x, row y.
+    pub fn bounds(&self, size: Size, anchor: [f32; 2], (x, y): (usize, usize), raw: [f32; 4]) -> [f32; 4] {
+        let (cell, k) = ([x as f32, y as f32], self.centre_scale);
+        let centre = |raw: f32| k * sigmoid(raw) - (k - 1.0) / 2.0;
+        let share = |raw: f32| match size {
             Size::Square => (2.0 * sigmoid(raw)).powi(2),
             Size::Exponential => raw.exp(),
         };
         corners(
-            [0, 1].map(|axis| (centre(raw[axis]) + cell[axis]) * stride),
-            [0, 1].map(|axis| size(raw[2 + axis]) * anchor[axis]),
+            [0, 1].map(|axis| (centre(raw[axis]) + cell[axis]) * self.grid.stride),
+            [0, 1].map(|axis| share(raw[2 + axis]) * anchor[axis]),
         )
     }
 }
@@ -126,7 +143,7 @@ impl Anchors {
     /// Checks the anchors and the output shapes.
     fn head(manifest: &Manifest, shapes: &[Vec<usize>], size: Size, is_softmax: bool) -> Result<Box<dyn Head>, String> {
         let Manifest { head, classes, .. } = manifest;
-        let scales = Scale::all(manifest)?;
+        let scales = Scale::all(manifest, size)?;
         let made = OnMaps::new(Anchors { classes: classes.names.len(), scales, size, is_softmax })?;
         expect_shapes(shapes, &made.expected(), &head.family)?;
         Ok(Box::new(made))
@@ -156,7 +173,7 @@ impl CellHead for Anchors {
                                 objectness * share.as_ref().map_or_else(|| sigmoid(logit), |share| share(logit));
                             if score > options.score_min {
                                 let raw = [value(0), value(1), value(2), value(3)];
-                                let bounds = self.size.bounds(scale.grid.stride, anchor, (x, y), raw);
+                                let bounds = scale.bounds(self.size, anchor, (x, y), raw);
                                 into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
                             }
                         },
@@ -173,14 +190,25 @@ mod tests {
 
     #[test]
     fn a_cell_scales_its_anchor() {
-        for (size, centre, width) in [(Size::Square, [12.0, 20.0], 10.0), (Size::Exponential, [12.0, 20.0], 10.0)] {
+        // cell (1, 2), its middle at 12, 20; x at its greatest moves the centre to the right by half of what it may
+        for (size, centre_scale, x, centre) in [
+            (Size::Square, 2.0, 0.0, [12.0, 20.0]),
+            (Size::Square, 2.0, 99.0, [20.0, 20.0]),
+            (Size::Exponential, 1.0, 0.0, [12.0, 20.0]),
+            (Size::Exponential, 1.0, 99.0, [16.0, 20.0]),
+            (Size::Exponential, 1.5, 0.0, [12.0, 20.0]),
+            (Size::Exponential, 1.5, 99.0, [18.0, 20.0]),
+            (Size::Exponential, 1.5, -99.0, [6.0, 20.0]),
+        ] {
+            let width = 10.0;
             let anchors = vec![[1.0, 1.0], [10.0, 20.0]];
             let grid = Grid { stride: 8.0, width: 2, height: 3 };
-            let scales = vec![Scale { grid, anchors }];
+            let scales = vec![Scale { grid, anchors, centre_scale }];
             let head = OnMaps::new(Anchors { classes: 1, scales, size, is_softmax: false }).unwrap();
             let mut values = vec![-9.0; 12 * 6];
             let mut set = |channel: usize, value: f32| values[(6 + channel) * 6 + 5] = value; // anchor 1, cell (1, 2)
-            (0..4).for_each(|channel| set(channel, 0.0));
+            set(0, x);
+            (1..4).for_each(|channel| set(channel, 0.0));
             set(4, 9.0);
             set(5, 9.0);
             let mut found = Candidates::default();

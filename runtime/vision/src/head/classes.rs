@@ -18,14 +18,14 @@ pub const FAMILY: Family = Family {
     name: "classes",
     head: |manifest, shapes| Whole::head(manifest, shapes, false),
     is_logit: |_| false,
-    reads_extra: false,
+    reads: &[],
 };
 /// Files that end in logits. Their softmax goes over all classes, so that no value decides alone.
 pub const LOGITS: Family = Family {
     name: "class-logits",
     head: |manifest, shapes| Whole::head(manifest, shapes, true),
     is_logit: |_| false,
-    reads_extra: false,
+    reads: &[],
 };
 
 /// Reaches beyond every picture; what is told of it is clipped to the picture.

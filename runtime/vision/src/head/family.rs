@@ -59,8 +59,48 @@ pub struct Family {
     /// Whether output `index` holds logits, which decide only after the logistic function: for the quantizer, whose
     /// errors are to be measured in what decides.
     pub is_logit: fn(usize) -> bool,
-    /// Whether it reads what a box has beside class and score, `head.extra` of the manifest.
-    pub reads_extra: bool,
+    /// What it reads of the manifest that other families do not.
+    pub reads: &'static [Optional],
+}
+
+/// A field of the manifest's head that some families read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optional {
+    /// `head.anchors`.
+    Anchors,
+    /// `head.centre_scale`.
+    CentreScale,
+    /// `head.extra`, what a box has beside class and score.
+    Extra,
+}
+
+impl Optional {
+    const ALL: [Optional; 3] = [Optional::Anchors, Optional::CentreScale, Optional::Extra];
+
+    /// Its key, if the manifest states it.
+    fn stated(self, manifest: &Manifest) -> Option<&'static str> {
+        let head = &manifest.head;
+        let (key, is_stated) = match self {
+            Optional::Anchors => ("head.anchors", !head.anchors.is_empty()),
+            Optional::CentreScale => ("head.centre_scale", !head.centre_scale.is_empty()),
+            Optional::Extra => ("head.extra", head.extra.is_some()),
+        };
+        is_stated.then_some(key)
+    }
+}
+
+impl Family {
+    /// Refuses what `manifest` states and this family would pass over.
+    ///
+    /// # Errors
+    /// The field.
+    pub fn expect_read(&self, manifest: &Manifest) -> Result<(), String> {
+        let unread = Optional::ALL.into_iter().filter(|field| !self.reads.contains(field));
+        match unread.filter_map(|field| field.stated(manifest)).next() {
+            Some(key) => Err(format!("head family `{}` does not read `{key}`; take it out", self.name)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Cells (width, height) of the grid of `stride` for the manifest's input.

@@ -15,7 +15,7 @@ pub const FAMILY: Family = Family {
     name: "fastestdet",
     head: |manifest, shapes| Ok(Box::new(FastestDet::new(manifest, shapes)?)),
     is_logit: |_| false,
-    reads_extra: false,
+    reads: &[],
 };
 
 /// Decoder of the `fastestdet` family.

@@ -6,7 +6,7 @@
 
 use super::anchors::{Scale, Size};
 use super::candidates::{Candidate, Candidates};
-use super::family::{Family, Head, expect_shapes};
+use super::family::{Family, Head, Optional, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps};
 use super::math::{logit, sigmoid, softmax};
 use super::options::DetectOptions;
@@ -14,8 +14,12 @@ use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
 
 /// Outputs come in threes: boxes, objectness, classes.
-pub const FAMILY: Family =
-    Family { name: "fastestv2", head: FastestV2::head, is_logit: |output| output % 3 == 1, reads_extra: false };
+pub const FAMILY: Family = Family {
+    name: "fastestv2",
+    head: FastestV2::head,
+    is_logit: |output| output % 3 == 1,
+    reads: &[Optional::Anchors],
+};
 
 /// Its anchors at strides 16 and 32: (width, height) in pixels of an input of 352.
 pub const ANCHORS: [[[f32; 2]; 3]; 2] =
@@ -30,7 +34,7 @@ struct FastestV2 {
 
 impl FastestV2 {
     fn head(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<Box<dyn Head>, String> {
-        let scales = Scale::all(manifest)?;
+        let scales = Scale::all(manifest, Size::Square)?;
         let head = OnMaps::new(FastestV2 { classes: manifest.classes.names.len(), scales })?;
         expect_shapes(shapes, &head.expected(), "fastestv2")?;
         Ok(Box::new(head))
@@ -39,7 +43,7 @@ impl FastestV2 {
 
 impl CellHead for FastestV2 {
     fn maps(&self) -> Vec<Shape> {
-        let of = |Scale { grid, anchors }: &Scale| {
+        let of = |Scale { grid, anchors, .. }: &Scale| {
             [4 * anchors.len(), anchors.len(), self.classes].map(|channels| grid.shape(channels))
         };
         self.scales.iter().flat_map(of).collect()
@@ -47,9 +51,9 @@ impl CellHead for FastestV2 {
 
     fn cells<M: Map>(&self, maps: &[M], options: &DetectOptions, into: &mut Candidates) {
         let logit_min = logit(options.score_min);
-        for (maps, Scale { grid, anchors }) in maps.chunks_exact(3).zip(&self.scales) {
+        for (maps, scale) in maps.chunks_exact(3).zip(&self.scales) {
             let [boxes, objects, classes] = maps else { continue };
-            for (index, anchor) in anchors.iter().enumerate() {
+            for (index, anchor) in scale.anchors.iter().enumerate() {
                 // a score never exceeds its objectness
                 objects.above(index..index + 1, logit_min, &mut |y, x, objectness| {
                     let objectness = sigmoid(objectness);
@@ -61,7 +65,7 @@ impl CellHead for FastestV2 {
                             let score = objectness * share(logit);
                             if score > options.score_min {
                                 let raw = std::array::from_fn(|at| boxes.value(4 * index + at, y, x));
-                                let bounds = Size::Square.bounds(grid.stride, *anchor, (x, y), raw);
+                                let bounds = scale.bounds(Size::Square, *anchor, (x, y), raw);
                                 into.push(Candidate { class: class as u16, score, bounds, ..Candidate::default() });
                             }
                         },

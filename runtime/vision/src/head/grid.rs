@@ -14,7 +14,7 @@ use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
 
 /// Direct regression by cells.
-pub const FAMILY: Family = Family { name: "grid", head: Cells::head, is_logit: |_| false, reads_extra: false };
+pub const FAMILY: Family = Family { name: "grid", head: Cells::head, is_logit: |_| false, reads: &[] };
 
 /// Values of a box.
 const BOX: usize = 5;

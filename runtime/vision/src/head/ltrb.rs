@@ -1,18 +1,20 @@
 //! Heads that give four distances from the cell's centre: left, top, right, bottom.
 //!
 //! For each stride two maps: class logits (1, classes, h, w) and raw distances (1, 4 n, h, w); or one that holds both,
-//! the classes first. `score = sigmoid(logit)`; the box reaches from the centre `((x + 0.5), (y + 0.5)) * stride` by
-//! `distance * stride` to each side; with `head.extra` a third map for each stride holds what a box has beside them (1,
-//! values, h, w), and an angle turns the sides around the centre. The distance is
+//! the classes first. `score = sigmoid(logit)`; the box reaches from the point `((x + p), (y + p)) * stride` by
+//! `distance * stride` to each side, p being 0.5, the middle of the cell, where nothing else is said; with `head.extra` a third map for each stride holds what a box has beside them (1,
+//! values, h, w), and an angle turns the sides around the point. The distance is
 //!
 //! | family | distance |
 //! |---|---|
 //! | `ltrb` | `exp(clamp(raw, -6, 5))`, n = 1: lapwing's own detector |
 //! | `dfl` | for n = 1 `raw` itself, else the mean of 0 .. n-1 under the softmax of a side's n values (Li et al., "Generalized Focal Loss", arXiv:2006.04388): YOLOv8 and those after it, NanoDet, PicoDet |
+//! | `rtmdet` | `raw`, p = 0: RTMDet-tiny and -s (Lyu et al., arXiv:2212.07784) |
+//! | `rtmdet-exp` | `exp(clamp(raw, -6, 5))`, p = 0: the larger ones |
 
 use super::candidates::{Candidate, Candidates};
 use super::extra;
-use super::family::{Family, Grid, Head, expect_shapes};
+use super::family::{Family, Grid, Head, Optional, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps, raised};
 use super::math::{logit, sigmoid};
 use super::options::DetectOptions;
@@ -23,18 +25,38 @@ use lapwing_engine::manifest::{Extra, Manifest};
 /// Exponentials of raw distances.
 pub const FAMILY: Family = Family {
     name: "ltrb",
-    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Exponential),
+    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Exponential, MIDDLE),
     is_logit: |output| output.is_multiple_of(2),
-    reads_extra: true,
+    reads: &[Optional::Extra],
 };
 
 /// Distances that are linear, or the mean of a distribution.
 pub const DFL: Family = Family {
     name: "dfl",
-    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Mean { bins: bins(manifest, shapes)? }),
+    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Mean { bins: bins(manifest, shapes)? }, MIDDLE),
     is_logit: |output| output.is_multiple_of(2),
-    reads_extra: true,
+    reads: &[Optional::Extra],
 };
+
+/// Distances that are linear, from the cell's corner.
+pub const RTMDET: Family = Family {
+    name: "rtmdet",
+    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Mean { bins: 1 }, CORNER),
+    is_logit: |output| output.is_multiple_of(2),
+    reads: &[],
+};
+
+/// Exponentials of raw distances, from the cell's corner.
+pub const RTMDET_EXP: Family = Family {
+    name: "rtmdet-exp",
+    head: |manifest, shapes| Ltrb::head(manifest, shapes, Distance::Exponential, CORNER),
+    is_logit: |output| output.is_multiple_of(2),
+    reads: &[],
+};
+
+/// Where in its cell a box's point lies, in cells.
+const MIDDLE: f32 = 0.5;
+const CORNER: f32 = 0.0;
 
 /// Most values that a distance is the mean of.
 const BINS_MAX: usize = 64;
@@ -74,6 +96,8 @@ struct Ltrb {
     classes: usize,
     grids: Vec<Grid>,
     distance: Distance,
+    /// Where in its cell the point lies that boxes reach from.
+    point: f32,
     /// Classes and distances of a stride are one map.
     joined: bool,
     extra: Option<Extra>,
@@ -82,13 +106,19 @@ struct Ltrb {
 
 impl Ltrb {
     /// Checks the output shapes.
-    fn head(manifest: &Manifest, shapes: &[Vec<usize>], distance: Distance) -> Result<Box<dyn Head>, String> {
+    fn head(
+        manifest: &Manifest,
+        shapes: &[Vec<usize>],
+        distance: Distance,
+        point: f32,
+    ) -> Result<Box<dyn Head>, String> {
         let extra = manifest.head.extra;
         let prototypes = Prototypes::of(manifest, shapes)?;
         let head = OnMaps::new(Ltrb {
             classes: manifest.classes.names.len(),
             grids: Grid::all(manifest),
             distance,
+            point,
             joined: matches!(distance, Distance::Mean { .. }) && are_joined(manifest, shapes),
             extra,
             prototypes,
@@ -160,7 +190,7 @@ impl CellHead for Ltrb {
             logits.above(0..self.classes, logit_min, &mut |y, x, _| {
                 let distance = |side: usize| self.distance(|bin| raw.value(first + side * bins + bin, y, x)) * stride;
                 let d: [f32; 4] = [distance(0), distance(1), distance(2), distance(3)];
-                let [centre_x, centre_y] = [(x as f32 + 0.5) * stride, (y as f32 + 0.5) * stride];
+                let [centre_x, centre_y] = [x, y].map(|cell| (cell as f32 + self.point) * stride);
                 let angle = unit.map_or(0.0, |unit| extra::angle(unit, maps[step * index + 2].value(0, y, x)));
                 let bounds = match unit {
                     None => [centre_x - d[0], centre_y - d[1], centre_x + d[2], centre_y + d[3]],
@@ -200,7 +230,7 @@ mod tests {
     }
 
     fn on(grids: Vec<Grid>, distance: Distance, joined: bool) -> OnMaps<Ltrb> {
-        OnMaps::new(Ltrb { classes: 2, grids, distance, joined, extra: None, prototypes: None }).unwrap()
+        OnMaps::new(Ltrb { classes: 2, grids, distance, point: MIDDLE, joined, extra: None, prototypes: None }).unwrap()
     }
 
     fn options(labels: Labels) -> DetectOptions {

@@ -22,6 +22,7 @@ mod prototypes;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod two_outputs;
 mod yolox;
 mod yolox_maps;
 mod yunet;
@@ -30,7 +31,7 @@ use lapwing_engine::manifest::{Fit, Manifest};
 
 pub use anchors::{ANCHORS_YOLOV2, ANCHORS_YOLOV5};
 pub use candidates::{CANDIDATES_MAX, Candidate, Candidates};
-pub use family::{ByteDecoder, Family, Head, MakeHead, Outputs};
+pub use family::{ByteDecoder, Family, Head, MakeHead, Optional, Outputs};
 pub use fastestv2::ANCHORS as ANCHORS_FASTESTV2;
 #[cfg(feature = "onnx")]
 pub(crate) use math::{sigmoid, softmax};
@@ -43,15 +44,20 @@ pub(crate) use yunet::POINTS as FACE_POINTS;
 pub const FAMILIES: &[Family] = &[
     ltrb::FAMILY,
     ltrb::DFL,
+    ltrb::RTMDET,
+    ltrb::RTMDET_EXP,
     yolox::FAMILY,
     yolox_maps::FAMILY,
     anchors::YOLOV5,
     anchors::YOLOV3,
+    anchors::YOLOV4,
     anchors::YOLOV2,
     rows::YOLOV8,
     rows::YOLOV5_ROWS,
     rows::END2END,
     rows::RTDETR,
+    two_outputs::YOLOV4_ROWS,
+    two_outputs::BOXES_SCORES,
     fastestdet::FAMILY,
     fastestv2::FAMILY,
     yunet::FAMILY,
@@ -90,10 +96,8 @@ pub fn head(manifest: &Manifest, shapes: &[Vec<usize>]) -> Result<Box<dyn Head>,
     let family = family(manifest)?;
     if let Some(extra) = manifest.head.extra {
         extra.validate()?;
-        if !family.reads_extra {
-            return Err(format!("head family `{}` does not read {extra}; take out `head.extra`", family.name));
-        }
     }
+    family.expect_read(manifest)?;
     if manifest.input.fit == Fit::Crop && !is_whole_picture(family) {
         return Err(format!(
             "`input.fit = \"crop\"` sees the middle of a picture alone, and head family `{}` tells where things are: nobody \

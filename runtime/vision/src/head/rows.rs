@@ -13,24 +13,26 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::extra;
-use super::family::{Family, Head, Outputs, grid};
+use super::family::{Family, Head, Optional, Outputs, grid};
 use super::math::corners;
 use super::options::DetectOptions;
 use super::prototypes::Prototypes;
 use lapwing_engine::manifest::{Extra, Manifest};
 
 /// Ultralytics' from YOLOv8 on.
-pub const YOLOV8: Family = family("yolov8", true, |manifest, shapes| Rows::head(manifest, shapes, Kind::Probabilities));
+pub const YOLOV8: Family =
+    family("yolov8", &[Optional::Extra], |manifest, shapes| Rows::head(manifest, shapes, Kind::Probabilities));
 /// YOLOv5, YOLOv7, and YOLOX decoded in its graph.
 pub const YOLOV5_ROWS: Family =
-    family("yolov5-rows", false, |manifest, shapes| Rows::head(manifest, shapes, Kind::Objectness));
+    family("yolov5-rows", &[], |manifest, shapes| Rows::head(manifest, shapes, Kind::Objectness));
 /// Networks with NMS, or without need of it.
-pub const END2END: Family = family("end2end", true, |manifest, shapes| Rows::head(manifest, shapes, Kind::Corners));
+pub const END2END: Family =
+    family("end2end", &[Optional::Extra], |manifest, shapes| Rows::head(manifest, shapes, Kind::Corners));
 /// RT-DETR.
-pub const RTDETR: Family = family("rtdetr", false, |manifest, shapes| Rows::head(manifest, shapes, Kind::Shares));
+pub const RTDETR: Family = family("rtdetr", &[], |manifest, shapes| Rows::head(manifest, shapes, Kind::Shares));
 
-const fn family(name: &'static str, reads_extra: bool, head: super::MakeHead) -> Family {
-    Family { name, head, is_logit: |_| false, reads_extra }
+const fn family(name: &'static str, reads: &'static [Optional], head: super::MakeHead) -> Family {
+    Family { name, head, is_logit: |_| false, reads }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

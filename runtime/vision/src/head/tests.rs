@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::candidates::{Candidate, Candidates};
-use super::head;
 use super::options::{DetectOptions, Labels};
+use super::{FAMILIES, Optional, head};
 use lapwing_engine::Manifest;
 use lapwing_engine::ir::{Checked, Graph, Node, Op, Output, Part, Shape, Signature, Tensor, TensorId};
 use lapwing_engine::kernels;
@@ -15,11 +15,11 @@ use lapwing_engine::quant::Quant;
 
 const CLASSES: usize = 3;
 
-fn manifest(family: &str) -> Manifest {
-    let anchors = if family.starts_with("yolov") {
-        "anchors = [[[9.0, 7.0], [3.0, 8.0]], [[20.0, 11.0], [6.0, 30.0]]]\n"
-    } else {
-        ""
+pub(super) fn manifest(family: &str) -> Manifest {
+    let anchors = match family {
+        "yolov5" | "yolov3" => "anchors = [[[9.0, 7.0], [3.0, 8.0]], [[20.0, 11.0], [6.0, 30.0]]]\n",
+        "yolov4" => "anchors = [[[9.0, 7.0], [3.0, 8.0]], [[20.0, 11.0], [6.0, 30.0]]]\ncentre_scale = [1.2, 1.05]\n",
+        _ => "",
     };
     let text = format!(
         "format = 1\nname = \"toy\"\nfile = \"toy.onnx\"\n[input]\nwidth = 48\nheight = 32\ncolour = \"rgb\"\n\
@@ -120,13 +120,16 @@ fn both(graph: Graph, family: &str, options: &DetectOptions, seed: u64) -> [Vec<
 type Channels = &'static [(usize, f32, f32)];
 
 /// Families on maps, and channels of a stride with their ranges.
-const ON_MAPS: [(&str, Channels); 7] = [
+const ON_MAPS: [(&str, Channels); 10] = [
     ("ltrb", &[(CLASSES, -9.0, 5.0), (4, -8.0, 7.0)]),
     ("dfl", &[(CLASSES, -9.0, 5.0), (4, -1.0, 9.0)]),
     ("dfl", &[(CLASSES, -9.0, 5.0), (4 * 16, -8.0, 7.0)]),
     ("dfl", &[(CLASSES + 4 * 8, -6.0, 6.0)]),
     ("yolov5", &[(2 * (5 + CLASSES), -5.0, 5.0)]),
     ("yolov3", &[(2 * (5 + CLASSES), -5.0, 5.0)]),
+    ("yolov4", &[(2 * (5 + CLASSES), -5.0, 5.0)]),
+    ("rtmdet", &[(CLASSES, -9.0, 5.0), (4, -1.0, 9.0)]),
+    ("rtmdet-exp", &[(CLASSES, -9.0, 5.0), (4, -8.0, 7.0)]),
     ("yolox-maps", &[(4, -2.0, 2.0), (1, -4.0, 4.0), (CLASSES, -3.0, 5.0)]),
 ];
 
@@ -221,6 +224,28 @@ fn rows_become_boxes() {
         assert_eq!(found.sorted(), [expected], "{family}");
         let error = super::head(&manifest, &[vec![1, 5, 5]]).unwrap_err();
         assert!(error.contains(family) && error.contains("head.family"), "{error}");
+    }
+}
+
+/// What a family does not read is refused: whoever states it counts on it.
+#[test]
+fn what_a_family_does_not_read_is_refused() {
+    let shapes = [(2 * (5 + CLASSES), 6), (2 * (5 + CLASSES), 3)].map(|(c, width)| vec![1, c, width * 2 / 3, width]);
+    let mut manifest = manifest("yolov4");
+    assert!(super::head(&manifest, &shapes).is_ok());
+    manifest.head.family = "yolov3".to_owned();
+    assert!(super::head(&manifest, &shapes).unwrap_err().contains("head.centre_scale"));
+    manifest.head.centre_scale.clear();
+    assert!(super::head(&manifest, &shapes).is_ok());
+    manifest.head.family = "yolov4".to_owned();
+    assert!(super::head(&manifest, &shapes).unwrap_err().contains("scale_x_y"));
+    for family in FAMILIES.iter().filter(|family| !family.reads.contains(&Optional::Anchors)) {
+        manifest.head.family = family.name.to_owned();
+        assert!(
+            super::head(&manifest, &shapes).unwrap_err().contains("does not read `head.anchors`"),
+            "{}",
+            family.name
+        );
     }
 }
 

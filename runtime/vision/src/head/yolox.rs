@@ -18,7 +18,7 @@ pub const FAMILY: Family = Family {
     name: "yolox",
     head: |manifest, shapes| Ok(Box::new(Yolox::new(manifest, shapes)?)),
     is_logit: |_| false,
-    reads_extra: false,
+    reads: &[],
 };
 
 /// Decoder of the `yolox` family.

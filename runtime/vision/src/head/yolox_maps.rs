@@ -14,12 +14,8 @@ use lapwing_engine::ir::Shape;
 use lapwing_engine::manifest::Manifest;
 
 /// Outputs come in threes: distances, objectness, classes.
-pub const FAMILY: Family = Family {
-    name: "yolox-maps",
-    head: YoloxMaps::head,
-    is_logit: |output| !output.is_multiple_of(3),
-    reads_extra: false,
-};
+pub const FAMILY: Family =
+    Family { name: "yolox-maps", head: YoloxMaps::head, is_logit: |output| !output.is_multiple_of(3), reads: &[] };
 
 /// Decoder of the family.
 #[derive(Debug, Clone)]

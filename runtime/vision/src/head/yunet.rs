@@ -6,7 +6,7 @@
 
 use super::candidates::{Candidate, Candidates};
 use super::extra;
-use super::family::{Family, Grid, Head, expect_shapes};
+use super::family::{Family, Grid, Head, Optional, expect_shapes};
 use super::maps::{CellHead, Map, OnMaps};
 use super::math::{logit, sigmoid};
 use super::options::DetectOptions;
@@ -16,7 +16,7 @@ use lapwing_engine::manifest::{Extra, Manifest, PointOrigin};
 
 /// Outputs come in fours: class, objectness, box, key points.
 pub const FAMILY: Family =
-    Family { name: "yunet", head: Yunet::head, is_logit: |output| output % 4 < 2, reads_extra: true };
+    Family { name: "yunet", head: Yunet::head, is_logit: |output| output % 4 < 2, reads: &[Optional::Extra] };
 
 /// What each face has.
 pub const POINTS: Extra = Extra::KeyPoints { count: 5, values: 2, origin: PointOrigin::Cell };

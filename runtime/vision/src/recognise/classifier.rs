@@ -53,6 +53,7 @@ impl Classifier {
                 strides: Vec::new(),
                 classes,
                 anchors: Vec::new(),
+                centre_scale: Vec::new(),
                 what: String::new(),
                 assumed: None,
                 convention: if ultralytics { Convention::UltralyticsCrop } else { Convention::ImageNet },

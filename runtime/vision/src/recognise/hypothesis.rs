@@ -18,7 +18,9 @@ pub(super) enum Convention {
     Nanodet,
     /// BGR, 0 to 255, letterbox of black at the top left: OpenCV's YuNet.
     Yunet,
-    /// RGB, 0 to 1, stretched: RT-DETR.
+    /// BGR, less ImageNet's means and by its deviations, letterbox at the top left: MMDetection's RTMDet.
+    Rtmdet,
+    /// RGB, 0 to 1, stretched: RT-DETR, YOLOv4.
     Stretched,
     /// BGR, 0 to 1, stretched: Yolo-FastestV2.
     StretchedBgr,
@@ -48,6 +50,10 @@ impl Convention {
                 input.scale = [1.0 / 57.375, 1.0 / 57.12, 1.0 / 58.395];
                 input.fit = Fit::Stretch;
             }
+            Convention::Rtmdet => {
+                Convention::Nanodet.apply(input);
+                input.fit = Fit::Letterbox;
+            }
             Convention::Stretched => input.fit = Fit::Stretch,
             Convention::StretchedBgr => (input.fit, input.colour) = (Fit::Stretch, Colour::Bgr),
             Convention::UltralyticsCrop | Convention::ImageNet => {
@@ -66,6 +72,9 @@ impl Convention {
     }
 }
 
+/// Names and shapes of the boxes and scores that a non-maximum suppression in a file reads.
+pub(super) type Suppressed = ([String; 2], [Vec<usize>; 2]);
+
 /// A guess.
 #[derive(Debug, Clone)]
 pub(super) struct Hypothesis {
@@ -81,6 +90,8 @@ pub(super) struct Hypothesis {
     pub classes: usize,
     /// Anchors for each stride, if the family has any.
     pub anchors: Vec<Vec<[f32; 2]>>,
+    /// How far around their cells centres may lie, for each stride, if the family has that.
+    pub centre_scale: Vec<f32>,
     /// What was seen, for people.
     pub what: String,
     /// What is taken for granted where the file cannot prove it.
@@ -91,6 +102,9 @@ pub(super) struct Hypothesis {
     pub extra: Option<Extra>,
 }
 
+/// What stands for anchors, and for how far centres may lie, until they are measured.
+const UNKNOWN_ANCHOR: [f32; 2] = [1.0, 1.0];
+const UNKNOWN_SCALE: f32 = 1.0;
 const DEFAULT_STRIDES: [u32; 3] = [8, 16, 32];
 /// Values that a side of NanoDet's and PicoDet's boxes has.
 const NANODET_BINS: usize = 8;
@@ -102,10 +116,12 @@ const CLASSES_MAX: usize = 4096;
 const HYPOTHESES_MAX: usize = 16;
 
 impl Hypothesis {
-    /// All guesses, the likeliest first: what ends at the last convolutions goes before what decodes itself.
+    /// All guesses, the likeliest first: what ends at the last convolutions goes before what decodes itself. `suppressed` are
+    /// the names and shapes of what a non-maximum suppression in the file reads.
     pub(super) fn all(
         scales: Option<&Scales>,
         outputs: Option<&Vec<Vec<usize>>>,
+        suppressed: Option<Suppressed>,
         classes: Option<usize>,
         exported_head: Option<&str>,
         extras: &Extras,
@@ -120,6 +136,7 @@ impl Hypothesis {
                 made.shapes.extend(extras.prototypes.iter().map(|(_, shape)| shape.clone()));
             }
             distances(&scales.0, classes, None, &mut all);
+            from_corners(scales, &mut all);
             faces(&scales.0, classes, &mut all);
             objectness(&scales.0, classes, &mut all);
             shared_classes(&scales.0, classes, &mut all);
@@ -129,11 +146,32 @@ impl Hypothesis {
         if let Some(outputs) = outputs {
             rows(outputs, classes, exported_head.is_some_and(|head| head.contains("RTDETR")), extras, &mut all);
         }
+        if let Some((outputs, shapes)) = suppressed
+            && let [&[1, rows, 4], &[1, count, scored]] = shapes.each_ref().map(Vec::as_slice)
+            && rows == scored
+        {
+            let made = Hypothesis::on_outputs("boxes-scores", count);
+            let (outputs, shapes, convention) = (outputs.to_vec(), shapes.to_vec(), Convention::Rtmdet);
+            let what = "what its non-maximum suppression reads".to_owned();
+            all.push(Hypothesis { outputs, shapes, convention, what, ..made });
+        }
         if extras.is_needed {
             all.retain(|hypothesis| hypothesis.extra.is_some());
         }
         all.truncate(HYPOTHESES_MAX);
         all
+    }
+
+    /// Whether it goes for itself where nothing proves one: on maps, and no other meaning of the maps of another one.
+    pub(super) fn is_first(&self) -> bool {
+        !self.outputs.is_empty() && self.convention != Convention::Rtmdet
+    }
+
+    /// Whether its head lacks numbers that only the file's own decoding or a manifest can tell; `anchors` and `centre_scale`
+    /// say which of them a manifest tells.
+    pub(super) fn lacks_numbers(&self, anchors: bool, centre_scale: bool) -> bool {
+        let unknown = self.anchors.iter().flatten().any(|anchor| *anchor == UNKNOWN_ANCHOR);
+        unknown && !anchors || !self.centre_scale.is_empty() && !centre_scale
     }
 
     /// The outputs that are decoded: prototypes, the last one, are not.
@@ -155,11 +193,20 @@ impl Hypothesis {
             strides: scales.iter().map(|scale| scale.stride).collect(),
             classes,
             anchors: Vec::new(),
+            centre_scale: Vec::new(),
             what,
             assumed: None,
             convention: Convention::Ultralytics,
             extra: None,
         }
+    }
+}
+
+impl Hypothesis {
+    /// Of a file that decodes its boxes itself.
+    fn on_outputs(family: &'static str, classes: usize) -> Hypothesis {
+        let strides = DEFAULT_STRIDES.to_vec();
+        Hypothesis { strides, ..Hypothesis::on_maps(family, &[], Vec::new(), classes, String::new()) }
     }
 }
 
@@ -229,7 +276,11 @@ fn distances(scales: &[Scale], classes: Option<usize>, extra: Option<Extra>, all
                 let made = Hypothesis::on_maps("dfl", &grids, maps, count, what);
                 let is_nanodet = width == 4 * NANODET_BINS && extra.is_none();
                 let convention = if is_nanodet { Convention::Nanodet } else { made.convention };
-                all.push(Hypothesis { convention, extra, ..made });
+                let assumed = (width == 4).then_some(
+                    "boxes reach from the middle of their cell, as those of most networks do; RTMDet's reach from its corner, \
+                     which a manifest says: [head] family = \"rtmdet\"",
+                );
+                all.push(Hypothesis { convention, extra, assumed, ..made });
             }
         }
     }
@@ -249,6 +300,27 @@ fn distances(scales: &[Scale], classes: Option<usize>, extra: Option<Extra>, all
             all.push(Hypothesis { convention: Convention::Nanodet, ..made });
         }
     }
+}
+
+/// RTMDet, whose maps look like those of any other network with four distances. Where its distances are linear, nothing but
+/// the stride stands between them and their convolution: what ends there goes first, for behind it they are pixels.
+fn from_corners(scales: &Scales, all: &mut Vec<Hypothesis>) {
+    let linear = |made: &&Hypothesis| made.family == "dfl" && made.assumed.is_some() && made.extra.is_none();
+    let found: Vec<Hypothesis> = all.iter().filter(linear).cloned().collect();
+    for family in ["rtmdet", "rtmdet-exp"] {
+        let of = |made: &Hypothesis| {
+            let what = format!("{} from the corner of each cell", made.what.trim_end_matches(" for each cell"));
+            Hypothesis { family, what, assumed: None, convention: Convention::Rtmdet, ..made.clone() }
+        };
+        all.extend(found.iter().map(of));
+    }
+    let at_convolutions = |made: &Hypothesis| {
+        let own = |name: &String| scales.own_of(name).unwrap_or(name).to_owned();
+        let outputs: Vec<String> = made.outputs.iter().map(own).collect();
+        (made.family == "rtmdet" && outputs != made.outputs).then(|| Hypothesis { outputs, ..made.clone() })
+    };
+    let first: Vec<Hypothesis> = all.iter().filter_map(at_convolutions).collect();
+    all.splice(0..0, first);
 }
 
 /// YuNet: a class, objectness, boxes and five key points on maps of their own. The first two are multiplied, so that it
@@ -312,7 +384,7 @@ fn anchors(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) 
         let count = first.channels / each - 5;
         // five anchors on one grid are YOLOv2's
         let is_yolov2 = each == ANCHORS_YOLOV2.len() && grids.len() == 1;
-        for family in if is_yolov2 { vec!["yolov2"] } else { vec!["yolov5", "yolov3"] } {
+        for family in if is_yolov2 { vec!["yolov2"] } else { vec!["yolov5", "yolov3", "yolov4"] } {
             let what = format!("{each} anchors of {count} classes for each cell");
             let made = Hypothesis::on_maps(family, &grids, maps.clone(), count, what);
             let is_yolov5 = family == "yolov5" && each == 3 && made.strides == DEFAULT_STRIDES;
@@ -327,10 +399,11 @@ fn anchors(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) 
                         "anchors: those of YOLOv2 on PASCAL VOC are taken; others stand in a manifest, [head] anchors = […]",
                     ),
                 ),
-                // to be measured
-                _ => (vec![vec![[1.0, 1.0]; each]; made.strides.len()], None),
+                _ => (vec![vec![UNKNOWN_ANCHOR; each]; made.strides.len()], None),
             };
-            all.push(Hypothesis { anchors, assumed, ..made });
+            let centre_scale = if family == "yolov4" { vec![UNKNOWN_SCALE; made.strides.len()] } else { Vec::new() };
+            let convention = if family == "yolov4" { Convention::Stretched } else { made.convention };
+            all.push(Hypothesis { anchors, centre_scale, assumed, convention, ..made });
         }
     }
 }
@@ -351,6 +424,12 @@ fn cells(scales: &[Scale], classes: Option<usize>, all: &mut Vec<Hypothesis>) {
 
 /// Files that decode themselves; `is_rtdetr` where the exporter says so.
 fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, extras: &Extras, all: &mut Vec<Hypothesis>) {
+    if let [first, second] = outputs
+        && let (&[1, rows, 1, 4] | &[1, rows, 4], &[1, more, count]) = (&first[..], &second[..])
+        && rows == more
+    {
+        all.push(Hypothesis { convention: Convention::Stretched, ..Hypothesis::on_outputs("yolov4-rows", count) });
+    }
     let Some([1, a, b]) = outputs.first().and_then(|shape| <[usize; 3]>::try_from(shape.as_slice()).ok()) else {
         return;
     };
@@ -359,18 +438,7 @@ fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, extras:
     let more = extra.map_or(0, |extra| extra.channels());
     let mut add = |family: &'static str, classes: usize, extra: Option<Extra>| {
         let convention = if family == "rtdetr" { Convention::Stretched } else { Convention::Ultralytics };
-        all.push(Hypothesis {
-            family,
-            outputs: Vec::new(),
-            shapes: Vec::new(),
-            strides: DEFAULT_STRIDES.to_vec(),
-            classes,
-            anchors: Vec::new(),
-            what: String::new(),
-            assumed: None,
-            convention,
-            extra,
-        });
+        all.push(Hypothesis { convention, extra, ..Hypothesis::on_outputs(family, classes) });
     };
     if extra.is_some() && b == 6 + more {
         add("end2end", classes.unwrap_or(80), extra);

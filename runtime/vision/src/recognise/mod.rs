@@ -17,7 +17,9 @@
 //! | `scales` | the last convolutions by the size of their grids |
 //! | `hypothesis` | a head that could read them |
 //! | `proof` | whether it decodes as the file does |
+//! | `anchors` | anchors, measured on what the file decodes |
 
+mod anchors;
 mod classifier;
 mod hypothesis;
 mod metadata;
@@ -33,7 +35,7 @@ use lapwing_quantize::onnx::{Declared, OnnxGraph};
 
 use crate::head;
 use classifier::Classifier;
-use hypothesis::{Convention, Extras, Hypothesis};
+use hypothesis::{Convention, Extras, Hypothesis, Suppressed};
 use metadata::Metadata;
 use proof::Proof;
 use scales::Scales;
@@ -70,6 +72,7 @@ struct StatedInput {
 struct StatedHead {
     family: Option<String>,
     anchors: Option<Vec<Vec<[f32; 2]>>>,
+    centre_scale: Option<Vec<f32>>,
     extra: Option<Extra>,
 }
 
@@ -127,6 +130,7 @@ impl Search<'_> {
         let hypotheses = Hypothesis::all(
             scales.as_ref().ok(),
             outputs.as_ref().ok(),
+            self.suppressed(shape),
             names.as_ref().map(Vec::len),
             self.metadata.head.as_deref(),
             &extras,
@@ -135,8 +139,8 @@ impl Search<'_> {
         let hypotheses: Vec<Hypothesis> =
             hypotheses.into_iter().filter(|h| wished.is_none_or(|wished| h.family == wished)).collect();
         // how many there are without and with more than boxes, where nothing tells which of them is right
-        let on_maps = [false, true]
-            .map(|more| hypotheses.iter().filter(|h| !h.outputs.is_empty() && h.extra.is_some() == more).count());
+        let on_maps =
+            [false, true].map(|more| hypotheses.iter().filter(|h| h.is_first() && h.extra.is_some() == more).count());
         for hypothesis in hypotheses {
             let mut manifest = self.manifest(file, &input, &hypothesis, names.as_deref());
             match proof::prove(self.graph, &mut manifest, &hypothesis, shape, outputs.as_ref().ok()) {
@@ -146,6 +150,11 @@ impl Search<'_> {
                     refused
                         .push(format!("{}: it is one of several that fit, and nothing proves it", hypothesis.family));
                 }
+                Ok(Proof::Nothing | Proof::Maps { .. }) if self.lacks_numbers(&hypothesis) => refused.push(format!(
+                    "{0}: the file does not tell its anchors; a manifest does: [head] family = \"{0}\", anchors = […]{1}",
+                    hypothesis.family,
+                    if hypothesis.centre_scale.is_empty() { "" } else { ", centre_scale = […] (Darknet's scale_x_y)" }
+                )),
                 Ok(proof) => {
                     self.explain(&manifest, &hypothesis, &proof);
                     if let (Some(extra), None) = (extras.kinds.first(), manifest.head.extra) {
@@ -163,6 +172,18 @@ impl Search<'_> {
             }
         }
         Err(self.unrecognised(file, &scales, &outputs, &refused))
+    }
+
+    fn lacks_numbers(&self, hypothesis: &Hypothesis) -> bool {
+        let StatedHead { anchors, centre_scale, .. } = &self.stated.head;
+        hypothesis.lacks_numbers(anchors.is_some(), centre_scale.is_some())
+    }
+
+    /// What a non-maximum suppression in the file reads, its names and shapes.
+    fn suppressed(&self, input: [usize; 4]) -> Option<Suppressed> {
+        let names = self.graph.before_suppression()?;
+        let shapes = self.graph.clone().ended_at(&names).ok()?.output_shapes(input).ok()?;
+        Some((names, shapes.try_into().ok()?))
     }
 
     /// What boxes may have beside class and score: what the user states, what the file says of its task, or what the
@@ -273,6 +294,7 @@ impl Search<'_> {
                 nms_iou: NMS_IOU,
                 outputs: hypothesis.outputs.clone(),
                 anchors: self.stated.head.anchors.as_ref().unwrap_or(&hypothesis.anchors).clone(),
+                centre_scale: self.stated.head.centre_scale.as_ref().unwrap_or(&hypothesis.centre_scale).clone(),
                 one_to_one: self.metadata.end_to_end == Some(true) || hypothesis.family == "rtdetr",
                 extra: hypothesis.extra,
             },
@@ -304,9 +326,11 @@ impl Search<'_> {
             }
             Proof::Nothing => "not proved: the file does no decoding that could be compared".to_owned(),
         });
-        if let Some(assumed) =
-            hypothesis.assumed.filter(|_| !matches!(proof, Proof::Equal { .. }) && self.stated.head.anchors.is_none())
-        {
+        let is_stated = match hypothesis.anchors.is_empty() {
+            true => self.stated.head.family.is_some() || self.metadata.exporter.is_some(),
+            false => self.stated.head.anchors.is_some(),
+        };
+        if let Some(assumed) = hypothesis.assumed.filter(|_| !matches!(proof, Proof::Equal { .. }) && !is_stated) {
             self.why.push(assumed.to_owned());
         }
         if manifest.head.one_to_one {

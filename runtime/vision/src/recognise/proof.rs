@@ -4,8 +4,10 @@
 //! files that decode themselves. A head on the maps is right if it makes the same boxes of the same numbers.
 
 use lapwing_engine::Manifest;
+use lapwing_engine::manifest::HeadSpec;
 use lapwing_quantize::onnx::{OnnxGraph, Values};
 
+use super::anchors;
 use super::hypothesis::Hypothesis;
 use crate::head::{self, Candidate, Candidates, DetectOptions, Head, Labels, Outputs, sigmoid, softmax};
 
@@ -32,7 +34,7 @@ const SIDE_OFF_SHARE_MAX: f32 = 1e-3;
 const SIDE_OFF_ROUNDED_MAX_PX: f32 = 2.0;
 
 /// Families that read the output of a file that decodes itself.
-const DECODED: [&str; 5] = ["yolov8", "yolov5-rows", "yolox", "end2end", "rtdetr"];
+const DECODED: [&str; 7] = ["yolov8", "yolov5-rows", "yolox", "end2end", "rtdetr", "yolov4-rows", "boxes-scores"];
 
 /// Proves `hypothesis`, and measures its anchors where the file can tell them. `outputs` are the shapes of the file's own
 /// outputs, where they are known.
@@ -52,11 +54,15 @@ pub(super) fn prove(
         return Ok(Proof::Nothing);
     }
     let shapes = &hypothesis.shapes;
+    if hypothesis.family == "boxes-scores" {
+        let head = head::head(manifest, shapes)?;
+        plausible(&graph.clone().ended_at(&hypothesis.outputs)?, manifest, &*head, input)?;
+        return Ok(Proof::Nothing);
+    }
     // one of the outputs may come from other convolutions, such as masks
     let behind = behind(graph, hypothesis, input)?;
-    let decoded = decoded_families(manifest, outputs);
     if manifest.head.family.starts_with("yolov") {
-        measure_anchors(&behind, manifest, shapes);
+        anchors::measure(&behind, manifest, shapes);
     }
     let head = head::head(manifest, shapes)?;
     let maps = random_maps(shapes, manifest);
@@ -65,7 +71,14 @@ pub(super) fn prove(
     {
         return Ok(Proof::Maps { cells: cells_of(shapes) });
     }
-    let found = match behind.evaluate(&maps[..hypothesis.decoded_maps()]) {
+    let maps_read = &maps[..hypothesis.decoded_maps()];
+    // what chooses boxes in a way that is not known here is compared before it chooses
+    let before = behind.before_suppression().and_then(|names| behind.clone().ended_at(&names).ok());
+    let evaluated = match (behind.evaluate(maps_read), before) {
+        (Err(_), Some(before)) => before.evaluate(maps_read),
+        (evaluated, _) => evaluated,
+    };
+    let found = match evaluated {
         Ok(found) => found,
         Err(_) if graph.is_batched() => return Ok(Proof::Nothing),
         Err(what) => return Err(what),
@@ -74,16 +87,21 @@ pub(super) fn prove(
         return joined(&found, &maps, shapes)
             .ok_or_else(|| "what the file makes of these maps is not what Yolo-FastestV2 makes".to_owned());
     }
+    let found_shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
+    let decoded: Vec<&str> =
+        DECODED.into_iter().filter(|family| reader(manifest, family, &found_shapes).is_some()).collect();
     if decoded.is_empty() {
         // one map a stride: of anchors it comes whole, of classes and distances in two parts
         let in_parts = found.len() == 2 * maps.len();
         let fits = hypothesis.outputs.len() != hypothesis.strides.len() || in_parts == (manifest.head.family == "dfl");
-        return unchanged(&found, &maps, shapes, manifest.classes.names.len())
+        let given = in_pixels(manifest, &maps);
+        return [&maps, &given]
+            .into_iter()
+            .find_map(|maps| unchanged(&found, maps, shapes, manifest.classes.names.len()))
             .filter(|_| fits)
             .ok_or_else(|| "what the file makes of these maps has no form that is known".to_owned());
     }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
-    let found_shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
     let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
     let mut off = "no head for its outputs".to_owned();
     for family in decoded {
@@ -94,7 +112,10 @@ pub(super) fn prove(
         if family == "yolox" && same(&theirs, &own, off_max).is_err() {
             theirs = read(&with_probabilities(&found)); // some files leave out the logistic function
         }
-        match same(&theirs, &own, off_max) {
+        // MMDetection's are cut off at the picture's edges
+        let clipped: Option<Vec<Found>> =
+            (family == "boxes-scores").then(|| own.iter().map(|found| found.clipped(manifest)).collect());
+        match same(&theirs, clipped.as_ref().unwrap_or(&own), off_max) {
             Ok(proof) => {
                 manifest.head.one_to_one |= family == "end2end" && chosen_by_score(&theirs, &own);
                 return Ok(proof);
@@ -204,42 +225,27 @@ fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn Head, input: [us
     Ok(())
 }
 
-/// Heads that could read the file's own outputs.
-fn decoded_families(manifest: &Manifest, outputs: Option<&Vec<Vec<usize>>>) -> Vec<&'static str> {
-    let Some(outputs) = outputs else { return Vec::new() };
-    DECODED.into_iter().filter(|family| reader(manifest, family, outputs).is_some()).collect()
-}
-
 /// The head of `family` for outputs of these shapes, else as the manifest says; `None` if it cannot read them.
 fn reader(manifest: &Manifest, family: &str, shapes: &[Vec<usize>]) -> Option<Box<dyn Head>> {
     let mut reading = manifest.clone();
     reading.head.family = family.to_owned();
+    // what maps are decoded with is no business of a file that decodes itself
+    reading.head.anchors.clear();
+    reading.head.centre_scale.clear();
     head::head(&reading, shapes).ok()
 }
 
-/// Where all maps are zero, a box is as large as its anchor, in whichever way sizes are made of them.
-fn measure_anchors(behind: &OnnxGraph, manifest: &mut Manifest, shapes: &[Vec<usize>]) {
-    let zeros: Vec<Vec<f32>> = shapes.iter().map(|shape| vec![0.0; shape.iter().product()]).collect();
-    let Ok(found) = behind.clone().evaluate(&zeros) else { return };
-    let [(shape, values)] = found.as_slice() else { return };
-    let [1, rows, columns] = shape[..] else { return };
-    let cells: Vec<usize> = shapes.iter().map(|shape| shape[2] * shape[3]).collect();
-    let each = manifest.head.anchors.first().map_or(0, Vec::len);
-    if each == 0 || rows != each * cells.iter().sum::<usize>() || columns != 5 + manifest.classes.names.len() {
-        return;
-    }
-    // rows of a stride follow each other: all cells of the first anchor, or all anchors of the first cell
-    let mut first = 0;
-    let mut anchors = Vec::new();
-    for cells in cells {
-        let size = |row: usize| [values[(first + row) * columns + 2], values[(first + row) * columns + 3]];
-        let by_anchor = each == 1 || cells == 1 || size(0) == size(1);
-        anchors.push((0..each).map(|anchor| size(if by_anchor { anchor * cells } else { anchor })).collect::<Vec<_>>());
-        first += each * cells;
-    }
-    if anchors.iter().flatten().flatten().all(|side| side.is_finite() && *side > 0.0) {
-        manifest.head.anchors = anchors;
-    }
+/// The maps as RTMDet's exports give them: the distances in pixels.
+fn in_pixels(manifest: &Manifest, maps: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let HeadSpec { family, strides, .. } = &manifest.head;
+    let of = |(index, map): (usize, &Vec<f32>)| match strides.get(index / 2) {
+        Some(&stride) if index % 2 == 1 && family == "rtmdet" => map.iter().map(|v| v * stride as f32).collect(),
+        Some(&stride) if index % 2 == 1 && family == "rtmdet-exp" => {
+            map.iter().map(|v| v.exp() * stride as f32).collect()
+        }
+        _ => map.clone(),
+    };
+    maps.iter().enumerate().map(of).collect()
 }
 
 /// Maps of numbers from -6 to 3, which decide scores and sides alike.
@@ -276,6 +282,14 @@ struct Found {
 }
 
 impl Found {
+    /// Its part within the input.
+    fn clipped(&self, manifest: &Manifest) -> Found {
+        let [width, height] = [manifest.input.width, manifest.input.height].map(|side| side as f32);
+        let [x0, y0, x1, y1] = self.candidate.bounds;
+        let bounds = [x0.clamp(0.0, width), y0.clamp(0.0, height), x1.clamp(0.0, width), y1.clamp(0.0, height)];
+        Found { candidate: Candidate { bounds, ..self.candidate }, carried: self.carried.clone() }
+    }
+
     /// The greatest difference of two sides, or of what two boxes have beside them; infinite if one has more.
     fn off(&self, other: &Found) -> f32 {
         if self.carried.len() != other.carried.len() {

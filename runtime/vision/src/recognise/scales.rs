@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use lapwing_quantize::onnx::OnnxGraph;
+use lapwing_quantize::onnx::{LastConvolution, OnnxGraph};
 
 /// A map that a last convolution gives: (1, channels, h, w).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LastMap {
-    /// The tensor's name.
+    /// The tensor's name, behind constants that are added to it and multiply it.
     pub name: String,
+    /// That of the tensor which the convolution writes.
+    pub own: String,
     /// Its channels.
     pub channels: usize,
     /// Its rows and columns.
@@ -44,22 +46,28 @@ impl Scales {
     /// # Errors
     /// That it has none, or that the graph up to them is not understood.
     pub(super) fn find(graph: &OnnxGraph, input: [usize; 4]) -> Result<Scales, String> {
-        let names = graph.last_convolutions();
-        if names.is_empty() || names.len() > CONVOLUTIONS_MAX {
-            return Err(format!("there are {} of them", names.len()));
+        let found = graph.last_convolutions();
+        if found.is_empty() || found.len() > CONVOLUTIONS_MAX {
+            return Err(format!("there are {} of them", found.len()));
         }
+        let names: Vec<String> = found.iter().map(|convolution| convolution.name.clone()).collect();
         let shapes = graph.clone().ended_at(&names)?.output_shapes(input)?;
         let (height, width) = if input[1] == 3 { (input[2], input[3]) } else { (input[1], input[2]) };
         let mut grids: BTreeMap<u32, Scale> = BTreeMap::new();
-        for (name, shape) in names.into_iter().zip(shapes) {
+        for (LastConvolution { own, name }, shape) in found.into_iter().zip(shapes) {
             let [1, channels, h, w] = shape[..] else { continue };
             let stride = height / h.max(1);
             let whole = h * stride == height && w * stride == width && stride > 1;
             let Some(stride) = u32::try_from(stride).ok().filter(|_| whole) else { continue };
             let scale = grids.entry(stride).or_insert_with(|| Scale { stride, maps: Vec::new() });
-            scale.maps.push(LastMap { name, channels, grid: [h, w] });
+            scale.maps.push(LastMap { name, own, channels, grid: [h, w] });
         }
         Ok(Scales(grids.into_values().collect()))
+    }
+
+    /// The tensor that the convolution of the map `name` writes.
+    pub(super) fn own_of(&self, name: &str) -> Option<&str> {
+        self.0.iter().flat_map(|scale| &scale.maps).find(|map| map.name == name).map(|map| map.own.as_str())
     }
 
     /// For people: strides and channels.
