@@ -297,11 +297,6 @@ impl Calibrator {
         &self.observed
     }
 
-    /// What the first pass saw, after [`Calibrator::seen`].
-    pub fn seen_so_far(&self) -> &[Observed] {
-        &self.observed
-    }
-
     /// Has the second pass count `map` also with each channel divided by its scale.
     pub fn scale(&mut self, map: MapId, scales: Vec<f32>) {
         let scaled = self.observed[map].scaled(&scales);

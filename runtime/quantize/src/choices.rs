@@ -112,9 +112,9 @@ impl<'a> Choices<'a> {
         }
     }
 
-    /// Takes the last [`Choices::split`] back.
-    pub fn unsplit(&mut self) {
-        self.splits.pop();
+    /// Takes the last so many [`Choices::split`] back.
+    pub fn unsplit(&mut self, count: usize) {
+        self.splits.truncate(self.splits.len().saturating_sub(count));
     }
 
     /// Has the convolution that is node `node` write sixteen bits, or eight.

@@ -27,7 +27,7 @@ pub struct Equalisation {
 }
 
 /// The convolutions of an [`Equalisation`] as they were before it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Undo(Vec<(usize, RealConv)>);
 
 /// Finds all places; `observed` needs extremes only.
@@ -78,15 +78,7 @@ impl Equalisation {
     /// Applies it to the network's weights.
     pub fn apply(&self, network: &mut FloatNetwork) -> Undo {
         let mut undo = multiply(network, &self.consumers, &self.scales);
-        if let RealOp::Conv(conv) = &mut network.nodes[self.producer].op {
-            undo.0.push((self.producer, conv.clone()));
-            let products = conv.weights.len() / conv.bias.len().max(1);
-            for ((filter, bias), scale) in
-                conv.weights.chunks_exact_mut(products.max(1)).zip(&mut conv.bias).zip(&self.scales)
-            {
-                filter.iter_mut().chain([bias]).for_each(|w| *w /= scale);
-            }
-        }
+        undo.extend(Undo::divide(network, self.producer, &self.scales));
         undo
     }
 }
@@ -104,9 +96,25 @@ pub(super) fn multiply(network: &mut FloatNetwork, consumers: &[usize], scales: 
 }
 
 impl Undo {
-    /// Puts the weights back.
+    /// Divides the filters and biases of a convolution.
+    pub(super) fn divide(network: &mut FloatNetwork, producer: usize, scales: &[f32]) -> Undo {
+        let RealOp::Conv(conv) = &mut network.nodes[producer].op else { return Undo::default() };
+        let undo = Undo(vec![(producer, conv.clone())]);
+        let products = conv.weights.len() / conv.bias.len().max(1);
+        for ((filter, bias), scale) in conv.weights.chunks_exact_mut(products.max(1)).zip(&mut conv.bias).zip(scales) {
+            filter.iter_mut().chain([bias]).for_each(|w| *w /= scale);
+        }
+        undo
+    }
+
+    /// Adds what was done after it.
+    pub(super) fn extend(&mut self, later: Undo) {
+        self.0.extend(later.0);
+    }
+
+    /// Puts the weights back: the last change first.
     pub fn apply(self, network: &mut FloatNetwork) {
-        for (index, conv) in self.0 {
+        for (index, conv) in self.0.into_iter().rev() {
             network.nodes[index].op = RealOp::Conv(conv);
         }
     }
@@ -125,7 +133,7 @@ pub(super) fn is_homogeneous(function: &Function) -> bool {
 }
 
 /// Calls `f` with the input channel of each weight.
-fn each_input(conv: &mut RealConv, channels: usize, mut f: impl FnMut(usize, &mut f32)) {
+pub(super) fn each_input(conv: &mut RealConv, channels: usize, mut f: impl FnMut(usize, &mut f32)) {
     let outputs = conv.bias.len();
     let per_group = channels / conv.groups.max(1);
     let products = conv.weights.len() / outputs.max(1);

@@ -21,7 +21,7 @@
 //! | [`lookup`] | functions as tables |
 //! | [`build`], [`lowered`] | the graph, and where its nodes came from |
 //! | [`error_metric`] | the error at the outputs |
-//! | [`equalise`], [`split`], [`correct`] | like channels, groups of them, true means |
+//! | [`equalise`], [`split`], [`joint`], [`correct`] | like channels, groups of them, those that are joined, true means |
 //! | [`widen`] | where sixteen bits pay |
 //! | [`search`], `subjects` | the order of decisions, and what they are made for |
 //! | [`phase`] | where the work stands |
@@ -41,6 +41,9 @@ pub mod float;
 pub mod fuzz_targets;
 pub mod import;
 pub mod int8_region;
+pub mod joint;
+#[cfg(test)]
+mod joint_tests;
 pub mod lookup;
 pub mod lowered;
 pub mod make;

@@ -12,6 +12,7 @@ use super::classes::Classes;
 use super::correct::{self, Means};
 use super::equalise::{self, Equalisation, Undo};
 use super::error_metric::ErrorMetric;
+use super::joint::{self, Joint, Producer};
 use super::lowered::Lowered;
 use super::phase::Told;
 use super::ranges::Method;
@@ -34,6 +35,9 @@ pub use super::phase::Phase;
 pub const GAIN_MIN: f64 = 0.001;
 /// Least share of the error that splitting a convolution must take away: it costs time in every run.
 pub const SPLIT_GAIN_MIN: f64 = 0.01;
+
+/// Share that is enough however many convolutions are split together.
+pub const JOINT_GAIN_MAX: f64 = 0.3;
 
 /// What is asked.
 pub struct Request<'a> {
@@ -110,9 +114,7 @@ pub fn tuned(mut network: FloatNetwork, request: &Request<'_>, told: Told<'_>) -
         let (of, mut kept) = (places.len(), 0);
         for (done, place) in places.into_iter().enumerate() {
             told(Phase { name: "equalising", done, of });
-            if let Way::Split(split, _) = &place.way
-                && choices.is_wide(split.producer)
-            {
+            if place.way.splits().any(|split| choices.is_wide(split.producer)) {
                 continue; // it has all the bits that a table of its own would give
             }
             let maps: Vec<MapId> = place.scaled.iter().map(|(map, _)| *map).collect();
@@ -122,23 +124,20 @@ pub fn tuned(mut network: FloatNetwork, request: &Request<'_>, told: Told<'_>) -
             };
             let before = swap(&mut observed, place.scaled);
             choices.observe(&observed, &maps);
-            let gain = match &place.way {
-                Way::Whole(_) => GAIN_MIN,
-                Way::Split(split, groups) => {
-                    choices.split(split, groups);
-                    SPLIT_GAIN_MIN
-                }
-            };
+            let mut splits = 0;
+            for (split, groups) in place.way.splits().zip(&place.groups) {
+                choices.split(split, groups);
+                splits += 1;
+            }
+            let gain = if splits == 0 { GAIN_MIN } else { (SPLIT_GAIN_MIN * splits as f64).min(JOINT_GAIN_MAX) };
             let trial = lower(&network, &classes, &observed, &choices.quants()?, rounding)?;
             let (error, better) = error_metric.beats(&trial.graph, best * (1.0 - gain))?;
             if better {
                 best = error;
                 kept += 1;
-                scales.extend(maps.into_iter().map(|map| (map, place.way.scales())));
+                scales.extend(maps.into_iter().map(|map| (map, place.way.scales(map))));
             } else {
-                if let Way::Split(..) = place.way {
-                    choices.unsplit();
-                }
+                choices.unsplit(splits);
                 undo.apply(&mut network);
                 swap(&mut observed, before);
                 choices.observe(&observed, &maps);
@@ -194,30 +193,65 @@ pub fn tuned(mut network: FloatNetwork, request: &Request<'_>, told: Told<'_>) -
 struct Place {
     way: Way,
     scaled: Vec<(MapId, Observed)>,
+    /// What each group of each convolution that is split holds before its table.
+    groups: Vec<Vec<Observed>>,
 }
 
 /// How channels are scaled.
 enum Way {
     /// In the weights of the convolution.
     Whole(Equalisation),
-    /// In the tables of its groups of channels, with what each holds before them.
-    Split(Split, Vec<Observed>),
+    /// In the tables of its groups of channels.
+    Split(Split),
+    /// Those of many convolutions, which are joined.
+    Joint(Joint),
 }
 
 impl Place {
     fn apply(&self, network: &mut FloatNetwork) -> Undo {
         match &self.way {
             Way::Whole(equalisation) => equalisation.apply(network),
-            Way::Split(split, _) => split.apply(network),
+            Way::Split(split) => split.apply(network),
+            Way::Joint(joint) => joint.apply(network),
         }
     }
 }
 
 impl Way {
-    fn scales(&self) -> Vec<f32> {
+    /// The divisors of the channels of `map`, one of those that are scaled.
+    fn scales(&self, map: MapId) -> Vec<f32> {
         match self {
             Way::Whole(equalisation) => equalisation.scales.clone(),
-            Way::Split(split, _) => split.scales(),
+            Way::Split(split) => split.scales(),
+            Way::Joint(joint) => joint.maps.get(&map).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The convolutions that are split.
+    fn splits(&self) -> impl Iterator<Item = &Split> {
+        let (alone, joint) = match self {
+            Way::Whole(_) => (None, None),
+            Way::Split(split) => (Some(split), None),
+            Way::Joint(joint) => (None, Some(joint.splits())),
+        };
+        alone.into_iter().chain(joint.into_iter().flatten())
+    }
+
+    /// The maps whose channels are divided.
+    fn maps(&self) -> Vec<MapId> {
+        match self {
+            Way::Whole(equalisation) => equalisation.maps.clone(),
+            Way::Split(split) => split.maps.clone(),
+            Way::Joint(joint) => joint.maps.keys().copied().collect(),
+        }
+    }
+
+    /// The first convolution that divides.
+    fn producer(&self) -> usize {
+        match self {
+            Way::Whole(equalisation) => equalisation.producer,
+            Way::Split(split) => split.producer,
+            Way::Joint(joint) => joint.producers.iter().map(Producer::node).min().unwrap_or(0),
         }
     }
 }
@@ -240,33 +274,29 @@ fn observe(
     for seen in pass(network, request, &calibrator, Calibrator::extremes, &mut told)? {
         calibrator.join_extremes(&seen);
     }
-    let places = equalise::find(network, classes, calibrator.seen());
-    for place in &places {
-        place.maps.iter().for_each(|&map| calibrator.scale(map, place.scales.clone()));
-    }
-    let splits = split::find(network, classes, calibrator.seen_so_far());
-    for split in &splits {
-        split.maps.iter().for_each(|&map| calibrator.scale(map, split.scales()));
-        let groups: Vec<Vec<usize>> = split.groups.iter().map(|g| g.channels.clone()).collect();
-        calibrator.group(split.before, &groups);
+    let seen = calibrator.seen();
+    let mut ways: Vec<Way> = equalise::find(network, classes, seen).into_iter().map(Way::Whole).collect();
+    ways.extend(split::find(network, classes, seen).into_iter().map(Way::Split));
+    let alone = ways.iter().map(Way::producer).collect();
+    ways.extend(joint::find(network, classes, seen, &alone).into_iter().map(Way::Joint));
+    ways.sort_by_key(Way::producer);
+    for way in &ways {
+        way.maps().into_iter().for_each(|map| calibrator.scale(map, way.scales(map)));
+        for split in way.splits() {
+            let groups: Vec<Vec<usize>> = split.groups.iter().map(|g| g.channels.clone()).collect();
+            calibrator.group(split.before, &groups);
+        }
     }
     for seen in pass(network, request, &calibrator, Calibrator::count, &mut told)? {
         calibrator.join_counts(&seen);
     }
     let Seen { maps: observed, mut scaled, mut grouped } = calibrator.finish();
-    let mut of = |maps: &[MapId]| maps.iter().filter_map(|map| Some((*map, scaled.remove(map)?))).collect();
-    let mut found: Vec<Place> = Vec::new();
-    for place in places {
-        found.push(Place { scaled: of(&place.maps), way: Way::Whole(place) });
-    }
-    for split in splits {
-        let groups = grouped.remove(&split.before).unwrap_or_default();
-        found.push(Place { scaled: of(&split.maps), way: Way::Split(split, groups) });
-    }
-    found.sort_by_key(|place| match &place.way {
-        Way::Whole(equalisation) => equalisation.producer,
-        Way::Split(split, _) => split.producer,
-    });
+    let place = |way: Way| {
+        let scaled = way.maps().into_iter().filter_map(|map| Some((map, scaled.remove(&map)?))).collect();
+        let groups = way.splits().map(|split| grouped.remove(&split.before).unwrap_or_default()).collect();
+        Place { way, scaled, groups }
+    };
+    let found = ways.into_iter().map(place).collect();
     Ok((observed, found))
 }
 

@@ -17,9 +17,9 @@ use lapwing_engine::ir::{Conv, Node, Op, Shape, Source, Tensor, TensorId, Wide};
 use lapwing_engine::quant::Quant;
 
 /// Most groups of one convolution.
-const GROUPS_MAX: usize = 4;
+pub(super) const GROUPS_MAX: usize = 4;
 /// A group holds channels whose wanted scale is at least this share of its greatest.
-const SCALE_SHARE: f32 = 0.4;
+pub(super) const SCALE_SHARE: f32 = 0.4;
 
 /// A convolution that can be split.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Split {
     pub maps: Vec<MapId>,
     /// The map before the function.
     pub before: MapId,
-    /// At least two.
+    /// At least two; one where the whole tensor is divided.
     pub groups: Vec<Group>,
 }
 
@@ -141,6 +141,16 @@ pub fn lower(
         let node = Node { op: Op::Conv(filters), inputs, output, ..whole.clone() };
         let channels = Some(part.channels.clone());
         made.push((node, Origin { before: part.before, channels, group: Some(group), ..origin.clone() }));
+    }
+    if let [_] = parts {
+        // nothing is mixed: it stores where it did
+        if let Some((node, _)) = made.last_mut() {
+            node.output = whole.output;
+        }
+        let (nodes, origins): (Vec<Node>, Vec<Origin>) = made.into_iter().unzip();
+        lowered.graph.nodes.splice(at..=at, nodes);
+        lowered.origins.splice(at..=at, origins);
+        return Ok(());
     }
     let order: Vec<usize> = parts.iter().flat_map(|p| p.channels.iter().copied()).collect();
     let mixed = add(&tensor, order.len());

@@ -22,11 +22,11 @@ use lapwing_engine::manifest::InputSpec;
 use lapwing_engine::quant::Quant;
 use lapwing_engine::reference;
 
-const HEIGHT: usize = 4;
-const WIDTH: usize = 5;
+pub(super) const HEIGHT: usize = 4;
+pub(super) const WIDTH: usize = 5;
 
 /// Numbers in -1..=1 from a seed.
-fn noise(seed: &mut u64) -> f32 {
+pub(super) fn noise(seed: &mut u64) -> f32 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     ((*seed >> 40) as f32 / (1u64 << 23) as f32) - 1.0
 }
@@ -35,7 +35,7 @@ fn window(kernel: usize) -> Window {
     Window { kernel: [kernel; 2], stride: [1; 2], dilation: [1; 2], pad: [kernel / 2; 4] }
 }
 
-fn conv(seed: &mut u64, kernel: usize, inputs: usize, outputs: usize, groups: usize) -> RealConv {
+pub(super) fn conv(seed: &mut u64, kernel: usize, inputs: usize, outputs: usize, groups: usize) -> RealConv {
     let weights = (0..outputs * kernel * kernel * inputs / groups).map(|_| noise(seed)).collect();
     let bias = (0..outputs).map(|_| noise(seed)).collect();
     RealConv { window: window(kernel), groups, weights, bias }
@@ -82,9 +82,17 @@ pub(super) fn run(network: &FloatNetwork, input: &[f32]) -> Vec<Vec<f32>> {
     maps[0] = input.to_vec();
     for node in &network.nodes {
         let RealOp::Conv(conv) = &node.op else {
-            if let RealOp::Pointwise(function) = &node.op {
-                maps[node.output] = function.eval(&maps[node.inputs[0]]).unwrap();
-            }
+            let pixels =
+                |input: usize| maps[node.inputs[input]].chunks(network.maps[node.inputs[input]].shape.channels);
+            maps[node.output] = match &node.op {
+                RealOp::Pointwise(function) => function.eval(&maps[node.inputs[0]]).unwrap(),
+                RealOp::Add => pixels(0).flatten().zip(pixels(1).flatten()).map(|(a, b)| a + b).collect(),
+                RealOp::Concat => pixels(0).zip(pixels(1)).flat_map(|(a, b)| [a, b].concat()).collect(),
+                RealOp::Gather { from, .. } => {
+                    pixels(0).flat_map(|pixel| from.iter().map(|source| pixel[source.channel])).collect()
+                }
+                other => panic!("{other:?}"),
+            };
             continue;
         };
         let (from, inputs) = (&maps[node.inputs[0]], network.maps[node.inputs[0]].shape.channels);
