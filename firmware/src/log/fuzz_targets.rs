@@ -177,6 +177,16 @@ mod tests {
         \x00\x00\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x52\x37\xbc\xea\x14\
         \x08\x08\x08\x08\x08\x08\x08\x08\x08";
 
+    /// Found by the fuzzer: in damaged blocks, what looks like records where none can begin, with numbers above all others. They
+    /// were read once a record with a lower number stood behind them, which then did not count.
+    const UNALIGNED: [&[u8]; 2] =
+        [include_bytes!("fixtures/unaligned_1.bin"), include_bytes!("fixtures/unaligned_2.bin")];
+
+    #[test]
+    fn records_in_blocks_begin_where_they_can() {
+        UNALIGNED.into_iter().for_each(log);
+    }
+
     /// A record may have the last of all numbers; none is given after it.
     #[test]
     fn no_number_is_given_twice() {
@@ -196,6 +206,7 @@ mod tests {
         event[..2].copy_from_slice(&[crate::event::EVENT_VERSION, 1]);
         assert!(Event::decode(&event).is_ok());
         let events = std::vec![PanicRecord::new(5).encode().to_vec(), event];
-        lapwing_seeds::take(&TARGETS, &[("log", std::vec![seed(), BEGINS_BELOW.to_vec()]), ("event", events)]);
+        let logs = [&seed(), BEGINS_BELOW].into_iter().chain(UNALIGNED).map(<[u8]>::to_vec).collect();
+        lapwing_seeds::take(&TARGETS, &[("log", logs), ("event", events)]);
     }
 }

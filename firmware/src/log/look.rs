@@ -43,15 +43,17 @@ pub(super) fn find_first<M: Media>(
     end: u32,
     counts: impl Fn(Seq) -> bool,
 ) -> Result<Option<(u32, Seq)>, M::Error> {
-    find_next(media, id, from, end, |seq, begins| begins && counts(seq))
+    find_next(media, id, from, end, 1, |seq, begins| begins && counts(seq))
 }
 
-/// The same of any record; `counts` is also told whether a commit or a run begins with it.
+/// The same of any record that begins at a multiple of `align`; `counts` is also told whether a commit or a run begins with
+/// it. Records in blocks are aligned: what looks like one elsewhere stands in the payload of another one, or is what rot left.
 pub(super) fn find_next<M: Media>(
     media: &mut M,
     id: u32,
     from: u32,
     end: u32,
+    align: u32,
     counts: impl Fn(Seq, bool) -> bool,
 ) -> Result<Option<(u32, Seq)>, M::Error> {
     let mut window = [0; READ_WINDOW_BYTES];
@@ -66,6 +68,7 @@ pub(super) fn find_next<M: Media>(
         let mut at = 0;
         while let Some(place) = find_magic(bytes, at).filter(|place| *place < starts) {
             let found = match parse(bytes.get(place..).unwrap_or(&[])) {
+                _ if !(base + place as u32).is_multiple_of(align) => None,
                 Parsed::Record { seq, first, .. } => Some((seq, first)),
                 Parsed::Run { seq, .. } => Some((seq, true)),
                 _ => None,

@@ -1,6 +1,6 @@
 //! What a reader does where no record stands: steps over it, and lets the numbers tell whether one is missing.
 
-use super::super::block::{block_from, nothing_begins};
+use super::super::block::{ALIGN, block_from, nothing_begins};
 use super::super::look::{find_first, find_next, was_torn};
 use super::super::media::Media;
 use super::{BLOCK, Damage, DamageKind, Next, Open, Reader};
@@ -50,13 +50,13 @@ impl<M: Media> Reader<'_, M> {
         let (mut found, mut ends) = (None, false);
         if let Some(block) = skipped {
             let (from, end) = (offset.saturating_add(1), block_from(block + 1).min(open.bytes));
-            found = find_next(self.media, open.id, from, end, counts)?;
+            found = find_next(self.media, open.id, from, end, ALIGN, counts)?;
             self.window.fill(self.media, open.id, at)?;
             ends = nothing_begins(self.window.from(open.id, at), at);
         }
         // where the twin's chain ends, a cut may have left anything behind it
         if found.is_none() && !ends {
-            found = find_next(self.media, open.id, from, end, counts)?;
+            found = find_next(self.media, open.id, from, end, ALIGN, counts)?;
         }
         self.at.offset = found.map_or(end, |(at, _)| at);
         self.salvaged_at = found.map(|(at, _)| at);

@@ -316,7 +316,8 @@ impl<'m, M: Media> Reader<'m, M> {
         if last.is_none_or(|last| seq.0 <= last.saturating_add(1)) {
             return Ok(true);
         }
-        let whole = find_next(self.media, open.id, at, at.saturating_add(BLOCK), |seq, _| open.counts(last, seq))?;
+        let whole =
+            find_next(self.media, open.id, at, at.saturating_add(BLOCK), ALIGN, |seq, _| open.counts(last, seq))?;
         Ok(whole.is_some_and(|(_, whole)| seq <= whole))
     }
 

@@ -46,7 +46,7 @@ pub fn check(proto: &ModelProto) -> Result<(), String> {
         declared(value).map_err(|what| format!("value {:?}: {what}", value.name))?;
     }
     for node in &graph.node {
-        let named = |what| format!("node {:?} ({}): {what}", name(node), node.op_type);
+        let named = |what| format!("node {:?} ({}): {what}", name(node), node.op_type.escape_debug());
         node.attribute.iter().try_for_each(attribute).map_err(named)?;
     }
     ends_exist(graph)

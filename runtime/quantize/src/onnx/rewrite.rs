@@ -59,7 +59,11 @@ fn sort(graph: &mut GraphProto) -> Result<(), String> {
         }
     }
     if let Some(stuck) = missing.iter().position(|&missing| missing > 0) {
-        return Err(format!("node {:?} ({}): it needs its own result", nodes[stuck].name, nodes[stuck].op_type));
+        return Err(format!(
+            "node {:?} ({}): it needs its own result",
+            nodes[stuck].name,
+            nodes[stuck].op_type.escape_debug()
+        ));
     }
     let mut nodes: Vec<Option<NodeProto>> = nodes.into_iter().map(Some).collect();
     graph.node = order.into_iter().filter_map(|index| nodes[index].take()).collect();
@@ -124,7 +128,7 @@ fn without_dynamic_scales(graph: &mut GraphProto) -> Result<(), String> {
             }
             "ConvInteger" | "MatMulInteger" => {
                 let [_, weights, rest @ ..] = node.input.as_slice() else {
-                    return Err(format!("node {:?} ({}): it has no weights", node.name, node.op_type));
+                    return Err(format!("node {:?} ({}): it has no weights", node.name, node.op_type.escape_debug()));
                 };
                 products.push((weights.clone(), rest.get(1).filter(|zero| !zero.is_empty()).cloned()));
                 node.op_type = node.op_type.trim_end_matches("Integer").to_owned();

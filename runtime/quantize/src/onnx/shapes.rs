@@ -18,6 +18,11 @@ pub const ALL_VALUES_MAX: u64 = 1 << 31;
 pub const CONSTANT_BYTES_MAX: u64 = 1 << 26;
 /// See [`CONSTANT_BYTES_MAX`].
 pub const CONSTANT_GROWTH_MAX: u64 = 16;
+/// A resize makes at most so many values of one (of a picture 64 by 64), or [`RESIZED_MIN`]: tract takes hundreds of bytes for
+/// each of them, and a network that asks for more is none.
+pub const RESIZE_GROWTH_MAX: u64 = 1 << 12;
+/// See [`RESIZE_GROWTH_MAX`].
+pub const RESIZED_MIN: u64 = 1 << 20;
 /// Visits of a node, each of which finds something new.
 const VISITS_MAX: usize = 32;
 
@@ -103,12 +108,20 @@ impl Search<'_> {
     /// The results are not too large, nor those of all constants together.
     fn fits(&mut self, id: usize, inputs: &Facts, outputs: &Facts) -> Result<(), String> {
         let constant = !inputs.is_empty() && inputs.iter().all(|fact| fact.value.is_concrete());
+        let is_resize = self.model.node(id).op.name().contains("Resize");
+        let resized = inputs.first().and_then(values).filter(|_| is_resize);
         let mut bytes = 0u64;
         for fact in outputs {
             let Some(values) = values(fact) else { continue };
             if values > VALUES_MAX {
                 return Err(format!(
                     "its result of {values} values is larger than the limit of {VALUES_MAX}; correct its shape"
+                ));
+            }
+            if resized.is_some_and(|before| values > RESIZED_MIN.max(before.saturating_mul(RESIZE_GROWTH_MAX))) {
+                return Err(format!(
+                    "it makes {values} values of {}, more than {RESIZE_GROWTH_MAX} times as many; correct its scales",
+                    resized.unwrap_or(0)
                 ));
             }
             let size = fact.datum_type.concretize().map_or(8, |datum| datum.size_of().max(1));

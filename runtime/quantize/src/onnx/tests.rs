@@ -46,6 +46,10 @@ fn results_that_no_memory_holds_are_refused_by_name() {
     let mut made = net();
     made.longs("pads", &[0, 0, 1 << 14, 1 << 14, 0, 0, 1 << 14, 1 << 14]);
     assert!(refused(&mut made, "Pad", &["x", "pads"], &[]).contains("limit"));
+    // found by the fuzzer: 2 GB and 10 s
+    let mut made = net();
+    made.constant("scales", &[4], vec![1.0, 1024.0, 4.0, 4.0]);
+    assert!(refused(&mut made, "Resize", &["x", "", "scales"], &[]).contains("correct its scales"));
     // an outer product of two small constants
     let mut made = net();
     made.noise("a", &[1, 1, 1 << 15, 1], 1.0);
@@ -63,6 +67,15 @@ fn weights_that_are_no_numbers_are_refused_by_name() {
         let what = refused(&mut made, "Conv", &["x", "w"], &[]);
         assert!(what.contains("value 4") && what.contains("\"w\""), "{what}");
     }
+}
+
+/// A refusal is one line whatever a file calls its operations.
+#[test]
+fn what_a_file_says_is_no_line_of_its_own() {
+    let mut made = net();
+    made.node("R\nlu", "culprit", &["culprit"], &[]);
+    let what = load(&made.proto(&["culprit"])).unwrap_err();
+    assert!(what.contains("culprit") && what.contains("R\\nlu") && !what.contains('\n'), "{what}");
 }
 
 #[test]
