@@ -38,6 +38,7 @@ fn a_model_that_is_a_file_is_named_with_the_cure_and_found_where_it_is_said_to_b
     let cases: &[(&[&str], &str)] = &[
         (&["detect", "--model", "detect-nano-float", photo], "models/detect-nano/model.onnx"),
         (&["detect", "--model", "detect-tiny", photo], "models/detect-tiny/model.lap"),
+        (&["detect", "--model", "detect-small", photo], "models/detect-small/model.lap"),
         (&["generate", "--class", "ship", "--steps", "1", "-o", "ship.png"], "models/flow-cifar/model.lap"),
         (
             &["generate", "--model", "flow-patch-float", "--steps", "1", "-o", "window.png"],

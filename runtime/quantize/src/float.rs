@@ -37,6 +37,15 @@ pub struct FloatEngine {
 pub struct Outputs(TVec<TValue>);
 
 impl Outputs {
+    /// Whatever numbers a network gives (labels are whole, some exports end in float64) are read as float32.
+    fn of(values: TVec<TValue>) -> Result<Outputs, String> {
+        let float = |value: TValue| match value.datum_type() {
+            DatumType::F32 => Ok(value),
+            _ => value.cast_to::<f32>().map(|cast| cast.into_owned().into_tvalue()).map_err(|e| words(&e)),
+        };
+        values.into_iter().map(float).collect::<Result<_, String>>().map(Outputs)
+    }
+
     /// Output `index` as a flat slice in row-major order; `None` if there is no such output.
     pub fn get(&self, index: usize) -> Option<&[f32]> {
         self.0.get(index).and_then(|value| value.as_plain_ram()?.as_slice::<f32>().ok())
@@ -109,7 +118,7 @@ impl FloatEngine {
         Tensor::from_shape(&self.input_shape, input)
             .map_err(|e| words(&e))
             .and_then(|tensor| onnx::run(&mut self.state, tvec!(tensor.into_tvalue())))
-            .map(Outputs)
+            .and_then(Outputs::of)
             .map_err(|what| EngineError::Run { origin: self.origin.clone(), what })
     }
 }

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-OURS = ["detect-nano", "detect-tiny"]
+OURS = ["detect-nano", "detect-tiny", "detect-small"]
 OTHERS = {"YOLOX-nano": "yolox_nano", "PicoDet-S": "picodet_s_320", "FastestDet": "fastestdet"}
 MEASURE = "YOLOX-nano"
 

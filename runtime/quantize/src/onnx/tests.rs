@@ -78,6 +78,22 @@ fn what_a_file_says_is_no_line_of_its_own() {
     assert!(what.contains("culprit") && what.contains("R\\nlu") && !what.contains('\n'), "{what}");
 }
 
+/// Exports that end in float64, and labels, which are whole.
+#[test]
+fn outputs_of_other_numbers_are_read_as_float32() {
+    for kind in [1, 7, 11] {
+        let mut made = net();
+        made.node("Cast", "y", &["x"], &[("to", Int(kind))]);
+        let bytes = encoded(&made.proto(&["y"]));
+        let manifest = lapwing_engine::Manifest::parse(lapwing_models::DETECT_NANO.manifest).unwrap();
+        let input = lapwing_engine::manifest::InputSpec { width: 32, height: 32, ..manifest.input };
+        let file = crate::OnnxFile { bytes: &bytes, input: &input, outputs: &[], origin: "y.onnx" };
+        let mut engine = crate::FloatEngine::load(file).unwrap();
+        let outputs = engine.run(&[3.0; 3 * 32 * 32]).unwrap();
+        assert_eq!(outputs.get(0), Some([3.0; 3 * 32 * 32].as_slice()), "kind {kind}");
+    }
+}
+
 #[test]
 fn constants_that_together_take_too_long_are_refused_by_name() {
     let mut net = net();
