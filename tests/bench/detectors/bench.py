@@ -71,7 +71,7 @@ def plot(rows: dict[str, dict], path: Path) -> None:
     for name, row in rows.items():
         own = name in OURS
         axes.plot(row["ms"], row["map50"], "o" if own else "s", color="#0072b2" if own else "#d55e00")
-        axes.annotate(name, (row["ms"], row["map50"]), xytext=(7, -3), textcoords="offset points")
+        axes.annotate(name, (row["ms"], row["map50"]), xytext=(7, -14 if own else -3), textcoords="offset points")
     ours = sorted((rows[name]["ms"], rows[name]["map50"]) for name in OURS)
     axes.plot(*zip(*ours), color="#0072b2", linewidth=1)
     axes.set_xlim(0, max(row["ms"] for row in rows.values()) * 1.25)
