@@ -341,6 +341,18 @@ class Yolov4(Net):
         return torch.cat(boxes, 1), torch.cat(scores, 1)
 
 
+class Nas(Dfl):
+    """YOLO-NAS: corners (1, n, 4) in pixels, and scores (1, n, classes)."""
+
+    def __init__(self, seed=18):
+        super().__init__(bins=17, seed=seed)
+
+    def forward(self, x):
+        rows = super().forward(x).transpose(1, 2)
+        low, high = rows[..., :2] - rows[..., 2:4] / 2, rows[..., :2] + rows[..., 2:4] / 2
+        return torch.cat([low, high], 2), rows[..., 4:]
+
+
 class Suppressed(torch.autograd.Function):
     """ONNX's NonMaxSuppression; what it gives here is only for tracing."""
 
@@ -644,6 +656,7 @@ def main():
     export("cells", Cells(), named)
     export("shared", Shared(), {"names": named["names"]})
     export("yolov4", Yolov4(), {"names": named["names"]})
+    export("nas", Nas(), {"names": named["names"]})
     export("rtmdet", Rtmdet(False, False), {"names": named["names"]})
     export("rtmdet-exp", Rtmdet(True, False), {"names": named["names"]})
     export("rtmdet-chosen", Rtmdet(True, True), {"names": named["names"]})
@@ -697,6 +710,7 @@ def main():
     found["faces"] = detections(boxes, scores, more=lambda i: {"key_points": key_points(points[i])})
     found["cells"] = detections(*first_yolo(run("cells", rgb)[0]))
     found["shared"] = detections(*shared(run("shared", bgr / 255)))
+    found["nas"] = detections(*run("nas", rgb))
     boxes, scores = run("yolov4", rgb)
     found["yolov4"] = detections(boxes[:, 0] * SIDE, scores)
     found["anchors-raw-yolov4"] = detections(*raw_yolov4(run("anchors-raw", rgb), OTHER))

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lapwing_camera::frame::{Frame, picture};
-use lapwing_tests::{lapwing, root, say, shared, stderr};
+use lapwing_tests::{root, say, shared};
 use lapwing_vision::Model;
 use lapwing_vision::detect::{DetectOptions, Detection, Detector};
 use serde_json::Value;
 
 /// A box as a reference tells it.
 #[derive(Debug, Clone)]
-struct Expected {
+pub(crate) struct Expected {
     class: String,
     score: f32,
     bounds: [f32; 4],
@@ -20,7 +20,7 @@ struct Expected {
     more: Value,
 }
 
-fn expected(value: &Value) -> Vec<Expected> {
+pub(crate) fn expected(value: &Value) -> Vec<Expected> {
     let number = |value: &Value| value.as_f64().unwrap() as f32;
     let one = |value: &Value| Expected {
         class: value["class"].as_str().unwrap().to_owned(),
@@ -36,7 +36,13 @@ fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
 }
 
 /// How many of `expected` are among `found`: the class, the score and the sides within so much.
-fn matched(detector: &Detector, found: &[Detection], expected: &[Expected], score: f32, side_px: f32) -> usize {
+pub(crate) fn matched(
+    detector: &Detector,
+    found: &[Detection],
+    expected: &[Expected],
+    score: f32,
+    side_px: f32,
+) -> usize {
     let mut left: Vec<&Detection> = found.iter().collect();
     let is = |d: &Detection, e: &Expected| {
         let off = d.bounds.iter().zip(&e.bounds).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -46,28 +52,28 @@ fn matched(detector: &Detector, found: &[Detection], expected: &[Expected], scor
     expected.iter().filter(take).count()
 }
 
-fn options(detector: &Detector, score_min: f32) -> DetectOptions {
+pub(crate) fn options(detector: &Detector, score_min: f32) -> DetectOptions {
     DetectOptions { score_min, ..DetectOptions::of(detector.manifest()) }
 }
 
-fn exports() -> PathBuf {
+pub(crate) fn exports() -> PathBuf {
     root().join("tests/exports")
 }
 
 /// The picture that all forms are tried on.
-fn the_picture() -> Frame {
+pub(crate) fn the_picture() -> Frame {
     let mut frame = Frame::new();
     picture::decode(&std::fs::read(exports().join("picture.png")).unwrap(), "picture.png", &mut frame).unwrap();
     frame
 }
 
 /// By form, what the decoders in numpy find on it.
-fn what_numpy_finds() -> BTreeMap<String, Value> {
+pub(crate) fn what_numpy_finds() -> BTreeMap<String, Value> {
     serde_json::from_str(&std::fs::read_to_string(exports().join("found.json")).unwrap()).unwrap()
 }
 
 /// The forms of this repository, see `tests/exports/make.py`, and the family that reads each.
-const FORMS: [(&str, &str); 34] = [
+const FORMS: [(&str, &str); 35] = [
     ("dfl", "dfl"),
     ("dfl-dynamic", "dfl"),
     ("dfl-batch2", "dfl"),
@@ -99,6 +105,7 @@ const FORMS: [(&str, &str); 34] = [
     ("cells", "grid"),
     ("shared", "fastestv2"),
     ("yolov4", "yolov4"),
+    ("nas", "dfl"),
     ("rtmdet", "rtmdet"),
     ("rtmdet-exp", "rtmdet-exp"),
     ("rtmdet-chosen", "rtmdet-exp"),
@@ -440,66 +447,4 @@ fn an_export_is_looked_at_tried_quantized_and_run() {
     );
     std::fs::write(at("yard.toml"), said).unwrap();
     say(folder.path(), &["detect", "--model", "yard.toml", "picture.png"]);
-}
-
-/// Raw maps tell no anchors: a manifest does, and without it nothing is guessed that would be wrong in silence.
-#[test]
-fn a_manifest_tells_what_raw_maps_do_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let anchors = "anchors = [[[4.0, 5.0], [8.0, 9.0], [12.0, 20.0]], [[16.0, 14.0], [20.0, 33.0], [40.0, 30.0]], \
-                   [[44.0, 50.0], [30.0, 60.0], [60.0, 33.0]]]\n";
-    std::fs::copy(exports().join("anchors-raw.onnx"), at("a.onnx")).unwrap();
-    let (frame, found) = (the_picture(), what_numpy_finds());
-    for (stated, lacks) in [
-        ("family = \"yolov3\"\n", Some("anchors = […]")),
-        ("family = \"yolov4\"\n", Some("scale_x_y")),
-        (&format!("family = \"yolov4\"\n{anchors}"), Some("scale_x_y")),
-        (&format!("family = \"yolov4\"\ncentre_scale = [1.2, 1.1]\n{anchors}"), Some("centre_scale")),
-        (&format!("family = \"yolov4\"\ncentre_scale = [1.2, 1.1, 1.05]\n{anchors}"), None),
-    ] {
-        std::fs::write(at("a.toml"), format!("[head]\n{stated}")).unwrap();
-        match (Model::open(at("a.onnx").to_str().unwrap()), lacks) {
-            (Err(what), Some(word)) => assert!(what.to_string().contains(word), "{stated}: {what}"),
-            (Ok(model), None) => {
-                let mut detector = Detector::load(&model).unwrap();
-                let detections = detector.detect(&frame, &options(&detector, 0.3)).unwrap().to_vec();
-                let expected = expected(&found["anchors-raw-yolov4"]);
-                let matched = matched(&detector, &detections, &expected, 1e-3, 0.02);
-                assert!(expected.len() > 100 && matched + 4 >= expected.len(), "{matched} of {}", expected.len());
-            }
-            (result, _) => panic!("{stated}: {:?}", result.map(|model| model.manifest().clone())),
-        }
-    }
-    // the same of what is not suppressed yet, which the file's own boxes and scores may be read for as well
-    std::fs::copy(exports().join("rtmdet-chosen.onnx"), at("b.onnx")).unwrap();
-    std::fs::write(at("b.toml"), "[head]\nfamily = \"boxes-scores\"\n").unwrap();
-    let mut detector = Detector::load(&Model::open(at("b.onnx").to_str().unwrap()).unwrap()).unwrap();
-    let detections = detector.detect(&frame, &options(&detector, 0.3)).unwrap().to_vec();
-    let expected = expected(&found["rtmdet-chosen"]);
-    let matched = matched(&detector, &detections, &expected, 1e-3, 0.02);
-    assert!(expected.len() > 40 && matched + 2 >= expected.len(), "{matched} of {}", expected.len());
-}
-
-/// What is not recognised is told, with what was found and what to write; what is no ONNX, with how it becomes it.
-#[test]
-fn what_is_not_recognised_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    std::fs::copy(exports().join("dfl.onnx"), at("a.onnx")).unwrap();
-    std::fs::write(at("a.toml"), "[head]\nfamily = \"yolov3\"\n").unwrap();
-    std::fs::copy(exports().join("picture.png"), at("x.png")).unwrap();
-    let output = lapwing(folder.path(), &["detect", "--model", "a.onnx", "x.png"]);
-    let said = stderr(&output);
-    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
-    for word in ["Outputs: ", "stride 8 with ", "[head] family", "a.toml"] {
-        assert!(said.contains(word), "{word}: {said}");
-    }
-    for (file, word) in [("b.pt", "format=onnx"), ("b.tflite", "ONNX"), ("b.engine", "ONNX"), ("b.hef", "ONNX")] {
-        std::fs::write(at(file), "x").unwrap();
-        let output = lapwing(folder.path(), &["model", "info", file]);
-        let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(file) && said.contains(word), "{said}");
-    }
 }

@@ -11,6 +11,7 @@ mod models;
 mod not_finite;
 mod privacy;
 mod quantize;
+mod recognition;
 mod run;
 mod service;
 mod tidy;

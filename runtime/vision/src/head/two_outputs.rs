@@ -3,10 +3,10 @@
 //! | family | first output | second output |
 //! |---|---|---|
 //! | `yolov4-rows` | (1, rows, 1, 4) or (1, rows, 4): left, top, right, bottom in shares of the input | (1, rows, classes): probabilities |
-//! | `boxes-scores` | (1, rows, 4): left, top, right, bottom in input pixels | (1, classes, rows): probabilities |
+//! | `boxes-scores` | (1, rows, 4): left, top, right, bottom in input pixels | (1, classes, rows) or (1, rows, classes): probabilities |
 //!
 //! The first is pytorch-YOLOv4's; the second is what a non-maximum suppression in the file reads, such as MMDeploy puts
-//! there.
+//! there, and what YOLO-NAS gives without one.
 
 use super::candidates::{Candidate, Candidates};
 use super::family::{Family, Head, Outputs};
@@ -37,7 +37,8 @@ enum Kind {
 
 #[derive(Debug, Clone)]
 struct TwoOutputs {
-    kind: Kind,
+    /// Scores lie row by row, else class by class.
+    by_row: bool,
     classes: usize,
     rows: usize,
     /// Input pixels for each unit of its sides.
@@ -53,7 +54,7 @@ impl TwoOutputs {
                 _ => None,
             },
             (Kind::Pixels, [boxes, scores]) => match (&boxes[..], &scores[..]) {
-                (&[1, rows, 4], &[1, of, scored]) if (rows, classes) == (scored, of) => Some(rows),
+                (&[1, rows, 4], &[1, a, b]) if [(classes, rows), (rows, classes)].contains(&(a, b)) => Some(rows),
                 _ => None,
             },
             _ => None,
@@ -61,7 +62,7 @@ impl TwoOutputs {
         let Some(rows) = rows else {
             let expected = match kind {
                 Kind::Shares => format!("(1, rows, 1, 4) and (1, rows, {classes})"),
-                Kind::Pixels => format!("(1, rows, 4) and (1, {classes}, rows)"),
+                Kind::Pixels => format!("(1, rows, 4) and (1, {classes}, rows) or (1, rows, {classes})"),
             };
             return Err(format!(
                 "its outputs have shapes {shapes:?}, but head family `{}` with {classes} classes needs {expected}; correct \
@@ -73,7 +74,9 @@ impl TwoOutputs {
             Kind::Shares => [manifest.input.width as f32, manifest.input.height as f32],
             Kind::Pixels => [1.0; 2],
         };
-        Ok(Box::new(TwoOutputs { kind, classes, rows, unit }))
+        let by_row =
+            shapes.get(1).is_some_and(|scores| scores.get(1) == Some(&rows) && scores.get(2) == Some(&classes));
+        Ok(Box::new(TwoOutputs { by_row, classes, rows, unit }))
     }
 }
 
@@ -87,9 +90,9 @@ impl Head for TwoOutputs {
         for (row, sides) in boxes.chunks_exact(4).enumerate() {
             let &[left, top, right, bottom] = sides else { continue };
             let bounds = [left * width, top * height, right * width, bottom * height];
-            let score = |class: usize| match self.kind {
-                Kind::Shares => scores[row * self.classes + class],
-                Kind::Pixels => scores[class * self.rows + row],
+            let score = |class: usize| match self.by_row {
+                true => scores[row * self.classes + class],
+                false => scores[class * self.rows + row],
             };
             options.labels.choose(self.classes, score, |class, score| {
                 if score > options.score_min {
@@ -110,9 +113,16 @@ mod tests {
     fn two_outputs_become_boxes() {
         // the input of the test's manifest is 48 x 32
         let boxes = [8.0 / 48.0, 8.0 / 32.0, 16.0 / 48.0, 12.0 / 32.0, 0.0, 0.0, 0.0, 0.0];
-        let cases: [(&str, Vec<usize>, &[f32], Vec<usize>, &[f32]); 3] = [
+        let cases: [(&str, Vec<usize>, &[f32], Vec<usize>, &[f32]); 4] = [
             ("yolov4-rows", vec![1, 2, 1, 4], &boxes, vec![1, 2, 3], &[0.1, 0.75, 0.2, 0.1, 0.1, 0.1]),
             ("yolov4-rows", vec![1, 2, 4], &boxes, vec![1, 2, 3], &[0.1, 0.75, 0.2, 0.1, 0.1, 0.1]),
+            (
+                "boxes-scores",
+                vec![1, 2, 4],
+                &[8.0, 8.0, 16.0, 12.0, 0.0, 0.0, 0.0, 0.0],
+                vec![1, 2, 3],
+                &[0.1, 0.75, 0.2, 0.1, 0.1, 0.1],
+            ),
             (
                 "boxes-scores",
                 vec![1, 2, 4],

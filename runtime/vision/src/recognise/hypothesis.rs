@@ -428,6 +428,10 @@ fn rows(outputs: &[Vec<usize>], classes: Option<usize>, is_rtdetr: bool, extras:
         && let (&[1, rows, 1, 4] | &[1, rows, 4], &[1, more, count]) = (&first[..], &second[..])
         && rows == more
     {
+        // in pixels or in shares of the input: where the boxes lie tells
+        if first.len() == 3 {
+            all.push(Hypothesis::on_outputs("boxes-scores", count));
+        }
         all.push(Hypothesis { convention: Convention::Stretched, ..Hypothesis::on_outputs("yolov4-rows", count) });
     }
     let Some([1, a, b]) = outputs.first().and_then(|shape| <[usize; 3]>::try_from(shape.as_slice()).ok()) else {

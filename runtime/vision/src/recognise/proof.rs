@@ -33,6 +33,9 @@ const SIDE_OFF_SHARE_MAX: f32 = 1e-3;
 /// The same where the file rounds the constants of its decoding to eight bits.
 const SIDE_OFF_ROUNDED_MAX_PX: f32 = 2.0;
 
+/// How far apart the centres of boxes may lie on a picture of noise, in sides of the input.
+const SPREAD_MAX: f32 = 8.0;
+
 /// Families that read the output of a file that decodes itself.
 const DECODED: [&str; 7] = ["yolov8", "yolov5-rows", "yolox", "end2end", "rtdetr", "yolov4-rows", "boxes-scores"];
 
@@ -54,7 +57,7 @@ pub(super) fn prove(
         return Ok(Proof::Nothing);
     }
     let shapes = &hypothesis.shapes;
-    if hypothesis.family == "boxes-scores" {
+    if hypothesis.family == "boxes-scores" && !hypothesis.outputs.is_empty() {
         let head = head::head(manifest, shapes)?;
         plausible(&graph.clone().ended_at(&hypothesis.outputs)?, manifest, &*head, input)?;
         return Ok(Proof::Nothing);
@@ -115,7 +118,8 @@ pub(super) fn prove(
         // MMDetection's are cut off at the picture's edges
         let clipped: Option<Vec<Found>> =
             (family == "boxes-scores").then(|| own.iter().map(|found| found.clipped(manifest)).collect());
-        match same(&theirs, clipped.as_ref().unwrap_or(&own), off_max) {
+        let as_it_is = same(&theirs, &own, off_max);
+        match as_it_is.or_else(|what| clipped.map_or(Err(what), |clipped| same(&theirs, &clipped, off_max))) {
             Ok(proof) => {
                 manifest.head.one_to_one |= family == "end2end" && chosen_by_score(&theirs, &own);
                 return Ok(proof);
@@ -221,6 +225,11 @@ fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn Head, input: [us
     let (low, high) = centres.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)));
     if high - low < side / 2.0 {
         return Err(format!("its boxes would lie from {low:.1} to {high:.1} px of {side}: they are not in pixels"));
+    }
+    if high - low > side * SPREAD_MAX {
+        return Err(format!(
+            "its boxes would lie from {low:.1} to {high:.1} px of {side}: they are not shares of the input"
+        ));
     }
     Ok(())
 }
