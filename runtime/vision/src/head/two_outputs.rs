@@ -113,7 +113,8 @@ mod tests {
     fn two_outputs_become_boxes() {
         // the input of the test's manifest is 48 x 32
         let boxes = [8.0 / 48.0, 8.0 / 32.0, 16.0 / 48.0, 12.0 / 32.0, 0.0, 0.0, 0.0, 0.0];
-        let cases: [(&str, Vec<usize>, &[f32], Vec<usize>, &[f32]); 4] = [
+        type Case<'a> = (&'a str, Vec<usize>, &'a [f32], Vec<usize>, &'a [f32]);
+        let cases: [Case<'_>; 4] = [
             ("yolov4-rows", vec![1, 2, 1, 4], &boxes, vec![1, 2, 3], &[0.1, 0.75, 0.2, 0.1, 0.1, 0.1]),
             ("yolov4-rows", vec![1, 2, 4], &boxes, vec![1, 2, 3], &[0.1, 0.75, 0.2, 0.1, 0.1, 0.1]),
             (
