@@ -221,6 +221,11 @@ fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn Head, input: [us
         return Err(format!("a score would be {score:.2}, and none is above 1: these are logits, or something else"));
     }
     let side = manifest.input.width.max(manifest.input.height) as f32;
+    let is_corners = ["yolov4-rows", "boxes-scores"].contains(&manifest.head.family.as_str());
+    let (all, turned) = (candidates.sorted(), |c: &&Candidate| c.bounds[2] < c.bounds[0] || c.bounds[3] < c.bounds[1]);
+    if is_corners && all.iter().filter(turned).count() * 10 > all.len() {
+        return Err("right edges would lie to the left of left ones: they are no corners".to_owned());
+    }
     let centres = candidates.sorted().iter().map(|c| (c.bounds[0] + c.bounds[2]) / 2.0);
     let (low, high) = centres.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)));
     if high - low < side / 2.0 {
