@@ -189,8 +189,7 @@ impl Channels {
         let channels = network.maps[output].shape.channels;
         match &node.op {
             RealOp::Conv(conv) => {
-                let depthwise = conv.groups == conv.bias.len();
-                let divides = self.is_whole(network, classes, index) || conv.groups == 1 || depthwise;
+                let divides = self.is_whole(network, classes, index) || conv.groups == 1 || conv.is_depthwise();
                 fixed.extend((!divides).then(|| classes.stored(network, index)));
                 // before a table nothing is scaled
                 let stored = classes.stored(network, index);

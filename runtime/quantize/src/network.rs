@@ -41,6 +41,14 @@ pub struct RealConv {
     pub bias: Vec<f32>,
 }
 
+impl RealConv {
+    /// Whether each filter reads one channel, that of its own number.
+    pub fn is_depthwise(&self) -> bool {
+        let area: usize = self.window.kernel.iter().product();
+        self.groups == self.bias.len() && self.weights.len() == self.bias.len() * area
+    }
+}
+
 /// What a node computes.
 #[derive(Debug, Clone)]
 pub enum RealOp {

@@ -67,8 +67,7 @@ pub fn find(network: &FloatNetwork, classes: &Classes, observed: &[Observed]) ->
     for (producer, node) in network.nodes.iter().enumerate() {
         let RealOp::Conv(conv) = &node.op else { continue };
         let Some(function) = classes.function(network, producer) else { continue };
-        let depthwise = conv.groups == conv.bias.len();
-        if is_homogeneous(function) || !(conv.groups == 1 || depthwise) {
+        if is_homogeneous(function) || !(conv.groups == 1 || conv.is_depthwise()) {
             continue;
         }
         let stored = classes.stored(network, producer);

@@ -260,6 +260,24 @@ fn a_split_brings_small_channels_closer() {
     assert_eq!(undone.weights, before.weights);
 }
 
+/// Groups of two channels with one filter each are no depthwise convolution: a group of their filters cannot be cut out.
+#[test]
+fn grouped_convolutions_are_not_split() {
+    let mut network = with_functions(network(3));
+    let RealOp::Conv(depthwise) = &mut network.nodes[2].op else { panic!("it is one") };
+    assert!(depthwise.is_depthwise());
+    // six channels read, three written
+    *depthwise = conv(&mut 7, 3, 6, 3, 3);
+    assert!(!depthwise.is_depthwise());
+    (network.maps[2].shape.channels, network.maps[5].shape.channels) = (3, 3);
+    let RealOp::Conv(last) = &mut network.nodes[4].op else { panic!("it is one") };
+    *last = conv(&mut 8, 1, 3, 2, 1);
+    last.weights.iter_mut().zip([1.0, 100.0, 0.01].into_iter().cycle()).for_each(|(w, unlike)| *w *= unlike);
+    let seen = observed(&network, &run(&network, &input(3)));
+    let splits = split::find(&network, &Classes::of(&network), &seen);
+    assert!(splits.iter().all(|split| split.producer != 2), "{splits:?}");
+}
+
 /// A known shift of every bias is found and taken off.
 #[test]
 fn bias_correction_takes_off_a_known_shift() {

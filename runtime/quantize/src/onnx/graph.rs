@@ -175,8 +175,8 @@ impl OnnxGraph {
         let more = whole.iter().filter(|declared| read.contains(&declared.name)).map(|d| value(&d.name, input));
         graph.input = tensors.iter().map(|(name, shape)| value(name, shape)).chain(more).collect();
         // an output that is one of them is a copy of it
-        for output in graph.output.iter_mut().filter(|output| names.contains(&output.name)) {
-            let copy = format!("{} (copy)", output.name);
+        for (index, output) in graph.output.iter_mut().enumerate().filter(|(_, output)| names.contains(&output.name)) {
+            let copy = format!("{} (copy {index})", output.name);
             let (input, output) = (vec![std::mem::replace(&mut output.name, copy.clone())], vec![copy]);
             graph.node.push(NodeProto { op_type: "Identity".to_owned(), input, output, ..Default::default() });
         }
