@@ -38,12 +38,13 @@ pub struct Outputs(TVec<TValue>);
 
 impl Outputs {
     /// Whatever numbers a network gives (labels are whole, some exports end in float64) are read as float32.
-    fn of(values: TVec<TValue>) -> Result<Outputs, String> {
+    fn of(values: TVec<TValue>) -> Outputs {
         let float = |value: TValue| match value.datum_type() {
-            DatumType::F32 => Ok(value),
-            _ => value.cast_to::<f32>().map(|cast| cast.into_owned().into_tvalue()).map_err(|e| words(&e)),
+            DatumType::F32 => value,
+            // what is no number at all (strings) stays as it is, and is not read
+            _ => value.cast_to::<f32>().map_or_else(|_| value.clone(), |cast| cast.into_owned().into_tvalue()),
         };
-        values.into_iter().map(float).collect::<Result<_, String>>().map(Outputs)
+        Outputs(values.into_iter().map(float).collect())
     }
 
     /// Output `index` as a flat slice in row-major order; `None` if there is no such output.
@@ -118,7 +119,7 @@ impl FloatEngine {
         Tensor::from_shape(&self.input_shape, input)
             .map_err(|e| words(&e))
             .and_then(|tensor| onnx::run(&mut self.state, tvec!(tensor.into_tvalue())))
-            .and_then(Outputs::of)
+            .map(Outputs::of)
             .map_err(|what| EngineError::Run { origin: self.origin.clone(), what })
     }
 }

@@ -18,6 +18,9 @@ use crate::network::{FloatNetwork, MapId, RealOp};
 /// Scales lie between 1/this and this.
 const SCALE_MAX: f32 = 64.0;
 
+/// What lies closer to 1 is not worth a scale.
+const SCALE_OFF_MIN: f32 = 0.05;
+
 /// A neighbourhood whose channels can be scaled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Joint {
@@ -79,18 +82,18 @@ pub fn find(network: &FloatNetwork, classes: &Classes, observed: &[Observed], al
     let mut neighbourhoods: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, node) in network.nodes.iter().enumerate() {
         if matches!(node.op, RealOp::Conv(_)) && !alone.contains(&index) {
-            let root = channels.neighbourhood(classes, classes.stored(network, index));
+            let root = channels.neighbourhood(classes.stored(network, index));
             neighbourhoods.entry(root).or_default().push(index);
         }
     }
     let of = |(root, producers): (usize, Vec<usize>)| {
-        let is_here = |map: &MapId| channels.neighbourhood(classes, *map) == root;
+        let is_here = |map: &MapId| channels.neighbourhood(*map) == root;
         let maps: Vec<MapId> = (0..network.maps.len()).filter(is_here).collect();
         let scales = channels.scales(network, classes, observed, &wanted, &maps, &producers)?;
         let of_map = |map: MapId| -> Vec<f32> {
             (0..network.maps[map].shape.channels).map(|c| scales[&channels.variable(map, c)]).collect()
         };
-        let is_scaled = |scales: &Vec<f32>| scales.iter().any(|s| (s - 1.0).abs() > 0.05);
+        let is_scaled = |scales: &Vec<f32>| scales.iter().any(|&scale| scale != 1.0);
         let mut made = Joint { producers: Vec::new(), maps: BTreeMap::new() };
         for map in maps {
             made.maps.extend(Some((map, of_map(map))).filter(|(_, scales)| is_scaled(scales)));
@@ -177,6 +180,8 @@ impl Channels {
                 made.fixed.insert(variable);
             }
         }
+        // what shares a quantization is scaled with one norm, whatever joins it
+        (0..network.maps.len()).for_each(|map| unite(&mut made.neighbours, map, classes.root(map)));
         // roots of what was united later
         made.fixed = made.fixed.iter().map(|&variable| root(&made.variables, variable)).collect();
         made
@@ -244,8 +249,8 @@ impl Channels {
     }
 
     /// Maps whose quantizations or scales hang together.
-    fn neighbourhood(&self, classes: &Classes, map: MapId) -> usize {
-        root(&self.neighbours, classes.root(map))
+    fn neighbourhood(&self, map: MapId) -> usize {
+        root(&self.neighbours, map)
     }
 
     /// Whether a convolution divides in its weights: nothing but what is homogeneous follows it.
@@ -327,7 +332,9 @@ impl Channels {
         let of = |(variable, scale): (usize, Option<f32>)| {
             let scale = scale.map_or(1.0, bounded);
             let is_free = wanted.contains_key(&variable);
-            (variable, if is_free && by_groups.contains(&variable) { level(scale) } else { scale })
+            let scale = if is_free && by_groups.contains(&variable) { level(scale) } else { scale };
+            // here, where all that hold the channel follow: it is divided and multiplied everywhere, or nowhere
+            (variable, if (scale - 1.0).abs() > SCALE_OFF_MIN { scale } else { 1.0 })
         };
         Some(scales.into_iter().map(of).collect())
     }

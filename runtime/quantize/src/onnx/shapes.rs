@@ -18,11 +18,11 @@ pub const ALL_VALUES_MAX: u64 = 1 << 31;
 pub const CONSTANT_BYTES_MAX: u64 = 1 << 26;
 /// See [`CONSTANT_BYTES_MAX`].
 pub const CONSTANT_GROWTH_MAX: u64 = 16;
-/// A resize makes at most so many values of one (of a picture 64 by 64), or [`RESIZED_MIN`]: tract takes hundreds of bytes for
+/// A resize makes at most so many values of one (of a pixel 128 by 128), or [`RESIZED_MIN`]: tract takes hundreds of bytes for
 /// each of them, and a network that asks for more is none.
-pub const RESIZE_GROWTH_MAX: u64 = 1 << 12;
+pub const RESIZE_GROWTH_MAX: u64 = 1 << 14;
 /// See [`RESIZE_GROWTH_MAX`].
-pub const RESIZED_MIN: u64 = 1 << 20;
+pub const RESIZED_MIN: u64 = 1 << 22;
 /// Visits of a node, each of which finds something new.
 const VISITS_MAX: usize = 32;
 

@@ -113,7 +113,7 @@ const ANCHOR_COUNTS: [usize; 4] = [3, 5, 2, 1];
 /// Most channels of classes that are tried.
 const CLASSES_MAX: usize = 4096;
 /// Most guesses; each is proved on the file.
-const HYPOTHESES_MAX: usize = 16;
+const HYPOTHESES_MAX: usize = 24;
 
 impl Hypothesis {
     /// All guesses, the likeliest first: what ends at the last convolutions goes before what decodes itself. `suppressed` are
@@ -153,7 +153,8 @@ impl Hypothesis {
             let made = Hypothesis::on_outputs("boxes-scores", count);
             let (outputs, shapes, convention) = (outputs.to_vec(), shapes.to_vec(), Convention::Rtmdet);
             let what = "what its non-maximum suppression reads".to_owned();
-            all.push(Hypothesis { outputs, shapes, convention, what, ..made });
+            let assumed = Some("sides: left, top, right, bottom in pixels of the input; look at a picture");
+            all.push(Hypothesis { outputs, shapes, convention, what, assumed, ..made });
         }
         if extras.is_needed {
             all.retain(|hypothesis| hypothesis.extra.is_some());
@@ -310,7 +311,11 @@ fn from_corners(scales: &Scales, all: &mut Vec<Hypothesis>) {
     for family in ["rtmdet", "rtmdet-exp"] {
         let of = |made: &Hypothesis| {
             let what = format!("{} from the corner of each cell", made.what.trim_end_matches(" for each cell"));
-            Hypothesis { family, what, assumed: None, convention: Convention::Rtmdet, ..made.clone() }
+            let assumed = Some(
+                "boxes reach from the corner of their cell, as RTMDet's do; those of others reach from its middle, which a \
+                 manifest says: [head] family = \"dfl\"",
+            );
+            Hypothesis { family, what, assumed, convention: Convention::Rtmdet, ..made.clone() }
         };
         all.extend(found.iter().map(of));
     }

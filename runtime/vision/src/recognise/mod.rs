@@ -174,6 +174,12 @@ impl Search<'_> {
         Err(self.unrecognised(file, &scales, &outputs, &refused))
     }
 
+    /// What a user states, for a head that has it; whatever it has, where the head is stated too.
+    fn stated_or<T: Clone>(&self, stated: &Option<Vec<T>>, found: &[T]) -> Vec<T> {
+        let takes = !found.is_empty() || self.stated.head.family.is_some();
+        stated.as_ref().filter(|_| takes).map_or_else(|| found.to_vec(), Clone::clone)
+    }
+
     fn lacks_numbers(&self, hypothesis: &Hypothesis) -> bool {
         let StatedHead { anchors, centre_scale, .. } = &self.stated.head;
         hypothesis.lacks_numbers(anchors.is_some(), centre_scale.is_some())
@@ -293,8 +299,8 @@ impl Search<'_> {
                 score_min: if hypothesis.convention.is_classifier() { CLASS_SCORE_MIN } else { SCORE_MIN },
                 nms_iou: NMS_IOU,
                 outputs: hypothesis.outputs.clone(),
-                anchors: self.stated.head.anchors.as_ref().unwrap_or(&hypothesis.anchors).clone(),
-                centre_scale: self.stated.head.centre_scale.as_ref().unwrap_or(&hypothesis.centre_scale).clone(),
+                anchors: self.stated_or(&self.stated.head.anchors, &hypothesis.anchors),
+                centre_scale: self.stated_or(&self.stated.head.centre_scale, &hypothesis.centre_scale),
                 one_to_one: self.metadata.end_to_end == Some(true) || hypothesis.family == "rtdetr",
                 extra: hypothesis.extra,
             },

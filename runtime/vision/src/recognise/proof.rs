@@ -93,16 +93,21 @@ pub(super) fn prove(
     let found_shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
     let decoded: Vec<&str> =
         DECODED.into_iter().filter(|family| reader(manifest, family, &found_shapes).is_some()).collect();
-    if decoded.is_empty() {
+    let as_maps = || {
         // one map a stride: of anchors it comes whole, of classes and distances in two parts
         let in_parts = found.len() == 2 * maps.len();
         let fits = hypothesis.outputs.len() != hypothesis.strides.len() || in_parts == (manifest.head.family == "dfl");
         let given = in_pixels(manifest, &maps);
-        return [&maps, &given]
+        [&maps, &given]
             .into_iter()
             .find_map(|maps| unchanged(&found, maps, shapes, manifest.classes.names.len()))
             .filter(|_| fits)
-            .ok_or_else(|| "what the file makes of these maps has no form that is known".to_owned());
+    };
+    if let Some(proof) = as_maps() {
+        return Ok(proof);
+    }
+    if decoded.is_empty() {
+        return Err("what the file makes of these maps has no form that is known".to_owned());
     }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
     let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
@@ -225,6 +230,18 @@ fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn Head, input: [us
     let (all, turned) = (candidates.sorted(), |c: &&Candidate| c.bounds[2] < c.bounds[0] || c.bounds[3] < c.bounds[1]);
     if is_corners && all.iter().filter(turned).count() * 10 > all.len() {
         return Err("right edges would lie to the left of left ones: they are no corners".to_owned());
+    }
+    let lies_there = |low: f32, high: f32, side: u32| {
+        let side = side as f32;
+        (-side..2.0 * side).contains(&((low + high) / 2.0))
+    };
+    let (width, height) = (manifest.input.width, manifest.input.height);
+    let is_there = |c: &&Candidate| {
+        let [x0, y0, x1, y1] = c.bounds;
+        lies_there(x0, x1, width) && lies_there(y0, y1, height)
+    };
+    if is_corners && all.iter().filter(is_there).count() * 20 < all.len() * 19 {
+        return Err("most of its boxes would lie outside of the picture".to_owned());
     }
     let centres = candidates.sorted().iter().map(|c| (c.bounds[0] + c.bounds[2]) / 2.0);
     let (low, high) = centres.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)));
