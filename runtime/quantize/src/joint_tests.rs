@@ -20,6 +20,19 @@ use lapwing_engine::reference;
 struct Net(FloatNetwork);
 
 impl Net {
+    /// An input of three channels.
+    fn new() -> Net {
+        let shape = Shape { height: HEIGHT, width: WIDTH, channels: 3 };
+        Net(FloatNetwork {
+            model: TypedModel::default(),
+            maps: vec![Map { shape, outlet: OutletId::new(0, 0), ordered: true, quant: None, level: 0 }],
+            inputs: vec![0],
+            nodes: Vec::new(),
+            outputs: Vec::new(),
+            remaining: Vec::new(),
+        })
+    }
+
     fn push(&mut self, op: RealOp, inputs: &[MapId], channels: usize) -> MapId {
         let (at, output) = (self.0.nodes.len(), self.0.maps.len());
         let shape = Shape { height: HEIGHT, width: WIDTH, channels };
@@ -54,16 +67,7 @@ const REACH: [[f32; 6]; 2] = [[0.2, 0.0005, 0.01, 0.07, 0.003, 0.01], [0.01, 0.0
 /// channels matter as much as great ones.
 fn shuffled(seed: u64, with_functions: bool) -> FloatNetwork {
     let mut seed = seed;
-    let mut net = Net(FloatNetwork {
-        model: TypedModel::default(),
-        maps: Vec::new(),
-        inputs: vec![0],
-        nodes: Vec::new(),
-        outputs: Vec::new(),
-        remaining: Vec::new(),
-    });
-    let shape = Shape { height: HEIGHT, width: WIDTH, channels: 3 };
-    net.0.maps.push(Map { shape, outlet: OutletId::new(0, 0), ordered: true, quant: None, level: 0 });
+    let mut net = Net::new();
     let mut ends = Vec::new();
     for reach in REACH {
         let mut first = conv(&mut seed, 1, 3, 6, 1);
@@ -148,6 +152,42 @@ proptest! {
         }
         undo.apply(&mut made);
         prop_assert_eq!(&run(&made, &input), &before);
+    }
+}
+
+proptest! {
+    /// A map whose scale is near 1, joined with one whose scale is not: both follow, or neither.
+    #[test]
+    fn a_scale_near_one_is_one_everywhere(seed: u64, more in 1.0f32..1.2) {
+        let mut seed = seed;
+        let mut net = Net::new();
+        let ends = [1.0, 0.001].map(|reach| {
+            let mut made = conv(&mut seed, 1, 3, 1, 1);
+            made.weights.iter_mut().for_each(|w| *w *= reach);
+            net.push(RealOp::Conv(made), &[0], 1)
+        });
+        let joined = net.push(RealOp::Concat, &ends, 2);
+        let last = conv(&mut seed, 1, 2, 2, 1);
+        let output = net.push(RealOp::Conv(last), &[joined], 2);
+        net.give(output);
+        let (mut plain, input) = (net.0, input(seed));
+        let reach = |values: &[f32]| values.iter().fold(0f32, |most, v| most.max(v.abs()));
+        let before = run(&plain, &input);
+        let small = reach(&before[ends[0]]) / reach(&before[ends[1]]);
+        // the second one's product of reach and weight is a little greater, so that the first one's scale is near 1
+        if let RealOp::Conv(last) = &mut plain.nodes[3].op {
+            last.weights = vec![1.0, small * more, 1.0, -small * more];
+        }
+        let before = run(&plain, &input);
+        for joint in find(&plain, &Classes::of(&plain), &observed(&plain, &before), &BTreeSet::new()) {
+            let mut made = plain.clone();
+            joint.apply(&mut made);
+            let after = run(&made, &input);
+            let most = reach(&before[output]);
+            for (a, b) in after[output].iter().zip(&before[output]) {
+                prop_assert!((a - b).abs() <= 1e-4 * most, "{} {}", a, b);
+            }
+        }
     }
 }
 
