@@ -42,6 +42,13 @@ pub struct Channel {
     pub mean: f32,
 }
 
+impl Channel {
+    /// The greatest magnitude.
+    pub fn reach(&self) -> f32 {
+        self.low.abs().max(self.high.abs())
+    }
+}
+
 impl Observed {
     /// Nothing seen of `channels` channels.
     fn nothing(channels: usize) -> Observed {

@@ -7,11 +7,13 @@
 //! for SiLU, nor for a clamp from above, so neither is touched.
 
 use super::classes::Classes;
-use crate::calibrate::Observed;
+use crate::calibrate::{Channel, Observed};
 use crate::network::{FloatNetwork, Function, MapId, RealConv, RealOp};
 
 /// Scales lie between 1/this and this.
-const SCALE_MAX: f32 = 64.0;
+pub(super) const SCALE_MAX: f32 = 64.0;
+/// What lies closer to 1 is not worth a scale.
+pub(super) const SCALE_OFF_MIN: f32 = 0.05;
 
 /// A place where channels can be scaled.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +80,7 @@ impl Equalisation {
     /// Applies it to the network's weights.
     pub fn apply(&self, network: &mut FloatNetwork) -> Undo {
         let mut undo = multiply(network, &self.consumers, &self.scales);
-        undo.extend(Undo::divide(network, self.producer, &self.scales));
+        undo.extend(divide(network, self.producer, &self.scales));
         undo
     }
 }
@@ -95,18 +97,18 @@ pub(super) fn multiply(network: &mut FloatNetwork, consumers: &[usize], scales: 
     Undo(undo)
 }
 
-impl Undo {
-    /// Divides the filters and biases of a convolution.
-    pub(super) fn divide(network: &mut FloatNetwork, producer: usize, scales: &[f32]) -> Undo {
-        let RealOp::Conv(conv) = &mut network.nodes[producer].op else { return Undo::default() };
-        let undo = Undo(vec![(producer, conv.clone())]);
-        let products = conv.weights.len() / conv.bias.len().max(1);
-        for ((filter, bias), scale) in conv.weights.chunks_exact_mut(products.max(1)).zip(&mut conv.bias).zip(scales) {
-            filter.iter_mut().chain([bias]).for_each(|w| *w /= scale);
-        }
-        undo
+/// Divides the filters and biases of a convolution.
+pub(super) fn divide(network: &mut FloatNetwork, producer: usize, scales: &[f32]) -> Undo {
+    let RealOp::Conv(conv) = &mut network.nodes[producer].op else { return Undo::default() };
+    let undo = Undo(vec![(producer, conv.clone())]);
+    let products = conv.weights.len() / conv.bias.len().max(1);
+    for ((filter, bias), scale) in conv.weights.chunks_exact_mut(products.max(1)).zip(&mut conv.bias).zip(scales) {
+        filter.iter_mut().chain([bias]).for_each(|w| *w /= scale);
     }
+    undo
+}
 
+impl Undo {
     /// Adds what was done after it.
     pub(super) fn extend(&mut self, later: Undo) {
         self.0.extend(later.0);
@@ -133,7 +135,7 @@ pub(super) fn is_homogeneous(function: &Function) -> bool {
 }
 
 /// Calls `f` with the input channel of each weight.
-pub(super) fn each_input(conv: &mut RealConv, channels: usize, mut f: impl FnMut(usize, &mut f32)) {
+fn each_input(conv: &mut RealConv, channels: usize, mut f: impl FnMut(usize, &mut f32)) {
     let outputs = conv.bias.len();
     let per_group = channels / conv.groups.max(1);
     let products = conv.weights.len() / outputs.max(1);
@@ -143,12 +145,19 @@ pub(super) fn each_input(conv: &mut RealConv, channels: usize, mut f: impl FnMut
     }
 }
 
+/// The greatest magnitude of the weights that read each input channel.
+pub(super) fn input_reach(conv: &RealConv, channels: usize) -> Vec<f32> {
+    let mut reach = vec![0f32; channels];
+    each_input(&mut conv.clone(), channels, |channel, w| reach[channel] = reach[channel].max(w.abs()));
+    reach
+}
+
 /// Channel i's reach a_i over the reach r_i of the weights that read it: s_i = sqrt(a_i / r_i) makes
 /// a_i / s_i and r_i s_i proportional. Where only depthwise convolutions read, whose filters have
 /// scales of their own, s_i = a_i. Then all are divided so that the tensor's reach stays.
 pub(super) fn scales(network: &FloatNetwork, consumers: &[usize], seen: &Observed) -> Option<Vec<f32>> {
     let channels = seen.channels.len();
-    let reach: Vec<f32> = seen.channels.iter().map(|c| c.low.abs().max(c.high.abs())).collect();
+    let reach: Vec<f32> = seen.channels.iter().map(Channel::reach).collect();
     let most = reach.iter().fold(0f32, |m, &r| m.max(r));
     if !most.is_finite() || most <= 0.0 {
         return None;
@@ -158,8 +167,7 @@ pub(super) fn scales(network: &FloatNetwork, consumers: &[usize], seen: &Observe
     for &consumer in consumers {
         let RealOp::Conv(conv) = &network.nodes[consumer].op else { continue };
         depthwise &= conv.groups == channels;
-        let mut conv = conv.clone();
-        each_input(&mut conv, channels, |channel, w| weights[channel] = weights[channel].max(w.abs()));
+        weights.iter_mut().zip(input_reach(conv, channels)).for_each(|(most, reach)| *most = most.max(reach));
     }
     let raw = |(a, r): (&f32, &f32)| {
         let used = *a > most * 1e-6 && (depthwise || *r > 0.0);
@@ -170,5 +178,5 @@ pub(super) fn scales(network: &FloatNetwork, consumers: &[usize], seen: &Observe
     let norm = after / most;
     let scales: Vec<f32> =
         raw.into_iter().map(|s| s.map_or(1.0, |s| (s * norm).clamp(1.0 / SCALE_MAX, SCALE_MAX))).collect();
-    (norm.is_finite() && norm > 0.0 && scales.iter().any(|s| (s - 1.0).abs() > 0.05)).then_some(scales)
+    (norm.is_finite() && norm > 0.0 && scales.iter().any(|s| (s - 1.0).abs() > SCALE_OFF_MIN)).then_some(scales)
 }

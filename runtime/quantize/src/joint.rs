@@ -10,16 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::classes::Classes;
-use super::equalise::{Undo, each_input, is_homogeneous, multiply};
+use super::equalise::{SCALE_MAX, SCALE_OFF_MIN, Undo, divide, input_reach, is_homogeneous, multiply};
 use super::split::{GROUPS_MAX, Group, SCALE_SHARE, Split};
 use crate::calibrate::Observed;
 use crate::network::{FloatNetwork, MapId, RealOp};
-
-/// Scales lie between 1/this and this.
-const SCALE_MAX: f32 = 64.0;
-
-/// What lies closer to 1 is not worth a scale.
-const SCALE_OFF_MIN: f32 = 0.05;
 
 /// A neighbourhood whose channels can be scaled.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +27,8 @@ pub struct Joint {
 /// A convolution that divides its channels.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Producer {
-    /// In its weights: node, scales.
-    Whole(usize, Vec<f32>),
+    /// In its weights.
+    Whole(usize),
     /// In the tables of groups of channels.
     Split(Split),
 }
@@ -43,7 +37,7 @@ impl Producer {
     /// The convolution.
     pub fn node(&self) -> usize {
         match self {
-            Producer::Whole(node, _) => *node,
+            Producer::Whole(node) => *node,
             Producer::Split(split) => split.producer,
         }
     }
@@ -59,8 +53,10 @@ impl Joint {
             undo.extend(multiply(network, &readers, scales));
         }
         for producer in &self.producers {
-            if let Producer::Whole(node, scales) = producer {
-                undo.extend(Undo::divide(network, *node, scales));
+            if let Producer::Whole(node) = producer
+                && let Some(scales) = self.maps.get(&network.nodes[*node].output)
+            {
+                undo.extend(divide(network, *node, scales));
             }
         }
         undo
@@ -70,7 +66,7 @@ impl Joint {
     pub fn splits(&self) -> impl Iterator<Item = &Split> {
         self.producers.iter().filter_map(|producer| match producer {
             Producer::Split(split) => Some(split),
-            Producer::Whole(..) => None,
+            Producer::Whole(_) => None,
         })
     }
 }
@@ -102,10 +98,8 @@ pub fn find(network: &FloatNetwork, classes: &Classes, observed: &[Observed], al
             let (stored, before) = (classes.stored(network, producer), network.nodes[producer].output);
             let Some(scales) = made.maps.get(&stored).cloned() else { continue };
             if channels.is_whole(network, classes, producer) {
-                if before != stored {
-                    made.maps.insert(before, scales.clone());
-                }
-                made.producers.push(Producer::Whole(producer, scales));
+                made.maps.insert(before, scales);
+                made.producers.push(Producer::Whole(producer));
             } else {
                 let groups = groups(&scales);
                 let (consumers, maps) = (Vec::new(), Vec::new());
@@ -265,16 +259,14 @@ impl Channels {
         for (map, observed) in observed.iter().enumerate() {
             for (channel, range) in observed.channels.iter().enumerate() {
                 let entry = seen.entry(self.variable(map, channel)).or_insert((0.0, 0.0, true));
-                entry.0 = entry.0.max(range.low.abs().max(range.high.abs()));
+                entry.0 = entry.0.max(range.reach());
             }
         }
         for node in &network.nodes {
             let RealOp::Conv(conv) = &node.op else { continue };
             let input = node.inputs[0];
             let channels = network.maps[input].shape.channels;
-            let mut reach = vec![0f32; channels];
-            each_input(&mut conv.clone(), channels, |channel, w| reach[channel] = reach[channel].max(w.abs()));
-            for (channel, reach) in reach.into_iter().enumerate() {
+            for (channel, reach) in input_reach(conv, channels).into_iter().enumerate() {
                 let entry = seen.entry(self.variable(input, channel)).or_insert((0.0, 0.0, true));
                 entry.1 = entry.1.max(reach);
                 entry.2 &= conv.groups == channels;
@@ -302,7 +294,7 @@ impl Channels {
         let mut scales = BTreeMap::new();
         for &map in maps {
             for (channel, range) in observed[map].channels.iter().enumerate() {
-                let (variable, reach) = (self.variable(map, channel), range.low.abs().max(range.high.abs()));
+                let (variable, reach) = (self.variable(map, channel), range.reach());
                 let scale = wanted.get(&variable).copied();
                 // what is not used, or fixed, does not say what the others come to
                 if let Some(scale) = scale {
@@ -330,9 +322,8 @@ impl Channels {
             greatest * SCALE_SHARE.powf(level.clamp(0.0, GROUPS_MAX as f32 - 1.0))
         };
         let of = |(variable, scale): (usize, Option<f32>)| {
-            let scale = scale.map_or(1.0, bounded);
-            let is_free = wanted.contains_key(&variable);
-            let scale = if is_free && by_groups.contains(&variable) { level(scale) } else { scale };
+            let in_groups = |scale: f32| if by_groups.contains(&variable) { level(scale) } else { scale };
+            let scale = scale.map(bounded).map_or(1.0, in_groups);
             // here, where all that hold the channel follow: it is divided and multiplied everywhere, or nowhere
             (variable, if (scale - 1.0).abs() > SCALE_OFF_MIN { scale } else { 1.0 })
         };

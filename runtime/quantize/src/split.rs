@@ -117,12 +117,13 @@ pub fn lower(
         tensors.push(Tensor { shape: Shape { channels, ..like.shape }, quant: like.quant });
         TensorId(tensors.len() as u32 - 1)
     };
+    let is_alone = parts.len() == 1;
     let (mut made, mut joined) = (Vec::new(), Vec::new());
     for (group, part) in parts.iter().enumerate() {
         let count = part.channels.len();
         let mut filters = filters(conv, &part.channels);
         let mut inputs = whole.inputs.clone();
-        if conv.groups > 1 {
+        if conv.groups > 1 && !is_alone {
             // a depthwise filter reads its own channel only
             filters.groups = count;
             let output = add(&source, count);
@@ -135,29 +136,22 @@ pub fn lower(
         filters.pre_zero = part.before.zero;
         filters.table = Some(table(part.before, to, function)?);
         filters.multiplier.iter_mut().for_each(|m| *m *= origin.before.scale / part.before.scale);
-        let output = add(&tensor, count);
+        // alone, nothing is mixed: it stores where it did
+        let output = if is_alone { whole.output } else { add(&tensor, count) };
         joined.push(output);
         let node = Node { op: Op::Conv(filters), inputs, output, ..whole.clone() };
         let channels = Some(part.channels.clone());
         made.push((node, Origin { before: part.before, channels, group: Some(group), ..origin.clone() }));
     }
-    if let [_] = parts {
-        // nothing is mixed: it stores where it did
-        if let Some((node, _)) = made.last_mut() {
-            node.output = whole.output;
-        }
-        let (nodes, origins): (Vec<Node>, Vec<Origin>) = made.into_iter().unzip();
-        lowered.graph.nodes.splice(at..=at, nodes);
-        lowered.origins.splice(at..=at, origins);
-        return Ok(());
+    if !is_alone {
+        let order: Vec<usize> = parts.iter().flat_map(|p| p.channels.iter().copied()).collect();
+        let mixed = add(&tensor, order.len());
+        let moved = Origin { channels: Some(order.clone()), ..origin.clone() };
+        made.push((Node { op: Op::Concat, inputs: joined, output: mixed, ..whole.clone() }, moved));
+        let mut from = vec![Source { row: 0, column: 0, channel: 0 }; order.len()];
+        order.iter().enumerate().for_each(|(place, &channel)| from[channel].channel = place);
+        made.push((Node { op: Op::Gather { stride: [1, 1], from }, inputs: vec![mixed], ..whole.clone() }, origin));
     }
-    let order: Vec<usize> = parts.iter().flat_map(|p| p.channels.iter().copied()).collect();
-    let mixed = add(&tensor, order.len());
-    let moved = Origin { channels: Some(order.clone()), ..origin.clone() };
-    made.push((Node { op: Op::Concat, inputs: joined, output: mixed, ..whole.clone() }, moved));
-    let mut from = vec![Source { row: 0, column: 0, channel: 0 }; order.len()];
-    order.iter().enumerate().for_each(|(place, &channel)| from[channel].channel = place);
-    made.push((Node { op: Op::Gather { stride: [1, 1], from }, inputs: vec![mixed], ..whole.clone() }, origin));
     let (nodes, origins): (Vec<Node>, Vec<Origin>) = made.into_iter().unzip();
     lowered.graph.nodes.splice(at..=at, nodes);
     lowered.origins.splice(at..=at, origins);

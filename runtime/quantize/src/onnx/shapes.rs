@@ -19,7 +19,7 @@ pub const CONSTANT_BYTES_MAX: u64 = 1 << 26;
 /// See [`CONSTANT_BYTES_MAX`].
 pub const CONSTANT_GROWTH_MAX: u64 = 16;
 /// A resize makes at most so many values of one (of a pixel 128 by 128), or [`RESIZED_MIN`]: tract takes hundreds of bytes for
-/// each of them, and a network that asks for more is none.
+/// each of them.
 pub const RESIZE_GROWTH_MAX: u64 = 1 << 14;
 /// See [`RESIZE_GROWTH_MAX`].
 pub const RESIZED_MIN: u64 = 1 << 22;

@@ -2,8 +2,9 @@
 //!
 //! For each stride two maps: class logits (1, classes, h, w) and raw distances (1, 4 n, h, w); or one that holds both,
 //! the classes first. `score = sigmoid(logit)`; the box reaches from the point `((x + p), (y + p)) * stride` by
-//! `distance * stride` to each side, p being 0.5, the middle of the cell, where nothing else is said; with `head.extra` a third map for each stride holds what a box has beside them (1,
-//! values, h, w), and an angle turns the sides around the point. The distance is
+//! `distance * stride` to each side, p being 0.5, the middle of the cell, where nothing else is said; with `head.extra` a
+//! third map for each stride holds what a box has beside them (1, values, h, w), and an angle turns the sides around the
+//! point. The distance is
 //!
 //! | family | distance |
 //! |---|---|

@@ -81,9 +81,8 @@ impl Fitting {
     }
 
     /// A box `[x0, y0, x1, y1]` in picture pixels, clipped to the picture.
-    pub fn clip(&self, [x0, y0, x1, y1]: [f32; 4]) -> [f32; 4] {
-        let (w, h) = (self.picture.0 as f32, self.picture.1 as f32);
-        [x0.clamp(0.0, w), y0.clamp(0.0, h), x1.clamp(0.0, w), y1.clamp(0.0, h)]
+    pub fn clip(&self, bounds: [f32; 4]) -> [f32; 4] {
+        clip(bounds, self.picture)
     }
 
     /// A point `[x, y]` in input pixels, brought to picture pixels; not clipped.
@@ -93,6 +92,12 @@ impl Fitting {
             (y - self.top as f32) / self.scale_y + self.origin.1 as f32,
         ]
     }
+}
+
+/// A box `[x0, y0, x1, y1]`, clipped to what is so many pixels wide and high.
+pub fn clip([x0, y0, x1, y1]: [f32; 4], (width, height): (u32, u32)) -> [f32; 4] {
+    let (w, h) = (width as f32, height as f32);
+    [x0.clamp(0.0, w), y0.clamp(0.0, h), x1.clamp(0.0, w), y1.clamp(0.0, h)]
 }
 
 #[cfg(test)]

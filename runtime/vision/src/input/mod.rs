@@ -13,6 +13,8 @@ mod taps;
 mod tensor;
 
 pub use fitting::Fitting;
+#[cfg(feature = "onnx")]
+pub(crate) use fitting::clip;
 pub use tensor::InputTensor;
 
 /// The picture could not be brought to the input's size.

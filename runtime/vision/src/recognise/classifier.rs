@@ -47,17 +47,11 @@ impl Classifier {
         Some(Classifier {
             why: format!("head `{family}`: one value for each of {classes} classes of the whole picture; {what}"),
             hypothesis: Hypothesis {
-                family,
                 outputs,
                 shapes: vec![shape.clone()],
                 strides: Vec::new(),
-                classes,
-                anchors: Vec::new(),
-                centre_scale: Vec::new(),
-                what: String::new(),
-                assumed: None,
                 convention: if ultralytics { Convention::UltralyticsCrop } else { Convention::ImageNet },
-                extra: None,
+                ..Hypothesis::on_outputs(family, classes)
             },
         })
     }

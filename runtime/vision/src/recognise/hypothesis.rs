@@ -205,7 +205,7 @@ impl Hypothesis {
 
 impl Hypothesis {
     /// Of a file that decodes its boxes itself.
-    fn on_outputs(family: &'static str, classes: usize) -> Hypothesis {
+    pub(super) fn on_outputs(family: &'static str, classes: usize) -> Hypothesis {
         let strides = DEFAULT_STRIDES.to_vec();
         Hypothesis { strides, ..Hypothesis::on_maps(family, &[], Vec::new(), classes, String::new()) }
     }

@@ -10,6 +10,7 @@ use lapwing_quantize::onnx::{OnnxGraph, Values};
 use super::anchors;
 use super::hypothesis::Hypothesis;
 use crate::head::{self, Candidate, Candidates, DetectOptions, Head, Labels, Outputs, sigmoid, softmax};
+use crate::input::clip;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,17 +52,14 @@ pub(super) fn prove(
     input: [usize; 4],
     outputs: Option<&Vec<Vec<usize>>>,
 ) -> Result<Proof, String> {
-    if hypothesis.outputs.is_empty() {
-        let head = head::head(manifest, outputs.ok_or("its outputs are unknown")?)?;
-        plausible(graph, manifest, &*head, input)?;
-        return Ok(Proof::Nothing);
-    }
-    let shapes = &hypothesis.shapes;
-    if hypothesis.family == "boxes-scores" && !hypothesis.outputs.is_empty() {
+    let at_own_outputs = hypothesis.outputs.is_empty();
+    if at_own_outputs || hypothesis.family == "boxes-scores" {
+        let shapes = if at_own_outputs { outputs.ok_or("its outputs are unknown")? } else { &hypothesis.shapes };
         let head = head::head(manifest, shapes)?;
         plausible(&graph.clone().ended_at(&hypothesis.outputs)?, manifest, &*head, input)?;
         return Ok(Proof::Nothing);
     }
+    let shapes = &hypothesis.shapes;
     // one of the outputs may come from other convolutions, such as masks
     let behind = behind(graph, hypothesis, input)?;
     if manifest.head.family.starts_with("yolov") {
@@ -90,41 +88,36 @@ pub(super) fn prove(
         return joined(&found, &maps, shapes)
             .ok_or_else(|| "what the file makes of these maps is not what Yolo-FastestV2 makes".to_owned());
     }
-    let found_shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
-    let decoded: Vec<&str> =
-        DECODED.into_iter().filter(|family| reader(manifest, family, &found_shapes).is_some()).collect();
-    let as_maps = || {
-        // one map a stride: of anchors it comes whole, of classes and distances in two parts
-        let in_parts = found.len() == 2 * maps.len();
-        let fits = hypothesis.outputs.len() != hypothesis.strides.len() || in_parts == (manifest.head.family == "dfl");
-        let given = in_pixels(manifest, &maps);
-        [&maps, &given]
-            .into_iter()
-            .find_map(|maps| unchanged(&found, maps, shapes, manifest.classes.names.len()))
-            .filter(|_| fits)
-    };
-    if let Some(proof) = as_maps() {
+    // one map a stride: of anchors it comes whole, of classes and distances in two parts
+    let in_parts = found.len() == 2 * maps.len();
+    let fits = hypothesis.outputs.len() != hypothesis.strides.len() || in_parts == (manifest.head.family == "dfl");
+    let as_maps = |maps: &[Vec<f32>]| unchanged(&found, maps, shapes, manifest.classes.names.len());
+    if fits && let Some(proof) = as_maps(&maps).or_else(|| as_maps(&in_pixels(manifest, &maps)?)) {
         return Ok(proof);
     }
-    if decoded.is_empty() {
+    let found_shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
+    let readers: Vec<(&str, Box<dyn Head>)> =
+        DECODED.into_iter().filter_map(|family| Some((family, reader(manifest, family, &found_shapes)?))).collect();
+    if readers.is_empty() {
         return Err("what the file makes of these maps has no form that is known".to_owned());
     }
     let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
     let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
     let mut off = "no head for its outputs".to_owned();
-    for family in decoded {
-        let Some(reader) = reader(manifest, family, &found_shapes) else { continue };
+    for (family, reader) in readers {
         let read =
             |found: &[Values]| best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES);
         let mut theirs = read(&found);
         if family == "yolox" && same(&theirs, &own, off_max).is_err() {
             theirs = read(&with_probabilities(&found)); // some files leave out the logistic function
         }
-        // MMDetection's are cut off at the picture's edges
-        let clipped: Option<Vec<Found>> =
-            (family == "boxes-scores").then(|| own.iter().map(|found| found.clipped(manifest)).collect());
-        let as_it_is = same(&theirs, &own, off_max);
-        match as_it_is.or_else(|what| clipped.map_or(Err(what), |clipped| same(&theirs, &clipped, off_max))) {
+        let mut proof = same(&theirs, &own, off_max);
+        if family == "boxes-scores" && proof.is_err() {
+            // MMDetection's are cut off at the picture's edges
+            let clipped: Vec<Found> = own.iter().map(|found| found.clipped(manifest)).collect();
+            proof = same(&theirs, &clipped, off_max);
+        }
+        match proof {
             Ok(proof) => {
                 manifest.head.one_to_one |= family == "end2end" && chosen_by_score(&theirs, &own);
                 return Ok(proof);
@@ -243,7 +236,7 @@ fn plausible(graph: &OnnxGraph, manifest: &Manifest, head: &dyn Head, input: [us
     if is_corners && all.iter().filter(is_there).count() * 20 < all.len() * 19 {
         return Err("most of its boxes would lie outside of the picture".to_owned());
     }
-    let centres = candidates.sorted().iter().map(|c| (c.bounds[0] + c.bounds[2]) / 2.0);
+    let centres = all.iter().map(|c| (c.bounds[0] + c.bounds[2]) / 2.0);
     let (low, high) = centres.fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(x), high.max(x)));
     if high - low < side / 2.0 {
         return Err(format!("its boxes would lie from {low:.1} to {high:.1} px of {side}: they are not in pixels"));
@@ -266,17 +259,19 @@ fn reader(manifest: &Manifest, family: &str, shapes: &[Vec<usize>]) -> Option<Bo
     head::head(&reading, shapes).ok()
 }
 
-/// The maps as RTMDet's exports give them: the distances in pixels.
-fn in_pixels(manifest: &Manifest, maps: &[Vec<f32>]) -> Vec<Vec<f32>> {
+/// The maps as RTMDet's exports give them, the distances in pixels; `None` for any other family.
+fn in_pixels(manifest: &Manifest, maps: &[Vec<f32>]) -> Option<Vec<Vec<f32>>> {
     let HeadSpec { family, strides, .. } = &manifest.head;
+    let distance: fn(f32) -> f32 = match family.as_str() {
+        "rtmdet" => |raw| raw,
+        "rtmdet-exp" => f32::exp,
+        _ => return None,
+    };
     let of = |(index, map): (usize, &Vec<f32>)| match strides.get(index / 2) {
-        Some(&stride) if index % 2 == 1 && family == "rtmdet" => map.iter().map(|v| v * stride as f32).collect(),
-        Some(&stride) if index % 2 == 1 && family == "rtmdet-exp" => {
-            map.iter().map(|v| v.exp() * stride as f32).collect()
-        }
+        Some(&stride) if index % 2 == 1 => map.iter().map(|&raw| distance(raw) * stride as f32).collect(),
         _ => map.clone(),
     };
-    maps.iter().enumerate().map(of).collect()
+    Some(maps.iter().enumerate().map(of).collect())
 }
 
 /// Maps of numbers from -6 to 3, which decide scores and sides alike.
@@ -315,9 +310,7 @@ struct Found {
 impl Found {
     /// Its part within the input.
     fn clipped(&self, manifest: &Manifest) -> Found {
-        let [width, height] = [manifest.input.width, manifest.input.height].map(|side| side as f32);
-        let [x0, y0, x1, y1] = self.candidate.bounds;
-        let bounds = [x0.clamp(0.0, width), y0.clamp(0.0, height), x1.clamp(0.0, width), y1.clamp(0.0, height)];
+        let bounds = clip(self.candidate.bounds, (manifest.input.width, manifest.input.height));
         Found { candidate: Candidate { bounds, ..self.candidate }, carried: self.carried.clone() }
     }
 
