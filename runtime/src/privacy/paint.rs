@@ -55,12 +55,17 @@ impl Painter {
         fill: &mut dyn Fill,
     ) -> Result<Painted, FillError> {
         let (width, height) = (frame.width(), frame.height());
+        let mut holes = 0;
         let surrounded = (1..=LARGER_MAX).any(|larger| {
             let place = place_around(&region.rect, larger, width, height);
-            self.window.take(frame, hidden, place) * 100 <= HOLE_PERCENT_MAX * PIXELS
+            holes = self.window.take(frame, hidden, place);
+            holes * 100 <= HOLE_PERCENT_MAX * PIXELS
         });
         if !surrounded {
             return Ok(Painted::NoSurroundings);
+        }
+        if holes == 0 {
+            return Ok(Painted::Filled); // other regions have painted all of it
         }
         self.filled.resize(PIXELS * 3, 0);
         fill.fill(&self.window.rgb, &self.window.hole, region.seed, &mut self.filled)?;

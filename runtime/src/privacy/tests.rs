@@ -226,6 +226,16 @@ fn a_region_larger_than_the_frame_hides_what_there_is() {
     assert_eq!((account.regions, untouched(&frame, whole)), (0, 200 * 120));
 }
 
+/// Two regions hide all of a third one, which is larger than each of them: it is painted when its turn comes, and nothing is
+/// left for the generator ([`Smooth`] refuses to fill where there is no hole).
+#[test]
+fn what_others_have_painted_is_not_filled_again() {
+    let all = regions(&[rect(10, 20, 60, 50), rect(10, 50, 60, 80), rect(12, 22, 58, 78)]);
+    assert_eq!(all.as_slice().len(), 3);
+    let (_, account) = redactor(vec![]).redact(noisy(200, 120), &all, Level::Fill);
+    assert_eq!((account.regions, account.filled), (3, 3));
+}
+
 proptest! {
     /// Whatever lies under the regions, the filled frame is the same, byte for byte; and outside nothing is changed.
     #[test]
