@@ -23,7 +23,7 @@ pub fn bench(arguments: &[String]) -> Result<(), String> {
         ["peers", options @ ..] => peers(options),
         ["families", options @ ..] => families(options),
         ["detectors", options @ ..] => detectors(options),
-        ["arm"] => arm(),
+        ["arm", artifacts @ ..] => arm(artifacts),
         ["log", options @ ..] => log(options),
         ["instructions"] => instructions(),
         _ => Err("bench what? `peers`, `families`, `detectors`, `arm`, `log` or `instructions`".into()),
@@ -106,19 +106,21 @@ fn lapwing() -> Result<PathBuf, String> {
     Ok(folder().with_file_name("release/lapwing"))
 }
 
-fn arm() -> Result<(), String> {
+/// Predicted cycles on emulated cores: of the peers' networks and our detectors, or of the artifacts that are named.
+fn arm(artifacts: &[&str]) -> Result<(), String> {
     install("/usr/lib/llvm-19/bin/llvm-mca", "llvm-19")?;
-    let (python, lapwing, models) = (environment("peers", "venv")?, lapwing()?, folder().join("models"));
-    let prepare = ["tests/bench/peers/bench.py", "--prepare", "--rust", "none"];
-    step(text(&python)?, &[&prepare[..], &["--folder", text(&models)?, "--lapwing", text(&lapwing)?]].concat())?;
+    let artifacts = match artifacts {
+        [] => compared_on_arm()?,
+        named => named.iter().map(PathBuf::from).collect(),
+    };
     let rig = Rig::build()?;
     let mut runs = Vec::new();
-    for network in ["ynano_silu", "ynano_relu6", "ynano_dw_silu", "detect-nano", "yolox-nano"] {
-        let artifact = models.join(network).with_extension("lap");
+    for artifact in artifacts {
         if !artifact.exists() {
-            println!("xtask: SKIPPED {network}: {} is not here", artifact.display());
+            println!("xtask: SKIPPED {}: not here", artifact.display());
             continue;
         }
+        let network = named(&artifact)?;
         for core in CORES {
             println!("xtask: {network} on {core}");
             let blocks = folder().join(format!("arm/{network}.{core}"));
@@ -130,6 +132,27 @@ fn arm() -> Result<(), String> {
     let mut call = vec!["tests/bench/arm/cycles.py"];
     call.extend(runs.iter().map(String::as_str));
     step("python3", &call)
+}
+
+/// The peers' networks, which are made first, and our detectors.
+fn compared_on_arm() -> Result<Vec<PathBuf>, String> {
+    let (python, lapwing, models) = (environment("peers", "venv")?, lapwing()?, folder().join("models"));
+    let prepare = ["tests/bench/peers/bench.py", "--prepare", "--rust", "none"];
+    step(text(&python)?, &[&prepare[..], &["--folder", text(&models)?, "--lapwing", text(&lapwing)?]].concat())?;
+    let made =
+        ["ynano_silu", "ynano_relu6", "ynano_dw_silu", "yolox-nano"].map(|n| models.join(n).with_extension("lap"));
+    let ours = ["detect-nano", "detect-tiny", "detect-small"].map(|n| root().join("models").join(n).join("model.lap"));
+    Ok(made.into_iter().chain(ours).collect())
+}
+
+/// A network's name: its file's, or its folder's where the file is called `model`.
+fn named(artifact: &Path) -> Result<&str, String> {
+    let stem = artifact.file_stem().unwrap_or_default();
+    let name = match stem == "model" {
+        true => artifact.parent().and_then(Path::file_name).unwrap_or(stem),
+        false => stem,
+    };
+    text(Path::new(name)).map(|name| name.trim_end_matches(".lap"))
 }
 
 /// The networks whose counts are held, and the file that holds them.
