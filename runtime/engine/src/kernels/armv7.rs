@@ -16,6 +16,7 @@ use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 /// Armv7 with NEON.
 static KERNELS: Kernels = Kernels {
     joins: 0,
+    short_tables: false,
     winograd: None,
     conv,
     depthwise,

@@ -187,7 +187,7 @@ impl PackedConv {
         self.reconstant(conv, first, 0..self.sums.len(), kernels.centre(zero_in));
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
-        self.short = shortened(self.table.as_deref());
+        self.short = shortened(self.table.as_deref(), kernels);
         self.reach = AccumulatorBound::of(conv, first, &self.sums, zero_in);
     }
 
@@ -255,7 +255,7 @@ impl PackedDepthwise {
         }
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
-        self.short = shortened(self.table.as_deref());
+        self.short = shortened(self.table.as_deref(), kernels);
         self.reach = AccumulatorBound::of(conv, 0, &self.sums, zero_in);
     }
 }
@@ -268,8 +268,8 @@ fn retable(table: &mut Option<Box<Table>>, conv: &Conv, kernels: &Kernels) {
 }
 
 /// The table in parts, where the processor looks up few entries at a time.
-fn shortened(table: Option<&Table>) -> Option<Box<ShortTable>> {
-    if cfg!(target_arch = "aarch64") { ShortTable::of(table?).map(Box::new) } else { None }
+fn shortened(table: Option<&Table>, kernels: &Kernels) -> Option<Box<ShortTable>> {
+    ShortTable::of(table.filter(|_| kernels.short_tables)?).map(Box::new)
 }
 
 /// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,

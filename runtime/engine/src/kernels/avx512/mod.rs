@@ -33,6 +33,7 @@ const AVX512: Kernels = Kernels {
     block: 4,
     sign_xor: 0,
     joins: usize::MAX,
+    short_tables: false,
     winograd: Some(winograd::LOOPS),
     conv,
     depthwise,

@@ -47,6 +47,7 @@ pub(super) const NEON: Kernels = Kernels {
     block: BLOCK,
     sign_xor: SIGN_XOR,
     joins: 0,
+    short_tables: true,
     winograd: None,
     conv,
     depthwise,

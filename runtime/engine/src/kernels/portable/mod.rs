@@ -39,6 +39,7 @@ pub(super) const fn loops<const BLOCK: usize, const SIGN_XOR: u8>(name: &'static
         block: BLOCK,
         sign_xor: SIGN_XOR,
         joins: usize::MAX,
+        short_tables: false,
         winograd: Some(winograd::loops::<SIGN_XOR>()),
         conv: conv::<BLOCK, SIGN_XOR>,
         depthwise: depthwise::<SIGN_XOR>,

@@ -111,12 +111,19 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
                 rounded[p][v] = round(sums[p][v], _mm256_loadu_ps(multiplier.add(LANES * v)));
             }
         }
+        let mut bytes = [_mm256_setzero_si256(); PIXELS / 2];
         for p in (0..P).step_by(2) {
-            let ([first, second], step) = ([rounded[p], rounded[p + 1]], rows.output_pixel);
-            let bytes = narrow::<D>([first[0], first[1], second[0], second[1]], store.zero);
-            match &store.tables {
-                None => put(bytes, store.lookup, output.add(p * step), step, P - p, panel.channels),
-                Some(tables) => put_each(bytes, tables, output.add(p * step), step, P - p, panel.channels),
+            let [first, second] = [rounded[p], rounded[p + 1]];
+            bytes[p / 2] = narrow::<D>([first[0], first[1], second[0], second[1]], store.zero);
+        }
+        let step = rows.output_pixel;
+        match &store.tables {
+            None if P > 2 => put(bytes, store.lookup, output, step, P, panel.channels),
+            None => put([bytes[0]], store.lookup, output, step, P, panel.channels),
+            Some(tables) => {
+                for p in (0..P).step_by(2) {
+                    put_each(bytes[p / 2], tables, output.add(p * step), step, P - p, panel.channels);
+                }
             }
         }
     }
@@ -126,7 +133,8 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
 #[inline(always)]
 pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
     // Safety: see the module.
-    let lookup = unsafe { Lookup::activation(packed.table.as_deref().filter(|_| !SUMS)) };
+    let lookup =
+        unsafe { if SUMS { None } else { Lookup::activation(packed.table.as_deref(), packed.short.as_deref()) } };
     let lookup = lookup.as_ref();
     for panel in &packed.panels {
         // Safety: see the module.

@@ -94,7 +94,7 @@ unsafe fn pixels<D: Dot, const P: usize, const SUMS: bool>(
             // of each half, eight channels of either pixel
             let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(pack::<D>(r, constants.zero));
             let (to, step) = (output.add(2 * pair * rows.output_pixel + block), rows.output_pixel);
-            put(bytes, lookup, to, step, sums.len(), packed.channels - block);
+            put([bytes], lookup, to, step, sums.len(), packed.channels - block);
         }
     }
 }
@@ -104,7 +104,7 @@ unsafe fn pixels<D: Dot, const P: usize, const SUMS: bool>(
 pub unsafe fn depthwise<D: Dot, const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows) {
     // Safety: handed on.
     unsafe {
-        let lookup = Lookup::activation(packed.table.as_deref().filter(|_| !SUMS));
+        let lookup = if SUMS { None } else { Lookup::activation(packed.table.as_deref(), packed.short.as_deref()) };
         let lookup = lookup.as_ref();
         for block in (0..packed.channels).step_by(CHANNELS) {
             let constants = Constants::of(packed, block);

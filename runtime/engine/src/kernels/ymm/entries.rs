@@ -79,6 +79,7 @@ macro_rules! entries {
                 sign_xor: <$dot as ymm::dot::Dot>::SIGN_XOR,
                 // with more channels the tables, one a channel, would take longer than is saved
                 joins: ymm::dot::LANES * ymm::dot::PANEL,
+                short_tables: true,
                 winograd: Some(ymm::winograd::loops::<$step>(tiles)),
                 conv,
                 depthwise,

@@ -36,7 +36,7 @@ fn gains<const STEP: usize>(inputs: usize, outputs: usize, size: [usize; 2]) -> 
 pub(in crate::kernels) unsafe fn run<D: Dot>(packed: &PackedWinograd, block: &Block) {
     // Safety: handed on.
     unsafe {
-        let lookup = Lookup::activation(packed.conv.table.as_deref());
+        let lookup = Lookup::activation(packed.conv.table.as_deref(), packed.conv.short.as_deref());
         for (slot, tile) in block.tiles.clone().enumerate() {
             transform::<D>(packed, block, tile, block.patches.add(slot * packed.patch()));
         }
@@ -168,7 +168,7 @@ unsafe fn results<D: Dot>(
             for pair in (0..pixels.width).step_by(2) {
                 let [[a, b], [c, d]] = [rounded[pair], rounded[pair + 1]];
                 let (bytes, step) = (narrow::<D>([a, b, c, d], zero), pixels.output_pixel);
-                put(bytes, lookup, to.add(pair * step), step, pixels.width - pair, panel.channels);
+                put([bytes], lookup, to.add(pair * step), step, pixels.width - pair, panel.channels);
             }
         }
     }
