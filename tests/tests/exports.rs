@@ -401,8 +401,10 @@ fn exports_of_ultralytics_find_what_their_predictor_finds() {
                 good += found.iter().filter(|d| expected.iter().any(|e| is(d, e))).count();
             } else {
                 // of boxes with the same score, which suppresses the other is left to each
+                // area attention magnifies the order of additions, which depends on the processor: 0.3 px there with AVX-512
+                let side_px = if name.starts_with("yolo12") { 0.001 * 320.0 } else { 0.1 };
                 all += found.len();
-                good += matched(&detector, &found, &expected, 1e-3, 0.1);
+                good += matched(&detector, &found, &expected, 1e-3, side_px);
                 assert!(found.len() + 2 >= expected.len().min(300), "{name} {photo}: {}", found.len());
             }
         }

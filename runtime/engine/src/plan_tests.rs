@@ -10,6 +10,7 @@ use super::reference;
 use super::refit::Refittable;
 use maker::Maker;
 
+mod depthwise;
 mod limits;
 mod maker;
 mod winograd;
@@ -21,6 +22,17 @@ fn values(plan: &Plan, id: TensorId) -> Vec<u8> {
         .flat_map(|y| (0..view.shape.width).map(move |x| (y, x)))
         .flat_map(|(y, x)| view.pixel(y, x).collect::<Vec<u8>>())
         .collect()
+}
+
+/// Whether the first node of a graph of one input gives what the reference gives.
+fn equals_the_reference(graph: Graph, input: &[u8], kernels: &'static kernels::Kernels, threads: usize) -> bool {
+    let graph = Checked::new(graph).unwrap();
+    let expected = reference::run(&graph, &[input]).unwrap();
+    let mut plan = Plan::new(&graph, kernels, threads).unwrap();
+    plan.write(0, input);
+    plan.run();
+    let output = graph.nodes[0].output;
+    values(&plan, output) == expected[output.at()]
 }
 
 /// A random graph; not every one passes `Graph::check`.

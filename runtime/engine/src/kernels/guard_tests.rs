@@ -110,6 +110,12 @@ fn random(seed: &mut u32, below: usize) -> usize {
     (*seed >> 8) as usize % below
 }
 
+/// No activation, one that is short (see `ShortTable`), or one that is not.
+fn table(seed: &mut u32) -> Option<Box<[u8; 256]>> {
+    let power = [0, 1, 1, 2][random(seed, 4)];
+    (power > 0).then(|| Box::new(std::array::from_fn(|i| (i.pow(power) * 7) as u8)))
+}
+
 /// One convolution of a random shape; `depthwise` or dense.
 fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
     let mut seed = seed.wrapping_mul(2_654_435_761) | 1;
@@ -133,7 +139,7 @@ fn convolve(kernels: &'static Kernels, seed: u32, depthwise: bool) {
         bias: (0..outputs).map(|_| random(s, 2000) as i32 - 1000).collect(),
         multiplier: vec![0.002; outputs],
         pre_zero: 100,
-        table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
+        table: table(s),
         wide: Wide::default(),
     };
     let steps = InputSteps { column: pixel, row };
@@ -209,7 +215,7 @@ fn tiles(kernels: &'static Kernels, seed: u32) {
         bias: vec![5; outputs],
         multiplier: vec![0.002; outputs],
         pre_zero: 100,
-        table: (random(s, 2) == 0).then(|| Box::new(std::array::from_fn(|i| (i * 7) as u8))),
+        table: table(s),
         wide: Wide::default(),
     };
     let packer = Packer { kernels, memory: &Memory::new(0).unwrap() };

@@ -55,6 +55,7 @@ pub mod memory;
 mod neon;
 mod operands;
 pub(super) mod packed;
+mod packed_table;
 pub(super) mod packing;
 pub(super) mod place;
 mod portable;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::ir::WeightSums;
 use super::super::quant::Table;
 use super::memory::Piece;
-use super::short_table::ShortTable;
+use super::packed_table::PackedTable;
 
 /// Output channels that a kernel computes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +40,7 @@ pub struct PackedConv {
     /// Zero point before the table.
     pub pre_zero: u8,
     /// The activation.
-    pub table: Option<Box<Table>>,
-    /// The same, where it is short and the kernels gain by that.
-    pub short: Option<Box<ShortTable>>,
+    pub table: Option<Box<PackedTable>>,
     /// The convolutions in the order of their channels, if there are several: then their zero points and
     /// activations stand for the ones above. Only where `Kernels::joins` is not 0.
     pub parts: Vec<Part>,
@@ -66,7 +64,7 @@ pub struct Part {
     /// Zero point before the table.
     pub pre_zero: u8,
     /// The activation.
-    pub table: Option<Box<Table>>,
+    pub table: Option<Box<PackedTable>>,
 }
 
 /// Most convolutions that are computed as one.
@@ -89,9 +87,7 @@ pub struct PackedDepthwise {
     /// Zero point before the table.
     pub pre_zero: u8,
     /// The activation.
-    pub table: Option<Box<Table>>,
-    /// The same, where it is short and the kernels gain by that.
-    pub short: Option<Box<ShortTable>>,
+    pub table: Option<Box<PackedTable>>,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
     /// How large the numbers before the rounding may become.
@@ -125,8 +121,8 @@ impl PackedConv {
     /// The zero point and the activation of an output channel.
     pub fn activation(&self, channel: usize) -> (u8, Option<&Table>) {
         match self.parts.iter().find(|part| part.channels.contains(&channel)) {
-            Some(part) => (part.pre_zero, part.table.as_deref()),
-            None => (self.pre_zero, self.table.as_deref()),
+            Some(part) => (part.pre_zero, part.table.as_deref().map(PackedTable::entries)),
+            None => (self.pre_zero, self.table.as_deref().map(PackedTable::entries)),
         }
     }
 

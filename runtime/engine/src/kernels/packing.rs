@@ -3,13 +3,12 @@
 use std::ops::Range;
 
 use super::super::ir::{Conv, WeightSums, Window};
-use super::super::quant::Table;
 use super::memory::{Memory, Piece};
 use super::packed::{
     AccumulatorBound, DEPTHWISE_CHANNELS, PackedConv, PackedDepthwise, Panel, Part, RESULT_MAX, SUM_MAX,
 };
+use super::packed_table::PackedTable;
 use super::set::Kernels;
-use super::short_table::ShortTable;
 use super::tensor_span::TensorSpan;
 
 /// Columns farther apart than this are not read as one run: what lies between may be another tensor.
@@ -98,7 +97,7 @@ impl PackedConv {
         let outputs = conv.bias.len() / conv.groups;
         let filters: Vec<&[i8]> = conv.filters().skip(group * outputs).take(outputs).collect();
         let mut packed = PackedConv::of(&filters, conv.window, input, packer);
-        packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
+        packed.table = PackedTable::room(conv);
         packed.set_params(conv, group, zero_in, packer.kernels);
         packed
     }
@@ -109,7 +108,7 @@ impl PackedConv {
         let mut packed = PackedConv::of(&filters, window, input, packer);
         for (index, conv) in convs.iter().enumerate() {
             let first = packed.parts.last().map_or(0, |part| part.channels.end);
-            let table = conv.table.as_ref().map(|_| Box::new([0; 256]));
+            let table = PackedTable::room(conv);
             packed.parts.push(Part { channels: first..first + conv.bias.len(), pre_zero: 0, table });
             packed.renumber_part(index, conv, zero_in, packer.kernels);
         }
@@ -171,7 +170,6 @@ impl PackedConv {
             multiplier: vec![0.0; padded],
             pre_zero: 0,
             table: None,
-            short: None,
             parts: Vec::new(),
             taps: Vec::new(),
             groups: 0,
@@ -187,7 +185,6 @@ impl PackedConv {
         self.reconstant(conv, first, 0..self.sums.len(), kernels.centre(zero_in));
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
-        self.short = shortened(self.table.as_deref(), kernels);
         self.reach = AccumulatorBound::of(conv, first, &self.sums, zero_in);
     }
 
@@ -237,8 +234,7 @@ impl PackedDepthwise {
             bias: vec![0; padded],
             multiplier: vec![0.0; padded],
             pre_zero: 0,
-            table: conv.table.as_ref().map(|_| Box::new([0; 256])),
-            short: None,
+            table: PackedTable::room(conv),
             reach: AccumulatorBound::Any,
             taps: (0..kh * kw).map(|t| t / kw * dy * input.row + t % kw * dx * input.column).collect(),
             sums: conv.filters().map(WeightSums::of).collect(),
@@ -255,21 +251,15 @@ impl PackedDepthwise {
         }
         self.pre_zero = conv.pre_zero;
         retable(&mut self.table, conv, kernels);
-        self.short = shortened(self.table.as_deref(), kernels);
         self.reach = AccumulatorBound::of(conv, 0, &self.sums, zero_in);
     }
 }
 
-/// The activation of `conv` as a table of bytes in memory.
-fn retable(table: &mut Option<Box<Table>>, conv: &Conv, kernels: &Kernels) {
+/// The activation of `conv` as the kernels look it up.
+fn retable(table: &mut Option<Box<PackedTable>>, conv: &Conv, kernels: &Kernels) {
     if let (Some(to), Some(from)) = (table, &conv.table) {
-        **to = kernels.sign_xored(from);
+        to.set(kernels.sign_xored(from), kernels.short_tables);
     }
-}
-
-/// The table in parts, where the processor looks up few entries at a time.
-fn shortened(table: Option<&Table>, kernels: &Kernels) -> Option<Box<ShortTable>> {
-    ShortTable::of(table.filter(|_| kernels.short_tables)?).map(Box::new)
 }
 
 /// `sum w * (in - zero) = sum w * in - zero * sum w`: the second term joins the bias. Wrapping,

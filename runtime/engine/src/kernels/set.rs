@@ -40,7 +40,7 @@ pub struct Kernels {
     /// Most output channels of convolutions that are better computed as one, see [`PackedConv::parts`]; 0 if
     /// `conv` does not know such.
     pub(crate) joins: usize,
-    /// It looks up few entries at a time, so that a [`ShortTable`](super::short_table::ShortTable) takes less time.
+    /// It looks up few entries at a time, so that a short table takes less time.
     pub(super) short_tables: bool,
     /// Dense convolution with fewer multiplications, if the processor gains by it.
     pub(super) winograd: Option<Loops>,

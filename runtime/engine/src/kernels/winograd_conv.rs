@@ -3,6 +3,7 @@
 use super::super::ir::{Conv, Shape, WeightSums, Window};
 use super::memory::Memory;
 use super::packed::{PackedConv, Panel};
+use super::packed_table::PackedTable;
 use super::packing::{Packer, panels};
 use super::scratch::Scratch;
 use super::set::Kernels;
@@ -33,7 +34,7 @@ impl PackedWinograd {
         };
         let mut transformed = packer.memory.take(loops.filters(inputs, filters.len()));
         transform(&filters, inputs, &packed.panels, &mut transformed);
-        packed.table = conv.table.as_ref().map(|_| Box::new([0; 256]));
+        packed.table = PackedTable::room(conv);
         packed.set_params(conv, 0, zero_in, packer.kernels);
         Some(PackedWinograd { conv: packed, filters: transformed, inputs, loops: *loops })
     }

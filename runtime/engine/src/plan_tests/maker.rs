@@ -78,7 +78,12 @@ impl Maker {
         }
     }
 
-    fn table(&mut self) -> Box<[u8; 256]> {
+    /// Of any entries, or as smooth as an activation: kernels look these up in shorter tables.
+    pub fn table(&mut self) -> Box<[u8; 256]> {
+        if self.below(2) == 0 {
+            let (from, to) = (self.quant(), self.quant());
+            return Box::new(from.table(to, |x| x / (1.0 + (-x).exp())));
+        }
         let mut table = Box::new([0; 256]);
         self.rng.fill_bytes(&mut table[..]);
         table
@@ -107,7 +112,7 @@ impl Maker {
     }
 
     /// Eight-bit filters, each of so many products.
-    fn filters(&mut self, window: Window, groups: usize, products: usize, channels: usize) -> Conv {
+    pub fn filters(&mut self, window: Window, groups: usize, products: usize, channels: usize) -> Conv {
         let extreme = self.below(4) == 0;
         let weights = (0..products * channels)
             .map(|_| if extreme { self.one_of(&[-127, 127]) } else { (self.below(255) as i32 - 127) as i8 })

@@ -3,11 +3,9 @@
 use proptest::prelude::*;
 
 use super::super::ir::{Checked, Conv, Graph, Op, Shape, Wide, Window};
-use super::super::kernels::{self, Kernels};
-use super::super::plan::Plan;
-use super::super::reference;
+use super::super::kernels;
 use super::maker::Maker;
-use super::{cases, values};
+use super::{cases, equals_the_reference};
 
 /// One convolution with these weights; the picture is as large as its results.
 fn graph(seed: u64, shape: Shape, outputs: usize, weight: &mut dyn FnMut(&mut Maker) -> i8) -> Graph {
@@ -33,16 +31,6 @@ fn graph(seed: u64, shape: Shape, outputs: usize, weight: &mut dyn FnMut(&mut Ma
         maker.output(output);
     }
     maker.graph
-}
-
-fn equals_the_reference(graph: Graph, input: &[u8], kernels: &'static Kernels, threads: usize) -> bool {
-    let graph = Checked::new(graph).unwrap();
-    let expected = reference::run(&graph, &[input]).unwrap();
-    let mut plan = Plan::new(&graph, kernels, threads).unwrap();
-    plan.write(0, input);
-    plan.run();
-    let output = graph.nodes[0].output;
-    values(&plan, output) == expected[output.at()]
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use std::arch::aarch64::*;
 
 use super::super::Rows;
+use super::super::packed_table::PackedTable;
 use super::super::short_table::ShortTable;
 use super::{BYTES, store};
 use crate::quant::Table;
@@ -110,12 +111,9 @@ pub(in crate::kernels) enum Activation<'a> {
 }
 
 impl<'a> Activation<'a> {
-    pub(in crate::kernels) fn of(table: Option<&'a Table>, short: Option<&'a ShortTable>) -> Activation<'a> {
-        match (table, short) {
-            (_, Some(short)) => Activation::Short(short),
-            (Some(table), None) => Activation::Whole(table),
-            (None, None) => Activation::Identity,
-        }
+    pub(in crate::kernels) fn of(table: Option<&'a PackedTable>) -> Activation<'a> {
+        let Some(table) = table else { return Activation::Identity };
+        table.short().map_or(Activation::Whole(table.entries()), Activation::Short)
     }
 
     /// Each byte of `N` vectors replaced by its entry.

@@ -128,7 +128,7 @@ impl<'a> Parts<'a> {
         let mut found = bytes;
         for (part, mask) in self.all.iter().zip(self.masks) {
             if let Some(table) = part.table.as_deref() {
-                found = _mm512_mask_mov_epi8(found, mask, Lookup::load(table).apply(bytes));
+                found = _mm512_mask_mov_epi8(found, mask, Lookup::load(table.entries()).apply(bytes));
             }
         }
         found
@@ -147,7 +147,7 @@ impl<'a, const VECTORS: usize> Store<'a, VECTORS> {
         Store {
             multiplier,
             zero: _mm512_set1_epi16(i16::from(packed.pre_zero)),
-            table: packed.table.as_deref().map(|t| Lookup::load(t)),
+            table: packed.table.as_deref().map(|t| Lookup::load(t.entries())),
             parts: Parts::new::<VECTORS>(packed, panel),
             order: _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
             mask: if panel.channels >= 64 { u64::MAX } else { (1 << panel.channels) - 1 },

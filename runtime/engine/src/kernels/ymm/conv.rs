@@ -133,8 +133,7 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
 #[inline(always)]
 pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
     // Safety: see the module.
-    let lookup =
-        unsafe { if SUMS { None } else { Lookup::activation(packed.table.as_deref(), packed.short.as_deref()) } };
+    let lookup = unsafe { if SUMS { None } else { Lookup::activation(packed.table.as_deref()) } };
     let lookup = lookup.as_ref();
     for panel in &packed.panels {
         // Safety: see the module.

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::super::short_table::ShortTable;
+use super::super::packed_table::PackedTable;
 use super::memory::{load, store};
 use crate::quant::Table;
 
@@ -84,10 +84,11 @@ impl Lookup {
 
     /// Of an activation, if there is one; as a short table where it is one. Safety: see the module.
     #[inline(always)]
-    pub unsafe fn activation(table: Option<&Table>, short: Option<&ShortTable>) -> Option<Lookup> {
+    pub unsafe fn activation(table: Option<&PackedTable>) -> Option<Lookup> {
+        let table = table?;
         // Safety: see the module.
         unsafe {
-            let Some(short) = short else { return Some(Lookup::load(table?)) };
+            let Some(short) = table.short() else { return Some(Lookup::load(table.entries())) };
             let (base, pattern) = (differences(&short.base), differences(&short.pattern));
             Some(Lookup::Short { base, pattern, steps: differences(&short.steps) })
         }

@@ -36,7 +36,7 @@ fn gains<const STEP: usize>(inputs: usize, outputs: usize, size: [usize; 2]) -> 
 pub(in crate::kernels) unsafe fn run<D: Dot>(packed: &PackedWinograd, block: &Block) {
     // Safety: handed on.
     unsafe {
-        let lookup = Lookup::activation(packed.conv.table.as_deref(), packed.conv.short.as_deref());
+        let lookup = Lookup::activation(packed.conv.table.as_deref());
         for (slot, tile) in block.tiles.clone().enumerate() {
             transform::<D>(packed, block, tile, block.patches.add(slot * packed.patch()));
         }
@@ -165,11 +165,12 @@ unsafe fn results<D: Dot>(
         let zero = _mm256_set1_epi16(i16::from(conv.pre_zero));
         for (y, rounded) in rounded.iter().enumerate().take(pixels.height) {
             let to = pixels.output.add(y * pixels.output_row + panel.channel);
-            for pair in (0..pixels.width).step_by(2) {
-                let [[a, b], [c, d]] = [rounded[pair], rounded[pair + 1]];
-                let (bytes, step) = (narrow::<D>([a, b, c, d], zero), pixels.output_pixel);
-                put([bytes], lookup, to.add(pair * step), step, pixels.width - pair, panel.channels);
+            let mut bytes = [_mm256_setzero_si256(); TILE / 2];
+            for (pair, bytes) in bytes.iter_mut().enumerate() {
+                let [[a, b], [c, d]] = [rounded[2 * pair], rounded[2 * pair + 1]];
+                *bytes = narrow::<D>([a, b, c, d], zero);
             }
+            put(bytes, lookup, to, pixels.output_pixel, pixels.width, panel.channels);
         }
     }
 }
