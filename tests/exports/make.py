@@ -87,11 +87,11 @@ def cells(maps):
 
 
 class Dfl(Net):
-    """YOLOv8's head: (1, 4 + classes, n)."""
+    """YOLOv8's head: (1, 4 + classes, n); or with a suppression behind it, of the rows above a score: (1, 300, 6)."""
 
-    def __init__(self, bins=BINS, attention=False, end2end=False, seed=1):
+    def __init__(self, bins=BINS, attention=False, end2end=False, seed=1, chosen=False):
         super().__init__((4 * bins, CLASSES), attention, seed)
-        self.bins, self.end2end = bins, end2end
+        self.bins, self.end2end, self.chosen = bins, end2end, chosen
 
     def forward(self, x):
         maps = self.maps(x)
@@ -103,12 +103,25 @@ class Dfl(Net):
             boxes = (shares * torch.arange(self.bins).view(1, 1, -1, 1)).sum(2)
         points, strides = cells(maps)
         low, high = points - boxes[:, :2], points + boxes[:, 2:]
+        if self.chosen:
+            return self.suppressed(torch.cat([torch.cat([low, high], 1) * strides, scores], 1).transpose(1, 2)[0])
         if not self.end2end:
             return torch.cat([torch.cat([(low + high) / 2, high - low], 1) * strides, scores], 1)
         boxes, scores = (torch.cat([low, high], 1) * strides).transpose(1, 2), scores.transpose(1, 2)
         best, index = scores.flatten(1).topk(30)
         rows = boxes.gather(1, (index // CLASSES)[..., None].expand(-1, -1, 4))
         return torch.cat([rows, best[..., None], (index % CLASSES)[..., None].float()], 2)
+
+    @staticmethod
+    def suppressed(rows):
+        boxes, (best, classes) = rows[:, :4], rows[:, 4:].max(1)
+        above = best > SCORE_MIN
+        boxes, best, classes = boxes[above], best[above], classes[above]
+        # classes far apart from each other
+        apart = boxes / SIDE + 2 * classes[:, None].float()
+        kept = Suppressed.apply(apart.float()[None], best.float()[None, None])[:300, 2]
+        found = torch.cat([boxes[kept], best[kept, None], classes[kept, None].float()], 1)
+        return torch.nn.functional.pad(found, (0, 0, 0, 300 - found.shape[0]))[None]
 
 
 class Anchored(Net):
@@ -623,6 +636,7 @@ def main():
     export("dfl", Dfl(), named)
     export("dfl-dynamic", Dfl(), named, dynamic=True)
     export("dfl-batch2", Dfl(), named, batch=2)
+    export("dfl-chosen", Dfl(seed=19, chosen=True), named)
     export("linear", Dfl(bins=1, seed=2), named)
     export("attention", Dfl(attention=True, seed=4), named)
     export("end2end", Dfl(attention=True, end2end=True, seed=4), {**named, "end2end": "True"})
@@ -665,6 +679,11 @@ def main():
     for name in ["dfl", "dfl-dynamic", "dfl-batch2", "linear", "attention"]:
         rows = run(name, rgb)[0].T
         found[name] = detections(corners(rows[:, :4]), rows[:, 4:])
+    with torch.no_grad():
+        rows = Dfl(seed=19).eval()(torch.from_numpy(rgb))[0].numpy().T
+    found["dfl-chosen"] = detections(corners(rows[:, :4]), rows[:, 4:])
+    (rows,) = run("dfl-chosen", rgb)
+    assert len(found["dfl-chosen"]) == (rows[:, 4] > 0).sum()
     (rows,) = run("end2end", rgb)
     found["end2end"] = detections(rows[:, :4], one_a_row(rows[:, 4], rows[:, 5]), suppress=False)
     for name in ["anchors-decoded", "anchors-other"]:

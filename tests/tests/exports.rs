@@ -73,11 +73,12 @@ pub(crate) fn what_numpy_finds() -> BTreeMap<String, Value> {
 }
 
 /// The forms of this repository, see `tests/exports/make.py`, and the family that reads each.
-const FORMS: [(&str, &str); 35] = [
+const FORMS: [(&str, &str); 36] = [
     ("dfl", "dfl"),
     ("dfl-dynamic", "dfl"),
     ("dfl-batch2", "dfl"),
     ("dfl-dynamic-int8", "dfl"),
+    ("dfl-chosen", "dfl"),
     ("linear", "dfl"),
     ("attention", "dfl"),
     ("end2end", "dfl"),

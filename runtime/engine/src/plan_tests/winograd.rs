@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::ir::{Checked, Conv, Graph, Op, Shape, Wide, Window};
+use super::super::ir::{Conv, Graph, Op, Shape, Wide, Window};
 use super::super::kernels;
 use super::maker::Maker;
 use super::{cases, equals_the_reference};

@@ -143,6 +143,53 @@ impl OnnxGraph {
         }
     }
 
+    /// The overlap (intersection over union) above which the only non-maximum suppression suppresses; `None` if there is
+    /// none, or several, or the file does not tell.
+    pub fn suppression_overlap(&self) -> Option<f32> {
+        let graph = self.proto.graph.as_ref()?;
+        let mut found = graph.node.iter().filter(|node| node.op_type == "NonMaxSuppression");
+        let (node, None) = (found.next()?, found.next()) else { return None };
+        let name = node.input.get(3).filter(|name| !name.is_empty())?;
+        let written = graph.node.iter().find(|node| node.op_type == "Constant" && node.output.contains(name));
+        let tensor = match written {
+            Some(node) => node.attribute.iter().find_map(|attribute| attribute.t.as_ref())?,
+            None => graph.initializer.iter().find(|tensor| tensor.name == *name)?,
+        };
+        let raw = || tensor.raw_data.as_chunks::<4>().0.first().map(|bytes| f32::from_le_bytes(*bytes));
+        tensor.float_data.first().copied().or_else(raw).filter(|overlap| (0.0..=1.0).contains(overlap))
+    }
+
+    /// Where the graph may be ended so that nothing in it chooses rows by their values, each by its tensors, the nearest
+    /// to its end first: what a non-maximum suppression reads, and single tensors through which all goes that depends
+    /// on the inputs.
+    pub fn before_choice(&self) -> Vec<Vec<String>> {
+        let Some(graph) = &self.proto.graph else { return Vec::new() };
+        let mut last_read: HashMap<&str, usize> = HashMap::new();
+        for (index, node) in graph.node.iter().enumerate() {
+            last_read.extend(node.input.iter().map(|name| (name.as_str(), index)));
+        }
+        last_read.extend(graph.output.iter().map(|output| (output.name.as_str(), usize::MAX)));
+        let constant: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+        let inputs = graph.input.iter().map(|input| input.name.as_str());
+        let mut depending: HashSet<&str> = inputs.filter(|name| !constant.contains(name)).collect();
+        // those that are read later on
+        let mut waiting = depending.clone();
+        let mut single = Vec::new();
+        for (index, node) in graph.node.iter().enumerate() {
+            if CHOICES.contains(&node.op_type.as_str()) {
+                break;
+            }
+            if node.input.iter().any(|name| depending.contains(name.as_str())) {
+                depending.extend(node.output.iter().map(String::as_str));
+                waiting.extend(node.output.iter().map(String::as_str));
+                waiting.retain(|name| last_read.get(name).is_some_and(|&read| read > index));
+                single.extend(waiting.iter().filter(|_| waiting.len() == 1).map(|name| vec![(*name).to_owned()]));
+            }
+        }
+        let suppression = self.before_suppression().map(Vec::from);
+        suppression.into_iter().chain(single.into_iter().rev().take(SINGLE_MAX)).collect()
+    }
+
     /// The graph, ended at the tensors of these names; whole if there are none.
     ///
     /// # Errors
@@ -303,6 +350,12 @@ struct Ends<'a> {
 
 /// Operations that tell extents.
 const SIZES: [&str; 2] = ["Shape", "Size"];
+
+/// Operations that choose rows by their values, how many nobody knows beforehand.
+const CHOICES: [&str; 3] = ["NonZero", "NonMaxSuppression", "TopK"];
+
+/// Most single tensors that are told before a choice: operations behind the last concatenation are few.
+const SINGLE_MAX: usize = 4;
 
 /// Operations behind a convolution that still belong to it where all that they read beside it is constant.
 const BELONGING: [&str; 5] = ["Add", "Mul", "Cast", "Identity", "BatchNormalization"];

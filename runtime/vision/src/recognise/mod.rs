@@ -297,7 +297,7 @@ impl Search<'_> {
                 family: hypothesis.family.to_owned(),
                 strides: hypothesis.strides.clone(),
                 score_min: if hypothesis.convention.is_classifier() { CLASS_SCORE_MIN } else { SCORE_MIN },
-                nms_iou: NMS_IOU,
+                nms_iou: self.graph.suppression_overlap().unwrap_or(NMS_IOU),
                 outputs: hypothesis.outputs.clone(),
                 anchors: self.stated_or(&self.stated.head.anchors, &hypothesis.anchors),
                 centre_scale: self.stated_or(&self.stated.head.centre_scale, &hypothesis.centre_scale),
@@ -338,6 +338,9 @@ impl Search<'_> {
         };
         if let Some(assumed) = hypothesis.assumed.filter(|_| !matches!(proof, Proof::Equal { .. }) && !is_stated) {
             self.why.push(assumed.to_owned());
+        }
+        if let Some(overlap) = self.graph.suppression_overlap() {
+            self.why.push(format!("boxes that overlap by more than {overlap} are suppressed: as in the file"));
         }
         if manifest.head.one_to_one {
             self.why.push("one box for each object: boxes that overlap are kept".to_owned());

@@ -73,26 +73,51 @@ pub(super) fn prove(
         return Ok(Proof::Maps { cells: cells_of(shapes) });
     }
     let maps_read = &maps[..hypothesis.decoded_maps()];
+    let compare = |found: &[Values], manifest: &mut Manifest| {
+        let is_rounded = graph.states_rounding();
+        compared(found, &Decoded { head: &*head, maps: &maps, hypothesis, is_rounded }, manifest)
+    };
+    let mut refusal = match behind.clone().evaluate(maps_read) {
+        Ok(found) => return compare(&found, manifest),
+        Err(what) => what,
+    };
     // what chooses boxes in a way that is not known here is compared before it chooses
-    let before = behind.before_suppression().and_then(|names| behind.clone().ended_at(&names).ok());
-    let evaluated = match (behind.evaluate(maps_read), before) {
-        (Err(_), Some(before)) => before.evaluate(maps_read),
-        (evaluated, _) => evaluated,
-    };
-    let found = match evaluated {
-        Ok(found) => found,
-        Err(_) if graph.is_batched() => return Ok(Proof::Nothing),
-        Err(what) => return Err(what),
-    };
+    for names in behind.before_choice() {
+        if let Ok(found) = behind.clone().ended_at(&names).and_then(|before| before.evaluate(maps_read)) {
+            match compare(&found, manifest) {
+                Ok(proof) => return Ok(proof),
+                Err(what) => refusal = what,
+            }
+        }
+    }
+    if graph.is_batched() { Ok(Proof::Nothing) } else { Err(refusal) }
+}
+
+/// What a head makes of maps, to be compared with what the file makes of them.
+struct Decoded<'a> {
+    head: &'a dyn Head,
+    maps: &'a [Vec<f32>],
+    hypothesis: &'a Hypothesis,
+    /// Whether the file states rounding.
+    is_rounded: bool,
+}
+
+/// Compares `found`, what the file makes of the maps.
+///
+/// # Errors
+/// What is different.
+fn compared(found: &[Values], decoded: &Decoded, manifest: &mut Manifest) -> Result<Proof, String> {
+    let Decoded { head, maps, hypothesis, is_rounded } = *decoded;
+    let shapes = &hypothesis.shapes;
     if manifest.head.family == "fastestv2" {
-        return joined(&found, &maps, shapes)
+        return joined(found, maps, shapes)
             .ok_or_else(|| "what the file makes of these maps is not what Yolo-FastestV2 makes".to_owned());
     }
     // one map a stride: of anchors it comes whole, of classes and distances in two parts
     let in_parts = found.len() == 2 * maps.len();
     let fits = hypothesis.outputs.len() != hypothesis.strides.len() || in_parts == (manifest.head.family == "dfl");
-    let as_maps = |maps: &[Vec<f32>]| unchanged(&found, maps, shapes, manifest.classes.names.len());
-    if fits && let Some(proof) = as_maps(&maps).or_else(|| as_maps(&in_pixels(manifest, &maps)?)) {
+    let as_maps = |maps: &[Vec<f32>]| unchanged(found, maps, shapes, manifest.classes.names.len());
+    if fits && let Some(proof) = as_maps(maps).or_else(|| as_maps(&in_pixels(manifest, maps)?)) {
         return Ok(proof);
     }
     let found_shapes: Vec<Vec<usize>> = found.iter().map(|(shape, _)| shape.clone()).collect();
@@ -101,15 +126,18 @@ pub(super) fn prove(
     if readers.is_empty() {
         return Err("what the file makes of these maps has no form that is known".to_owned());
     }
-    let own = best(&*head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
-    let off_max = if graph.states_rounding() { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
+    let own = best(head, &|index| maps.get(index).map(Vec::as_slice), BOXES * 4);
+    let off_max = if is_rounded { SIDE_OFF_ROUNDED_MAX_PX } else { SIDE_OFF_MAX_PX };
     let mut off = "no head for its outputs".to_owned();
     for (family, reader) in readers {
         let read =
             |found: &[Values]| best(&*reader, &|index| found.get(index).map(|(_, values)| values.as_slice()), BOXES);
-        let mut theirs = read(&found);
+        let mut theirs = read(found);
         if family == "yolox" && same(&theirs, &own, off_max).is_err() {
-            theirs = read(&with_probabilities(&found)); // some files leave out the logistic function
+            theirs = read(&with_probabilities(found)); // some files leave out the logistic function
+        }
+        if family == "yolov8" && same(&theirs, &own, off_max).is_err() {
+            theirs = read(&with_centres(found)); // with a suppression behind them, Ultralytics' are corners
         }
         let mut proof = same(&theirs, &own, off_max);
         if family == "boxes-scores" && proof.is_err() {
@@ -201,6 +229,24 @@ fn with_probabilities(found: &[Values]) -> Vec<Values> {
         (shape.clone(), values.iter().enumerate().map(gate).collect())
     };
     found.iter().map(gated).collect()
+}
+
+/// Centres and sizes in place of corners, the first four rows of (1, rows, boxes).
+fn with_centres(found: &[Values]) -> Vec<Values> {
+    let mut found = found.to_vec();
+    for (shape, values) in &mut found {
+        let boxes = shape.last().copied().unwrap_or(0);
+        if values.len() < 4 * boxes {
+            continue;
+        }
+        for at in 0..boxes {
+            let corners = [0, 1, 2, 3].map(|row| values[row * boxes + at]);
+            let [left, top, right, bottom] = corners;
+            let centred = [(left + right) / 2.0, (top + bottom) / 2.0, right - left, bottom - top];
+            centred.into_iter().enumerate().for_each(|(row, value)| values[row * boxes + at] = value);
+        }
+    }
+    found
 }
 
 /// Whether boxes that a file decodes itself can be read as `head` would: on a picture of noise no score is above 1, and
