@@ -30,8 +30,8 @@ class Shape:
 
 
 SHAPES = {
-    "tiny": Shape((16, 16, 48, 96, 160), (1, 1, 2, 1)),  # for 256 px
-    "tiny-deep": Shape((16, 16, 48, 96, 160), (1, 1, 3, 2)),
+    "tiny": Shape((16, 16, 48, 96, 160), (1, 1, 3, 2)),  # for 256 px
+    "tiny-base": Shape((16, 16, 48, 96, 160), (1, 1, 2, 1)),  # of which it was grown
     "nano": Shape(),
     "nano-deep": Shape(depths=(1, 1, 3, 2)),
     "small": Shape((16, 32, 96, 192, 288), (1, 2, 3, 2), neck_depth=2, head=64),

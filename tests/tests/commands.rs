@@ -311,6 +311,33 @@ fn every_command_has_help_with_an_example() {
 }
 
 #[test]
+fn a_network_is_timed_with_the_kernels_that_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let timed = |more: &[&str]| lapwing(folder.path(), &[&["bench", "--runs", "1", "--json"], more].concat());
+    let found = |more: &[&str]| -> Value {
+        let output = timed(more);
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let fastest = found(&[]);
+    assert!(fastest["stages"]["model"].as_f64().unwrap() > 0.0 && fastest["frame_to_pin"]["count"] == 1, "{fastest}");
+    let portable = found(&["--kernels", "portable"]);
+    assert_eq!((&portable["kernel"], &portable["stages"]), (&Value::from("portable"), &Value::Null));
+    for found in [fastest, portable] {
+        assert!(found["model_ms_median"].as_f64().unwrap() > 0.0 && !found["ops"].as_array().unwrap().is_empty());
+    }
+    for (more, words) in [
+        (&["--kernels", "abacus"][..], "this processor has"),
+        (&["--kernels", "portable", "--model", "flow-patch"], "--kernels"),
+        (&["--kernels", "portable", "--model", "detect-nano-float"], "--kernels"),
+    ] {
+        let output = timed(more);
+        assert_eq!(output.status.code(), Some(2), "{more:?}");
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_no_failure() {
     let binary = lapwing_tests::binary().to_str().unwrap();
     let call = format!(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lapwing_camera::frame::{Frame, picture};
 use lapwing_engine::artifact::golden_input;
 use lapwing_engine::ir::Op;
-use lapwing_engine::{Artifact, EngineError, Int8Engine, kernels};
+use lapwing_engine::{Artifact, EngineError, Int8Engine};
 use lapwing_flow::FlowModel;
 #[cfg(feature = "onnx")]
 use lapwing_quantize::FloatEngine;
@@ -29,6 +29,7 @@ const WARM: u32 = 5;
 /// Runs the command.
 pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
     if FlowModel::is_word(&args.model) {
+        args.no_kernels("a flow is timed with the fastest")?;
         return flow::run(args, out);
     }
     let start = Instant::now();
@@ -52,7 +53,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<(), Failure> {
 /// and its multiplications stand at the first.
 fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Result<Value, Failure> {
     let threads = usize::from(args.threads);
-    let mut engine = Int8Engine::load(artifact, threads).map_err(Failure::Job)?;
+    let kernels = args.kernels()?;
+    let mut engine = Int8Engine::with_kernels(artifact, kernels, threads).map_err(Failure::Job)?;
     let load_ms = ms(start.elapsed());
     let graph = &artifact.graph;
     engine.write(&golden_input(graph.tensor(graph.inputs[0]).shape.elements()));
@@ -69,7 +71,7 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     }
     let median = ms(times[times.len() / 2]);
     let gmac = graph.macs() as f64 / 1e9;
-    let peak = kernels::best().peak_gmac_per_s() * threads as f64;
+    let peak = kernels.peak_gmac_per_s() * threads as f64;
     let share =
         |gmac: f64, ms: f64| if peak > 0.0 && ms > 0.0 { json!(round(gmac / ms * 1e3 / peak)) } else { Value::Null };
     let winograd = engine.plan().winograd_nodes();
@@ -93,8 +95,10 @@ fn int8(args: &Args, model: &Model, artifact: &Artifact, start: Instant) -> Resu
     let weights = engine.plan().weight_bytes();
     let arena = engine.plan().arena_bytes();
     let peak_rss_mb = peak_rss_mb();
-    let stages = stages(args, model)?;
-    let input = input::measure(&model.manifest().input, args.runs)?;
+    let (stages, input) = match &args.kernels {
+        None => (stages(args, model)?, input::measure(&model.manifest().input, args.runs)?),
+        Some(_) => Default::default(),
+    };
     Ok(json!({
         "model": model.manifest().name, "threads": threads, "kernel": engine.plan().kernels(),
         "model_ms_median": round(median), "model_ms_min": round(ms(times[0])), "load_ms": round(load_ms),
@@ -120,6 +124,7 @@ fn tail_ops(runs: u32, engine: &mut Int8Engine) -> Vec<Value> {
 
 #[cfg(feature = "onnx")]
 fn float(args: &Args, model: &Model, start: Instant) -> Result<Value, Failure> {
+    args.no_kernels("a network in float32 runs through tract")?;
     let Some(file) = model.onnx() else { return Err(Failure::Call(format!("{} is an artifact", model.origin()))) };
     let mut engine = FloatEngine::load(file)?;
     let load_ms = ms(start.elapsed());

@@ -1,10 +1,11 @@
 """mAP50 against milliseconds: our detectors beside those of others, all in eight bits in our engine.
 
-    cargo xtask bench detectors [--rounds N] [--plot FILE.png]
+    cargo xtask bench detectors [--rounds N] [--kernels NAME,...] [--plot FILE.png]
 
 Networks from elsewhere are quantized on pictures of our split first (100 of `train`, the whole search) and kept in FOLDER.
 Every one is scored on `test` by `lapwing eval`, and timed by `lapwing bench` in turns with the others, one thread; the
-ratio is the median of those to YOLOX-nano's in the same round. Prints one JSON object; a table goes to standard error.
+ratio is the median of those to YOLOX-nano's in the same round. `--kernels` times with these instead of the fastest, one after
+another (`lapwing bench --kernels`); the plot shows the first. Prints one JSON object; a table goes to standard error.
 """
 
 import argparse
@@ -47,12 +48,14 @@ def scored(args: argparse.Namespace, model: str) -> dict:
     return {"map50": found["map50"], "person": found["per_class"]["person"]}
 
 
-def timed(args: argparse.Namespace, models: dict[str, str]) -> dict[str, dict]:
+def timed(args: argparse.Namespace, models: dict[str, str], kernels: str) -> dict[str, dict]:
     """Median milliseconds of the network, and the median ratio to MEASURE's in the same round."""
     times = {name: [] for name in models}
     for _ in range(args.rounds):
         for name, model in models.items():
-            found = said(args.lapwing, "bench", "--model", model, "--threads", "1", "--runs", "25")
+            found = said(
+                args.lapwing, "bench", "--model", model, "--threads", "1", "--runs", "25", "--kernels", kernels
+            )
             times[name].append(found["model_ms_median"])
     ratios = {name: [a / b for a, b in zip(each, times[MEASURE])] for name, each in times.items()}
     return {
@@ -61,7 +64,7 @@ def timed(args: argparse.Namespace, models: dict[str, str]) -> dict[str, dict]:
     }
 
 
-def plot(rows: dict[str, dict], path: Path) -> None:
+def plot(rows: dict[str, dict], kernels: str, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -70,12 +73,13 @@ def plot(rows: dict[str, dict], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4.5), dpi=120)
     for name, row in rows.items():
         own = name in OURS
-        axes.plot(row["ms"], row["map50"], "o" if own else "s", color="#0072b2" if own else "#d55e00")
-        axes.annotate(name, (row["ms"], row["map50"]), xytext=(7, -14 if own else -3), textcoords="offset points")
-    ours = sorted((rows[name]["ms"], rows[name]["map50"]) for name in OURS)
+        ms = row["times"][kernels]["ms"]
+        axes.plot(ms, row["map50"], "o" if own else "s", color="#0072b2" if own else "#d55e00")
+        axes.annotate(name, (ms, row["map50"]), xytext=(7, -14 if own else -3), textcoords="offset points")
+    ours = sorted((rows[name]["times"][kernels]["ms"], rows[name]["map50"]) for name in OURS)
     axes.plot(*zip(*ours), color="#0072b2", linewidth=1)
-    axes.set_xlim(0, max(row["ms"] for row in rows.values()) * 1.25)
-    axes.set_xlabel("milliseconds, one thread, eight bits in lapwing's engine")
+    axes.set_xlim(0, max(row["times"][kernels]["ms"] for row in rows.values()) * 1.25)
+    axes.set_xlabel(f"milliseconds, one thread, eight bits in lapwing's engine, {kernels}")
     axes.set_ylabel("mAP50 on lapwing's split, 576 pictures")
     axes.grid(alpha=0.3)
     figure.tight_layout()
@@ -90,22 +94,25 @@ def main() -> None:
     add("--data", type=Path, required=True, help="folder of the split")
     add("--folder", type=Path, required=True, help="for artifacts")
     add("--rounds", type=int, default=7)
+    add("--kernels", help="names, separated by commas")
     add("--plot", type=Path)
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     models = {name: name for name in OURS}
     models |= {name: quantized(args, file) for name, file in OTHERS.items()}
-    times = timed(args, models)
-    rows = {name: times[name] | scored(args, model) for name, model in models.items()}
-    kernel = said(args.lapwing, "bench", "--runs", "3")["kernel"]
+    all_kernels = (args.kernels or said(args.lapwing, "bench", "--runs", "3")["kernel"]).split(",")
+    times = {kernels: timed(args, models, kernels) for kernels in all_kernels}
+    rows = {
+        name: {"times": {kernels: times[kernels][name] for kernels in all_kernels}} | scored(args, model)
+        for name, model in models.items()
+    }
+    print("| network |", *(f"{kernels}, ms | ratio |" for kernels in all_kernels), "mAP50 | person |", file=sys.stderr)
     for name, row in rows.items():
-        print(
-            f"| {name} | {row['ms']:.2f} | {row['ratio']:.2f} | {row['map50']:.1f} | {row['person']:.1f} |",
-            file=sys.stderr,
-        )
+        took = " | ".join(f"{each['ms']:.2f} | {each['ratio']:.2f}" for each in row["times"].values())
+        print(f"| {name} | {took} | {row['map50']:.1f} | {row['person']:.1f} |", file=sys.stderr)
     if args.plot:
-        plot(rows, args.plot)
-    print(json.dumps({"kernel": kernel, "measure": MEASURE, "rows": rows}))
+        plot(rows, all_kernels[0], args.plot)
+    print(json.dumps({"measure": MEASURE, "rows": rows}))
 
 
 if __name__ == "__main__":
