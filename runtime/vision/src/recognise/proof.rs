@@ -77,20 +77,24 @@ pub(super) fn prove(
         let is_rounded = graph.states_rounding();
         compared(found, &Decoded { head: &*head, maps: &maps, hypothesis, is_rounded }, manifest)
     };
-    let mut refusal = match behind.clone().evaluate(maps_read) {
+    let unknown = match behind.clone().evaluate(maps_read) {
         Ok(found) => return compare(&found, manifest),
         Err(what) => what,
     };
+    let mut refusal = None;
     // what chooses boxes in a way that is not known here is compared before it chooses
     for names in behind.before_choice() {
         if let Ok(found) = behind.clone().ended_at(&names).and_then(|before| before.evaluate(maps_read)) {
             match compare(&found, manifest) {
                 Ok(proof) => return Ok(proof),
-                Err(what) => refusal = what,
+                Err(what) => refusal = Some(what),
             }
         }
     }
-    if graph.is_batched() { Ok(Proof::Nothing) } else { Err(refusal) }
+    match refusal {
+        None if graph.is_batched() => Ok(Proof::Nothing),
+        refusal => Err(refusal.unwrap_or(unknown)),
+    }
 }
 
 /// What a head makes of maps, to be compared with what the file makes of them.
