@@ -53,6 +53,59 @@ fn split_cure(message: &str, text: &str, span: Option<std::ops::Range<usize>>) -
     let keys = expected.split('`').skip(1).step_by(2);
     match closest(written, keys) {
         Some(key) if what.starts_with("unknown") => (what.to_owned(), format!("did you mean `{key}`?")),
-        _ => (what.to_owned(), format!("expected {expected}")),
+        _ => (in_words(what), wanted(expected)),
+    }
+}
+
+/// What stands there, in the words of who writes such a file.
+fn in_words(what: &str) -> String {
+    let Some(found) = what.strip_prefix("invalid type: ") else { return what.to_owned() };
+    let found = match found {
+        "map" => "a section".to_owned(),
+        "sequence" => "a list".to_owned(),
+        _ => match found.split_once(' ') {
+            Some(("string", text)) => format!("the text {text}"),
+            _ => found.split('`').nth(1).unwrap_or(found).to_owned(),
+        },
+    };
+    format!("{found} does not fit here")
+}
+
+/// What to write in its place.
+fn wanted(expected: &str) -> String {
+    let is_whole = expected.trim_start_matches("a nonzero ").starts_with(['u', 'i']);
+    match expected {
+        "a string" => "write a text in quotes, such as \"yard\"",
+        "a boolean" => "write true or false, without quotes",
+        "a sequence" => "write a list, such as [\"person\", \"dog\"]",
+        "f32" | "f64" => "write a number without quotes, such as 0.5",
+        _ if is_whole && !expected.contains(' ') => "write a whole number without quotes, such as 10",
+        _ if expected == "a map" || expected.starts_with("struct ") => {
+            "it is a section: a line of its own such as [model], and its keys below it"
+        }
+        _ => return format!("expected {expected}"),
+    }
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_told_without_the_parser_s_words() {
+        for (text, what, cure) in [
+            ("[source]\npath = \"x\"", "a section does not fit here", "a text in quotes"),
+            ("[model]\nscore_min = \"high\"", "the text \"high\" does not fit here", "a number without quotes"),
+            ("[[rule]]\nname = \"x\"\nclasses = \"person\"", "the text \"person\" does not fit here", "a list"),
+            ("[[rule]]\nname = 5", "5 does not fit here", "a text in quotes"),
+            ("[log]\ntotal_kib = \"two\"", "the text \"two\" does not fit here", "a whole number"),
+            ("model = 3", "3 does not fit here", "it is a section"),
+            ("[privacy]\nhide = true", "true does not fit here", "a list"),
+            ("[log]\ntotal_kib = [5]", "a list does not fit here", "a whole number"),
+        ] {
+            let error = Config::parse(text, "f.toml").unwrap_err();
+            assert!(error.what == what && error.cure.contains(cure), "{text}: {error}");
+        }
     }
 }
