@@ -11,7 +11,6 @@ be longer and heads wider; the widths of the stages must be the same.
 import argparse
 
 import torch
-from torch import Tensor
 
 from forms import FORMS
 from network import Detector, half_weights, load_weights

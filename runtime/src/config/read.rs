@@ -73,13 +73,14 @@ fn in_words(what: &str) -> String {
 
 /// What to write in its place.
 fn wanted(expected: &str) -> String {
-    let is_whole = expected.trim_start_matches("a nonzero ").starts_with(['u', 'i']);
     match expected {
         "a string" => "write a text in quotes, such as \"yard\"",
         "a boolean" => "write true or false, without quotes",
         "a sequence" => "write a list, such as [\"person\", \"dog\"]",
         "f32" | "f64" => "write a number without quotes, such as 0.5",
-        _ if is_whole && !expected.contains(' ') => "write a whole number without quotes, such as 10",
+        _ if expected.starts_with(['u', 'i']) && !expected.contains(' ') => {
+            "write a whole number without quotes, such as 10"
+        }
         _ if expected == "a map" || expected.starts_with("struct ") => {
             "it is a section: a line of its own such as [model], and its keys below it"
         }

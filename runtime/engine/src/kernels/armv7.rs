@@ -10,7 +10,6 @@
 
 use std::arch::asm;
 
-use super::packed_table::PackedTable;
 use super::portable;
 use super::{Kernels, PackedConv, PackedDepthwise, Rows};
 
@@ -278,7 +277,7 @@ unsafe fn dense<const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
                     }
                     for (x, bytes) in pair.into_iter().zip(job.bytes.as_chunks::<LANES>().0) {
                         let output = rows.output.add(y * rows.output_row + x * rows.output_pixel + panel.channel);
-                        put(packed.table.as_deref().map(PackedTable::entries), &bytes[..panel.channels], output);
+                        put(packed.table.entries(), &bytes[..panel.channels], output);
                     }
                 }
             }
@@ -334,11 +333,7 @@ unsafe fn channelwise<const SUMS: bool>(packed: &PackedDepthwise, rows: &Rows) {
                     if SUMS {
                         output.cast::<i32>().add(channel).copy_from_nonoverlapping(job.sums, EIGHT);
                     } else {
-                        put(
-                            packed.table.as_deref().map(PackedTable::entries),
-                            &job.bytes[..channels],
-                            output.add(channel),
-                        );
+                        put(packed.table.entries(), &job.bytes[..channels], output.add(channel));
                     }
                 }
             }

@@ -157,7 +157,7 @@ unsafe fn conv(packed: &PackedConv, rows: &Rows) {
             unsafe { by_bound!(packed.reach, panel(packed, index, band)) };
         }
         if let Some(last) = packed.panels.last() {
-            let activation = Activation::of(packed.table.as_deref());
+            let activation = Activation::of(&packed.table);
             // Safety: the channels that were just written.
             unsafe { activation.rows(band, last.channel + last.channels) };
         }

@@ -40,7 +40,7 @@ pub struct PackedConv {
     /// Zero point before the table.
     pub pre_zero: u8,
     /// The activation.
-    pub table: Option<Box<PackedTable>>,
+    pub table: PackedTable,
     /// The convolutions in the order of their channels, if there are several: then their zero points and
     /// activations stand for the ones above. Only where `Kernels::joins` is not 0.
     pub parts: Vec<Part>,
@@ -64,7 +64,7 @@ pub struct Part {
     /// Zero point before the table.
     pub pre_zero: u8,
     /// The activation.
-    pub table: Option<Box<PackedTable>>,
+    pub table: PackedTable,
 }
 
 /// Most convolutions that are computed as one.
@@ -87,7 +87,7 @@ pub struct PackedDepthwise {
     /// Zero point before the table.
     pub pre_zero: u8,
     /// The activation.
-    pub table: Option<Box<PackedTable>>,
+    pub table: PackedTable,
     /// Input offset of each tap.
     pub taps: Vec<usize>,
     /// How large the numbers before the rounding may become.
@@ -121,8 +121,8 @@ impl PackedConv {
     /// The zero point and the activation of an output channel.
     pub fn activation(&self, channel: usize) -> (u8, Option<&Table>) {
         match self.parts.iter().find(|part| part.channels.contains(&channel)) {
-            Some(part) => (part.pre_zero, part.table.as_deref().map(PackedTable::entries)),
-            None => (self.pre_zero, self.table.as_deref().map(PackedTable::entries)),
+            Some(part) => (part.pre_zero, part.table.entries()),
+            None => (self.pre_zero, self.table.entries()),
         }
     }
 

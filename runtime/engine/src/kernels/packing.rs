@@ -169,7 +169,7 @@ impl PackedConv {
             bias: vec![0; padded],
             multiplier: vec![0.0; padded],
             pre_zero: 0,
-            table: None,
+            table: PackedTable::default(),
             parts: Vec::new(),
             taps: Vec::new(),
             groups: 0,
@@ -256,9 +256,9 @@ impl PackedDepthwise {
 }
 
 /// The activation of `conv` as the kernels look it up.
-fn retable(table: &mut Option<Box<PackedTable>>, conv: &Conv, kernels: &Kernels) {
-    if let (Some(to), Some(from)) = (table, &conv.table) {
-        to.set(kernels.sign_xored(from), kernels.short_tables);
+fn retable(table: &mut PackedTable, conv: &Conv, kernels: &Kernels) {
+    if let Some(from) = &conv.table {
+        table.set(kernels.sign_xored(from), kernels.short_tables);
     }
 }
 

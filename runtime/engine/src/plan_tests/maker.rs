@@ -79,7 +79,7 @@ impl Maker {
     }
 
     /// Of any entries, or as smooth as an activation: kernels look these up in shorter tables.
-    pub fn table(&mut self) -> Box<[u8; 256]> {
+    fn table(&mut self) -> Box<[u8; 256]> {
         if self.below(2) == 0 {
             let (from, to) = (self.quant(), self.quant());
             return Box::new(from.table(to, |x| x / (1.0 + (-x).exp())));

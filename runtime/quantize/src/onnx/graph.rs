@@ -129,12 +129,17 @@ impl OnnxGraph {
         node.input.first().filter(|_| node.op_type == "Softmax").cloned()
     }
 
+    /// The non-maximum suppression; `None` if there are none or several.
+    fn only_suppression(&self) -> Option<&NodeProto> {
+        let nodes = &self.proto.graph.as_ref()?.node;
+        let mut found = nodes.iter().filter(|node| node.op_type == "NonMaxSuppression");
+        found.next().filter(|_| found.next().is_none())
+    }
+
     /// What the only non-maximum suppression reads: corners of boxes (1, boxes, 4), scores (1, classes, boxes). `None` if
     /// there is none, or several, or it reads centres and sizes.
     pub fn before_suppression(&self) -> Option<[String; 2]> {
-        let nodes = &self.proto.graph.as_ref()?.node;
-        let mut found = nodes.iter().filter(|node| node.op_type == "NonMaxSuppression");
-        let (node, None) = (found.next()?, found.next()) else { return None };
+        let node = self.only_suppression()?;
         let has_centres =
             node.attribute.iter().any(|attribute| attribute.name == "center_point_box" && attribute.i != 0);
         match node.input.as_slice() {
@@ -147,16 +152,13 @@ impl OnnxGraph {
     /// none, or several, or the file does not tell.
     pub fn suppression_overlap(&self) -> Option<f32> {
         let graph = self.proto.graph.as_ref()?;
-        let mut found = graph.node.iter().filter(|node| node.op_type == "NonMaxSuppression");
-        let (node, None) = (found.next()?, found.next()) else { return None };
-        let name = node.input.get(3).filter(|name| !name.is_empty())?;
+        let name = self.only_suppression()?.input.get(3).filter(|name| !name.is_empty())?;
         let written = graph.node.iter().find(|node| node.op_type == "Constant" && node.output.contains(name));
         let tensor = match written {
             Some(node) => node.attribute.iter().find_map(|attribute| attribute.t.as_ref())?,
             None => graph.initializer.iter().find(|tensor| tensor.name == *name)?,
         };
-        let raw = || tensor.raw_data.as_chunks::<4>().0.first().map(|bytes| f32::from_le_bytes(*bytes));
-        tensor.float_data.first().copied().or_else(raw).filter(|overlap| (0.0..=1.0).contains(overlap))
+        floats(tensor).next().filter(|overlap| (0.0..=1.0).contains(overlap))
     }
 
     /// Where the graph may be ended so that nothing in it chooses rows by their values, each by its tensors, the nearest
@@ -164,27 +166,21 @@ impl OnnxGraph {
     /// on the inputs.
     pub fn before_choice(&self) -> Vec<Vec<String>> {
         let Some(graph) = &self.proto.graph else { return Vec::new() };
-        let mut last_read: HashMap<&str, usize> = HashMap::new();
-        for (index, node) in graph.node.iter().enumerate() {
-            last_read.extend(node.input.iter().map(|name| (name.as_str(), index)));
-        }
-        last_read.extend(graph.output.iter().map(|output| (output.name.as_str(), usize::MAX)));
-        let constant: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-        let inputs = graph.input.iter().map(|input| input.name.as_str());
-        let mut depending: HashSet<&str> = inputs.filter(|name| !constant.contains(name)).collect();
+        let ends = Ends::of(graph);
+        let depends = |name: &&str| !ends.constants.contains_key(name);
         // those that are read later on
-        let mut waiting = depending.clone();
+        let mut waiting: HashSet<&str> = graph.input.iter().map(|input| input.name.as_str()).filter(depends).collect();
         let mut single = Vec::new();
         for (index, node) in graph.node.iter().enumerate() {
             if CHOICES.contains(&node.op_type.as_str()) {
                 break;
             }
-            if node.input.iter().any(|name| depending.contains(name.as_str())) {
-                depending.extend(node.output.iter().map(String::as_str));
-                waiting.extend(node.output.iter().map(String::as_str));
-                waiting.retain(|name| last_read.get(name).is_some_and(|&read| read > index));
-                single.extend(waiting.iter().filter(|_| waiting.len() == 1).map(|name| vec![(*name).to_owned()]));
+            if !node.output.iter().any(|name| depends(&name.as_str())) {
+                continue;
             }
+            waiting.extend(node.output.iter().map(String::as_str));
+            waiting.retain(|name| ends.is_read_behind(index, name));
+            single.extend(waiting.iter().filter(|_| waiting.len() == 1).map(|name| vec![(*name).to_owned()]));
         }
         let suppression = self.before_suppression().map(Vec::from);
         suppression.into_iter().chain(single.into_iter().rev().take(SINGLE_MAX)).collect()
@@ -319,14 +315,19 @@ impl OnnxGraph {
 /// Operations whose constants are weights.
 const WEIGHTED: [&str; 5] = ["Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization"];
 
+/// The numbers of a tensor of float32.
+fn floats(tensor: &TensorProto) -> impl Iterator<Item = f32> {
+    let raw = tensor.raw_data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    raw.chain(tensor.float_data.iter().copied())
+}
+
 /// What a weight that is no number comes to is not seen in the outputs for sure: comparisons on the way make numbers of it.
 fn finite_weights(graph: &GraphProto) -> Result<(), String> {
     let constants: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
     for node in graph.node.iter().filter(|node| WEIGHTED.contains(&node.op_type.as_str())) {
         for tensor in node.input.iter().filter_map(|name| constants.get(name.as_str())) {
             let is_float = tensor.data_type == DataType::Float as i32;
-            let raw = tensor.raw_data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-            let found = raw.chain(tensor.float_data.iter().copied()).enumerate().find(|(_, value)| !value.is_finite());
+            let found = floats(tensor).enumerate().find(|(_, value)| !value.is_finite());
             if let Some((at, value)) = found.filter(|_| is_float) {
                 return Err(format!(
                     "node {:?} ({}): value {at} of its constant {:?} is {value}; the training went wrong, or the file is \
@@ -361,6 +362,12 @@ const SINGLE_MAX: usize = 4;
 const BELONGING: [&str; 5] = ["Add", "Mul", "Cast", "Identity", "BatchNormalization"];
 
 impl<'a> Ends<'a> {
+    /// Whether a node behind `index`, or who runs the graph, reads a tensor.
+    fn is_read_behind(&self, index: usize, name: &str) -> bool {
+        let last = self.readers.get(name).and_then(|readers| readers.last());
+        self.outputs.contains(name) || last.is_some_and(|&reader| reader > index)
+    }
+
     fn of(graph: &'a GraphProto) -> Ends<'a> {
         let mut ends = Ends {
             graph,

@@ -20,7 +20,7 @@ pub(in crate::kernels) unsafe fn in_blocks(
     step: usize,
     run: impl Fn(&Rows, usize),
 ) {
-    let activation = Activation::of(packed.table.as_deref());
+    let activation = Activation::of(&packed.table);
     for y in (0..rows.height).step_by(ROWS) {
         let band = Rows {
             input: rows.input.wrapping_add(y * rows.input_row),

@@ -111,9 +111,12 @@ pub(in crate::kernels) enum Activation<'a> {
 }
 
 impl<'a> Activation<'a> {
-    pub(in crate::kernels) fn of(table: Option<&'a PackedTable>) -> Activation<'a> {
-        let Some(table) = table else { return Activation::Identity };
-        table.short().map_or(Activation::Whole(table.entries()), Activation::Short)
+    pub(in crate::kernels) fn of(table: &'a PackedTable) -> Activation<'a> {
+        match (table.entries(), table.short()) {
+            (_, Some(short)) => Activation::Short(short),
+            (Some(entries), None) => Activation::Whole(entries),
+            (None, None) => Activation::Identity,
+        }
     }
 
     /// Each byte of `N` vectors replaced by its entry.

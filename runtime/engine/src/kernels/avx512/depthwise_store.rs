@@ -39,7 +39,7 @@ impl Store {
         let store = Store {
             multiplier,
             zero: _mm512_set1_epi16(i16::from(packed.pre_zero)),
-            table: packed.table.as_deref().map(|t| Lookup::load(t.entries())),
+            table: Lookup::activation(&packed.table),
             mask: if channels >= 64 { u64::MAX } else { (1 << channels) - 1 },
         };
         (store, bias)

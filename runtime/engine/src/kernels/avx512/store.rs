@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use super::super::PackedConv;
 use super::super::packed::{PARTS_MAX, Panel, Part};
+use super::super::packed_table::PackedTable;
 use crate::quant::Table;
 
 /// Output channels of a vector of packed weights.
@@ -31,6 +32,13 @@ impl Lookup {
         // Safety: the table has 256 bytes.
         let part = |i: usize| unsafe { _mm512_loadu_si512(table.as_ptr().add(64 * i).cast()) };
         Lookup([part(0), part(1), part(2), part(3)])
+    }
+
+    /// Of an activation, if there is one.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    pub(in crate::kernels) fn activation(table: &PackedTable) -> Option<Lookup> {
+        Some(Lookup::load(table.entries()?))
     }
 
     /// Each byte replaced by its entry.
@@ -127,8 +135,8 @@ impl<'a> Parts<'a> {
     fn apply(&self, bytes: __m512i) -> __m512i {
         let mut found = bytes;
         for (part, mask) in self.all.iter().zip(self.masks) {
-            if let Some(table) = part.table.as_deref() {
-                found = _mm512_mask_mov_epi8(found, mask, Lookup::load(table.entries()).apply(bytes));
+            if let Some(table) = part.table.entries() {
+                found = _mm512_mask_mov_epi8(found, mask, Lookup::load(table).apply(bytes));
             }
         }
         found
@@ -147,7 +155,7 @@ impl<'a, const VECTORS: usize> Store<'a, VECTORS> {
         Store {
             multiplier,
             zero: _mm512_set1_epi16(i16::from(packed.pre_zero)),
-            table: packed.table.as_deref().map(|t| Lookup::load(t.entries())),
+            table: Lookup::activation(&packed.table),
             parts: Parts::new::<VECTORS>(packed, panel),
             order: _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
             mask: if panel.channels >= 64 { u64::MAX } else { (1 << panel.channels) - 1 },

@@ -258,7 +258,7 @@ macro_rules! panel {
             let weights = packed.weights[panel.weights..].as_ptr();
             let (biases, multipliers) = (&packed.bias[panel.constants..], &packed.multiplier[panel.constants..]);
             let zero = xored_zero(packed.pre_zero);
-            let activation = Activation::of(packed.table.as_deref());
+            let activation = Activation::of(&packed.table);
             let mut pixels = Pixels::of(rows);
             // Safety: constants are padded to whole vectors; pixels and channels are the caller's to
             // vouch for.

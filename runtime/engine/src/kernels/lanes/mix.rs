@@ -14,7 +14,7 @@ pub struct Mix {
 
 impl Mix {
     /// What is added to the sum of each byte: half of what is shifted out, less the offsets' part.
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[allow(dead_code, reason = "not every instruction set reads it")]
     pub(super) fn added(&self) -> [i32; 3] {
         self.weights.map(|weights| {
             let products =

@@ -272,7 +272,7 @@ unsafe fn all<const REACH: u8>(packed: &PackedConv, rows: &Rows) {
             }
         }
         if let Some(last) = packed.panels.last() {
-            let activation = Activation::of(packed.table.as_deref());
+            let activation = Activation::of(&packed.table);
             // Safety: the channels that were just written.
             unsafe { activation.rows(band, last.channel + last.channels) };
         }

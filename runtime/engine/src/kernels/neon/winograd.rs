@@ -42,7 +42,7 @@ unsafe fn run(packed: &PackedWinograd, block: &Block) {
 
 /// Safety: as [`Loops::run`].
 unsafe fn tiles<const REACH: u8>(packed: &PackedWinograd, block: &Block) {
-    let activation = Activation::of(packed.conv.table.as_deref());
+    let activation = Activation::of(&packed.conv.table);
     // Safety: handed on; the channels that were just written.
     unsafe {
         for (slot, tile) in block.tiles.clone().enumerate() {

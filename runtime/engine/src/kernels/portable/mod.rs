@@ -10,7 +10,6 @@ use self::bytes::{CHANNELS, LANES, number, stored};
 use super::super::quant::{Table, requantize};
 use super::super::reference;
 use super::packed::Panel;
-use super::packed_table::PackedTable;
 use super::{Block, Kernels, PackedConv, PackedDepthwise, Product, Rows, Sum, wide_store};
 
 /// Runs anywhere.
@@ -147,12 +146,7 @@ unsafe fn each_channel<const SIGN_XOR: u8>(
 // Safety: see `Kernels::depthwise`.
 unsafe fn depthwise<const SIGN_XOR: u8>(packed: &PackedDepthwise, rows: &Rows) {
     let put = |output: *mut u8, channel: usize, sum: i32| {
-        let q = stored::<SIGN_XOR>(
-            sum,
-            packed.multiplier[channel],
-            packed.pre_zero,
-            packed.table.as_deref().map(PackedTable::entries),
-        );
+        let q = stored::<SIGN_XOR>(sum, packed.multiplier[channel], packed.pre_zero, packed.table.entries());
         // Safety: a channel of this pixel; the caller vouches for all of them.
         unsafe { output.add(channel).write(q) };
     };

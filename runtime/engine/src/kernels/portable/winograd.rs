@@ -2,7 +2,6 @@
 
 use std::ops::{Add, Sub};
 
-use super::super::packed_table::PackedTable;
 use super::super::winograd::{self, Block, Loops, NINTH, PATCH, PLACES, PackedWinograd, SHIFT, TILE};
 use super::super::{PackedConv, Rows};
 use super::bytes::{CHANNELS, LANES, number, stored};
@@ -89,12 +88,7 @@ unsafe fn store<const SIGN_XOR: u8>(conv: &PackedConv, pixels: &Rows, channel: u
     let write = |y: usize, row: [i32; TILE]| {
         for (x, times) in row.into_iter().enumerate().take(pixels.width) {
             let sum = (times.wrapping_mul(NINTH) >> SHIFT).wrapping_add(conv.bias[channel]);
-            let byte = stored::<SIGN_XOR>(
-                sum,
-                conv.multiplier[channel],
-                conv.pre_zero,
-                conv.table.as_deref().map(PackedTable::entries),
-            );
+            let byte = stored::<SIGN_XOR>(sum, conv.multiplier[channel], conv.pre_zero, conv.table.entries());
             // Safety: a channel of a pixel of this tile.
             unsafe { pixels.output.add(y * pixels.output_row + x * pixels.output_pixel + channel).write(byte) };
         }

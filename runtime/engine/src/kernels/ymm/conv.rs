@@ -9,10 +9,8 @@ use super::super::packed::Panel;
 use super::super::{PackedConv, Rows};
 use super::dot::{Dot, LANES, PANEL, narrow, round};
 use super::lookup::{Lookup, put, put_each};
+use super::tiles::{PIXELS, tiles};
 use crate::quant::Table;
-
-/// Pixels of the widest tile: sums, weights, input and temporaries fit in sixteen registers.
-const PIXELS: usize = 4;
 
 /// What becomes of the rounded sums of a panel.
 struct Store<'a> {
@@ -133,17 +131,13 @@ unsafe fn tile<D: Dot, const P: usize, const V: usize, const SUMS: bool>(
 #[inline(always)]
 pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
     // Safety: see the module.
-    let lookup = unsafe { if SUMS { None } else { Lookup::activation(packed.table.as_deref()) } };
+    let lookup = unsafe { if SUMS { None } else { Lookup::activation(&packed.table) } };
     let lookup = lookup.as_ref();
     for panel in &packed.panels {
         // Safety: see the module.
         let store = unsafe { &Store::new(packed, panel, lookup) };
-        let tiles = rows.width.div_ceil(PIXELS);
         for y in 0..rows.height {
-            let mut x = 0;
-            for left in (1..=tiles).rev() {
-                // the pixels of a row are split into tiles as evenly as possible
-                let pixels = (rows.width - x).div_ceil(left);
+            for (x, pixels) in tiles(rows.width) {
                 // Safety: pixel (y, x) of the job, for which the caller vouches.
                 unsafe {
                     let input = rows.input.add(y * rows.input_row + x * rows.input_pixel);
@@ -160,7 +154,6 @@ pub unsafe fn conv<D: Dot, const SUMS: bool>(packed: &PackedConv, rows: &Rows) {
                         _ => tile::<D, 4, 2, SUMS>(packed, panel, store, rows, input, output),
                     }
                 }
-                x += pixels;
             }
         }
     }

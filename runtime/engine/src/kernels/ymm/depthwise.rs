@@ -11,6 +11,7 @@ use std::arch::x86_64::*;
 use super::super::{PackedDepthwise, Rows};
 use super::dot::{Dot, pack, round, widen};
 use super::lookup::{Lookup, put};
+use super::tiles::{PIXELS, tiles};
 
 /// Channels that are computed together.
 const CHANNELS: usize = 16;
@@ -45,9 +46,6 @@ unsafe fn split(from: *const i32) -> __m256i {
     // Safety: as above.
     unsafe { _mm256_set_m128i(_mm_loadu_si128(from.add(8).cast()), _mm_loadu_si128(from.cast())) }
 }
-
-/// Most pixels of a tile.
-const PIXELS: usize = 4;
 
 /// The sums of `P` pixels become their values.
 ///
@@ -140,17 +138,13 @@ impl<'a, const KERNEL: usize, const PAIRS: usize, const LASTS: usize> Columns<'a
         }
     }
 
-    /// All pixels, whose windows are `STRIDE` columns of `column` bytes apart; those of a row are split into tiles
-    /// as evenly as possible.
+    /// All pixels, whose windows are `STRIDE` columns of `column` bytes apart.
     ///
     /// Safety: as for `Kernels::depthwise`.
     #[inline(always)]
     unsafe fn run<D: Dot, const STRIDE: usize>(&self, rows: &Rows, column: usize) {
-        let tiles = rows.width.div_ceil(PIXELS);
         for y in 0..rows.height {
-            let mut x = 0;
-            for left in (1..=tiles).rev() {
-                let pixels = (rows.width - x).div_ceil(left);
+            for (x, pixels) in tiles(rows.width) {
                 // Safety: pixels (y, x..x + pixels) of the job.
                 unsafe {
                     let input = rows.input.add(y * rows.input_row + x * rows.input_pixel + self.block);
@@ -162,7 +156,6 @@ impl<'a, const KERNEL: usize, const PAIRS: usize, const LASTS: usize> Columns<'a
                         _ => self.tile::<D, STRIDE, PIXELS>(input, column, output, rows.output_pixel),
                     }
                 }
-                x += pixels;
             }
         }
     }
@@ -289,7 +282,7 @@ pub unsafe fn depthwise<D: Dot, const SUMS: bool>(packed: &PackedDepthwise, rows
     let stride = [1, 2].into_iter().find(|stride| rows.input_pixel == stride * column).filter(|_| !SUMS);
     // Safety: handed on.
     unsafe {
-        let lookup = if SUMS { None } else { Lookup::activation(packed.table.as_deref()) };
+        let lookup = if SUMS { None } else { Lookup::activation(&packed.table) };
         let lookup = lookup.as_ref();
         for block in (0..packed.channels).step_by(CHANNELS) {
             match (packed.kernel, stride) {

@@ -84,11 +84,10 @@ impl Lookup {
 
     /// Of an activation, if there is one; as a short table where it is one. Safety: see the module.
     #[inline(always)]
-    pub unsafe fn activation(table: Option<&PackedTable>) -> Option<Lookup> {
-        let table = table?;
+    pub unsafe fn activation(table: &PackedTable) -> Option<Lookup> {
         // Safety: see the module.
         unsafe {
-            let Some(short) = table.short() else { return Some(Lookup::load(table.entries())) };
+            let Some(short) = table.short() else { return Some(Lookup::load(table.entries()?)) };
             let (base, pattern) = (differences(&short.base), differences(&short.pattern));
             Some(Lookup::Short { base, pattern, steps: differences(&short.steps) })
         }

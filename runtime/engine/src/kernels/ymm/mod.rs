@@ -15,6 +15,7 @@ mod entries;
 pub(super) mod gather;
 pub(super) mod lookup;
 mod memory;
+mod tiles;
 pub(super) mod winograd;
 
 pub(super) use dot::Dot;

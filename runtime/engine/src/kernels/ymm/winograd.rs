@@ -36,7 +36,7 @@ fn gains<const STEP: usize>(inputs: usize, outputs: usize, size: [usize; 2]) -> 
 pub(in crate::kernels) unsafe fn run<D: Dot>(packed: &PackedWinograd, block: &Block) {
     // Safety: handed on.
     unsafe {
-        let lookup = Lookup::activation(packed.conv.table.as_deref());
+        let lookup = Lookup::activation(&packed.conv.table);
         for (slot, tile) in block.tiles.clone().enumerate() {
             transform::<D>(packed, block, tile, block.patches.add(slot * packed.patch()));
         }
